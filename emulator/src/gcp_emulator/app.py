@@ -1,0 +1,110 @@
+"""The emulator, wired: store, engine, services and front in one process."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from gcp_emulator import services as services_package
+from gcp_emulator.engine.dispatch import Dispatcher
+from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.iam import Iam
+from gcp_emulator.engine.identity import Tokens
+from gcp_emulator.engine.logs import Logs
+from gcp_emulator.engine.operations import Operations, Profile
+from gcp_emulator.engine.projects import Projects
+from gcp_emulator.engine.service import Service
+from gcp_emulator.engine.store import Store
+from gcp_emulator.front.ca import CertificateAuthority
+from gcp_emulator.front.messages import Request, Response, json_response
+from gcp_emulator.front.server import Front, not_found
+
+S = TypeVar("S", bound=Service)
+_KEPT_REQUESTS = 2000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the emulator keeps its state and how slow it is. ``port`` 0 takes any free port."""
+
+    state: Path
+    port: int = 0
+    profile: Profile = field(default_factory=Profile)
+
+
+class Emulator:
+    """One running emulator. Everything it knows is below ``settings.state``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store = Store(settings.state / "store.sqlite")
+        self.projects = Projects(self.store)
+        self.tokens = Tokens(self.store)
+        self.iam = Iam(self.store, self._member_exists)
+        self.logs = Logs(self.store)
+        self.operations = Operations(self.store, settings.profile)
+        self.authority = CertificateAuthority(settings.state / "ca")
+        #: The newest API calls: method id, caller, parameters.
+        self.requests: deque[Json] = deque(maxlen=_KEPT_REQUESTS)
+        #: Calls that nothing answered; a test run fails on any.
+        self.unhandled: list[str] = []
+        self.services = [kind(self) for kind in _service_classes()]
+        self._dispatcher = Dispatcher(self, self.services)
+        self.front = Front(self.authority, self._dispatcher.answer, self._control)
+
+    def service(self, kind: type[S]) -> S:
+        """The one service of this class."""
+        return next(service for service in self.services if isinstance(service, kind))
+
+    async def start(self) -> None:
+        """Opens the port and brings back what was running. OSError when the port is taken."""
+        self.operations.abandon_unfinished()
+        await self.front.start(self.settings.port)
+        for service in self.services:
+            await service.start()
+
+    async def stop(self) -> None:
+        """Ends everything that the emulator started."""
+        await self.front.stop()
+        await self.operations.stop()
+        for service in reversed(self.services):
+            await service.stop()
+        self.store.close()
+
+    def _member_exists(self, member: str) -> bool:
+        """Service accounts of the emulator's own projects must exist; Google's agents always do."""
+        email = member.partition(":")[2]
+        project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+        if self.projects.find(project) is None:
+            return True
+        return email in self.store.collection("iam.serviceAccounts")
+
+    async def _control(self, request: Request) -> Response:
+        if request.path == "/_emulator/health":
+            return json_response({"status": "ok", "projects": [p["projectId"] for p in self.projects.all()]})
+        if request.path == "/_emulator/unhandled":
+            return json_response({"unhandled": self.unhandled})
+        if request.path == "/_emulator/requests":
+            return json_response({"requests": list(self.requests)})
+        return not_found(request)
+
+
+def _service_classes() -> list[type[Service]]:
+    """Every Service with an ``api`` that the modules of ``gcp_emulator.services`` define, in name order."""
+    found: dict[str, type[Service]] = {}
+    for module in pkgutil.iter_modules(services_package.__path__):
+        loaded = importlib.import_module(f"{services_package.__name__}.{module.name}")
+        for value in vars(loaded).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, Service)
+                and hasattr(value, "api")
+                and value.__module__ == loaded.__name__
+            ):
+                found[value.__name__] = value
+    return [found[name] for name in sorted(found)]

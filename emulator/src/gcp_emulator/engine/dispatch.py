@@ -1,0 +1,194 @@
+"""From an HTTP request to a handler: route, authenticate, authorise, validate, answer.
+
+The order is Google's: an unknown path is 404, a missing credential 401, an unknown project or a missing permission 403,
+and only a permitted call has its body looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from gcp_emulator.engine import discovery
+from gcp_emulator.engine.discovery import Api, Method
+from gcp_emulator.engine.errors import (
+    ApiError,
+    ErrorStyle,
+    Json,
+    error_info,
+    failed_precondition,
+    invalid_argument,
+)
+from gcp_emulator.engine.facts import Facts, load_facts
+from gcp_emulator.engine.masks import select_fields
+from gcp_emulator.engine.service import Call, Handler, Service
+from gcp_emulator.engine.validate import BodyValidator, query_parameters
+from gcp_emulator.front.messages import BodyTooLargeError, Request, Response, json_response, text_response
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+log = logging.getLogger(__name__)
+_PROJECT = re.compile(r"(?<![^/])projects/([^/:]+(?::[^/:]+)?)")
+
+
+class MountedApi:
+    """One version of one API with the service that answers it."""
+
+    def __init__(self, service: Service, version: str) -> None:
+        self.service = service
+        self.document: Api = discovery.load(service.api, version)
+        self.facts: Facts = load_facts(service.api)
+        self.validator = BodyValidator(
+            self.document.schemas, self.facts.output_only, lenient=self.facts.lenient_body
+        )
+        self.handlers: dict[str, Handler] = {
+            method_id: getattr(service, name)
+            for method_id, name in service.handled().items()
+            if method_id in self.document.methods
+        }
+        missing = sorted(set(self.handlers) - set(self.facts.methods))
+        if missing:
+            raise ValueError(f"facts/{service.api}.yaml names no permission for {', '.join(missing)}")
+
+    def answers(self, host: str) -> bool:
+        """Whether ``host`` is this API's: its own, a regional or mTLS form, or one of the service's further names."""
+        own = self.document.host
+        short = own.removesuffix(".googleapis.com")
+        return (
+            host == own
+            or host in self.service.hosts
+            or host == f"{short}.mtls.googleapis.com"
+            or re.fullmatch(rf"[a-z]+-[a-z]+\d+-{re.escape(own)}", host) is not None
+            or re.fullmatch(rf"{re.escape(short)}\.[a-z]+-[a-z]+\d+\.rep\.googleapis\.com", host) is not None
+        )
+
+
+class Dispatcher:
+    """All mounted APIs."""
+
+    def __init__(self, emulator: Emulator, services: list[Service]) -> None:
+        self._emulator = emulator
+        self._services = services
+        self._mounted = [MountedApi(service, version) for service in services for version in service.versions]
+
+    async def answer(self, request: Request) -> Response:
+        """The response to any request for a Google host; never raises."""
+        for service in self._services:
+            if service.owns(request.host, request.path):
+                return await self._guard(service.serve(request), service.error_style)
+        mounted = [api for api in self._mounted if api.answers(request.host)]
+        if not mounted:
+            self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
+            return text_response(f"gcp-emulator: no API is emulated at {request.host}\n", status=404)
+        for api in mounted:
+            if found := api.document.route(request.method, request.path):
+                return await self._guard(self._call(api, request, *found), api.service.error_style)
+        known = any(api.document.has_path(request.path) for api in mounted)
+        self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
+        return text_response(
+            f"The requested URL {request.path} was not found on this server.\n", status=405 if known else 404
+        )
+
+    async def _guard(self, work: Any, style: ErrorStyle) -> Response:
+        try:
+            response: Response = await work
+            return response
+        except ApiError as error:
+            return json_response(error.body(style), status=error.code, headers=error.headers.items())
+        except BodyTooLargeError as error:
+            return json_response(ApiError("INVALID_ARGUMENT", str(error), code=413).body(style), status=413)
+        except Exception as error:
+            log.error("%s", traceback.format_exc())
+            failure = ApiError(
+                "INTERNAL",
+                f"gcp-emulator: {type(error).__name__}: {error} (this is a defect of the emulator)",
+            )
+            return json_response(failure.body(style), status=500)
+
+    async def _call(
+        self, api: MountedApi, request: Request, method: Method, path: dict[str, str], upload: bool
+    ) -> Response:
+        emulator = self._emulator
+        handler = api.handlers.get(method.id)
+        if handler is None:
+            emulator.unhandled.append(method.id)
+            raise failed_precondition(f"gcp-emulator does not emulate {method.id}; nothing was done.")
+        facts = api.facts.methods[method.id]
+        identity = emulator.tokens.authenticate(request.headers.get("authorization"))
+        params, project = self._canonical(path, api)
+        emulator.requests.append({"method": method.id, "caller": identity.member, "params": params})
+        if project is not None and not api.facts.always_enabled:
+            emulator.projects.require_enabled(project, api.document.host, api.document.title)
+        resource = _resource(facts.on, params)
+        for permission in facts.permissions:
+            emulator.iam.require(identity, permission, resource)
+        params |= query_parameters(method, request.query_pairs, api.facts.tolerated_query)
+        body, raw_body = ({}, {}) if upload else await self._body(api, method, request)
+        for name in facts.required:
+            _require_field(body, name)
+        call = Call(method, params, body, identity, request, emulator, upload, raw_body)
+        result = await handler(call)
+        if isinstance(result, Response):
+            return result
+        wanted = dict(request.query_pairs).get("fields") or dict(request.query_pairs).get("$fields")
+        return json_response(select_fields(result, wanted) if wanted else result)
+
+    def _canonical(self, path: dict[str, str], api: MountedApi) -> tuple[Json, str | None]:
+        """Path parameters with project numbers turned into ids, and the project they speak of (which must exist)."""
+        params: Json = dict(path)
+        project: str | None = None
+        for name, value in path.items():
+            given = value if name in ("project", "projectId") else None
+            if found := _PROJECT.search(value):
+                given = found[1]
+            if given is None or given in ("_", "-"):
+                continue
+            record = self._emulator.projects.find(given)
+            if record is None:
+                raise ApiError(
+                    "PERMISSION_DENIED",
+                    f"Permission denied on resource project {given}.",
+                    details=[
+                        error_info(
+                            "CONSUMER_INVALID",
+                            "googleapis.com",
+                            consumer=f"projects/{given}",
+                            service=api.document.host,
+                        )
+                    ],
+                )
+            project = record["projectId"]
+            params[name] = (
+                project if given == value else value.replace(f"projects/{given}", f"projects/{project}", 1)
+            )
+        return params, project
+
+    async def _body(self, api: MountedApi, method: Method, request: Request) -> tuple[Json, Json]:
+        data = await request.read()
+        if method.request is None:
+            return {}, {}
+        try:
+            raw = json.loads(data) if data.strip() else {}
+        except ValueError as error:
+            raise invalid_argument(f"Invalid JSON payload received. {error}") from None
+        return api.validator.validate(method.request, raw), raw
+
+
+def _resource(template: str | None, params: Json) -> str:
+    if template is None:
+        template = next(
+            ("{" + key + "}" for key in ("resource", "name", "parent") if key in params), "projects/{project}"
+        )
+    return template.format(**{key: value for key, value in params.items() if isinstance(value, str)})
+
+
+def _require_field(body: Json, dotted: str) -> None:
+    value: Any = body
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if value in (None, "", [], {}) and value is not False:
+        raise invalid_argument(f"Required field '{dotted}' is missing or empty.", field=dotted)

@@ -1,0 +1,178 @@
+"""IAM, evaluated: policies with etags on resources, roles as permission lists, inheritance upwards.
+
+Resource names are the relative ones of the APIs (``projects/p/secrets/s``); buckets are ``projects/_/buckets/b``.
+Sources: https://cloud.google.com/iam/docs/reference/rest/v1/Policy, https://cloud.google.com/iam/docs/policies.
+"""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
+from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.store import Store
+
+_MEMBER = re.compile(
+    r"(allUsers|allAuthenticatedUsers|(user|group|domain|serviceAccount|deleted:\w+|projectOwner|projectEditor|projectViewer):\S+"
+    r"|principal(Set)?://\S+)"
+)
+_STALE_POLICY = (
+    "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. "
+    "The request's ETag '{given}' did not match the current policy's ETag '{current}'."
+)
+
+
+@cache
+def role_permissions(role: str) -> tuple[str, ...] | None:
+    """The permission patterns of a predefined role, or None when facts/roles.yaml does not know it."""
+    roles: dict[str, Json] = read_yaml("roles.yaml")["roles"]
+    found = roles.get(role)
+    return None if found is None else tuple(found["permissions"])
+
+
+def role_has(role: str, permission: str) -> bool:
+    """Whether ``role`` grants ``permission`` (``*`` in the data matches any text)."""
+    return any(fnmatch.fnmatchcase(permission, pattern) for pattern in role_permissions(role) or ())
+
+
+def policy_etag(policy: Json) -> str:
+    """The etag of a policy: a digest of its bindings and generation, in base64 as Google sends it."""
+    canonical = json.dumps([policy.get("bindings", []), policy.get("generation", 0)], sort_keys=True)
+    return base64.b64encode(hashlib.sha256(canonical.encode()).digest()[:6]).decode()
+
+
+class Iam:
+    """Reads, writes and evaluates policies."""
+
+    def __init__(self, store: Store, member_exists: Callable[[str], bool]) -> None:
+        """``member_exists`` tells whether a ``serviceAccount:`` member of this emulator's projects is there."""
+        self._policies = store.collection("iam.policies")
+        self._buckets = store.collection("storage.buckets")
+        self._member_exists = member_exists
+
+    def ancestors(self, resource: str) -> Iterator[str]:
+        """``resource`` itself and everything above it, up to the project."""
+        yield resource
+        if resource.startswith("projects/_/buckets/"):
+            bucket = self._buckets.get(resource.split("/")[3])
+            if bucket is not None:
+                yield f"projects/{bucket['project']}"
+            return
+        parts = resource.split("/")
+        while len(parts) > 2:
+            parts = parts[:-2]
+            if parts[-2:-1] != ["locations"]:
+                yield "/".join(parts)
+
+    def allows(self, identity: Identity | None, permission: str, resource: str) -> bool:
+        """Whether ``identity`` (None: anonymous) has ``permission`` on ``resource`` or through something above it."""
+        members = {"allUsers"} if identity is None else {"allUsers", "allAuthenticatedUsers", identity.member}
+        if identity is not None and identity.kind == "user":
+            members.add("domain:" + identity.email.partition("@")[2])
+        return any(
+            role_has(binding["role"], permission)
+            for name in self.ancestors(resource)
+            for binding in (self._policies.get(name) or {}).get("bindings", ())
+            if members & set(binding["members"])
+        )
+
+    def require(self, identity: Identity | None, permission: str, resource: str) -> None:
+        """PERMISSION_DENIED unless :meth:`allows`."""
+        if not self.allows(identity, permission, resource):
+            raise permission_denied(permission, resource)
+
+    def test_permissions(self, identity: Identity, permissions: Iterable[str], resource: str) -> list[str]:
+        """Those of ``permissions`` that the caller has, in their order (testIamPermissions)."""
+        return [permission for permission in permissions if self.allows(identity, permission, resource)]
+
+    def get_policy(self, resource: str) -> Json:
+        """The policy as getIamPolicy returns it; an empty one has an etag too."""
+        policy = self._policies.get(resource) or {"version": 1, "bindings": [], "generation": 0}
+        view: Json = {"version": policy["version"], "etag": policy_etag(policy)}
+        if policy["bindings"]:
+            view["bindings"] = policy["bindings"]
+        return view
+
+    def set_policy(self, resource: str, policy: Json) -> Json:
+        """Replaces the policy as setIamPolicy does; ABORTED when the given etag is not the current one."""
+        stored = self._policies.get(resource) or {"version": 1, "bindings": [], "generation": 0}
+        given, current = policy.get("etag"), policy_etag(stored)
+        if given and given != current:
+            raise aborted(_STALE_POLICY.format(given=given, current=current))
+        bindings = self._checked(policy.get("bindings", []))
+        if bindings != stored["bindings"]:
+            self._policies.put(
+                resource,
+                {
+                    "version": policy.get("version", 1),
+                    "bindings": bindings,
+                    "generation": stored["generation"] + 1,
+                },
+            )
+        return self.get_policy(resource)
+
+    def add_binding(self, resource: str, role: str, member: str) -> None:
+        """Grants ``role`` to ``member``: for what Google grants by itself, and for seeds."""
+        view = self.get_policy(resource)
+        bindings = view.get("bindings", [])
+        for binding in bindings:
+            if binding["role"] == role and "condition" not in binding:
+                if member not in binding["members"]:
+                    binding["members"].append(member)
+                break
+        else:
+            bindings.append({"role": role, "members": [member]})
+        self.set_policy(resource, {"bindings": bindings, "etag": view["etag"]})
+
+    def forget(self, resource: str) -> None:
+        """Drops the policies of a deleted resource and of everything below it."""
+        for name in self._policies.names(resource):
+            if name == resource or name.startswith(resource + "/"):
+                self._policies.delete(name)
+
+    def mark_member_deleted(self, member: str, unique_id: str) -> None:
+        """A deleted service account stays in policies as ``deleted:...?uid=`` and grants nothing."""
+        for name, policy in self._policies.items():
+            if any(member in binding["members"] for binding in policy["bindings"]):
+                for binding in policy["bindings"]:
+                    binding["members"] = sorted(
+                        f"deleted:{m}?uid={unique_id}" if m == member else m for m in binding["members"]
+                    )
+                policy["generation"] += 1
+                self._policies.put(name, policy)
+
+    def _checked(self, bindings: list[Json]) -> list[Json]:
+        merged: dict[str, Json] = {}
+        for binding in bindings:
+            role = binding.get("role", "")
+            if "condition" in binding:
+                raise invalid_argument(
+                    f"The emulator does not evaluate IAM conditions (binding of {role}); it refuses them rather than ignore them."
+                )
+            if role_permissions(role) is None:
+                raise invalid_argument(
+                    f"Role {role} is not supported for this resource.", field="policy.bindings.role"
+                )
+            for member in binding.get("members", []):
+                self._check_member(member)
+            entry = merged.setdefault(role, {"role": role, "members": []})
+            entry["members"] = sorted({*entry["members"], *binding.get("members", [])})
+        return [merged[role] for role in sorted(merged) if merged[role]["members"]]
+
+    def _check_member(self, member: str) -> None:
+        if not _MEMBER.fullmatch(member):
+            raise invalid_argument(
+                f"Invalid member '{member}': the member type or identifier is malformed.",
+                field="policy.bindings.members",
+            )
+        if member.startswith("serviceAccount:") and not self._member_exists(member):
+            raise invalid_argument(
+                f"Service account {member.partition(':')[2]} does not exist.", field="policy.bindings.members"
+            )

@@ -1,0 +1,151 @@
+"""Operations that take time, by profile, and end in a result or an error.
+
+``instant`` still defers completion by one short delay, so that a poller that never polls is noticed.
+``realistic`` takes the seconds of ``facts/durations.yaml`` times a scale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gcp_emulator.engine import clock
+from gcp_emulator.engine.errors import ApiError, Json, not_found
+from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.store import Collection, Store
+
+log = logging.getLogger(__name__)
+
+ProfileName = Literal["instant", "realistic"]
+#: Turns (stored operation, result | None, error | None) into the stored operation of a finished one.
+Finish = Callable[[Json, Json | None, ApiError | None], Json]
+
+_INSTANT_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How long operations take. ``scale`` multiplies the seconds of the realistic profile."""
+
+    name: ProfileName = "instant"
+    scale: float = 1.0
+
+    def seconds(self, key: str) -> float:
+        """Seconds for the operation ``key`` (a method id, or a key of durations.yaml)."""
+        if self.name == "instant":
+            return _INSTANT_SECONDS
+        durations: dict[str, float] = read_yaml("durations.yaml")["seconds"]
+        return durations.get(key, durations["default"]) * self.scale
+
+
+def finish_long_running(operation: Json, result: Json | None, error: ApiError | None) -> Json:
+    """google.longrunning.Operation: ``done`` with ``response`` or ``error``."""
+    operation["done"] = True
+    if error is not None:
+        operation["error"] = error.rpc_status()
+    else:
+        operation["response"] = result or {}
+    return operation
+
+
+class Operations:
+    """Starts, remembers and finishes operations of every shape."""
+
+    def __init__(self, store: Store, profile: Profile) -> None:
+        self.profile = profile
+        self._long_running = store.collection("operations")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(
+        self, name: str, work: Coroutine[Any, Any, Json], *, key: str, metadata: Json | None = None
+    ) -> Json:
+        """Starts ``work`` as the google.longrunning operation ``name`` and returns its first view.
+
+        ``work`` returns the response (with ``@type``) or raises ApiError. ``key`` picks the duration.
+        """
+        operation: Json = {"name": name, "done": False}
+        if metadata is not None:
+            operation["metadata"] = metadata
+        self.launch(self._long_running, name, operation, work, key=key, finish=finish_long_running)
+        return operation
+
+    def get(self, name: str) -> Json:
+        """The google.longrunning operation, or ApiError NOT_FOUND."""
+        operation = self._long_running.get(name)
+        if operation is None:
+            raise not_found(f"Operation '{name}' not found.")
+        return operation
+
+    def list(self, prefix: str) -> list[Json]:
+        return [operation for _, operation in self._long_running.items(prefix)]
+
+    def update_metadata(self, name: str, metadata: Json) -> None:
+        """Replaces the metadata of a running operation."""
+        operation = self.get(name)
+        operation["metadata"] = metadata
+        self._long_running.put(name, operation)
+
+    def launch(
+        self,
+        collection: Collection,
+        name: str,
+        operation: Json,
+        work: Coroutine[Any, Any, Json],
+        *,
+        key: str,
+        finish: Finish,
+    ) -> None:
+        """As :meth:`start` for APIs with an operation shape of their own (sqladmin): ``finish`` writes the end."""
+        collection.put(name, operation)
+        task = asyncio.create_task(self._run(collection, name, work, self.profile.seconds(key), finish))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(
+        self,
+        collection: Collection,
+        name: str,
+        work: Coroutine[Any, Any, Json],
+        seconds: float,
+        finish: Finish,
+    ) -> None:
+        earliest = asyncio.get_running_loop().time() + seconds
+        result: Json | None = None
+        error: ApiError | None = None
+        try:
+            result = await work
+        except ApiError as failure:
+            error = failure
+        except asyncio.CancelledError:
+            error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
+            collection.put(name, finish(collection.get(name) or {}, None, error))
+            raise
+        except Exception as failure:
+            log.error("operation %s failed: %s", name, traceback.format_exc())
+            error = ApiError(
+                "INTERNAL", f"An internal error has occurred ({type(failure).__name__}: {failure})"
+            )
+        await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
+        collection.put(name, finish(collection.get(name) or {}, result, error))
+
+    def abandon_unfinished(self) -> None:
+        """After a start: operations that a killed emulator left open end in an error."""
+        for name, operation in self._long_running.items():
+            if not operation.get("done"):
+                error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
+                self._long_running.put(name, finish_long_running(operation, None, error))
+
+    async def stop(self) -> None:
+        """Cancels what still runs; each cancelled operation ends in an error."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def operation_name(parent: str) -> str:
+    """A fresh ``PARENT/operations/UUID``."""
+    return f"{parent}/operations/{clock.new_id()}"

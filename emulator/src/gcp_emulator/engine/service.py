@@ -1,0 +1,114 @@
+"""What a service class looks like: methods of the discovery document bound to coroutines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from gcp_emulator.engine.discovery import Method
+from gcp_emulator.engine.errors import ErrorStyle, Json
+from gcp_emulator.engine.identity import Identity
+from gcp_emulator.front.messages import Request, Response
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+Handler = Callable[["Call"], Coroutine[Any, Any, Json | Response]]
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass
+class Call:
+    """One validated, authorised call of an API method.
+
+    ``params`` holds the decoded path and typed query parameters (project numbers already turned into ids);
+    ``body`` the normalised body ({} when the method takes none or on a media upload, where ``request`` is unread).
+    """
+
+    method: Method
+    params: Json
+    body: Json
+    identity: Identity
+    request: Request
+    emulator: Emulator
+    upload: bool = False
+    #: Names of body fields as the client sent them, also those that were dropped as output-only.
+    raw_body: Json = field(default_factory=dict)
+
+    def require(self, permission: str, resource: str) -> None:
+        """A further permission that the method needs, for example ``iam.serviceAccounts.actAs``."""
+        self.emulator.iam.require(self.identity, permission, resource)
+
+    def page(
+        self, items: list[Json], key: str, *, size_parameter: str = "pageSize", default: int = 100
+    ) -> Json:
+        """One page of ``items`` under ``key`` with ``nextPageToken`` when there are more (https://google.aip.dev/158)."""
+        size = int(self.params.get(size_parameter) or default)
+        start = int(self.params.get("pageToken") or 0)
+        result: Json = {}
+        if items[start : start + size]:
+            result[key] = items[start : start + size]
+        if start + size < len(items):
+            result["nextPageToken"] = str(start + size)
+        return result
+
+
+def handles(*method_ids: str) -> Callable[[_F], _F]:
+    """Marks a coroutine of a Service as the answer to these discovery method ids."""
+
+    def mark(function: _F) -> _F:
+        function.handled_methods = method_ids  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Service:
+    """One API. Subclasses set ``api`` and ``versions`` and define coroutines marked with :func:`handles`."""
+
+    api: ClassVar[str]
+    versions: ClassVar[tuple[str, ...]] = ("v1",)
+    #: Further host names of the API, beside the document's rootUrl and its regional forms.
+    hosts: ClassVar[tuple[str, ...]] = ()
+    error_style: ClassVar[ErrorStyle] = "rpc"
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+
+    @classmethod
+    def handled(cls) -> dict[str, str]:
+        """Method id -> attribute name of its handler."""
+        found: dict[str, str] = {}
+        for name in dir(cls):
+            for method_id in getattr(getattr(cls, name), "handled_methods", ()):
+                found[method_id] = name
+        return found
+
+    def owns(self, host: str, path: str) -> bool:
+        """Whether this service answers ``host`` + ``path`` itself, outside its discovery document."""
+        return False
+
+    async def serve(self, request: Request) -> Response:
+        """Answers a request that :meth:`owns` claimed."""
+        raise AssertionError(f"{type(self).__name__} claims paths that it does not serve")
+
+    async def start(self) -> None:
+        """Called once after the store is open: bring back what was running."""
+
+    async def stop(self) -> None:
+        """Called before the store closes: end every process and task of this service."""
+
+
+class LongRunningOperations(Service):
+    """Answers ``operations`` get, list, wait and delete of APIs that use google.longrunning."""
+
+    def _operation(self, call: Call) -> Json:
+        return self.emulator.operations.get(call.params["name"])
+
+    async def get_operation(self, call: Call) -> Json:
+        return self._operation(call)
+
+    async def list_operations(self, call: Call) -> Json:
+        found = self.emulator.operations.list(call.params["name"] + "/operations/")
+        return call.page(found, "operations")

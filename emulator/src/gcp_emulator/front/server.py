@@ -1,0 +1,182 @@
+"""The one port: an HTTPS CONNECT proxy for clients, an endpoint override for those that ignore proxies, an address for browsers.
+
+* ``CONNECT run.googleapis.com:443`` ends in TLS with the emulator's own certificate, so unmodified clients work.
+* ``http://HOST:PORT/_/run.googleapis.com/v2/...`` is the same request without a proxy.
+* ``http://NAME.run.app.localhost:PORT/`` is for browsers, which trust ``*.localhost`` as a secure context: the page is
+  served as Google's front end would, and its absolute links to Google's hosts are rewritten to this address.
+* ``http://HOST:PORT/_emulator/...`` is about the emulator itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable
+
+from gcp_emulator.front.ca import CertificateAuthority
+from gcp_emulator.front.http import Answer, Connect, serve_connection
+from gcp_emulator.front.messages import Headers, Request, Response, text_response
+
+log = logging.getLogger(__name__)
+
+_GOOGLE = re.compile(
+    r"([\w.-]+\.)?(googleapis\.com|google\.com|google\.internal|run\.app|pkg\.dev|appspot\.com|gcr\.io)"
+)
+_TEXT = re.compile(r"text/(html|css|javascript|plain)|application/(javascript|json|manifest\+json)")
+_LINK = re.compile(rb"https://((?:[a-z0-9-]+\.)+run\.app|storage\.googleapis\.com)(?![\w.-])")
+#: Largest text response that is rewritten for browsers; longer ones pass unchanged.
+_MAX_REWRITE = 8 * 1024 * 1024
+
+
+class Front:
+    """Accepts connections and hands every request to ``answer`` (Google hosts) or ``control`` (the emulator itself)."""
+
+    def __init__(self, authority: CertificateAuthority, answer: Answer, control: Answer) -> None:
+        self.authority = authority
+        self._answer = answer
+        self._control = control
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def start(self, port: int) -> None:
+        """Listens on 127.0.0.1; OSError when the port is taken."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, backlog=512)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Closes the port and every open connection."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self.handle(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client connection, plain or tunnelled."""
+        await closing(writer, self._serve(reader, writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _answer_quickly(writer)
+        tunnel = await serve_connection(reader, writer, self._route, scheme="http")
+        if tunnel is None:
+            return
+        if not _GOOGLE.fullmatch(tunnel.host):
+            text = f"gcp-emulator answers for Google Cloud only, not for {tunnel.host}.\n".encode()
+            writer.write(
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+                % (len(text), text)
+            )
+            await writer.drain()
+            return
+        await self._serve_tunnel(tunnel, reader, writer)
+
+    async def _serve_tunnel(
+        self, tunnel: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await writer.drain()
+        if tunnel.port == 443:
+            await writer.start_tls(self.authority.context(tunnel.host), ssl_handshake_timeout=20)
+            _answer_quickly(writer)
+        scheme = "https" if tunnel.port == 443 else "http"
+        await serve_connection(reader, writer, self._answer, scheme=scheme, host=tunnel.host)
+
+    async def _route(self, request: Request) -> Response:
+        host = request.host.lower()
+        name, _, port = host.partition(":")
+        if request.path.startswith("/_/"):
+            request.host, _, rest = request.path.removeprefix("/_/").partition("/")
+            request.path, request.scheme = "/" + rest, "https"
+            return await self._answer(request)
+        if name.endswith(".localhost") and _GOOGLE.fullmatch(name.removesuffix(".localhost")):
+            return await self._answer_browser(request, name.removesuffix(".localhost"))
+        if _GOOGLE.fullmatch(name) and port in ("", "80"):
+            request.host = name
+            return await self._answer(request)
+        return await self._control(request)
+
+    async def _answer_browser(self, request: Request, host: str) -> Response:
+        """Plays Google's front end for a browser: https outside, the real host name inside, links rewritten back."""
+        suffix = f".localhost:{self.port}"
+        request.host, request.scheme, request.from_browser = host, "https", True
+        request.headers.set("Host", host)
+        request.headers.remove("Accept-Encoding")
+        for name in ("Origin", "Referer"):
+            value = request.headers.get(name)
+            if value:
+                request.headers.set(
+                    name, re.sub(rf"http://([\w.-]+){re.escape(suffix)}", r"https://\1", value)
+                )
+        response = await self._answer(request)
+        return await _rewrite(response, suffix)
+
+
+async def _rewrite(response: Response, suffix: str) -> Response:
+    replacement = rb"http://\1" + suffix.encode()
+    headers = Headers()
+    for key, value in response.headers.items:
+        if key.lower() in ("location", "content-security-policy", "refresh"):
+            value = _LINK.sub(replacement, value.encode("latin-1")).decode("latin-1")
+        # The browser would upgrade this plain address, which only stands in for https.
+        if key.lower() == "content-security-policy":
+            value = value.replace("upgrade-insecure-requests", "")
+        if key.lower() != "strict-transport-security":
+            headers.items.append((key, value))
+    body = response.body
+    length = int(response.headers.get("content-length") or 0)
+    if (
+        _TEXT.match(response.headers.get("content-type") or "")
+        and length <= _MAX_REWRITE
+        and "content-encoding" not in headers
+    ):
+        if not isinstance(body, bytes):
+            body = b"".join([part async for part in body])
+        body = _LINK.sub(replacement, body)
+        headers.remove("Content-Length")
+    return Response(response.status, headers, body)
+
+
+async def closing(writer: asyncio.StreamWriter, work: Awaitable[None]) -> None:
+    """Awaits ``work`` and closes the connection, whatever the peer did meanwhile."""
+    try:
+        await work
+    except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+        log.debug("connection ended: %s", error)
+    finally:
+        writer.close()
+
+
+def _answer_quickly(writer: asyncio.StreamWriter) -> None:
+    # Clients behind a proxy often leave Nagle's algorithm on; acknowledging at once spares them 40 ms a request.
+    sock: socket.socket | None = writer.get_extra_info("socket")
+    if sock is not None and hasattr(socket, "TCP_QUICKACK"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
+ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def http_handler(answer: Answer) -> ConnectionHandler:
+    """A connection handler that answers plain HTTP with ``answer`` (the metadata server of an instance)."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def work() -> None:
+            if await serve_connection(reader, writer, answer, scheme="http") is not None:
+                raise ConnectionResetError("no tunnels here")
+
+        await closing(writer, work())
+
+    return handle
+
+
+def not_found(request: Request) -> Response:
+    """The control plane's answer to an unknown path."""
+    return text_response(f"gcp-emulator: nothing at {request.path}\n", status=404)

@@ -1,0 +1,74 @@
+"""What is there before anybody calls: projects, their first grants, and the people who may sign in.
+
+A seed is a YAML file::
+
+    projects:
+      - id: my-project
+        bindings:                       # who may do what, on the project
+          - {role: roles/owner, members: ["user:someone@example.com"]}
+    users: [someone@example.com]        # each gets Application Default Credentials below STATE/credentials/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gcp_emulator.app import Emulator
+from gcp_emulator.engine import clock
+
+#: The client that `gcloud auth application-default login` writes; any value is accepted.
+_CLIENT_ID = "emulator.apps.googleusercontent.com"
+
+
+class SeedError(Exception):
+    """The seed file is not of the form that the module's docstring shows."""
+
+
+def apply(emulator: Emulator, path: Path) -> None:
+    """Adds what the seed names and the store does not have yet; never takes anything away."""
+    try:
+        seed: Any = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SeedError(f"{path}: {error}") from None
+    if not isinstance(seed, dict) or set(seed) - {"projects", "users"}:
+        raise SeedError(f"{path}: the top level must hold `projects` and `users` only")
+    for project in seed.get("projects", []):
+        if emulator.projects.find(project["id"]) is None:
+            emulator.projects.create(
+                project["id"], display_name=project.get("name"), created=clock.timestamp()
+            )
+            for binding in project.get("bindings", []):
+                for member in binding["members"]:
+                    emulator.iam.add_binding(f"projects/{project['id']}", binding["role"], member)
+    for email in seed.get("users", []):
+        _write_credentials(emulator, email, credentials_path(emulator.settings.state, email))
+
+
+def credentials_path(state: Path, email: str) -> Path:
+    """Where the Application Default Credentials of a seeded user are."""
+    return state / "credentials" / f"{email}.json"
+
+
+def _write_credentials(emulator: Emulator, email: str, path: Path) -> None:
+    """Credentials of the kind that `gcloud auth application-default login` makes (authorized_user)."""
+    if path.exists():
+        return
+    token = "1//" + secrets.token_urlsafe(32)
+    emulator.store.collection("oauth.refreshTokens").put(token, {"email": email})
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = {
+        "type": "authorized_user",
+        "client_id": _CLIENT_ID,
+        "client_secret": secrets.token_urlsafe(16),
+        "refresh_token": token,
+        "account": email,
+    }
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)

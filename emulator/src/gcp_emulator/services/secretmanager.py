@@ -1,0 +1,233 @@
+"""Secret Manager v1: secrets, versions, payloads, IAM.
+
+Source: https://cloud.google.com/secret-manager/docs/reference/rest (texts as its clients show them).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+from gcp_emulator.engine import clock, masks
+from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.service import Call, Service, handles
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+_SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_MUTABLE = frozenset(
+    {
+        "labels",
+        "annotations",
+        "expireTime",
+        "ttl",
+        "rotation",
+        "topics",
+        "versionAliases",
+        "versionDestroyTtl",
+    }
+)
+_MAX_PAYLOAD = 65536
+
+
+class SecretManager(Service):
+    api = "secretmanager"
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self._secrets = emulator.store.collection("secretmanager.secrets")
+        self._versions = emulator.store.collection("secretmanager.versions")
+
+    def secret(self, name: str) -> Json:
+        """The secret, or NOT_FOUND."""
+        secret = self._secrets.get(name)
+        if secret is None:
+            raise not_found(f"Secret [{self._public(name)}] not found.")
+        return secret
+
+    def version(self, name: str) -> tuple[str, Json]:
+        """Canonical name and record of a version, ``latest`` and aliases resolved; NOT_FOUND."""
+        parent, _, number = name.rpartition("/versions/")
+        secret = self.secret(parent)
+        number = str(secret.get("versionAliases", {}).get(number, number))
+        if number == "latest":
+            number = str(secret["lastVersion"])
+        record = self._versions.get(f"{parent}/versions/{number}")
+        if record is None:
+            raise not_found(f"Secret Version [{self._public(parent)}/versions/{number}] not found.")
+        return f"{parent}/versions/{number}", record
+
+    def payload(self, name: str) -> bytes:
+        """The bytes of an enabled version; NOT_FOUND or FAILED_PRECONDITION. Permissions are the caller's business."""
+        canonical, record = self.version(name)
+        if record["state"] != "ENABLED":
+            raise failed_precondition(
+                f"Secret Version [{self._public(canonical)}] is in {record['state']} state."
+            )
+        return base64.b64decode(record["data"])
+
+    def _public(self, name: str) -> str:
+        project, _, rest = name.removeprefix("projects/").partition("/")
+        return f"projects/{self.emulator.projects.number(project)}/{rest}"
+
+    def _secret_view(self, name: str, record: Json) -> Json:
+        return {"name": self._public(name)} | {k: v for k, v in record.items() if k != "lastVersion"}
+
+    def _version_view(self, name: str, record: Json) -> Json:
+        return {"name": self._public(name)} | {k: v for k, v in record.items() if k != "data"}
+
+    @handles("secretmanager.projects.secrets.create")
+    async def create_secret(self, call: Call) -> Json:
+        secret_id = call.params["secretId"]
+        if not _SECRET_ID.fullmatch(secret_id):
+            raise invalid_argument(
+                f"The provided Secret ID [{secret_id}] does not match the expected format [[a-zA-Z_0-9]+]"
+            )
+        name = f"{call.params['parent']}/secrets/{secret_id}"
+        if name in self._secrets:
+            raise already_exists(f"Secret [{self._public(name)}] already exists.")
+        record = {**call.body, "createTime": clock.timestamp(), "etag": clock.new_etag(), "lastVersion": 0}
+        self._secrets.put(name, record)
+        return self._secret_view(name, record)
+
+    @handles("secretmanager.projects.secrets.get")
+    async def get_secret(self, call: Call) -> Json:
+        return self._secret_view(call.params["name"], self.secret(call.params["name"]))
+
+    @handles("secretmanager.projects.secrets.list")
+    async def list_secrets(self, call: Call) -> Json:
+        found = [self._secret_view(n, r) for n, r in self._secrets.items(call.params["parent"] + "/secrets/")]
+        return call.page(found, "secrets", default=25000) | {"totalSize": len(found)}
+
+    @handles("secretmanager.projects.secrets.patch")
+    async def update_secret(self, call: Call) -> Json:
+        name = call.params["name"]
+        record = self.secret(name)
+        self._check_etag(call.body.get("etag"), record)
+        paths = masks.parse_mask(call.params.get("updateMask"), body=call.body, mutable=_MUTABLE)
+        record = masks.apply_mask(record, call.body, paths) | {"etag": clock.new_etag()}
+        self._secrets.put(name, record)
+        return self._secret_view(name, record)
+
+    @handles("secretmanager.projects.secrets.delete")
+    async def delete_secret(self, call: Call) -> Json:
+        name = call.params["name"]
+        self._check_etag(call.params.get("etag"), self.secret(name))
+        for version in self._versions.names(name + "/versions/"):
+            self._versions.delete(version)
+        self._secrets.delete(name)
+        self.emulator.iam.forget(name)
+        return {}
+
+    @handles("secretmanager.projects.secrets.addVersion")
+    async def add_version(self, call: Call) -> Json:
+        parent = call.params["parent"]
+        secret = self.secret(parent)
+        data = base64.b64decode(call.body["payload"]["data"].replace("-", "+").replace("_", "/"))
+        if len(data) > _MAX_PAYLOAD:
+            raise invalid_argument(f"The secret payload is larger than the maximum of {_MAX_PAYLOAD} bytes.")
+        secret["lastVersion"] += 1
+        record = {
+            "createTime": clock.timestamp(),
+            "state": "ENABLED",
+            "replicationStatus": {"automatic": {}},
+            "etag": clock.new_etag(),
+            "data": base64.b64encode(data).decode(),
+        }
+        name = f"{parent}/versions/{secret['lastVersion']}"
+        self._versions.put(name, record)
+        self._secrets.put(parent, secret)
+        return self._version_view(name, record)
+
+    @handles("secretmanager.projects.secrets.versions.list")
+    async def list_versions(self, call: Call) -> Json:
+        parent = call.params["parent"]
+        self.secret(parent)
+        found = sorted(
+            self._versions.items(parent + "/versions/"), key=lambda item: -int(item[0].rpartition("/")[2])
+        )
+        views = [self._version_view(name, record) for name, record in found]
+        return call.page(views, "versions", default=25000) | {"totalSize": len(views)}
+
+    @handles("secretmanager.projects.secrets.versions.get")
+    async def get_version(self, call: Call) -> Json:
+        return self._version_view(*self.version(call.params["name"]))
+
+    @handles("secretmanager.projects.secrets.versions.access")
+    async def access_version(self, call: Call) -> Json:
+        data = self.payload(call.params["name"])
+        name, _ = self.version(call.params["name"])
+        return {
+            "name": self._public(name),
+            "payload": {"data": base64.b64encode(data).decode(), "dataCrc32c": str(crc32c(data))},
+        }
+
+    @handles("secretmanager.projects.secrets.versions.enable")
+    async def enable_version(self, call: Call) -> Json:
+        return self._set_state(call, "ENABLED")
+
+    @handles("secretmanager.projects.secrets.versions.disable")
+    async def disable_version(self, call: Call) -> Json:
+        return self._set_state(call, "DISABLED")
+
+    @handles("secretmanager.projects.secrets.versions.destroy")
+    async def destroy_version(self, call: Call) -> Json:
+        return self._set_state(call, "DESTROYED")
+
+    def _set_state(self, call: Call, state: str) -> Json:
+        name, record = self.version(call.params["name"])
+        self._check_etag(call.body.get("etag"), record)
+        if record["state"] == "DESTROYED":
+            raise failed_precondition(f"Secret Version [{self._public(name)}] is already in DESTROYED state.")
+        record |= {"state": state, "etag": clock.new_etag()}
+        if state == "DESTROYED":
+            record |= {"data": "", "destroyTime": clock.timestamp()}
+        self._versions.put(name, record)
+        return self._version_view(name, record)
+
+    @handles("secretmanager.projects.secrets.getIamPolicy")
+    async def get_iam_policy(self, call: Call) -> Json:
+        self.secret(call.params["resource"])
+        return self.emulator.iam.get_policy(call.params["resource"])
+
+    @handles("secretmanager.projects.secrets.setIamPolicy")
+    async def set_iam_policy(self, call: Call) -> Json:
+        self.secret(call.params["resource"])
+        return self.emulator.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
+
+    @handles("secretmanager.projects.secrets.testIamPermissions")
+    async def test_iam_permissions(self, call: Call) -> Json:
+        granted = self.emulator.iam.test_permissions(
+            call.identity, call.body.get("permissions", []), call.params["resource"]
+        )
+        return {"permissions": granted} if granted else {}
+
+    @staticmethod
+    def _check_etag(given: str | None, record: Json) -> None:
+        if given and given != record["etag"]:
+            raise failed_precondition(
+                f"The etag provided [{given}] does not match the etag of the current state of the resource."
+            )
+
+
+def _crc32c_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        value = byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+_TABLE = _crc32c_table()
+
+
+def crc32c(data: bytes, value: int = 0) -> int:
+    """The CRC-32C (Castagnoli, RFC 3720 appendix B.4) that Google attaches to payloads."""
+    value ^= 0xFFFFFFFF
+    for byte in data:
+        value = _TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
+    return value ^ 0xFFFFFFFF
