@@ -1,0 +1,34 @@
+"""gunicorn on Cloud Run: https://docs.gunicorn.org/en/stable/settings.html
+
+Every value can be overridden with `GUNICORN_CMD_ARGS`; the number of workers is gunicorn's own `WEB_CONCURRENCY`
+(default 1: an instance has one CPU, and Cloud Run adds instances).
+"""
+
+from __future__ import annotations
+
+import os
+
+from config.logging import JsonFormatter
+
+bind = f"0.0.0.0:{os.environ.get('PORT', '8080')}"
+worker_class = "gthread"
+threads = 8  # times the workers: the `maxInstanceRequestConcurrency` that suits this site
+# Cloud Run ends slow requests itself. gunicorn's own clock would kill a worker whose CPU Cloud Run had only throttled.
+timeout = 0
+graceful_timeout = 8  # Cloud Run kills ten seconds after SIGTERM
+worker_tmp_dir = "/dev/shm"  # the heartbeat file: memory, never a disk that can stall
+control_socket_disable = True  # nobody can reach it in a container, and the home directory is not writable
+
+# One JSON line per event, as Django's. No access log: Cloud Run writes one for each request.
+accesslog = None
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonFormatter, "project": os.environ.get("GOOGLE_CLOUD_PROJECT", "")}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+    "root": {"handlers": ["stdout"], "level": "INFO"},
+    "loggers": {
+        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
+        "gunicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
+    },
+}

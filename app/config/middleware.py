@@ -1,0 +1,39 @@
+"""What Django 5.2 does not bring: the request's trace for the logs, and a Content-Security-Policy."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from config.logging import Trace, current_trace
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class TraceMiddleware:
+    """Lets every log line written during a request carry the trace that Cloud Run gave the request."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        token = current_trace.set(Trace.from_meta(request.META))
+        try:
+            return self.get_response(request)
+        finally:
+            current_trace.reset(token)
+
+
+class ContentSecurityPolicyMiddleware:
+    """Sends the policy of `settings.SECURE_CSP`, unless the view has set one of its own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        policy = "; ".join(f"{directive} {' '.join(sources)}" for directive, sources in settings.SECURE_CSP.items())
+        response.headers.setdefault("Content-Security-Policy", policy)
+        return response

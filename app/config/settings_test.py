@@ -1,0 +1,17 @@
+"""Settings of `manage.py test`: nothing has to be set, nothing leaves the process."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update({"DEBUG": "true", "DATABASE_URL": "sqlite://:memory:"})
+for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS"):
+    os.environ.pop(name, None)
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import STORAGES  # noqa: E402
+
+DEBUG = False
+SECRET_KEY = "only-for-tests"
+STORAGES = STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones are slow on purpose

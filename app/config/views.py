@@ -1,0 +1,25 @@
+"""The home page, and the page for when nothing else works."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template import loader
+
+from gallery.models import Picture
+from gallery.views import sign_thumbnails
+from polls.models import Question
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """Show what there is to do: the newest polls and pictures."""
+    pictures = list(Picture.objects.all()[:6])
+    sign_thumbnails(pictures)
+    return render(request, "home.html", {"questions": Question.objects.published()[:3], "pictures": pictures})
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer 500 with a page that needs nothing: no session, no database, no static file. Its styles are inline."""
+    response = HttpResponse(loader.get_template("500.html").render(), status=500)
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    return response

@@ -1,0 +1,90 @@
+"""Uploaded pictures: are they pictures, and what do they look like small?"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from io import BytesIO
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import UploadedFile
+from django.template.defaultfilters import filesizeformat
+from PIL import Image, ImageOps
+
+# Cloud Run takes 32 MiB in one HTTP/1 request (https://cloud.google.com/run/quotas#request_limits); the rest is for the form.
+MAX_UPLOAD_BYTES = 30 * 1024 * 1024
+MAX_FILES = 10
+MAX_FILE_BYTES = 10 * 1024 * 1024
+# A small file can unpack into gigabytes. 50 million pixels are more than phones take, and 200 MB of memory.
+MAX_PIXELS = 50_000_000
+THUMBNAIL_SIZE = (640, 640)
+
+# What browsers show, by Pillow's names; MPO is how some cameras write JPEG. The extension decides how a file is served,
+# so it comes from the content and not from the sender. No SVG: it can carry scripts.
+EXTENSIONS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
+ACCEPT = "image/jpeg,image/png,image/webp,image/gif"
+
+# A decoded picture is large, and the eight threads of an instance share its memory: one at a time.
+_decoding = threading.Lock()
+
+
+@dataclass(frozen=True)
+class CheckedImage:
+    """An upload that has been decoded from beginning to end, and its thumbnail (WebP, upright, without metadata)."""
+
+    upload: UploadedFile
+    extension: str
+    thumbnail: ContentFile
+
+
+def check_image(upload: UploadedFile) -> CheckedImage:
+    """Decode `upload` and make its thumbnail.
+
+    Raises:
+        ValidationError: it is empty, too large, of a type that is not taken, or damaged.
+    """
+    if not upload.size:
+        raise ValidationError(f"“{upload.name}” is empty.")
+    if upload.size > MAX_FILE_BYTES:
+        raise ValidationError(
+            f"“{upload.name}” is too large: {filesizeformat(upload.size)}, at most {filesizeformat(MAX_FILE_BYTES)}."
+        )
+    with _decoding:
+        try:
+            extension = _identify(upload)
+            thumbnail = _make_thumbnail(upload)
+        except Image.DecompressionBombError:
+            raise _too_many_pixels(upload) from None
+        except ValidationError:
+            raise
+        except Exception as error:  # Pillow raises nearly anything on a file that was made to harm it
+            raise ValidationError(
+                f"“{upload.name}” is not a picture that can be read. JPEG, PNG, WebP and GIF are taken."
+            ) from error
+    upload.seek(0)
+    return CheckedImage(upload, extension, thumbnail)
+
+
+def _identify(upload: UploadedFile) -> str:
+    upload.seek(0)
+    with Image.open(upload, formats=list(EXTENSIONS)) as image:
+        if image.width * image.height > MAX_PIXELS:  # known from the header, before anything is unpacked
+            raise _too_many_pixels(upload)
+        extension = EXTENSIONS[image.format or ""]
+        image.verify()
+    return extension
+
+
+def _make_thumbnail(upload: UploadedFile) -> ContentFile:
+    upload.seek(0)
+    with Image.open(upload, formats=list(EXTENSIONS)) as image:
+        image.thumbnail(THUMBNAIL_SIZE)
+        upright = ImageOps.exif_transpose(image)
+        buffer = BytesIO()
+        upright.convert("RGBA" if upright.has_transparency_data else "RGB").save(buffer, "WEBP", quality=80, exif=b"")
+    return ContentFile(buffer.getvalue())
+
+
+def _too_many_pixels(upload: UploadedFile) -> ValidationError:
+    return ValidationError(f"“{upload.name}” has too many pixels: at most {MAX_PIXELS // 1_000_000} million are taken.")
