@@ -1,0 +1,89 @@
+"""Secret Manager over HTTP, as any client meets it."""
+
+from __future__ import annotations
+
+import base64
+
+import google_crc32c
+import pytest
+
+from emulator.tests.running import RunningEmulator
+
+BASE = "https://secretmanager.googleapis.com/v1"
+
+
+def _create(emulator: RunningEmulator, name: str = "one") -> None:
+    answer = emulator.session().post(
+        f"{BASE}/projects/{emulator.project}/secrets?secretId={name}", json={"replication": {"automatic": {}}}
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def _add(emulator: RunningEmulator, payload: bytes, name: str = "one") -> dict[str, str]:
+    data = base64.b64encode(payload).decode()
+    answer = emulator.session().post(
+        f"{BASE}/projects/{emulator.project}/secrets/{name}:addVersion", json={"payload": {"data": data}}
+    )
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_a_secret_version_gives_its_payload_back(emulator: RunningEmulator) -> None:
+    _create(emulator)
+    _add(emulator, b"first")
+    added = _add(emulator, b"second")
+    assert added["name"] == f"projects/{emulator.number}/secrets/one/versions/2"
+    accessed = (
+        emulator.session()
+        .get(f"{BASE}/projects/{emulator.project}/secrets/one/versions/latest:access")
+        .json()
+    )
+    assert accessed["name"] == f"projects/{emulator.number}/secrets/one/versions/2"
+    assert base64.b64decode(accessed["payload"]["data"]) == b"second"
+    assert accessed["payload"]["dataCrc32c"] == str(google_crc32c.value(b"second"))
+
+
+def test_an_unknown_secret_is_404_in_google_s_words(emulator: RunningEmulator) -> None:
+    answer = emulator.session().get(f"{BASE}/projects/{emulator.project}/secrets/none")
+    assert answer.status_code == 404
+    assert answer.json()["error"] == {
+        "code": 404,
+        "message": f"Secret [projects/{emulator.number}/secrets/none] not found.",
+        "status": "NOT_FOUND",
+    }
+
+
+def test_a_reader_of_one_secret_cannot_read_another(emulator: RunningEmulator) -> None:
+    for name in ("one", "two"):
+        _create(emulator, name)
+        _add(emulator, b"x", name)
+    reader = "user:reader@example.com"
+    emulator.grant(f"projects/{emulator.project}/secrets/one", "roles/secretmanager.secretAccessor", reader)
+    session = emulator.session(reader)
+    codes = [
+        session.get(f"{BASE}/projects/{emulator.project}/secrets/{name}/versions/1:access").status_code
+        for name in ("one", "two")
+    ]
+    assert codes == [200, 403]
+
+
+@pytest.mark.parametrize("verb", ["disable", "destroy"])
+def test_a_version_that_is_not_enabled_cannot_be_accessed(emulator: RunningEmulator, verb: str) -> None:
+    _create(emulator)
+    _add(emulator, b"x")
+    version = f"{BASE}/projects/{emulator.project}/secrets/one/versions/1"
+    assert emulator.session().post(f"{version}:{verb}", json={}).status_code == 200
+    answer = emulator.session().get(f"{version}:access")
+    assert (answer.status_code, answer.json()["error"]["status"]) == (400, "FAILED_PRECONDITION")
+
+
+def test_secrets_survive_a_restart(emulator: RunningEmulator) -> None:
+    _create(emulator)
+    _add(emulator, b"kept")
+    emulator.stop()
+    again = RunningEmulator(emulator.emulator.settings.state)
+    try:
+        path = f"{BASE}/projects/{emulator.project}/secrets/one/versions/1:access"
+        assert base64.b64decode(again.session().get(path).json()["payload"]["data"]) == b"kept"
+    finally:
+        again.stop()
