@@ -1,0 +1,204 @@
+"""Process 1 of a sandbox: prepares the network, starts the application, reports how it ended.
+
+Run by the *image's* Python as ``python -I -S shim.py FD`` with nothing but the standard library, so it imports little
+and keeps to what Python 3.9 knows. The emulator holds the other end of FD, a ``SOCK_SEQPACKET`` socket on which each
+datagram is one JSON object; sockets travel beside it (``SCM_RIGHTS``). A socket belongs to the network namespace it was made
+in, whoever uses it: that is how the emulator, which lives outside, accepts and connects inside.
+
+From the emulator                                       | to the emulator
+--------------------------------------------------------|------------------------------------------------------------
+``prepare`` {addresses, listen, volumes, own}           | ``prepared`` {} + one listening socket per ``listen`` entry
+``start``   {argv, env, cwd, uid, gid}                  | ``started`` {pid} or ``refused`` {errno, path}
+``sockets`` {count}                                     | ``sockets`` {} + ``count`` unconnected TCP sockets
+``signal``  {number}                                    | ``ended`` {code} or {signal}, after which this process ends
+
+When the emulator goes away the socket reads end of file, this process ends, and the kernel kills the rest of the namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the module `typing` costs milliseconds at every start
+    from collections.abc import Iterable
+    from typing import Any, NoReturn
+
+_SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
+_PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
+_LAST_CAPABILITY = 63
+_CAPABILITY_VERSION = 0x20080522
+_DATAGRAM = 1 << 20
+
+
+def add_address(index: int, address: str) -> None:
+    """Give the loopback device one more IPv4 address (``lo:INDEX``); 169.254.169.254 is one of them."""
+    import fcntl
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+        for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
+            entry = struct.pack("16sH2s4s8x", b"lo:%d" % index, socket.AF_INET, b"", socket.inet_aton(value))
+            fcntl.ioctl(device, request, entry)
+
+
+def listen(where: list[Any]) -> socket.socket:
+    """A listening socket: ``["tcp", address, port]`` or ``["unix", path]``."""
+    if where[0] == "tcp":
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((where[1], where[2]))
+    else:
+        os.makedirs(os.path.dirname(where[1]), exist_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(where[1])
+        os.chmod(where[1], 0o777)  # noqa: S103 - whoever the application runs as connects
+    listener.listen(128)
+    return listener
+
+
+def change_user(uid: int, gid: int) -> None:
+    """Become the application's user, with no capability and none to gain on exec, not even for uid 0."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def check(result: int, what: str) -> None:
+        if result != 0:
+            raise OSError(ctypes.get_errno(), "cannot " + what)
+
+    for capability in range(_LAST_CAPABILITY + 1):
+        if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 and ctypes.get_errno() != errno.EINVAL:
+            raise OSError(ctypes.get_errno(), f"cannot drop capability {capability}")
+    check(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "clear the ambient capabilities")
+    if os.getuid() == 0 and uid != 0:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    check(libc.capset(header, bytes(24)), "clear the capabilities")
+
+
+def become(message: dict[str, Any]) -> NoReturn:
+    """In the child: turn into the application. Returns only by raising."""
+    os.setsid()
+    if os.getuid() == 0:
+        for stream in (1, 2):  # so that the application may open /dev/stdout and /dev/stderr anew
+            os.fchown(stream, message["uid"], message["gid"])
+    change_user(message["uid"], message["gid"])
+    os.chdir(message["cwd"])
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    argv, env = message["argv"], message["env"]
+    if "/" in argv[0]:
+        os.execve(argv[0], argv, env)  # noqa: S606
+    os.execvpe(argv[0], argv, env)  # noqa: S606
+
+
+def start(message: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
+    """Fork and exec; an exec that fails comes back here as an OSError, through a pipe that a good exec closes."""
+    broken, report = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(broken)
+            become(message)
+        except OSError as error:
+            where = error.filename or message["argv"][0]
+            os.write(report, json.dumps({"errno": error.errno or errno.EIO, "path": where}).encode())
+        finally:
+            os._exit(127)
+    os.close(report)
+    with open(broken, "rb") as pipe:
+        failure = pipe.read()
+    if failure:
+        os.waitpid(pid, 0)
+        return None, json.loads(failure)
+    return pid, {}
+
+
+class Shim:
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.child: int | None = None
+
+    def send(self, event: str, fds: Iterable[int] = (), **fields: Any) -> None:
+        socket.send_fds(self.control, [json.dumps(dict(fields, event=event)).encode()], list(fds))
+
+    def prepare(self, message: dict[str, Any]) -> None:
+        for index, address in enumerate(message["addresses"], 1):
+            add_address(index, address)
+        for path, mode in message["volumes"]:
+            if os.getuid() == 0:
+                os.chown(path, message["own"], message["own"])
+            os.chmod(path, mode)
+        listeners = [listen(where) for where in message["listen"]]
+        self.send("prepared", fds=[listener.fileno() for listener in listeners])
+
+    def start(self, message: dict[str, Any]) -> None:
+        self.child, failure = start(message)
+        if failure:
+            self.send("refused", **failure)
+        else:
+            self.send("started", pid=self.child)
+
+    def sockets(self, message: dict[str, Any]) -> None:
+        made = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(message["count"])]
+        self.send("sockets", fds=[one.fileno() for one in made])
+        for one in made:
+            one.close()
+
+    def signal(self, message: dict[str, Any]) -> None:
+        if self.child:
+            os.kill(self.child, message["number"])
+
+    def reap(self) -> bool:
+        """Collect every ended process (orphans come to process 1). True when the application itself has ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return False
+            if pid == self.child:
+                code = os.waitstatus_to_exitcode(status)
+                if code >= 0:
+                    self.send("ended", code=code)
+                else:
+                    self.send("ended", signal=-code)
+                return True
+
+    def run(self) -> None:
+        woken, wake = socket.socketpair()
+        woken.setblocking(False)
+        wake.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        verbs = {"prepare": self.prepare, "start": self.start, "sockets": self.sockets, "signal": self.signal}
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == woken.fileno():
+                    woken.recv(4096)
+                    if self.reap():
+                        return
+                else:
+                    datagram = self.control.recv(_DATAGRAM)
+                    if not datagram:
+                        return
+                    message = json.loads(datagram)
+                    verbs[message.pop("do")](message)
+
+
+if __name__ == "__main__":
+    Shim(socket.socket(fileno=int(sys.argv[1]))).run()
