@@ -1,0 +1,165 @@
+"""Finding PostgreSQL's server programs, and making from them the PostgreSQL that Cloud SQL offers.
+
+Cloud SQL lets a ``cloudsqlsuperuser`` create any extension of a fixed list and no other
+(https://cloud.google.com/sql/docs/postgres/extensions). Stock PostgreSQL decides by two things: whether the
+extension's control file is there, and whether it says ``trusted``. PostgreSQL looks for its control files relative to
+the place of its own executable, so a tree with a copied ``postgres`` and links to everything else, where only the
+listed control files exist and all say ``trusted``, behaves as Cloud SQL does, without a change to the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Where distributions put the server programs when they are not on PATH: Debian, PGDG's RPMs, Alpine.
+_USUAL_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*")
+
+
+@dataclass(frozen=True)
+class PostgresBinaries:
+    """One installed PostgreSQL server.
+
+    ``version`` is PostgreSQL's own, for example ``15.18``; ``extensions`` are the names with a control file.
+    """
+
+    version: str
+    bin_dir: Path
+    share_dir: Path
+    extensions: frozenset[str]
+
+    @property
+    def major(self) -> int:
+        return int(re.match(r"\d+", self.version).group())  # type: ignore[union-attr]
+
+    def program(self, name: str) -> str:
+        """The path of one of the programs, for example ``initdb``."""
+        return str(self.bin_dir / name)
+
+
+def find_binaries(extra: Iterable[Path] = ()) -> list[PostgresBinaries]:
+    """The installed PostgreSQL servers, newest first, each version once.
+
+    Looks at ``extra`` (folders of programs, such as a pip-installed server's), PATH and the distributions' usual
+    places, in this order.
+    """
+    places = [*extra, *(Path(entry) for entry in os.get_exec_path())]
+    for pattern in _USUAL_PLACES:
+        places += sorted(Path("/").glob(pattern.lstrip("/")))
+    found: dict[str, PostgresBinaries] = {}
+    seen: set[Path] = set()
+    for place in places:
+        server = place / "postgres"
+        if not (server.is_file() and os.access(server, os.X_OK)):
+            continue
+        bin_dir = server.resolve().parent
+        if bin_dir in seen:
+            continue
+        seen.add(bin_dir)
+        binaries = _inspect(bin_dir)
+        if binaries:
+            found.setdefault(binaries.version, binaries)
+    return sorted(found.values(), key=lambda one: tuple(int(part) for part in one.version.split(".")), reverse=True)
+
+
+def nearest(candidates: list[PostgresBinaries], major: int) -> PostgresBinaries:
+    """The server of that major version, else the one whose major is nearest (the newer of two equally near)."""
+    if not candidates:
+        raise LookupError("No PostgreSQL server programs were found.")
+    return min(candidates, key=lambda one: (abs(one.major - major), -one.major))
+
+
+def _inspect(bin_dir: Path) -> PostgresBinaries | None:
+    if not (bin_dir / "initdb").is_file():
+        return None
+    answer = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"\d+(?:\.\d+)*", answer)
+    if version is None:
+        return None
+    share_dir = _share_dir(bin_dir, version.group().split(".")[0])
+    if share_dir is None:
+        return None
+    controls = (share_dir / "extension").glob("*.control")
+    return PostgresBinaries(version.group(), bin_dir, share_dir, frozenset(path.stem for path in controls))
+
+
+def _share_dir(bin_dir: Path, major: str) -> Path | None:
+    """``initdb --show`` would tell, but refuses to run as root; pg_config is not always there."""
+    candidates = [
+        bin_dir.parent / "share/postgresql",
+        bin_dir.parent / "share",
+        Path("/usr/share/postgresql") / major,
+        Path("/usr/share/pgsql"),
+    ]
+    if (bin_dir / "pg_config").is_file():
+        command = [str(bin_dir / "pg_config"), "--sharedir"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if told:
+            candidates.insert(0, Path(told))
+    for candidate in candidates:
+        if (candidate / "extension/plpgsql.control").is_file():
+            return candidate.resolve()
+    return None
+
+
+def curate(binaries: PostgresBinaries, directory: Path, allowed: frozenset[str]) -> PostgresBinaries:
+    """The same server with only the ``allowed`` extensions, all of them trusted.
+
+    The tree is made once below ``directory``, which several servers may share. PostgreSQL before 13 has no trusted
+    extensions and is returned as it is.
+    """
+    if binaries.major < 13:
+        return binaries
+    extensions = binaries.extensions & (allowed | {"plpgsql"})
+    directory = directory.resolve()
+    tree = directory / f"postgresql-{binaries.version}"
+    curated = PostgresBinaries(
+        binaries.version, _below(tree, binaries.bin_dir), _below(tree, binaries.share_dir), extensions
+    )
+    if {path.stem for path in (curated.share_dir / "extension").glob("*.control")} == extensions:
+        return curated
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".postgresql-") as name:
+        new = Path(name) / "tree"
+        _build(binaries, new, extensions)
+        shutil.rmtree(tree, ignore_errors=True)
+        new.rename(tree)
+    return curated
+
+
+def _below(tree: Path, path: Path) -> Path:
+    return tree / path.relative_to("/")
+
+
+def _build(binaries: PostgresBinaries, tree: Path, extensions: frozenset[str]) -> None:
+    extension_dir = binaries.share_dir / "extension"
+    own = {binaries.bin_dir, binaries.share_dir, extension_dir, *binaries.share_dir.parents}
+    _mirror(binaries.bin_dir.parent, _below(tree, binaries.bin_dir.parent), own)
+    if not _below(tree, binaries.share_dir).is_dir():
+        _mirror(binaries.share_dir, _below(tree, binaries.share_dir), own)
+    # The executable itself decides where its files are looked for, and it is found through links: so it is copied.
+    server = _below(tree, binaries.bin_dir) / "postgres"
+    server.unlink()
+    shutil.copy2(binaries.bin_dir / "postgres", server)
+    for control in _below(tree, extension_dir).glob("*.control"):
+        text = control.read_text("utf-8")
+        control.unlink()
+        if control.stem in extensions:
+            control.write_text(re.sub(r"(?m)^trusted\s*=.*\n?", "", text).rstrip("\n") + "\ntrusted = true\n", "utf-8")
+
+
+def _mirror(source: Path, target: Path, own: set[Path]) -> None:
+    """Links to all that ``source`` holds; the folders in ``own`` become folders of the tree's own."""
+    target.mkdir(parents=True, exist_ok=True)
+    target.chmod(0o755)
+    for entry in source.iterdir():
+        if entry in own:
+            _mirror(entry, target / entry.name, own)
+        else:
+            (target / entry.name).symlink_to(entry)
