@@ -16,11 +16,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gcp_emulator.backends.builder_base import BaseUnavailableError, Interpreters, resolve_base
+from gcp_emulator.backends.builder_base import Interpreters, resolve_base
 from gcp_emulator.backends.builder_cache import LayerCache, in_thread
 from gcp_emulator.backends.builder_copy import CopyError, CopySource, build_context, resolve_inside
 from gcp_emulator.backends.builder_run import HostAccess, Log
-from gcp_emulator.backends.builder_stage import BuildFailed, StageBuild
+from gcp_emulator.backends.builder_stage import BuildFailed, StageBuild, failing_step
 from gcp_emulator.backends.dockerfile import Dockerfile, DockerfileError, Instruction, Stage, expand, parse
 from gcp_emulator.backends.images import Image, ImageStore, remove_tree
 from gcp_emulator.backends.sandbox import SandboxUnavailable
@@ -117,10 +117,12 @@ class _Build:
         self._parsed = parsed
         self._work = work
         self._interpreters = interpreters
-        self._done: dict[int, StageBuild] = {}
+        self._stages: dict[int, StageBuild] = {}
+        self._notes: dict[int, list[str]] = {stage.index: [] for stage in parsed.stages}
         self._current = 0
         self._trees = 0
         self._step = 0
+        self._total = 0
         stage = parsed.stage(target) if target else parsed.stages[-1]
         if stage is None:
             raise BuildFailed("", None, f"failed to reach build target {target} in Dockerfile")
@@ -130,63 +132,57 @@ class _Build:
         """Build the needed stages in order and store the last one's image."""
         for instruction in self._parsed.arguments:
             self._declare_globally(instruction)
-        needed = sorted(self._needed(self._target))
-        total = len(self._parsed.arguments) + sum(len(self._parsed.stages[index].instructions) + 1 for index in needed)
+        needed = [self._parsed.stages[index] for index in sorted(self._needed(self._target))]
+        self._total = len(self._parsed.arguments) + sum(len(stage.instructions) + 1 for stage in needed)
+        for stage in needed:
+            await self._read(stage)
+        target = self._stages[self._target.index]
+        key = hashlib.sha256(json.dumps([target.key, target.config.to_oci()], sort_keys=True).encode()).hexdigest()
+        digest = self.cache.result(key)
+        image = images.get(digest) if digest else None
         for instruction in self._parsed.arguments:
-            self._announce(instruction, total)
-        for index in needed:
-            self._done[index] = await self._build_stage(self._parsed.stages[index], total)
-        image = await self._store(self._done[self._target.index], images)
+            self._announce(instruction)
+        for stage in needed:
+            self._announce(stage.origin)
+            for note in self._notes[stage.index]:
+                self.log(f" ---> {note}")
+            await self._stages[stage.index].execute(self._announce, wanted=image is None)
+        if image is None:
+            tree = await target.materialise(share=True)
+            image = await in_thread(images.put, tree, target.config, target.python)
+            self.cache.remember_result(key, image.digest)
         unused = sorted(set(self.build_args) - self.used_arguments - _PROXY_ARGUMENTS)
         if unused:
             self.log(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed")
         self.log(f"Successfully built {image.digest.removeprefix('sha256:')[:12]}")
         return image
 
-    async def _store(self, stage: StageBuild, images: ImageStore) -> Image:
-        key = hashlib.sha256(json.dumps([stage.key, stage.config.to_oci()], sort_keys=True).encode()).hexdigest()
-        digest = self.cache.result(key)
-        if digest and (image := images.get(digest)):
-            return image
-        tree = await stage.materialise(share=True)
-        image = await in_thread(images.put, tree, stage.config, stage.python)
-        self.cache.remember_result(key, image.digest)
-        return image
-
-    async def _build_stage(self, stage: Stage, total: int) -> StageBuild:
+    async def _read(self, stage: Stage) -> None:
         self._current = stage.index
-        self._announce(stage.origin, total)
-        try:
+        with failing_step(stage.origin):
             build = await self._begin(stage)
-        except (BaseUnavailableError, ValueError) as error:
-            raise BuildFailed(stage.origin.text, None, str(error)) from error
         proxies = {name: value for name, value in self.build_args.items() if name.upper() in _PROXY_ARGUMENTS}
         build.arguments.update(proxies)
-        runs = [instruction for instruction in stage.instructions if instruction.keyword == "RUN"]
         for instruction in stage.instructions:
-            self._announce(instruction, total)
-            try:
-                await build.apply(instruction, last_run=bool(runs) and instruction is runs[-1])
-            except (CopyError, ValueError, LookupError) as error:
-                raise BuildFailed(instruction.text, None, str(error)) from error
-        return build
+            await build.read(instruction)
+        self._stages[stage.index] = build
 
     async def _begin(self, stage: Stage) -> StageBuild:
         reference = expand(stage.base, self.global_arguments, self.escape)
         if not reference:
             raise ValueError(f"base name ({stage.base}) should not be blank")
         if earlier := self._earlier(reference, stage):
-            return await StageBuild.on_stage(self, self._done[earlier.index])
+            return StageBuild.on_stage(self, self._stages[earlier.index])
         base = await in_thread(resolve_base, reference, self._interpreters)
         if base.note:
-            self.log(f" ---> Note: {base.note}")
+            self._notes[stage.index].append(f"Note: {base.note}")
         if base.python:
-            self.log(f" ---> Python {base.python.version} of {base.python.prefix}")
+            self._notes[stage.index].append(f"Python {base.python.version} of {base.python.prefix}")
         return StageBuild.on_base(self, base)
 
-    def _announce(self, instruction: Instruction, total: int) -> None:
+    def _announce(self, instruction: Instruction) -> None:
         self._step += 1
-        self.log(f"Step {self._step}/{total} : {instruction.text}")
+        self.log(f"Step {self._step}/{self._total} : {instruction.text}")
 
     def _declare_globally(self, instruction: Instruction) -> None:
         for name, default in instruction.pairs:
@@ -230,7 +226,7 @@ class _Build:
                 f"invalid from flag value {name}: it is not an earlier stage of this Dockerfile, and without a container"
                 " engine other images cannot be pulled"
             )
-        return self._done[earlier.index]
+        return self._stages[earlier.index]
 
     def new_tree(self) -> Path:
         """See `Plan`."""

@@ -12,12 +12,13 @@ import posixpath
 import re
 import shutil
 import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcp_emulator.backends.images import file_digest
+from gcp_emulator.backends.images import file_digest, tree_entries
 
 # What the kernel provides: a file of the image there would never be seen.
 _KERNEL_FOLDERS = ("proc", "sys", "dev")
@@ -70,6 +71,7 @@ class IgnoreRules:
             cleaned = posixpath.normpath(pattern.lstrip("!").strip()).lstrip("/")
             if cleaned != ".":
                 self._rules.append((keep, _translate(cleaned)))
+        self.has_rules = bool(self._rules)
         self.has_exceptions = any(keep for keep, _ in self._rules)
 
     def ignores(self, path: str) -> bool:
@@ -238,6 +240,8 @@ def copy_files(
         )
     for path in found:
         name = posixpath.basename(path)
+        if _copy_folder(tree, source, path, destination, placement):
+            continue
         for below, place, status in source.entries(path):
             if below:
                 target = posixpath.join(destination, below)
@@ -246,6 +250,27 @@ def copy_files(
             _put(tree, target, place, status, placement)
         if (source.root / resolve_inside(source.root, path)).is_dir():
             make_folder(tree, destination, placement)
+
+
+def _copy_folder(tree: Path, source: CopySource, path: str, destination: str, placement: Placement) -> bool:
+    """Copy a whole folder to a place where nothing is with `cp`, which is several times as fast; False when not so."""
+    folder = source.root / resolve_inside(source.root, path)
+    target = tree / resolve_inside(tree, destination)
+    if not folder.is_dir() or os.path.lexists(target) or source.rules.has_rules or placement.mode is not None:
+        return False
+    if os.geteuid() == 0 and any(
+        (status.st_uid, status.st_gid) != placement.owner for _, status in tree_entries(folder)
+    ):
+        return False
+    make_folder(tree, posixpath.dirname(destination.rstrip("/")), placement)
+    _refuse_host_folder(str(target.relative_to(tree)))
+    copied = subprocess.run(
+        ["cp", "-al" if placement.share else "-a", "--", folder, target], capture_output=True, text=True, check=False
+    )
+    if copied.returncode:
+        raise CopyError(f"COPY failed: cannot copy {path} to {destination}: {copied.stderr.strip()}")
+    target.chmod(0o755)
+    return True
 
 
 def add_files(

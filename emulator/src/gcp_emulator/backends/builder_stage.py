@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from gcp_emulator.backends.builder_base import PATH, Base, base_command, finish_base, make_skeleton
+from gcp_emulator.backends.builder_base import (
+    PATH,
+    Base,
+    BaseUnavailableError,
+    base_command,
+    finish_base,
+    make_skeleton,
+)
 from gcp_emulator.backends.builder_cache import LayerCache, copy_tree, in_thread
 from gcp_emulator.backends.builder_copy import (
     CopyError,
@@ -35,6 +44,7 @@ _IGNORED = {
 }
 _PACKAGE_MANAGER = re.compile(r"(?:^|[\s;&|(/])(apt-get|apt|dpkg|apk|yum|dnf|microdnf|zypper)\s")
 _REMEMBERED_LINES = 20
+_WORTH_A_COPY = 2.0  # seconds
 
 
 class BuildFailed(Exception):  # noqa: N818 - the name that Cloud Build uses in its logs
@@ -70,13 +80,37 @@ class Plan(Protocol):
         ...
 
 
-# Applied to a tree when its files are needed; the flag says whether files may be hard links to their source.
+@contextlib.contextmanager
+def failing_step(instruction: Instruction) -> Iterator[None]:
+    """Turn what an instruction raises into `BuildFailed` with its name."""
+    try:
+        yield
+    except (CopyError, BaseUnavailableError, ValueError, LookupError) as error:
+        raise BuildFailed(instruction.text, None, str(error)) from error
+
+
+# Changes a tree; the flag says whether files may be hard links to their source.
 _Change = Callable[[Path, bool], Awaitable[None]]
 
 
 @dataclass
+class Step:
+    """An instruction that was read: what it does to the files, and the key of the files after it."""
+
+    instruction: Instruction
+    key: str
+    change: _Change | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_run(self) -> bool:
+        """True for the instructions whose results are cached."""
+        return self.instruction.keyword == "RUN"
+
+
+@dataclass
 class StageBuild:
-    """The state of a stage between two instructions.
+    """A stage, first read (`read`: its configuration and keys), then executed (`execute`: its files).
 
     Its files are ``snapshot`` (a layer, or nothing yet: the base) or ``tree`` (private), plus ``changes`` not applied
     yet: a stage whose layers are all cached never touches a file.
@@ -96,9 +130,11 @@ class StageBuild:
     ports: dict[str, None] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     stop_signal: str = ""
+    steps: list[Step] = field(default_factory=list)
+    parent: StageBuild | None = None
     snapshot: Path | None = None
     tree: Path | None = None
-    changes: list[_Change] = field(default_factory=list)
+    changes: list[tuple[Instruction, _Change]] = field(default_factory=list)
 
     @classmethod
     def on_base(cls, plan: Plan, base: Base) -> StageBuild:
@@ -106,12 +142,12 @@ class StageBuild:
         return cls(plan, base.python, base.key, env=dict(base.env), cmd=base.cmd)
 
     @classmethod
-    async def on_stage(cls, plan: Plan, other: StageBuild) -> StageBuild:
+    def on_stage(cls, plan: Plan, other: StageBuild) -> StageBuild:
         """A stage that starts with an earlier one (``FROM build``)."""
         return cls(
             plan, other.python, other.key, env=dict(other.env), working_dir=other.working_dir, user=other.user,
             shell=other.shell, cmd=other.cmd, entrypoint=other.entrypoint, ports=dict(other.ports),
-            labels=dict(other.labels), stop_signal=other.stop_signal, snapshot=await other.files(),
+            labels=dict(other.labels), stop_signal=other.stop_signal, parent=other,
         )  # fmt: skip
 
     @property
@@ -145,13 +181,14 @@ class StageBuild:
     async def materialise(self, *, share: bool) -> Path:
         """The stage's tree with all changes applied; ``share`` when nothing will be executed on it any more."""
         if self.tree is None:
-            source = self.snapshot or await self._base_layer()
+            source = self.snapshot or await (self.parent.files() if self.parent else self._base_layer())
             tree = self.plan.new_tree()
             await copy_tree(source, tree, share=share)
             self.tree, self.snapshot = tree, None
         changes, self.changes = self.changes, []
-        for change in changes:
-            await change(self.tree, share)
+        for instruction, change in changes:
+            with failing_step(instruction):
+                await change(self.tree, share)
         return self.tree
 
     async def _base_layer(self) -> Path:
@@ -175,21 +212,72 @@ class StageBuild:
                 await in_thread(finish_base, tree)
             return await cache.put(key, tree, share=True)
 
-    # ---------------------------------------------------------------- instructions
+    # ---------------------------------------------------------------- executing
 
-    async def apply(self, instruction: Instruction, *, last_run: bool) -> None:
-        """Do one instruction. ``last_run``: no RUN follows in this stage. Raises `BuildFailed`, `CopyError`,
-        ValueError (substitution) and LookupError (an unknown user)."""
+    async def execute(self, announce: Callable[[Instruction], None], *, wanted: bool) -> None:
+        """Announce the steps that were read and, when the files are ``wanted``, do those after the last cached one.
+
+        Raises `BuildFailed`.
+        """
+        runs = [position for position, step in enumerate(self.steps) if step.is_run]
+        cached = [position for position in runs if self.plan.cache.get(self.steps[position].key)]
+        done = cached[-1] + 1 if cached else 0
+        if not wanted:
+            done = len(self.steps)
+        elif done:
+            self.snapshot = self.plan.cache.get(self.steps[done - 1].key)
+        for position, step in enumerate(self.steps):
+            announce(step.instruction)
+            for note in step.notes:
+                self.plan.log(f" ---> {note}")
+            if position < done:
+                if step.change:
+                    self.plan.log(" ---> Using cache")
+            elif step.is_run:
+                with failing_step(step.instruction):
+                    await self._run_or_reuse(step, last=position == runs[-1])
+            elif step.change:
+                self.changes.append((step.instruction, step.change))
+
+    async def _run_or_reuse(self, step: Step, *, last: bool) -> None:
+        cache = self.plan.cache
+        async with cache.building(step.key):
+            # Another build may have made it since this one looked.
+            if layer := cache.get(step.key):
+                self.plan.log(" ---> Using cache")
+                self.snapshot, self.tree, self.changes = layer, None, []
+                return
+            tree = await self.materialise(share=False)
+            assert step.change is not None
+            started = time.monotonic()
+            await step.change(tree, False)
+            # When no RUN follows nothing writes into this tree's files any more, and the layer may be links to them.
+            # Else the layer is a copy, and for a quick command copying would take longer than doing it again.
+            if last or time.monotonic() - started > _WORTH_A_COPY:
+                await cache.put(step.key, tree, share=last)
+
+    # ---------------------------------------------------------------- reading
+
+    async def read(self, instruction: Instruction) -> None:
+        """Take in one instruction: configuration and keys change, no file does. Raises `BuildFailed`."""
+        with failing_step(instruction):
+            step = Step(instruction, self.key)
+            self.steps.append(step)
+            await self._read(instruction, step)
+            step.key = self.key
+
+    async def _read(self, instruction: Instruction, step: Step) -> None:
         match instruction.keyword:
             case "RUN":
-                await self._run(instruction, last_run=last_run)
+                await self._run(instruction, step)
             case "COPY" | "ADD":
-                await self._copy(instruction)
+                await self._copy(instruction, step)
             case "WORKDIR":
                 self.working_dir = posixpath.normpath(
                     posixpath.join(self.working_dir, self._expand(instruction.words[0]))
                 )
-                self._change(["WORKDIR", self.working_dir], _folder_change(self.working_dir))
+                self._advance(["WORKDIR", self.working_dir])
+                step.change = _folder_change(self.working_dir)
             case "ARG":
                 self._declare(instruction)
             case "ENV":
@@ -201,7 +289,7 @@ class StageBuild:
                     port = self._expand(word)
                     self.ports[port if "/" in port else f"{port}/tcp"] = None
             case keyword if keyword in _IGNORED:
-                self.plan.log(f" ---> {keyword} is ignored: {_IGNORED[keyword]}")
+                step.notes.append(f"{keyword} is ignored: {_IGNORED[keyword]}")
             case _:
                 self._set(instruction)
 
@@ -239,13 +327,12 @@ class StageBuild:
             elif name in self.plan.global_arguments:
                 self.arguments[name] = self.plan.global_arguments[name]
 
-    def _change(self, facts: list[object], change: _Change) -> None:
+    def _advance(self, facts: list[object]) -> None:
         self.key = hashlib.sha256(json.dumps([self.key, facts]).encode()).hexdigest()
-        self.changes.append(change)
 
     # ---------------------------------------------------------------- COPY and ADD
 
-    async def _copy(self, instruction: Instruction) -> None:
+    async def _copy(self, instruction: Instruction, step: Step) -> None:
         *sources, last = (self._expand(word) for word in instruction.words)
         # join drops the last slash only when it is all there is; "." means the folder itself.
         destination = posixpath.join(self.working_dir, last)
@@ -269,81 +356,78 @@ class StageBuild:
             placement = Placement(user_ids(tree, owner) if owner else (0, 0), mode, share and stage is not None)
             await in_thread(add_files if add else copy_files, tree, files, sources, destination, placement)
 
-        self._change([instruction.keyword, sources, destination, owner, mode, content], change)
+        self._advance([instruction.keyword, sources, destination, owner, mode, content])
+        step.change = change
 
     # ---------------------------------------------------------------- RUN
 
-    async def _run(self, instruction: Instruction, *, last_run: bool) -> None:
-        cache, log = self.plan.cache, self.plan.log
+    async def _run(self, instruction: Instruction, step: Step) -> None:
         argv = list(instruction.words if instruction.exec_form else (*self.shell, *instruction.words))
         variables = {**self.arguments, **self.env}
         network = instruction.flag("network") != "none"
-        mounts, mounted = await self._mounts(instruction)
-        facts = ["RUN", argv, sorted(variables.items()), self.user, self.working_dir, network, mounted]
-        self.key = hashlib.sha256(json.dumps([self.key, facts]).encode()).hexdigest()
-        async with cache.building(self.key):
-            layer = cache.get(self.key)
-            if layer:
-                log(" ---> Using cache")
-                self.snapshot, self.tree, self.changes = layer, None, []
-                return
-            tree = await self.materialise(share=False)
-            user = user_ids(tree, self.user)
+        user_name, working_dir = self.user, self.working_dir
+        wanted = [wish for text in instruction.flags.get("mount", ()) if (wish := self._mount_options(text, step))]
+        stages = [self.plan.stage(options["from"]) if "from" in options else None for options in wanted]
+        mounted = [
+            [options["target"], await self._mount_key(options, stage)]
+            for options, stage in zip(wanted, stages, strict=True)
+        ]
+        self._advance(["RUN", argv, sorted(variables.items()), user_name, working_dir, network, mounted])
+
+        async def change(tree: Path, share: bool) -> None:
+            mounts = [await self._mount(*wish) for wish in zip(wanted, stages, strict=True)]
+            user = user_ids(tree, user_name)
             env = {"HOME": _home(tree, user[0]), **variables}
             last_lines: list[str] = []
 
             def hear(line: str) -> None:
-                log(line)
+                self.plan.log(line)
                 last_lines[:] = [*last_lines[1 - _REMEMBERED_LINES :], line]
 
-            command = Command(argv, env, self.working_dir, user, tuple(mounts), network)
+            command = Command(argv, env, working_dir, user, tuple(mounts), network)
             code = await execute(tree, self.python, command, self.plan.host, hear)
             if code:
                 message = f"The command '{' '.join(argv)}' returned a non-zero code: {code}"
                 raise BuildFailed(instruction.text, code, message + _hint(argv, last_lines))
-            # When no RUN follows nothing writes into this tree's files any more, and the layer may be links to them.
-            await cache.put(self.key, tree, share=last_run)
 
-    async def _mounts(self, instruction: Instruction) -> tuple[list[Mount], list[object]]:
-        """A RUN's ``--mount`` flags, and what of them counts for the key."""
-        mounts: list[Mount] = []
-        facts: list[object] = []
-        for text in instruction.flags.get("mount", ()):
-            options = {}
-            for part in text.split(","):
-                name, _, value = part.partition("=")
-                options[_MOUNT_OPTIONS.get(name, name)] = self._expand(value)
-            kind = options.get("type", "bind")
-            target = posixpath.normpath(posixpath.join(self.working_dir, options.get("target", "")))
-            if kind in ("secret", "ssh"):
-                if options.get("required") == "true":
-                    raise CopyError(f"--mount={text}: this builder has no build secrets")
-                self.plan.log(f" ---> --mount=type={kind} is ignored: this builder has no build secrets")
-                continue
-            if "target" not in options:
-                raise CopyError(f"--mount={text}: a target is required")
-            if kind == "bind":
-                mount, content = await self._bind(options, target)
-                mounts.append(mount)
-                facts.append([target, content])
-            elif kind == "cache":
-                mounts.append(Mount("cache", target, self.plan.cache.mount(options.get("id", target))))
-            elif kind == "tmpfs":
-                mounts.append(Mount("tmpfs", target))
-            else:
-                raise CopyError(f"--mount={text}: unsupported mount type {kind!r}")
-        return mounts, facts
+        step.change = change
 
-    async def _bind(self, options: Mapping[str, str], target: str) -> tuple[Mount, str]:
-        source = options.get("source", ".")
-        if name := options.get("from"):
-            stage = self.plan.stage(name)
-            content, files = stage.key, await stage.source(name)
-        else:
-            files = self.plan.context
-            content = await in_thread(files.digest, [source])
-        [path, *_] = files.matches(source)
-        return Mount("bind", target, files.root / resolve_inside(files.root, path)), f"{source} {content}"
+    def _mount_options(self, text: str, step: Step) -> dict[str, str] | None:
+        """The settings of a ``--mount`` flag; None for one that is left out."""
+        options = {"type": "bind", "source": "."}
+        for part in text.split(","):
+            name, _, value = part.partition("=")
+            options[_MOUNT_OPTIONS.get(name, name)] = self._expand(value)
+        kind = options["type"]
+        if kind in ("secret", "ssh"):
+            if options.get("required") == "true":
+                raise CopyError(f"--mount={text}: this builder has no build secrets")
+            step.notes.append(f"--mount=type={kind} is ignored: this builder has no build secrets")
+            return None
+        if kind not in ("bind", "cache", "tmpfs"):
+            raise CopyError(f"--mount={text}: unsupported mount type {kind!r}")
+        if "target" not in options:
+            raise CopyError(f"--mount={text}: a target is required")
+        options["target"] = posixpath.normpath(posixpath.join(self.working_dir, options["target"]))
+        return options
+
+    async def _mount_key(self, options: Mapping[str, str], stage: StageBuild | None) -> str:
+        """What of a mount decides over the result: the files of a bind, nothing of a cache."""
+        if options["type"] != "bind":
+            return ""
+        if stage:
+            return f"{options['source']} {stage.key}"
+        return await in_thread(self.plan.context.digest, [options["source"]])
+
+    async def _mount(self, options: Mapping[str, str], stage: StageBuild | None) -> Mount:
+        target = options["target"]
+        if options["type"] == "tmpfs":
+            return Mount("tmpfs", target)
+        if options["type"] == "cache":
+            return Mount("cache", target, self.plan.cache.mount(options.get("id", target)))
+        files = await stage.source(options["from"]) if stage else self.plan.context
+        [path, *_] = files.matches(options["source"])
+        return Mount("bind", target, files.root / resolve_inside(files.root, path))
 
 
 _MOUNT_OPTIONS = {"dst": "target", "destination": "target", "src": "source"}
