@@ -1,0 +1,253 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Images by the content of their source: looked up in Artifact Registry, else built by Cloud Build.
+
+The tag ``source-<digest>`` is the proof that an image of exactly this source exists, so an unchanged source costs one
+request, and a run that was interrupted finds its build again by the same tag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import typing as t
+import urllib.parse
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
+
+_CLOUD_BUILD = "https://cloudbuild.googleapis.com/v1"
+_ARTIFACT_REGISTRY = "https://artifactregistry.googleapis.com/v1"
+_LOGGING = "https://logging.googleapis.com/v2"
+_STORAGE_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
+
+#: Build.status values that are not the end (cloudbuild v1, Build.status).
+_RUNNING = frozenset({"PENDING", "QUEUED", "WORKING"})
+_IMAGE = re.compile(
+    r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<package>[a-z0-9._/-]+)"
+)
+_LOG_LINES = 40
+
+
+class BuildError(DjangoGcpError):
+    """A build that did not end in an image."""
+
+    def __init__(self, message: str, *, log_url: str) -> None:
+        super().__init__(message)
+        self.log_url = log_url
+
+    def as_fail_json(self) -> dict[str, t.Any]:
+        return {"msg": self.message, "log_url": self.log_url}
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """A repository of Artifact Registry and a tag in it.
+
+    Attributes:
+        name: ``LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/PACKAGE``, without tag or digest.
+        tag: the tag, for instance ``source-0123456789abcdef``.
+        digest: ``sha256:...``, "" while there is no such image.
+    """
+
+    name: str
+    tag: str
+    digest: str = ""
+
+    @classmethod
+    def of_source(cls, name: str, source_digest: str) -> Image:
+        """The image of a source. The digest is cut to what a tag has room for and people can compare."""
+        if not _IMAGE.fullmatch(name):
+            raise DjangoGcpError(
+                f"image is {name!r}: expected LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME in lower case, without tag or digest."
+            )
+        return cls(name, f"source-{source_digest[:24]}")
+
+    @property
+    def resource(self) -> str:
+        """The tag's resource name (artifactregistry v1, projects.locations.repositories.packages.tags)."""
+        found = _IMAGE.fullmatch(self.name)
+        if found is None:
+            raise DjangoGcpError(f"{self.name!r} is not the name of an image in Artifact Registry.")
+        package = urllib.parse.quote(found["package"], safe="")
+        return (
+            f"projects/{found['project']}/locations/{found['location']}/repositories/{found['repository']}"
+            f"/packages/{package}/tags/{self.tag}"
+        )
+
+    @property
+    def uri(self) -> str:
+        """What to deploy: by digest, or by tag while the digest is unknown."""
+        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
+
+    def result(self) -> Json:
+        """The image as modules return it."""
+        return {"name": self.name, "tag": self.tag, "digest": self.digest, "uri": self.uri}
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildRequest:
+    """What Cloud Build is asked to do.
+
+    Attributes:
+        service_account: the e-mail address of the account that the build runs as.
+        timeout: seconds after which Cloud Build gives up.
+        machine_type: a Cloud Build machine type, None for the default one.
+    """
+
+    service_account: str
+    timeout: int
+    machine_type: str | None = None
+
+    def body(self, project: str, image: Image, bucket: str, name: str, generation: str) -> Json:
+        """The Build (cloudbuild v1) that turns an uploaded source into an image.
+
+        A named service account needs ``options.logging`` (Cloud Build documentation, "Configure user-specified service
+        accounts").
+        """
+        tagged = f"{image.name}:{image.tag}"
+        options: Json = {"logging": "CLOUD_LOGGING_ONLY"}
+        if self.machine_type:
+            options["machineType"] = self.machine_type
+        return {
+            "source": {"storageSource": {"bucket": bucket, "object": name, "generation": generation}},
+            "steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["build", "-t", tagged, "."]}],
+            "images": [tagged],
+            "serviceAccount": f"projects/{project}/serviceAccounts/{self.service_account}",
+            "options": options,
+            "timeout": f"{self.timeout}s",
+            "tags": [image.tag],
+        }
+
+
+class Builds:
+    """The builds of one project in one location."""
+
+    def __init__(self, client: Client, project: str, location: str) -> None:
+        self._client = client
+        self._project = project
+        self._parent = f"{_CLOUD_BUILD}/projects/{project}/locations/{location}/builds"
+
+    def find_image(self, image: Image) -> Image | None:
+        """The image with its digest, or None when nothing has this tag."""
+        call = Call(f"look up image {image.name}:{image.tag}", "artifactregistry.tags.get")
+        found = self._client.find(f"{_ARTIFACT_REGISTRY}/{image.resource}", call)
+        if found is None:
+            return None
+        return dataclasses.replace(image, digest=str(found["version"]).rpartition("/")[2])
+
+    def find_running(self, image: Image) -> Json | None:
+        """A build of this image that an interrupted run has left running."""
+        call = Call(f"list the builds of {image.tag}", "cloudbuild.builds.list")
+        builds = self._client.list(
+            self._parent, call, items="builds", params={"filter": f'tags="{image.tag}"', "pageSize": 20}
+        )
+        return next(
+            (
+                build
+                for build in builds
+                if build.get("status") in _RUNNING and image.tag in build.get("tags", [])
+            ),
+            None,
+        )
+
+    def upload(self, archive: Archive, bucket: str, name: str) -> str:
+        """Put the source into the bucket and return the object's generation. The same source is uploaded once."""
+        call = Call(f"upload the source to gs://{bucket}/{name}", "storage.objects.create")
+        params = {"uploadType": "media", "name": name, "ifGenerationMatch": "0"}
+        url = f"{_STORAGE_UPLOAD}/b/{bucket}/o"
+        try:
+            stored = self._client.upload(
+                url, call, params=params, data=io.BytesIO(archive.content), content_type="application/gzip"
+            )
+        except ApiError as error:
+            if error.status != 412:
+                raise
+            read = Call(f"read gs://{bucket}/{name}", "storage.objects.get")
+            quoted = urllib.parse.quote(name, safe="")
+            stored = self._client.get(
+                f"https://storage.googleapis.com/storage/v1/b/{bucket}/o/{quoted}", read
+            )
+        return str(stored["generation"])
+
+    def submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
+        """Start a build and return it."""
+        call = Call(f"start the build of {image.name}:{image.tag}", "cloudbuild.builds.create")
+        body = request.body(self._project, image, bucket, name, generation)
+        operation = self._client.request("POST", self._parent, call, body=body)
+        return self.get(str(operation["metadata"]["build"]["id"]))
+
+    def get(self, build_id: str) -> Json:
+        """Read a build."""
+        return self._client.get(
+            f"{self._parent}/{build_id}", Call(f"read build {build_id}", "cloudbuild.builds.get")
+        )
+
+    def wait(self, build: Json, wait: Wait) -> Json:
+        """Follow a build to its end."""
+        return poll(
+            lambda: self.get(build["id"]),
+            is_finished,
+            Deadline(wait.timeout, self._client.clock),
+            doing=f"build {build['id']}",
+            state=lambda last: str(last.get("status", "")),
+        )
+
+    def built_image(self, build: Json, image: Image) -> Image:
+        """The image that a finished build has made.
+
+        Raises:
+            BuildError: the build has failed; the message ends with the last lines of its log.
+        """
+        if build["status"] != "SUCCESS":
+            raise BuildError(self._explain(build, image), log_url=str(build.get("logUrl", "")))
+        made = build.get("results", {}).get("images") or [{}]
+        digest = str(made[0].get("digest", ""))
+        if not digest:
+            raise BuildError(
+                f"Failed to build {image.name}: build {build['id']} succeeded without an image.", log_url=""
+            )
+        return dataclasses.replace(image, digest=digest)
+
+    def _explain(self, build: Json, image: Image) -> str:
+        detail = build.get("failureInfo", {}).get("detail") or build.get("statusDetail") or "no detail given"
+        lines = "\n".join(self._log(str(build["id"])))
+        return (
+            f"Failed to build {image.name}: build {build['id']} ended with {build['status']}: {detail.rstrip('.')}. "
+            f"The end of its log says why; mend the source and run again.\n{lines}"
+        ).rstrip()
+
+    def _log(self, build_id: str) -> list[str]:
+        """The last lines of a build's log, oldest first."""
+        body = {
+            "resourceNames": [f"projects/{self._project}"],
+            "filter": f'resource.type="build" AND resource.labels.build_id="{build_id}"',
+            "orderBy": "timestamp desc",
+            "pageSize": _LOG_LINES,
+        }
+        call = Call(f"read the log of build {build_id}", "logging.logEntries.list")
+        try:
+            page = self._client.request("POST", f"{_LOGGING}/entries:list", call, body=body, repeatable=True)
+        except DjangoGcpError as error:
+            return [f"(the log cannot be shown: {error.message})"]
+        return [str(entry.get("textPayload", "")) for entry in reversed(page.get("entries") or [])]
+
+
+def is_finished(build: t.Mapping[str, t.Any]) -> bool:
+    """Whether a build has come to its end, good or bad."""
+    return build.get("status") not in _RUNNING
+
+
+def build_result(build: Json | None) -> Json | None:
+    """A build as modules return it."""
+    if build is None:
+        return None
+    return {"id": build["id"], "status": build["status"], "log_url": build.get("logUrl", "")}

@@ -1,0 +1,273 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""The one HTTP client: a keep-alive session, a token, retries of what is safe to repeat, and typed errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._auth import Token, TokenSource
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ConnectionLostError,
+    DjangoGcpError,
+    api_error,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import (
+    RETRYABLE_STATUSES,
+    Clock,
+    Deadline,
+    delays,
+    retry_after,
+)
+
+try:
+    import requests
+    import requests.adapters
+except ImportError:  # run_module tells it with Ansible's own words
+    HAS_REQUESTS = False
+else:
+    HAS_REQUESTS = True
+
+Json = dict[str, t.Any]
+
+# How many requests of one task are in flight at most, and how many connections are kept.
+PARALLEL_REQUESTS = 8
+USER_AGENT = "org.djangogcp (ansible)"
+
+_CONNECT_TIMEOUT_SECONDS = 10.0
+# Above the 60 s that Google's front ends give a call, so that their answer is what is reported.
+_READ_TIMEOUT_SECONDS = 75.0
+# For one call with all its repetitions.
+_CALL_TIMEOUT_SECONDS = 180.0
+_SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What a request is for: the words and the permission of its error.
+
+    Attributes:
+        doing: a verb phrase, for instance "create secret polls-secret-key".
+        permission: the permission that Google documents for the method, "" when unknown.
+    """
+
+    doing: str
+    permission: str = ""
+
+
+class Client:
+    """Calls Google's REST APIs. Safe to use from several threads.
+
+    Args:
+        tokens: what authenticates the requests.
+        session: the requests session; proxies and CA bundles come from the environment as requests reads it.
+        clock: where the time comes from.
+
+    Every method raises `ApiError` for an error status, `ConnectionLostError` when it is unknown whether a request that is
+    not safe to repeat was carried out, and `DjangoGcpError` when the server cannot be reached.
+    """
+
+    def __init__(self, tokens: TokenSource, session: requests.Session, clock: Clock | None = None) -> None:
+        self._tokens = tokens
+        self._session = session
+        self.clock = clock or Clock()
+
+    def get(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json:
+        """GET a resource."""
+        return self.request("GET", url, call, params=params)
+
+    def find(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json | None:
+        """GET a resource that may be absent: None for 404. A 403 is an error, never "absent"."""
+        response = self._send("GET", url, call, params, None, True, allowed=404)
+        return None if response.status_code == 404 else _content(response, call)
+
+    def list(
+        self, url: str, call: Call, *, items: str, params: t.Mapping[str, t.Any] | None = None
+    ) -> t.Iterator[Json]:
+        """GET all pages of a collection.
+
+        Args:
+            items: the key of the list in a page, for instance "secrets".
+        """
+        token = ""
+        while True:
+            page = self.get(url, call, params={**(params or {}), **({"pageToken": token} if token else {})})
+            yield from page.get(items) or []
+            token = page.get("nextPageToken") or ""
+            if not token:
+                return
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        call: Call,
+        *,
+        params: t.Mapping[str, t.Any] | None = None,
+        body: t.Mapping[str, t.Any] | None = None,
+        repeatable: bool | None = None,
+    ) -> Json:
+        """Send a request with a JSON body and return the JSON answer ({} for an empty one).
+
+        Args:
+            method: the HTTP method.
+            url: the whole address.
+            call: the words for errors.
+            params: the query; None values are left out.
+            body: the body, never shown anywhere.
+            repeatable: whether repeating it does no harm; by default all methods but POST. Say True for a POST that only
+                reads, and for a create under a name of our own choosing when its 409 is read again.
+        """
+        safe = method in _SAFE_METHODS if repeatable is None else repeatable
+        return _content(self._send(method, url, call, params, body, safe), call)
+
+    def upload(
+        self, url: str, call: Call, *, params: t.Mapping[str, t.Any], data: t.BinaryIO, content_type: str
+    ) -> Json:
+        """POST the bytes of a file and return the JSON answer. Repeated from the file's beginning when that is safe,
+        which it is when `params` hold a precondition such as ifGenerationMatch.
+        """
+        headers = {"Content-Type": content_type}
+        return _content(
+            self._send("POST", url, call, params, None, "ifGenerationMatch" in params, data, headers), call
+        )
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        call: Call,
+        params: t.Mapping[str, t.Any] | None,
+        body: t.Mapping[str, t.Any] | None,
+        safe: bool,
+        data: t.BinaryIO | None = None,
+        headers: t.Mapping[str, str] | None = None,
+        *,
+        allowed: int | None = None,
+    ) -> requests.Response:
+        deadline = Deadline(_CALL_TIMEOUT_SECONDS, self.clock)
+        query = {key: value for key, value in (params or {}).items() if value is not None}
+        rejected: Token | None = None
+        for delay in delays(first=0.5, factor=2, longest=16):
+            token = self._tokens.token(rejected=rejected)
+            if data is not None:
+                data.seek(0)
+            try:
+                response = self._session.request(
+                    method,
+                    url,
+                    params=query,
+                    json=body,
+                    data=data,
+                    headers=headers,
+                    auth=functools.partial(_authorize, token),
+                    timeout=(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
+                    allow_redirects=False,
+                )
+            except requests.exceptions.RequestException as error:
+                if not (safe or _never_sent(error)):
+                    raise ConnectionLostError(
+                        f"Failed to {call.doing}: the connection to {_host(url)} broke before its answer came "
+                        f"({_cause(error)}). It is unknown whether it was done; run again."
+                    ) from error
+                if not _may_recover(error) or not deadline.sleep(delay):
+                    raise DjangoGcpError(
+                        f"Failed to {call.doing}: cannot reach {_host(url)} ({_cause(error)}). "
+                        "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
+                    ) from error
+                continue
+            status = response.status_code
+            if status == 401 and rejected is None:
+                rejected = token
+                continue
+            # 429 says that nothing was done, whatever the method.
+            if status == 429 or (safe and status in RETRYABLE_STATUSES):
+                asked = retry_after(response.headers.get("Retry-After"))
+                if (asked is None or asked <= deadline.remaining) and deadline.sleep(max(delay, asked or 0)):
+                    continue
+            if status < 300 or status == allowed:
+                return response
+            if not safe and status in (502, 504):
+                raise ConnectionLostError(
+                    f"Failed to {call.doing}: {_host(url)} answered HTTP {status}. It is unknown whether it was done; run again."
+                )
+            raise api_error(
+                doing=call.doing,
+                status=status,
+                reason_phrase=response.reason or "",
+                text=response.text,
+                permission=call.permission,
+            )
+        raise AssertionError("delays() never ends")
+
+
+def new_session() -> requests.Session:
+    """A session that keeps as many connections as requests are sent in parallel."""
+    session = requests.Session()
+    session.headers["User-Agent"] = USER_AGENT
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=PARALLEL_REQUESTS))
+    return session
+
+
+def _authorize(token: Token, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authenticate a request. As an `auth` of requests, because a plain header loses against ~/.netrc."""
+    request.headers["Authorization"] = f"Bearer {token.value}"
+    if token.quota_project:
+        request.headers["x-goog-user-project"] = token.quota_project
+    return request
+
+
+def _content(response: requests.Response, call: Call) -> Json:
+    if response.status_code == 204 or not response.content:
+        return {}
+    try:
+        content = response.json()
+    except ValueError as error:
+        raise DjangoGcpError(
+            f"Failed to {call.doing}: {_host(response.url)} answered something that is not JSON. "
+            "Check that HTTPS_PROXY leads to a proxy that leaves answers as they are."
+        ) from error
+    return content if isinstance(content, dict) else {"items": content}
+
+
+def _never_sent(error: requests.exceptions.RequestException) -> bool:
+    """Whether a request failed before any of it was sent: no connection, so nothing was done."""
+    if isinstance(
+        error,
+        (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError),
+    ):
+        return True
+    return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+
+
+def _may_recover(error: requests.exceptions.RequestException) -> bool:
+    """Whether trying again can help; a certificate, an address or a proxy that is wrong stays wrong."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return False
+    return isinstance(
+        error,
+        (
+            requests.exceptions.ConnectionError,
+            requests.exceptions.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ),
+    )
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]
+
+
+def _cause(error: requests.exceptions.RequestException) -> str:
+    """The innermost reason of a requests exception, which hides it in layers of urllib3's."""
+    cause: BaseException = error
+    while cause.args and isinstance(cause.args[-1], BaseException):
+        cause = cause.args[-1]
+    reason = getattr(cause, "reason", None)
+    return str(reason if isinstance(reason, BaseException) else cause) or type(cause).__name__

@@ -1,0 +1,231 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""The errors that the collection's modules end with, and what a reader of them should do next.
+
+Every error reads ``Failed to <verb> <what> <name>: <Google's message> (HTTP 403 PERMISSION_DENIED). <what to do>``.
+No error ever holds a request body: bodies may hold secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
+
+# "Permission 'run.services.get' denied", "does not have storage.buckets.get access", "... denied on resource ..."
+_PERMISSION = re.compile(r"\b([a-z]+(?:\.[a-zA-Z]+){2,3})\b(?='? (?:denied|access)|'? permission|'$)")
+
+
+class DjangoGcpError(Exception):
+    """Base of everything that a module reports as a failure.
+
+    Args:
+        message: what failed, on what, why, and what to do; shown as it is.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def as_fail_json(self) -> dict[str, t.Any]:
+        """The arguments for ``AnsibleModule.fail_json``."""
+        return {"msg": self.message}
+
+
+class AuthError(DjangoGcpError):
+    """No usable credentials, or Google refused them."""
+
+
+class ImmutableError(DjangoGcpError):
+    """A field differs that Google Cloud cannot change on an existing resource."""
+
+
+class WaitTimeoutError(DjangoGcpError):
+    """Something that was started has not finished within ``wait_timeout``."""
+
+
+class OperationError(DjangoGcpError):
+    """An operation finished with an error."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConnectionLostError(DjangoGcpError):
+    """The connection broke, or the server failed, after a request was sent that is not safe to repeat.
+
+    Whether the request was carried out is unknown; who catches this has to read again.
+    """
+
+
+class ApiError(DjangoGcpError):
+    """An answer with an error status.
+
+    Attributes:
+        status: the HTTP status, as a number.
+        code: Google's canonical name of the error, for instance ``PERMISSION_DENIED``; for the APIs that have none
+            (storage, sqladmin) the first ``reason``.
+        reason: the reason of the first ``google.rpc.ErrorInfo`` detail or of the first item of ``errors``; may be "".
+        explanation: Google's message alone.
+
+    Args:
+        doing: what was being done, for instance "create secret polls-secret-key".
+        permission: the permission that the call needs, for answers that do not name it.
+    """
+
+    def __init__(
+        self,
+        *,
+        doing: str,
+        status: int,
+        code: str,
+        reason: str,
+        explanation: str,
+        metadata: t.Mapping[str, str] | None = None,
+        permission: str = "",
+        hint: str = "",
+    ) -> None:
+        self.doing = doing
+        self.status = status
+        self.code = code
+        self.reason = reason
+        self.explanation = explanation.strip()
+        self.metadata = dict(metadata or {})
+        self.permission = self._missing_permission(permission)
+        super().__init__(self._text(hint or self._hint()))
+
+    def with_hint(self, hint: str) -> ApiError:
+        """The same error that tells something better to do than the status alone can."""
+        return ApiError(
+            doing=self.doing,
+            status=self.status,
+            code=self.code,
+            reason=self.reason,
+            explanation=self.explanation,
+            metadata=self.metadata,
+            permission=self.permission,
+            hint=hint,
+        )
+
+    def as_fail_json(self) -> dict[str, t.Any]:
+        return {
+            "msg": self.message,
+            "http_status": self.status,
+            "error_code": self.code,
+            "error_reason": self.reason,
+        }
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the resource changed between our read and our write, so that reading again and retrying is right.
+
+        409 ABORTED is what IAM, Secret Manager and Cloud Run answer to an old etag, 412 what Cloud Storage and
+        Cloud SQL (settingsVersion) answer to an unmet precondition.
+        """
+        return self.status == 412 or (self.status == 409 and self.code == "ABORTED")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another operation on the same resource has to finish first (sqladmin: operationInProgress)."""
+        return self.reason in ("operationInProgress", "instanceAlreadyUpdating")
+
+    @property
+    def already_exists(self) -> bool:
+        """Whether a create found the name taken (409 with ALREADY_EXISTS, or storage's and sqladmin's 409)."""
+        return self.status == 409 and not self.is_stale and not self.is_busy
+
+    def _missing_permission(self, expected: str) -> str:
+        if self.status != 403:
+            return ""
+        named = self.metadata.get("permission")
+        found = _PERMISSION.search(self.explanation)
+        return named or (found.group(1) if found else "") or expected
+
+    def _text(self, hint: str) -> str:
+        explanation = self.explanation.rstrip(".") or "no explanation"
+        text = f"Failed to {self.doing}: {explanation} (HTTP {self.status} {self.code})."
+        return f"{text} {hint}" if hint else text
+
+    def _hint(self) -> str:
+        if self.reason in ("SERVICE_DISABLED", "accessNotConfigured"):
+            service = self.metadata.get("service", "")
+            what = f"the API {service}" if service else "the API"
+            enable = f" (gcloud services enable {service})" if service else ""
+            return f"Enable {what} in the project{enable}, and wait a minute before the next run."
+        if self.reason == "BILLING_DISABLED":
+            return "Link a billing account to the project."
+        if self.status == 403 and self.permission:
+            role = role_that_has(self.permission)
+            example = f", for example with the role {role}" if role else ""
+            return f"Grant the caller the permission {self.permission}{example}."
+        if self.status == 403:
+            return "Check the roles of the caller."
+        if self.status == 401:
+            return "Log in again (gcloud auth application-default login), or give fresh credentials."
+        if self.status == 429:
+            return "Wait, or ask for a higher quota."
+        if self.status >= 500:
+            return "Google Cloud failed to answer; run again later."
+        return ""
+
+
+def api_error(*, doing: str, status: int, reason_phrase: str, text: str, permission: str = "") -> ApiError:
+    """Make the error of an answer, in either of Google's two formats, or of an answer that is no JSON at all.
+
+    Args:
+        doing: what was being done, for instance "create secret polls-secret-key".
+        status: the HTTP status.
+        reason_phrase: the words after the status, for answers that say nothing else.
+        text: the body of the answer.
+        permission: the permission that the call needs, for answers that do not name it.
+
+    Source: https://cloud.google.com/apis/design/errors (google.rpc.Status) and, for storage and sqladmin,
+    https://cloud.google.com/storage/docs/json_api/v1/status-codes (``errors[]`` with a reason).
+    """
+    error = _error_object(text)
+    details = [item for item in error.get("details") or [] if isinstance(item, dict)]
+    info = next((item for item in details if str(item.get("@type", "")).endswith("google.rpc.ErrorInfo")), {})
+    errors = [item for item in error.get("errors") or [] if isinstance(item, dict)]
+    reason = str(info.get("reason") or (errors[0].get("reason", "") if errors else ""))
+    metadata = info.get("metadata")
+    return ApiError(
+        doing=doing,
+        status=status,
+        code=str(error.get("status") or reason or reason_phrase or "UNKNOWN"),
+        reason=reason,
+        explanation=_explanation(error, details, reason_phrase),
+        metadata=metadata if isinstance(metadata, dict) else None,
+        permission=permission,
+    )
+
+
+def _error_object(text: str) -> dict[str, t.Any]:
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {}
+    # Some services answer a list that holds one error.
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, str):  # OAuth endpoints: {"error": "invalid_grant", "error_description": "..."}
+        return {"message": body.get("error_description") or error, "status": error}
+    return error if isinstance(error, dict) else {}
+
+
+def _explanation(error: t.Mapping[str, t.Any], details: list[dict[str, t.Any]], reason_phrase: str) -> str:
+    message = str(error.get("message") or reason_phrase)
+    violations = [
+        f"{violation.get('field')}: {violation.get('description')}"
+        for item in details
+        for violation in item.get("fieldViolations") or []
+        if violation.get("description") and str(violation.get("description")) not in message
+    ]
+    return "; ".join([message, *violations])

@@ -1,0 +1,325 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Field tables: how an option of a module and a field of an API are the same thing. Pure functions, no network.
+
+Two shapes of a resource meet here: the *wire* shape is Google's JSON, the *Ansible* shape has the options' names. A table
+of `Field` rows leads from one to the other; comparing happens in the Ansible shape, so that a diff reads like a task.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import enum
+import json
+import re
+import typing as t
+
+Json = dict[str, t.Any]
+
+MASKED = "********"
+
+
+class Kind(enum.Enum):
+    """How values of a field are compared and shown."""
+
+    VALUE = "value"
+    """A scalar, or a dictionary whose `Field.fields` are compared one by one."""
+    LIST = "list"
+    """A list whose order means something."""
+    SET = "set"
+    """A list whose order means nothing."""
+    MAP = "map"
+    """Free keys, such as labels: equal only when all keys and values are."""
+    SECRET = "secret"  # noqa: S105
+    """Never read, never compared, never shown."""
+
+
+class Change(enum.Enum):
+    """What may happen to a field of a resource that exists."""
+
+    MUTABLE = "mutable"
+    IMMUTABLE = "immutable"
+    """A difference is an error."""
+    CREATE_ONLY = "create_only"
+    """Sent when the resource is made, and never looked at again."""
+    OUTPUT = "output"
+    """Told by Google Cloud; not an option."""
+
+
+class Codec(t.NamedTuple):
+    """How one value is written in Google's JSON, and back."""
+
+    encode: t.Callable[[t.Any], t.Any]
+    decode: t.Callable[[t.Any], t.Any]
+
+
+def _same(value: t.Any) -> t.Any:
+    return value
+
+
+PLAIN = Codec(_same, _same)
+# int64 is a string in Google's JSON, which has only doubles.
+INT64 = Codec(str, int)
+# google.protobuf.Duration: "3.5s".
+SECONDS = Codec(lambda value: f"{value}s", lambda text: int(float(str(text).rstrip("s"))))
+# A reference whose last segment is what a person types.
+SHORT_NAME = Codec(_same, lambda value: value.rsplit("/", 1)[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One row of a table.
+
+    Attributes:
+        name: the option's name.
+        wire: the path in Google's JSON, with dots; by default the name in camelCase.
+        kind: how it is compared and shown.
+        change: what may happen to it later.
+        fields: the rows of a dictionary, or of each item of a list of dictionaries.
+        codec: how a value is written in JSON. Not for rows with `fields`.
+        same: makes values comparable, item by item for lists (case, short and long forms of a reference).
+        default: what the API means when its answer leaves the field out.
+        exact: whether 0, "" and false mean something else than no value at all.
+        key: for lists of dictionaries: the option that tells which item is which; without it the position does.
+        whole: the dictionary, or each item of the list, is exactly what is asked: what the server has beside it is a
+            difference and is dropped. Without it only what was asked is compared, and the rest is kept.
+        mask: the updateMask path to send when the API takes only a coarser one than `wire`.
+    """
+
+    name: str
+    wire: str = ""
+    kind: Kind = Kind.VALUE
+    change: Change = Change.MUTABLE
+    fields: tuple[Field, ...] = ()
+    codec: Codec = PLAIN
+    same: t.Callable[[t.Any], t.Any] = _same
+    default: t.Any = None
+    exact: bool = False
+    key: str = ""
+    whole: bool = False
+    mask: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path in Google's JSON."""
+        return self.wire or camel_case(self.name)
+
+    @property
+    def is_option(self) -> bool:
+        """Whether a user can ask for it."""
+        return self.change is not Change.OUTPUT
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A field that is not as asked.
+
+    Attributes:
+        name: the option, with dots for nested ones.
+        path: its path in Google's JSON.
+        mask: the updateMask path that covers it.
+        field: its row.
+        before: the server's value in Ansible shape; None when there is none.
+        after: the asked value.
+    """
+
+    name: str
+    path: str
+    mask: str
+    field: Field
+    before: t.Any
+    after: t.Any
+
+
+def camel_case(name: str) -> str:
+    """``min_instance_count`` -> ``minInstanceCount``."""
+    return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
+
+
+def decode(resource: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
+    """A resource in Ansible shape: every row of the table but secrets, with None, [] or {} for what is not there."""
+    return {
+        field.name: _decode_field(dig(resource, field.path), field)
+        for field in fields
+        if field.kind is not Kind.SECRET
+    }
+
+
+def lay_over(current: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
+    """A resource in wire shape with what is asked laid over it. What is not asked stays as it is.
+
+    Args:
+        current: the wire shape of the resource; {} for one that is to be made.
+        asked: the Ansible shape; None means not asked.
+        fields: the table.
+    """
+    result = copy.deepcopy(dict(current))
+    for field in fields:
+        value = asked.get(field.name)
+        if value is not None and field.is_option:
+            put(result, field.path, _encode_field(value, dig(current, field.path), field))
+    return result
+
+
+def differences(
+    asked: t.Mapping[str, t.Any], actual: t.Mapping[str, t.Any], fields: t.Iterable[Field]
+) -> list[Difference]:
+    """What is asked and not so. Fields that are secret, or matter only when the resource is made, are not compared."""
+    return _differences(asked, actual, fields, "", "", "")
+
+
+def asked_only(shape: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
+    """The part of a resource in Ansible shape that was asked for, with secrets masked: one side of a diff."""
+    result: Json = {}
+    for field in fields:
+        wanted = asked.get(field.name)
+        if wanted is None or not field.is_option:
+            continue
+        value = shape.get(field.name)
+        if field.kind is Kind.SECRET:
+            result[field.name] = MASKED
+        elif field.fields and isinstance(wanted, dict) and isinstance(value, dict) and not field.whole:
+            result[field.name] = asked_only(value, wanted, field.fields)
+        else:
+            result[field.name] = _without_secrets(value, field)
+    return result
+
+
+def dig(value: t.Any, path: str) -> t.Any:
+    """The value at a dotted path, None when there is none."""
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(part)
+    return value
+
+
+def put(target: Json, path: str, value: t.Any) -> None:
+    """Set the value at a dotted path, making dictionaries on the way."""
+    *parents, last = path.split(".")
+    for part in parents:
+        if not isinstance(target.get(part), dict):
+            target[part] = {}
+        target = target[part]
+    target[last] = value
+
+
+def _decode_field(raw: t.Any, field: Field) -> t.Any:
+    if raw is None and field.codec is PLAIN and field.kind in (Kind.LIST, Kind.SET):
+        return []
+    if raw is None and field.codec is PLAIN and field.kind is Kind.MAP:
+        return {}
+    if raw is None:
+        return field.default
+    if not field.fields:
+        return field.codec.decode(raw)
+    if field.kind is Kind.VALUE:
+        return decode(raw, field.fields)
+    return [decode(item, field.fields) for item in raw]
+
+
+def _encode_field(value: t.Any, current: t.Any, field: Field) -> t.Any:
+    if not field.fields:
+        return field.codec.encode(value)
+    if field.kind is Kind.VALUE:
+        return lay_over({} if field.whole else current or {}, value, field.fields)
+    return [
+        lay_over(
+            {} if field.whole else _counterpart(item, position, current or [], field), item, field.fields
+        )
+        for position, item in enumerate(value)
+    ]
+
+
+def _counterpart(item: Json, position: int, current: list[Json], field: Field) -> Json:
+    """The server's item that an asked item of a list of dictionaries stands for, {} for a new one."""
+    if not field.key:
+        return current[position] if position < len(current) else {}
+    return next(
+        (one for one in current if decode(one, field.fields).get(field.key) == item.get(field.key)), {}
+    )
+
+
+def _differences(
+    asked: t.Mapping[str, t.Any],
+    actual: t.Mapping[str, t.Any],
+    fields: t.Iterable[Field],
+    name: str,
+    path: str,
+    mask: str,
+) -> list[Difference]:
+    found: list[Difference] = []
+    for field in fields:
+        wanted = asked.get(field.name)
+        if wanted is None or field.kind is Kind.SECRET or field.change in (Change.OUTPUT, Change.CREATE_ONLY):
+            continue
+        have = actual.get(field.name)
+        field_name, field_path = f"{name}{field.name}", f"{path}{field.path}"
+        field_mask = field.mask or mask
+        if field.fields and field.kind is Kind.VALUE and not field.whole:
+            found += _differences(
+                wanted, have or {}, field.fields, f"{field_name}.", f"{field_path}.", field_mask
+            )
+        elif not _equal(wanted, have, field):
+            found.append(Difference(field_name, field_path, field_mask or field_path, field, have, wanted))
+    return found
+
+
+def _equal(wanted: t.Any, have: t.Any, field: Field) -> bool:
+    if not field.fields or field.whole:
+        return bool(_canonical(wanted, field) == _canonical(have, field))
+    # A list of dictionaries, of which only what was asked is compared.
+    have = list(have or [])
+    if len(wanted) != len(have):
+        return False
+    if field.kind is Kind.SET and field.key:
+        have = sorted(have, key=lambda item: str(item.get(field.key)))
+        wanted = sorted(wanted, key=lambda item: str(item.get(field.key)))
+    return not any(differences(one, other, field.fields) for one, other in zip(wanted, have, strict=True))
+
+
+def _canonical(value: t.Any, field: Field) -> t.Any:
+    """A value in the one form that equal values share. Google's JSON leaves out 0, "", false, [] and {}, unless the
+    API documents another default."""
+    if value is None:
+        value = field.default
+    if value is None:
+        return None
+    if field.fields:
+        items = value if isinstance(value, list) else [value]
+        result: t.Any = [
+            {
+                row.name: part
+                for row in field.fields
+                if (part := _canonical(item.get(row.name), row)) is not None
+            }
+            for item in items
+        ]
+        if field.kind is Kind.VALUE:
+            return result[0] or None
+    elif isinstance(value, list):
+        result = [field.same(item) for item in value]
+    else:
+        result = field.same(value)
+    if field.kind is Kind.SET:
+        result = sorted(result, key=lambda item: json.dumps(item, sort_keys=True))
+    if field.kind is Kind.MAP:
+        result = {key: str(item) for key, item in result.items()}
+    return result if result or field.exact or field.default is not None else None
+
+
+def _without_secrets(value: t.Any, field: Field) -> t.Any:
+    if isinstance(value, dict) and field.fields:
+        return {
+            row.name: MASKED if row.kind is Kind.SECRET else _without_secrets(value[row.name], row)
+            for row in field.fields
+            if value.get(row.name) not in (None, [], {})
+        }
+    if isinstance(value, list):
+        return [_without_secrets(item, field) for item in value]
+    return value

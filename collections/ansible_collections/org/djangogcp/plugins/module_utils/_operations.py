@@ -1,0 +1,144 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Waiting: for Google's operations, and for resources to settle. One waiter, always with a deadline."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError, WaitTimeoutError
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+
+
+@dataclasses.dataclass(frozen=True)
+class Wait:
+    """How long a task waits.
+
+    Attributes:
+        enabled: whether to wait at all (option ``wait``).
+        timeout: at most so many seconds for one resource (option ``wait_timeout``).
+    """
+
+    enabled: bool = True
+    timeout: float = 600.0
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any]) -> Wait:
+        """Pick the options out of a module's parameters."""
+        return cls(enabled=params["wait"], timeout=float(params["wait_timeout"]))
+
+
+Polled = t.TypeVar("Polled")
+
+
+def poll(
+    read: t.Callable[[], Polled],
+    done: t.Callable[[Polled], bool],
+    deadline: Deadline,
+    *,
+    doing: str,
+    state: t.Callable[[Polled], str] = lambda last: "",
+) -> Polled:
+    """Read until it is done. The first reads come quickly, later ones up to 10 s apart.
+
+    Args:
+        read: reads the thing that is waited for.
+        done: whether what was read is the end.
+        deadline: nothing waits beyond it.
+        doing: the verb phrase for the error, for instance "create SQL instance djangogcp".
+        state: says how far what was read last has come, for the error.
+
+    Raises:
+        WaitTimeoutError: the deadline has passed.
+    """
+    for delay in delays(first=0.2, factor=1.6, longest=10):
+        last = read()
+        if done(last):
+            return last
+        if not deadline.sleep(delay):
+            reached = state(last)
+            raise WaitTimeoutError(
+                f"Failed to {doing}: not finished after {deadline.seconds:.0f} seconds"
+                f"{f' (state {reached})' if reached else ''}. It goes on in Google Cloud: run again to wait for it, "
+                "or raise wait_timeout."
+            )
+    raise AssertionError("delays() never ends")
+
+
+class Operations(t.Protocol):
+    """How an API tells that a change takes time."""
+
+    def __call__(self, client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:
+        """Wait until the operation in `answer` is done and return it.
+
+        Args:
+            client: calls the API.
+            api: the base address of the API, with its version.
+            answer: what the change was answered with.
+            deadline: nothing waits beyond it.
+            call: the words for errors.
+
+        Raises:
+            OperationError: it finished with an error.
+            WaitTimeoutError: the deadline has passed.
+        """
+
+
+def no_operation(client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:
+    """The change is done when it is answered."""
+    return answer
+
+
+def long_running(client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:
+    """google.longrunning.Operation: ``{name, done, error, response}``.
+
+    Source: run v2, artifactregistry v1, serviceusage v1, cloudbuild v1 (GoogleLongrunningOperation).
+    """
+    operation = answer
+    if not operation.get("done"):
+        url = f"{api}/{answer['name']}"
+        operation = poll(
+            lambda: client.get(url, Call(f"follow the operation to {call.doing}")),
+            lambda last: bool(last.get("done")),
+            deadline,
+            doing=call.doing,
+        )
+    error = operation.get("error")
+    if error:
+        raise _failed(call, [(str(error.get("code", "")), str(error.get("message", "")))])
+    return operation
+
+
+def sql_operation(client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:
+    """sqladmin's Operation: ``{name, status: PENDING|RUNNING|DONE, error: {errors: [{code, message}]}}``.
+
+    Source: sqladmin v1 (Operation).
+    """
+    operation = answer
+    if operation.get("status") != "DONE":
+        url = f"{api}/projects/{answer['targetProject']}/operations/{answer['name']}"
+        operation = poll(
+            lambda: client.get(url, Call(f"follow the operation to {call.doing}", "cloudsql.instances.get")),
+            lambda last: last.get("status") == "DONE",
+            deadline,
+            doing=call.doing,
+            state=lambda last: str(last.get("status", "")),
+        )
+    errors = (operation.get("error") or {}).get("errors") or []
+    if errors:
+        raise _failed(call, [(str(item.get("code", "")), str(item.get("message", ""))) for item in errors])
+    return operation
+
+
+def _failed(call: Call, errors: list[tuple[str, str]]) -> OperationError:
+    causes = "; ".join((message or code).rstrip(".") for code, message in errors)
+    code = errors[0][0]
+    # google.rpc.Code numbers say nothing to a reader; sqladmin's codes are words.
+    words = f" ({code})" if code and not code.isdigit() and code not in causes else ""
+    return OperationError(f"Failed to {call.doing}: {causes}{words}.", code=code)

@@ -1,0 +1,455 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""The reconcile engine: read, compare, plan, stop here in check mode, apply, wait, read again.
+
+A resource is a `ResourceSpec`: a table, not code. Check mode, diff, idempotence, conflicts between parallel runs and
+waiting come from here, once for all modules.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, ImmutableError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    MASKED,
+    Change,
+    Difference,
+    Field,
+    Json,
+    Kind,
+    asked_only,
+    decode,
+    differences,
+    dig,
+    lay_over,
+    put,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import (
+    Operations,
+    Wait,
+    no_operation,
+    poll,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+
+Ids = t.Mapping[str, str]
+
+# How often a change is planned anew because somebody else changed the resource between our read and our write.
+_CONFLICTS = 6
+# How long a resource that was just made may stay invisible to reads (IAM and Cloud Storage are eventually consistent).
+_VISIBLE_SECONDS = 60.0
+
+
+class Guard(t.NamedTuple):
+    """What makes a write fail when the resource is not what was read any more.
+
+    Attributes:
+        params: additions to the query.
+        body: additions to the body.
+    """
+
+    params: Json
+    body: Json
+
+
+def no_guard(current: Json) -> Guard:
+    """For APIs that offer nothing."""
+    return Guard({}, {})
+
+
+def etag_in_body(current: Json) -> Guard:
+    """``etag`` as a field of the resource (secretmanager, run, iam)."""
+    return Guard({}, {"etag": current["etag"]} if current.get("etag") else {})
+
+
+def metageneration(current: Json) -> Guard:
+    """``ifMetagenerationMatch`` (storage)."""
+    return Guard({"ifMetagenerationMatch": current.get("metageneration")}, {})
+
+
+def settings_version(current: Json) -> Guard:
+    """``settings.settingsVersion`` (sqladmin instances)."""
+    return Guard({}, {"settings": {"settingsVersion": dig(current, "settings.settingsVersion")}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How an existing resource becomes what is asked.
+
+    Attributes:
+        current: the wire shape that was read.
+        merged: the wire shape with what is asked laid over it.
+        changes: the differences, at least one.
+        secrets: wire paths of secret fields that have to be written too.
+        guard: what protects the write.
+    """
+
+    current: Json
+    merged: Json
+    changes: list[Difference]
+    secrets: list[str]
+    guard: Guard
+
+    @property
+    def paths(self) -> list[str]:
+        """The wire paths to write, sorted, without those that another one covers."""
+        paths = sorted({change.mask for change in self.changes} | set(self.secrets))
+        return [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The HTTP request of a write. An empty `path` is the resource's own."""
+
+    method: str
+    params: Json
+    body: Json
+    path: str = ""
+
+
+def patch_with_mask(plan: Plan) -> Request:
+    """PATCH with ``updateMask`` (AIP-134): the mask of what changed, the body with just that."""
+    body = _merge(_pick(plan.merged, plan.paths), plan.guard.body)
+    return Request("PATCH", {**plan.guard.params, "updateMask": ",".join(plan.paths)}, body)
+
+
+def merge_patch(plan: Plan) -> Request:
+    """PATCH that merges the body into the resource, where null removes (storage, sqladmin)."""
+    body = _pick(plan.merged, plan.paths)
+    for change in plan.changes:
+        if change.field.kind is Kind.MAP and not change.field.mask:
+            removed = set(dig(plan.current, change.path) or {}) - set(change.after)
+            put(body, change.path, {**dig(plan.merged, change.path), **dict.fromkeys(removed)})
+        elif change.after == "":
+            put(body, change.path, None)
+    return Request("PATCH", plan.guard.params, _merge(body, plan.guard.body))
+
+
+def put_whole(plan: Plan) -> Request:
+    """PUT of the whole resource as it was read, with what is asked laid over it."""
+    return Request("PUT", plan.guard.params, _merge(plan.merged, plan.guard.body))
+
+
+@dataclasses.dataclass(frozen=True)
+class ResourceSpec:
+    """A kind of resource, as a table.
+
+    Attributes:
+        noun: what messages call it, for instance "secret".
+        api: the API's base address with its version, without a slash at the end.
+        path: the resource's path below `api`, with ids in braces: "projects/{project}/secrets/{name}".
+        fields: the rows.
+        permission: the permissions' prefix, for instance "secretmanager.secrets"; get, create, update and delete follow.
+        collection: the path that a create is POSTed to; by default `path` without its last segment.
+        id_param: the query parameter of a create that carries the name, "" for none.
+        id_field: the body field of a create that carries the name, "" for none.
+        create_params: further query of a create, with ids in braces.
+        read_params: query of reads.
+        defaults: the wire shape that a create starts from.
+        create_body: turns the wire shape of a create into its request body, for APIs that wrap it.
+        update: how a plan becomes a request.
+        guard: what protects an update against a change between read and write.
+        operations: how the API tells that a change takes time.
+        pending: whether a resource that was read is still being changed by Google Cloud.
+        predicted: the wire fields that are known before a resource is made; check mode shows them.
+        hint: what to do about an error of a verb (read, create, update, delete), "" to leave it to the status.
+        way_out: what to do when an immutable field differs.
+    """
+
+    noun: str
+    api: str
+    path: str
+    fields: tuple[Field, ...]
+    permission: str
+    collection: str = ""
+    id_param: str = ""
+    id_field: str = ""
+    create_params: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    read_params: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    defaults: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    create_body: t.Callable[[Ids, Json], Json] = lambda ids, wire: wire
+    update: t.Callable[[Plan], Request] = patch_with_mask
+    guard: t.Callable[[Json], Guard] = etag_in_body
+    operations: Operations = no_operation
+    pending: t.Callable[[Json], bool] = lambda resource: False
+    predicted: t.Callable[[Ids], Json] = lambda ids: {}
+    hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
+    way_out: str = ""
+
+    def url(self, ids: Ids) -> str:
+        """The resource's address."""
+        return f"{self.api}/{self.path.format_map(ids)}"
+
+    def collection_url(self, ids: Ids) -> str:
+        """The address that creates are POSTed to."""
+        path = self.collection or self.path.rsplit("/", 1)[0]
+        return f"{self.api}/{path.format_map(ids)}"
+
+    def call(self, verb: str, ids: Ids) -> Call:
+        """The words and the permission of read, create, update and delete."""
+        method = "get" if verb == "read" else verb
+        return Call(f"{verb} {self.noun} {ids['name']}", f"{self.permission}.{method}")
+
+    def show(self, ids: Ids, resource: Json) -> Json:
+        """The Ansible shape that a module returns: the ids and every row of the table."""
+        return {**ids, **decode(resource, self.fields)}
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What happened to one resource, or would happen in check mode.
+
+    Attributes:
+        label: the resource in words, for instance "secret polls-secret-key".
+        changed: whether something changed.
+        resource: the Ansible shape afterwards; {} when it is absent.
+        before: what was asked for, as it was.
+        after: what was asked for, as it is.
+        actions: verb phrases of what was done, for instance "create secret polls-secret-key".
+    """
+
+    label: str
+    changed: bool
+    resource: Json
+    before: Json
+    after: Json
+    actions: list[str]
+
+    @property
+    def diff(self) -> Json:
+        """The diff in Ansible's format."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "before_header": f"{self.label} (before)",
+            "after_header": f"{self.label} (after)",
+        }
+
+
+def read(client: Client, spec: ResourceSpec, ids: Ids) -> Json | None:
+    """The wire shape of a resource, None when it is absent."""
+    try:
+        return client.find(spec.url(ids), spec.call("read", ids), params=dict(spec.read_params))
+    except ApiError as error:
+        raise _explained(spec, error, "read") from error
+
+
+def reconcile(
+    client: Client,
+    spec: ResourceSpec,
+    ids: Ids,
+    asked: t.Mapping[str, t.Any],
+    *,
+    state: str = "present",
+    check_mode: bool = False,
+    wait: Wait | None = None,
+    rewrite: t.Collection[str] = (),
+) -> Outcome:
+    """Make one resource what is asked.
+
+    Args:
+        client: calls the API.
+        spec: the kind of resource.
+        ids: the values of the braces in the spec's paths; "name" is always among them.
+        asked: the Ansible shape; None means not asked.
+        state: "present" or "absent".
+        check_mode: plan only. The outcome carries what would be there.
+        wait: whether and how long to wait; 600 s by default.
+        rewrite: names of top-level secret fields to write although they cannot be compared.
+
+    Raises:
+        ApiError, OperationError, WaitTimeoutError, ImmutableError: see `_errors`.
+    """
+    return _Run(client, spec, ids, asked, check_mode, wait or Wait(), rewrite).to(state)
+
+
+class _Run:
+    def __init__(
+        self,
+        client: Client,
+        spec: ResourceSpec,
+        ids: Ids,
+        asked: t.Mapping[str, t.Any],
+        check_mode: bool,
+        wait: Wait,
+        rewrite: t.Collection[str],
+    ) -> None:
+        self.client = client
+        self.spec = spec
+        self.ids = ids
+        self.asked = asked
+        self.check_mode = check_mode
+        self.wait = wait
+        self.rewrite = rewrite
+        self.deadline = Deadline(wait.timeout, client.clock)
+        self.label = f"{spec.noun} {ids['name']}"
+
+    def to(self, state: str) -> Outcome:
+        """Plan and apply; when another writer came between, read and plan again."""
+        conflicts = 0
+        for delay in delays(first=0.3, factor=2, longest=10):
+            current = read(self.client, self.spec, self.ids)
+            try:
+                return self._absent(current) if state == "absent" else self._present(current)
+            except ApiError as error:
+                lost_race = error.is_stale or (
+                    error.already_exists and current is None and self._exists_now()
+                )
+                conflicts += lost_race
+                if not (error.is_busy or (lost_race and conflicts < _CONFLICTS)) or not self.deadline.sleep(
+                    delay
+                ):
+                    raise
+        raise AssertionError("delays() never ends")
+
+    def _present(self, current: Json | None) -> Outcome:
+        if current is None:
+            return self._create()
+        if self.spec.pending(current) and self.wait.enabled and not self.check_mode:
+            current = self._settled()
+        actual = decode(current, self.spec.fields)
+        changes = differences(self.asked, actual, self.spec.fields)
+        self._refuse_immutable(changes)
+        secrets = [field for field in self.spec.fields if field.name in self.rewrite]
+        if not changes and not secrets:
+            return self._outcome(current, current, [])
+        merged = lay_over(current, self._writable(), self.spec.fields)
+        if not self.check_mode:
+            self._update(
+                Plan(current, merged, changes, [field.path for field in secrets], self.spec.guard(current))
+            )
+        after = merged if self.check_mode or not self.wait.enabled else self._settled()
+        return self._outcome(current, after, ["update"], rewritten=[field.name for field in secrets])
+
+    def _absent(self, current: Json | None) -> Outcome:
+        if current is None:
+            return Outcome(self.label, False, {}, {}, {}, [])
+        if not self.check_mode:
+            self._write("delete", Request("DELETE", {}, {}))
+        before = {"state": "present", **decode(current, self.spec.fields)}
+        return Outcome(self.label, True, {}, before, {"state": "absent"}, [f"delete {self.label}"])
+
+    def _create(self) -> Outcome:
+        wire = lay_over(self.spec.defaults, self.asked, self.spec.fields)
+        if self.spec.id_field:
+            wire[self.spec.id_field] = self.ids["name"]
+        if not self.check_mode:
+            params = {key: value.format_map(self.ids) for key, value in self.spec.create_params.items()}
+            if self.spec.id_param:
+                params[self.spec.id_param] = self.ids["name"]
+            body = self.spec.create_body(self.ids, wire)
+            self._write("create", Request("POST", params, body), url=self.spec.collection_url(self.ids))
+        predicted = self.check_mode or not self.wait.enabled
+        after = _merge(wire, self.spec.predicted(self.ids)) if predicted else self._seen()
+        return self._outcome({}, after, ["create"])
+
+    def _update(self, plan: Plan) -> None:
+        self._write("update", self.spec.update(plan))
+
+    def _write(self, verb: str, request: Request, url: str = "") -> None:
+        call = self.spec.call(verb, self.ids)
+        address = f"{self.spec.api}/{request.path}" if request.path else url or self.spec.url(self.ids)
+        body = None if request.method == "DELETE" else request.body
+        try:
+            # Repeating a create is safe: its name is ours, and a 409 is read again.
+            answer = self.client.request(
+                request.method, address, call, params=request.params, body=body, repeatable=True
+            )
+        except ApiError as error:
+            if verb == "delete" and error.status == 404:
+                return
+            raise _explained(self.spec, error, verb) from error
+        if self.wait.enabled:
+            self.spec.operations(self.client, self.spec.api, answer, self.deadline, call)
+
+    def _seen(self) -> Json:
+        """Read what was just created until it can be seen and Google Cloud has finished changing it."""
+        seconds = min(_VISIBLE_SECONDS, max(1.0, self.deadline.remaining))
+        first = poll(
+            self._read,
+            lambda last: last is not None,
+            Deadline(seconds, self.client.clock),
+            doing=f"see {self.label} after it was created",
+        )
+        return first if first is not None and not self.spec.pending(first) else self._settled()
+
+    def _settled(self) -> Json:
+        """Read until Google Cloud has finished changing the resource."""
+        last = poll(
+            self._read,
+            lambda last: last is None or not self.spec.pending(last),
+            self.deadline,
+            doing=f"wait for {self.label}",
+        )
+        # Somebody deleted it while we were waiting.
+        return last if last is not None else {}
+
+    def _read(self) -> Json | None:
+        return read(self.client, self.spec, self.ids)
+
+    def _exists_now(self) -> bool:
+        return self._read() is not None
+
+    def _writable(self) -> Json:
+        fixed = {field.name for field in self.spec.fields if field.change is not Change.MUTABLE}
+        unwritten = {field.name for field in self.spec.fields if field.kind is Kind.SECRET} - set(
+            self.rewrite
+        )
+        return {name: value for name, value in self.asked.items() if name not in fixed | unwritten}
+
+    def _refuse_immutable(self, changes: list[Difference]) -> None:
+        fixed = [change for change in changes if change.field.change is Change.IMMUTABLE]
+        if not fixed:
+            return
+        what = ", ".join(f"{change.name} from {change.before!r} to {change.after!r}" for change in fixed)
+        way_out = self.spec.way_out or (
+            f"Ask for what is there, or delete the {self.spec.noun} and run again to make it anew."
+        )
+        raise ImmutableError(f"Failed to update {self.label}: Google Cloud cannot change {what}. {way_out}")
+
+    def _outcome(
+        self, before: Json, after: Json, verbs: list[str], rewritten: t.Collection[str] = ()
+    ) -> Outcome:
+        fields = self.spec.fields
+        old = asked_only(decode(before, fields), self.asked, fields) if before else {}
+        new = asked_only(decode(after, fields), self.asked, fields)
+        for name in rewritten:
+            new[name] = f"{MASKED} (new)"
+        return Outcome(
+            self.label,
+            bool(verbs),
+            self.spec.show(self.ids, after),
+            old,
+            new,
+            [f"{verb} {self.label}" for verb in verbs],
+        )
+
+
+def _explained(spec: ResourceSpec, error: ApiError, verb: str) -> ApiError:
+    hint = spec.hint(error, verb)
+    return error.with_hint(hint) if hint else error
+
+
+def _pick(resource: Json, paths: t.Iterable[str]) -> Json:
+    """The part of a resource at some paths."""
+    result: Json = {}
+    for path in paths:
+        put(result, path, copy.deepcopy(dig(resource, path)))
+    return result
+
+
+def _merge(left: Json, right: Json) -> Json:
+    """Two wire shapes in one; the right one wins."""
+    result = copy.deepcopy(left)
+    for key, value in right.items():
+        both = isinstance(result.get(key), dict) and isinstance(value, dict)
+        result[key] = _merge(result[key], value) if both else value
+    return result

@@ -1,0 +1,298 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""What Cloud Run needs beyond the reconcile engine: candidates, who serves, executions and their output."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, Kind, decode, differences
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+
+_LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+_REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+_LOGGING = "https://logging.googleapis.com/v2"
+_LOG_LINES = 200
+#: How long the first line of a finished execution's log may be on its way to Cloud Logging, in seconds.
+_LOG_SECONDS = 15.0
+
+
+class ExecutionError(DjangoGcpError):
+    """An execution of a job that failed. Carries what it printed."""
+
+    def __init__(self, message: str, result: Json) -> None:
+        super().__init__(message)
+        self.result = result
+
+    def as_fail_json(self) -> dict[str, t.Any]:
+        return {"msg": self.message, **self.result}
+
+
+def refuse_unknown(value: t.Any, fields: t.Iterable[Field], path: str) -> None:
+    """Refuse names that a table does not have, anywhere inside a nested option, and offer the nearest one.
+
+    Raises:
+        DjangoGcpError: naming the option, for instance ``template.containers[0].imgae``.
+    """
+    rows = {field.name: field for field in fields if field.is_option}
+    if not isinstance(value, dict):
+        raise DjangoGcpError(f"{path} is {value!r}: expected a dictionary with {', '.join(sorted(rows))}.")
+    for name, part in value.items():
+        row = rows.get(name)
+        if row is None:
+            near = difflib.get_close_matches(str(name), rows, n=1)
+            guess = f" Did you mean {near[0]}?" if near else ""
+            raise DjangoGcpError(
+                f"{path}.{name} is not an option: expected one of {', '.join(sorted(rows))}.{guess}"
+            )
+        if not row.fields or part is None:
+            continue
+        items = (
+            [("", part)]
+            if row.kind is Kind.VALUE
+            else [(f"[{number}]", item) for number, item in enumerate(part)]
+        )
+        for suffix, item in items:
+            refuse_unknown(item, row.fields, f"{path}.{name}{suffix}")
+
+
+def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
+    """What to ask for so that a changed template becomes a tagged revision without traffic.
+
+    Args:
+        current: the service as read; None when there is none yet (its first revision has to serve).
+        asked: the options.
+        tag: the tag of the candidate.
+
+    Returns:
+        The options with ``traffic`` that leaves everything where it serves now; unchanged when there is nothing to try out.
+    """
+    if current is None:
+        return asked
+    changed = any(
+        change.name.startswith("template")
+        for change in differences(asked, decode(current, SERVICE.fields), SERVICE.fields)
+    )
+    serving = {name: percent for name, percent, _tag in _serving(current)}
+    newest = str(current.get("latestCreatedRevision", "")).rpartition("/")[2]
+    if not changed and serving == {newest: 100}:
+        return asked
+    pinned = [
+        {"type": _REVISION, "revision": name, "percent": percent} for name, percent in sorted(serving.items())
+    ]
+    return {**asked, "traffic": [*pinned, {"type": _LATEST, "percent": 0, "tag": tag}]}
+
+
+def _serving(service: Json) -> list[tuple[str, int, str]]:
+    """Revision, percentage and tag of everything that gets traffic."""
+    ready = str(service.get("latestReadyRevision", "")).rpartition("/")[2]
+    found = []
+    for target in service.get("trafficStatuses") or []:
+        if target.get("percent"):
+            revision = str(target.get("revision") or ready).rpartition("/")[2]
+            found.append((revision, int(target["percent"]), str(target.get("tag", ""))))
+    return found
+
+
+def serving(client: Client, ids: t.Mapping[str, str], service: Json) -> list[Json]:
+    """Who serves: revision, percentage, tag and image. One read per revision."""
+    result = []
+    for revision, percent, tag in _serving(service):
+        call = Call(f"read revision {revision}", "run.revisions.get")
+        found = client.find(f"{SERVICE.url(ids)}/revisions/{revision}", call) or {}
+        containers = found.get("containers") or [{}]
+        result.append(
+            {"revision": revision, "percent": percent, "tag": tag, "image": containers[0].get("image", "")}
+        )
+    return result
+
+
+def candidate(service: Json, tag: str) -> Json | None:
+    """Revision and address of what carries a tag, None when nothing does."""
+    newest = str(service.get("latestCreatedRevision", "")).rpartition("/")[2]
+    for target in service.get("trafficStatuses") or []:
+        if target.get("tag") == tag and not target.get("percent"):
+            revision = str(target.get("revision") or newest).rpartition("/")[2]
+            return {"revision": revision, "uri": target.get("uri", "")}
+    return None
+
+
+def log_lines(client: Client, project: str, selector: str, *, limit: int = _LOG_LINES) -> list[str]:
+    """The newest lines that a filter of Cloud Logging selects, oldest first.
+
+    What cannot be read is told as a line, because the log is wanted most when something else has failed already.
+    """
+    body = {
+        "resourceNames": [f"projects/{project}"],
+        "filter": selector,
+        "orderBy": "timestamp desc",
+        "pageSize": limit,
+    }
+    call = Call("read the log", "logging.logEntries.list")
+    try:
+        page = client.request("POST", f"{_LOGGING}/entries:list", call, body=body, repeatable=True)
+    except DjangoGcpError as error:
+        return [f"(the log cannot be shown: {error.message})"]
+    return [line for entry in reversed(page.get("entries") or []) for line in _text(entry).splitlines()]
+
+
+def _text(entry: Json) -> str:
+    payload = entry.get("jsonPayload")
+    if not isinstance(payload, dict):
+        return str(entry.get("textPayload", ""))
+    text = str(payload.get("message", payload))
+    return (
+        f"{entry['severity']}: {text}"
+        if entry.get("severity", "DEFAULT") not in ("DEFAULT", "INFO")
+        else text
+    )
+
+
+def revision_log(client: Client, project: str, revision: str) -> list[str]:
+    """What a revision has printed."""
+    return log_lines(
+        client,
+        project,
+        f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{revision}"',
+        limit=30,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Overrides:
+    """What one execution does differently from its job (run v2, Overrides). The command cannot be overridden."""
+
+    args: list[str] | None = None
+    env: t.Mapping[str, str] | None = None
+    timeout: int | None = None
+
+    def body(self) -> Json:
+        """The body of projects.locations.jobs.run."""
+        container: Json = {}
+        if self.args is not None:
+            container["args"] = self.args
+        if self.env:
+            container["env"] = [{"name": name, "value": value} for name, value in sorted(self.env.items())]
+        overrides: Json = {"containerOverrides": [container]} if container else {}
+        if self.timeout is not None:
+            overrides["timeout"] = f"{self.timeout}s"
+        return {"overrides": overrides} if overrides else {}
+
+
+class Executions:
+    """The executions of one job."""
+
+    def __init__(self, client: Client, project: str, location: str, job: str) -> None:
+        self._client = client
+        self._project = project
+        self._job = job
+        self._url = JOB.url({"project": project, "location": location, "name": job})
+
+    def succeeded_as_is(self) -> Json | None:
+        """The job's newest execution when it ran exactly what the job says now and succeeded, else None."""
+        call = Call(f"read job {self._job}", "run.jobs.get")
+        job = self._client.get(self._url, call)
+        newest = (job.get("latestCreatedExecution") or {}).get("name")
+        if not newest:
+            return None
+        name = str(newest).rpartition("/")[2]
+        execution = self._client.find(
+            f"{self._url}/executions/{name}", Call(f"read execution {name}", "run.executions.get")
+        )
+        same = execution is not None and execution.get("template") == job["template"].get("template")
+        return execution if same and execution is not None and _succeeded(execution) else None
+
+    def start(self, overrides: Overrides) -> Json:
+        """Start an execution and return it."""
+        body = overrides.body()
+        permission = "run.jobs.runWithOverrides" if body else "run.jobs.run"
+        call = Call(f"run job {self._job}", permission)
+        operation = self._client.request("POST", f"{self._url}:run", call, body=body)
+        if operation.get("error"):
+            raise DjangoGcpError(f"Failed to run job {self._job}: {operation['error'].get('message', '')}.")
+        return t.cast(Json, operation.get("metadata") or operation.get("response") or {})
+
+    def finish(self, execution: Json, wait: Wait) -> Json:
+        """Wait for the end of an execution, good or bad."""
+        name = str(execution["name"]).rpartition("/")[2]
+        return poll(
+            lambda: self._client.get(
+                f"{self._url}/executions/{name}", Call(f"read execution {name}", "run.executions.get")
+            ),
+            lambda last: bool(last.get("completionTime")),
+            Deadline(wait.timeout, self._client.clock),
+            doing=f"run job {self._job} (execution {name})",
+        )
+
+    def output(self, execution: Json) -> list[str]:
+        """What an execution has printed, oldest line first."""
+        name = str(execution["name"]).rpartition("/")[2]
+        selector = (
+            f'resource.type="cloud_run_job" AND resource.labels.job_name="{self._job}"'
+            f' AND labels."run.googleapis.com/execution_name"="{name}"'
+        )
+        deadline = Deadline(_LOG_SECONDS if not _succeeded(execution) else 2.0, self._client.clock)
+        delay = 0.2
+        while True:
+            lines = log_lines(self._client, self._project, selector)
+            if lines or not deadline.sleep(delay):
+                return lines
+            delay *= 2
+
+    def result(self, execution: Json) -> Json:
+        """An execution as modules return it."""
+        return {
+            "name": str(execution["name"]).rpartition("/")[2],
+            "succeeded": _succeeded(execution),
+            "exit_code": self._exit_code(execution),
+            "log_uri": execution.get("logUri", ""),
+            "create_time": execution.get("createTime", ""),
+            "completion_time": execution.get("completionTime", ""),
+            "message": _message(execution),
+        }
+
+    def list(self, limit: int) -> list[Json]:
+        """The newest executions first."""
+        call = Call(f"list the executions of job {self._job}", "run.executions.list")
+        page = self._client.get(f"{self._url}/executions", call, params={"pageSize": limit})
+        return [self.result(execution) for execution in page.get("executions") or []]
+
+    def _exit_code(self, execution: Json) -> int:
+        """The exit code of the first task that failed; 0 when all succeeded, -1 when none is told (a timeout)."""
+        if _succeeded(execution):
+            return 0
+        name = str(execution["name"]).rpartition("/")[2]
+        call = Call(f"list the tasks of execution {name}", "run.tasks.list")
+        for task in self._client.list(f"{self._url}/executions/{name}/tasks", call, items="tasks"):
+            code = (task.get("lastAttemptResult") or {}).get("exitCode")
+            if code:
+                return int(code)
+        return -1
+
+
+def _succeeded(execution: Json) -> bool:
+    return bool(execution.get("completionTime")) and any(
+        condition.get("type") == "Completed" and condition.get("state") == "CONDITION_SUCCEEDED"
+        for condition in execution.get("conditions") or []
+    )
+
+
+def _message(execution: Json) -> str:
+    return next(
+        (
+            str(c.get("message", ""))
+            for c in execution.get("conditions") or []
+            if c.get("type") == "Completed"
+        ),
+        "",
+    )

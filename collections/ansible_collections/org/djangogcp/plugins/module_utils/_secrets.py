@@ -1,0 +1,191 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""What the module secrets does beside keeping the secrets themselves: their values, which never leave this file."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, many_results
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import (
+    SECRET,
+    SecretVersion,
+    add_version,
+    newest_version,
+    read_version,
+    retire_versions,
+)
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class SecretsRun:
+    """One task of the module secrets.
+
+    Args:
+        task: the task; its option "secrets" is the list.
+        desired: what is asked of a secret, its value aside.
+    """
+
+    def __init__(self, task: Task, desired: t.Callable[[Json], Json]) -> None:
+        self._task = task
+        self._desired = desired
+        # What the secrets of finished waves hold; None for what check mode cannot know.
+        self._values: dict[str, bytes | None] = {}
+
+    def result(self) -> Json:
+        """Make all secrets what is asked and return the module's result.
+
+        Raises:
+            DjangoGcpError: also for a value that cannot be: before anything is changed.
+        """
+        asked = self._task.params["secrets"]
+        for secret in asked:
+            _check(secret)
+        outcomes: dict[str, Outcome] = {}
+        for wave in _waves(asked):
+            outcomes.update(
+                zip([secret["name"] for secret in wave], for_each(wave, self._ensure), strict=True)
+            )
+        return many_results("secrets", [outcomes[secret["name"]] for secret in asked])
+
+    def _ensure(self, secret: Json) -> Outcome:
+        task, name = self._task, secret["name"]
+        outcome = reconcile(
+            task.client,
+            SECRET,
+            {"project": task.project, "name": name},
+            self._desired(secret),
+            state=secret["state"],
+            check_mode=task.check_mode,
+        )
+        if secret["state"] == "absent":
+            return outcome
+        is_new = f"create {outcome.label}" in outcome.actions
+        newest = None if is_new else newest_version(task.client, task.project, name)
+        payload = self._new_payload(secret, newest)
+        number = newest.number if newest else None
+        if payload is not _UNCHANGED:
+            number = self._add(name, newest, t.cast("bytes | None", payload))
+            self._values[name] = t.cast("bytes | None", payload)
+            outcome.changed = True
+            outcome.actions.append(f"add version {number} to secret {name}")
+            outcome.before["version"] = newest.number if newest else None
+            outcome.after["version"] = number
+        retired = self._retire(secret, number, outcome)
+        outcome.resource.update(version=number, retired_versions=retired)
+        return outcome
+
+    def _new_payload(self, secret: Json, newest: SecretVersion | None) -> bytes | object | None:
+        """The value that is missing: _UNCHANGED when none is, None when check mode cannot know it."""
+        enabled = newest is not None and newest.is_enabled
+        if secret["generate"] is not None:
+            return _UNCHANGED if enabled else _generated(**secret["generate"])
+        if secret["template"] is not None:
+            wanted = self._composed(secret)
+        elif secret["value"] is not None:
+            wanted = secret["value"].encode()
+        else:
+            return _UNCHANGED
+        if wanted is None or newest is None or not enabled:
+            return wanted
+        have = read_version(self._task.client, self._task.project, secret["name"], newest.number)
+        return _UNCHANGED if have == wanted else wanted
+
+    def _composed(self, secret: Json) -> bytes | None:
+        parts: dict[str, str] = {}
+        for key, source in secret["values_from"].items():
+            value = self._value_of(source, secret["name"])
+            if value is None:
+                return None
+            parts[key] = value.decode()
+        return _PLACEHOLDER.sub(lambda match: parts[match.group(1)], secret["template"]).encode()
+
+    def _value_of(self, source: str, wanted_by: str) -> bytes | None:
+        if source in self._values:
+            return self._values[source]
+        newest = newest_version(self._task.client, self._task.project, source)
+        if newest is not None and newest.is_enabled:
+            return read_version(self._task.client, self._task.project, source, newest.number)
+        # A task before this one may have been going to make it.
+        if self._task.check_mode:
+            return None
+        raise DjangoGcpError(
+            f"Failed to compose the value of secret {wanted_by}: the secret {source} in project {self._task.project} has no "
+            f"enabled newest version. Add one, or correct values_from."
+        )
+
+    def _add(self, name: str, newest: SecretVersion | None, payload: bytes | None) -> str:
+        if self._task.check_mode or payload is None:
+            # Version numbers are consecutive.
+            return str(int(newest.number) + 1 if newest else 1)
+        return add_version(self._task.client, self._task.project, name, payload)
+
+    def _retire(self, secret: Json, number: str | None, outcome: Outcome) -> list[str]:
+        if secret["old_versions"] == "keep" or number is None or f"create {outcome.label}" in outcome.actions:
+            return []
+        task, how = self._task, secret["old_versions"]
+        retired = retire_versions(
+            task.client, task.project, secret["name"], keep=number, how=how, check_mode=task.check_mode
+        )
+        outcome.actions += [f"{how} version {one} of secret {secret['name']}" for one in retired]
+        outcome.changed = outcome.changed or bool(retired)
+        return retired
+
+
+_UNCHANGED = object()
+
+
+def _check(secret: Json) -> None:
+    name = secret["name"]
+    if secret["value"] == "":
+        raise DjangoGcpError(
+            f"The value of secret {name} is empty. Give one, or leave value out to keep what is there."
+        )
+    if secret["generate"] is not None and (
+        secret["generate"]["length"] < 1 or not secret["generate"]["alphabet"]
+    ):
+        raise DjangoGcpError(
+            f"Secret {name}: generate needs a length of 1 or more and an alphabet that is not empty."
+        )
+    if secret["template"] is not None:
+        used, given = set(_PLACEHOLDER.findall(secret["template"])), set(secret["values_from"])
+        for key in sorted(used - given):
+            raise DjangoGcpError(
+                f"Secret {name}: template uses {{{key}}} but values_from has no key {key}. Add it."
+            )
+        for key in sorted(given - used):
+            raise DjangoGcpError(
+                f"Secret {name}: values_from has the key {key} but template does not use {{{key}}}."
+            )
+
+
+def _waves(asked: list[Json]) -> list[list[Json]]:
+    """The secrets in an order in which what a template is made of comes before it."""
+    names = [secret["name"] for secret in asked]
+    for name in names:
+        if names.count(name) > 1:
+            raise DjangoGcpError(f"The secret {name} is in the list more than once. Keep one of them.")
+    waves: list[list[Json]] = []
+    left = list(asked)
+    while left:
+        open_names = {secret["name"] for secret in left}
+        ready = [secret for secret in left if not open_names & set((secret["values_from"] or {}).values())]
+        if not ready:
+            raise DjangoGcpError(f"The templates of {', '.join(sorted(open_names))} are made of one another.")
+        waves.append(ready)
+        left = [secret for secret in left if secret not in ready]
+    return waves
+
+
+def _generated(length: int, alphabet: str) -> bytes:
+    return "".join(secrets.choice(alphabet) for _ in range(length)).encode()

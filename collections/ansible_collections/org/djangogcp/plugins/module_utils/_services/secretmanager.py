@@ -1,0 +1,129 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Secret Manager: the table of a secret, and its versions.
+
+Source: discovery document secretmanager:v1.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Codec, Field, Json, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
+
+API = "https://secretmanager.googleapis.com/v1"
+
+
+def _encode_replication(locations: list[str]) -> Json:
+    if not locations:
+        return {"automatic": {}}
+    return {"userManaged": {"replicas": [{"location": location} for location in locations]}}
+
+
+def _decode_replication(replication: Json) -> list[str]:
+    return [replica["location"] for replica in (replication.get("userManaged") or {}).get("replicas") or []]
+
+
+SECRET = ResourceSpec(
+    noun="secret",
+    api=API,
+    path="projects/{project}/secrets/{name}",
+    permission="secretmanager.secrets",
+    id_param="secretId",
+    defaults={"replication": {"automatic": {}}},
+    fields=(
+        Field(
+            "locations",
+            wire="replication",
+            kind=Kind.SET,
+            change=Change.IMMUTABLE,
+            codec=Codec(_encode_replication, _decode_replication),
+        ),
+        Field("labels", kind=Kind.MAP),
+        Field("annotations", kind=Kind.MAP),
+        Field("create_time", change=Change.OUTPUT),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SecretVersion:
+    """A version of a secret, without its value.
+
+    Attributes:
+        number: its number, which never changes and is what a release is pinned to; "1" is the first.
+        is_enabled: whether its value can be read.
+    """
+
+    number: str
+    is_enabled: bool
+
+
+def newest_version(client: Client, project: str, secret: str) -> SecretVersion | None:
+    """The newest version, whatever its state; None when the secret or any version is missing."""
+    url = f"{API}/projects/{project}/secrets/{secret}/versions/latest"
+    answer = client.find(
+        url, Call(f"read the newest version of secret {secret}", "secretmanager.versions.get")
+    )
+    if answer is None:
+        return None
+    return SecretVersion(str(answer["name"]).rsplit("/", 1)[-1], answer.get("state") == "ENABLED")
+
+
+def read_version(client: Client, project: str, secret: str, number: str) -> bytes:
+    """The value of a version. Never to be shown."""
+    url = f"{API}/projects/{project}/secrets/{secret}/versions/{number}:access"
+    answer = client.get(url, Call(f"read the value of secret {secret}", "secretmanager.versions.access"))
+    return base64.b64decode(answer["payload"].get("data", ""))
+
+
+def add_version(client: Client, project: str, secret: str, payload: bytes) -> str:
+    """Add a version and return its number. When the answer is lost, the newest version tells whether it was added."""
+    call = Call(f"add a version to secret {secret}", "secretmanager.versions.add")
+    url = f"{API}/projects/{project}/secrets/{secret}:addVersion"
+    body = {"payload": {"data": base64.b64encode(payload).decode()}}
+    try:
+        answer = client.request("POST", url, call, body=body)
+    except ConnectionLostError:
+        newest = newest_version(client, project, secret)
+        if newest and newest.is_enabled and read_version(client, project, secret, newest.number) == payload:
+            return newest.number
+        answer = client.request("POST", url, call, body=body)
+    return str(answer["name"]).rsplit("/", 1)[-1]
+
+
+def retire_versions(
+    client: Client, project: str, secret: str, *, keep: str, how: str, check_mode: bool
+) -> list[str]:
+    """Disable or destroy all versions but one. Returns the numbers of those that were (or would be) changed.
+
+    Args:
+        keep: the number of the version to leave alone.
+        how: "disable" (can be undone) or "destroy" (cannot).
+    """
+    url = f"{API}/projects/{project}/secrets/{secret}/versions"
+    done = {"disable": ("DISABLED", "DESTROYED"), "destroy": ("DESTROYED",)}[how]
+    versions = client.list(
+        url, Call(f"list the versions of secret {secret}", "secretmanager.versions.list"), items="versions"
+    )
+    retired = []
+    for version in versions:
+        number = str(version["name"]).rsplit("/", 1)[-1]
+        if number == keep or version.get("state") in done:
+            continue
+        retired.append(number)
+        if not check_mode:
+            call = Call(f"{how} version {number} of secret {secret}", f"secretmanager.versions.{how}")
+            # Both verbs end in the same state however often they are sent.
+            client.request(
+                "POST", f"{url}/{number}:{how}", call, body={"etag": version.get("etag", "")}, repeatable=True
+            )
+    return retired

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Cloud Storage, as tables.
+
+Source: discovery document storage:v1, https://cloud.google.com/storage/docs/json_api/v1/buckets.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import INT64, Change, Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    ResourceSpec,
+    merge_patch,
+    metageneration,
+)
+
+API = "https://storage.googleapis.com/storage/v1"
+UPLOAD_API = "https://storage.googleapis.com/upload/storage/v1"
+
+LIFECYCLE_RULE = (
+    Field("action", fields=(Field("type"), Field("storage_class")), whole=True),
+    Field(
+        "condition",
+        fields=(
+            Field("age", exact=True),
+            Field("created_before"),
+            Field("days_since_noncurrent_time"),
+            Field("is_live", exact=True),
+            Field("matches_prefix", kind=Kind.SET),
+            Field("matches_storage_class", kind=Kind.SET),
+            Field("matches_suffix", kind=Kind.SET),
+            Field("num_newer_versions"),
+        ),
+        whole=True,
+    ),
+)
+
+CORS_RULE = (
+    Field("origin", kind=Kind.SET),
+    Field("method", kind=Kind.SET),
+    Field("response_header", kind=Kind.SET),
+    Field("max_age_seconds"),
+)
+
+
+def _hint(error: ApiError, verb: str) -> str:
+    # The names of all buckets of all customers are one namespace, and Cloud Storage tells about a bucket of somebody
+    # else only that it may not be read (403) or made (409).
+    if verb == "read" and error.status == 403:
+        return (
+            "All buckets of Google Cloud share one namespace: either this name is taken in another project, so choose "
+            "another one, or the caller lacks storage.buckets.get (roles/storage.admin has it)."
+        )
+    if verb == "create" and error.already_exists:
+        return "All buckets of Google Cloud share one namespace and this name is taken in another project. Choose another one."
+    if verb == "delete" and error.status == 409:
+        return "Delete its objects first, or set a lifecycle rule that does."
+    return ""
+
+
+BUCKET = ResourceSpec(
+    noun="bucket",
+    api=API,
+    path="b/{name}",
+    permission="storage.buckets",
+    id_field="name",
+    create_params={"project": "{project}"},
+    update=merge_patch,
+    guard=metageneration,
+    hint=_hint,
+    way_out="Choose another bucket name, or move the objects away, delete the bucket and run again.",
+    fields=(
+        # Told in upper case whatever was sent.
+        Field("location", change=Change.IMMUTABLE, same=str.upper),
+        Field("storage_class", same=str.upper),
+        Field("labels", kind=Kind.MAP),
+        Field("uniform_bucket_level_access", wire="iamConfiguration.uniformBucketLevelAccess.enabled"),
+        Field("public_access_prevention", wire="iamConfiguration.publicAccessPrevention"),
+        Field("versioning", wire="versioning.enabled", default=False),
+        Field("soft_delete_seconds", wire="softDeletePolicy.retentionDurationSeconds", codec=INT64),
+        Field("lifecycle_rules", wire="lifecycle.rule", kind=Kind.SET, fields=LIFECYCLE_RULE, whole=True),
+        Field("cors", kind=Kind.LIST, fields=CORS_RULE, whole=True),
+        Field("website_main_page_suffix", wire="website.mainPageSuffix"),
+        Field("website_not_found_page", wire="website.notFoundPage"),
+        Field("project_number", codec=INT64, change=Change.OUTPUT),
+        Field("metageneration", codec=INT64, change=Change.OUTPUT),
+        Field("time_created", change=Change.OUTPUT),
+        Field("self_link", change=Change.OUTPUT),
+    ),
+)

@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: secrets
+short_description: Manage secrets of Secret Manager and their values
+version_added: 1.0.0
+description:
+  - Makes a list of secrets what is asked, in parallel, and adds a version where the value is not the asked one.
+  - A value can be given, generated once, or composed of the values of other secrets without any of them leaving the module.
+  - No value is ever returned, only the number of the version that holds it.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+options:
+  secrets:
+    description: The secrets.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The name.
+        type: str
+        required: true
+      state:
+        description: Whether the secret exists. V(absent) deletes it with all its versions.
+        type: str
+        choices: [present, absent]
+        default: present
+      labels:
+        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        type: dict
+      annotations:
+        description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
+        type: dict
+      locations:
+        description:
+          - The regions that hold the value. It cannot be changed later.
+          - Google Cloud chooses them if not set or V([]).
+        type: list
+        elements: str
+      value:
+        description: The value. A version is added when the newest one holds another value.
+        type: str
+      generate:
+        description:
+          - Generate a value when there is no enabled newest version, and never again.
+        type: dict
+        suboptions:
+          length:
+            description: The number of characters.
+            type: int
+            default: 50
+          alphabet:
+            description: The characters to choose from.
+            type: str
+            default: abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
+      template:
+        description:
+          - A text in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it.
+          - A version is added when the newest one holds another value.
+        type: str
+      values_from:
+        description: For each key of O(secrets[].template) the name of a secret, of this task or one that exists.
+        type: dict
+      old_versions:
+        description:
+          - What happens to the versions before the newest. V(disable) can be undone, V(destroy) cannot.
+          - Something that runs with a pinned older version fails when it starts anew after that.
+        type: str
+        choices: [keep, disable, destroy]
+        default: keep
+seealso:
+  - module: org.djangogcp.iam_members
+  - name: Secret Manager
+    description: The API's reference.
+    link: https://cloud.google.com/secret-manager/docs/reference/rest
+author:
+  - The djangogcp contributors (@djangogcp)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the secrets of a site
+  org.djangogcp.secrets:
+    project: my-project
+    secrets:
+      - name: polls-secret-key
+        generate: {length: 64}
+        labels: {site: polls}
+      - name: polls-web-db-password
+        generate: {length: 32}
+      - name: polls-web-database-url
+        template: postgres://polls_web:{password}@//cloudsql/my-project:europe-west1:djangogcp/polls
+        values_from:
+          password: polls-web-db-password
+
+- name: Ensure a secret with a given value, and disable what it replaces
+  org.djangogcp.secrets:
+    project: my-project
+    secrets:
+      - name: polls-mail-password
+        value: "{{ polls_mail_password }}"
+        old_versions: disable
+
+- name: Delete a secret
+  org.djangogcp.secrets:
+    project: my-project
+    secrets:
+      - name: polls-mail-password
+        state: absent
+"""
+
+RETURN = r"""
+secrets:
+  description: The secrets in the asked order, without their values.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: polls-secret-key
+      project: my-project
+      changed: true
+      labels: {site: polls}
+      version: "1"
+      retired_versions: []
+actions:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [create secret polls-secret-key, add version 1 to secret polls-secret-key]
+"""
+
+import string
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._secrets import SecretsRun
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    "secrets": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "mutually_exclusive": [("value", "generate", "template")],
+        "required_together": [("template", "values_from")],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "state": STATE_ARG,
+            "labels": {"type": "dict"},
+            "annotations": {"type": "dict"},
+            "locations": {"type": "list", "elements": "str"},
+            "value": {"type": "str", "no_log": True},
+            "generate": {
+                "type": "dict",
+                "options": {
+                    "length": {"type": "int", "default": 50},
+                    "alphabet": {"type": "str", "default": string.ascii_letters + string.digits},
+                },
+            },
+            "template": {"type": "str"},
+            "values_from": {"type": "dict"},
+            "old_versions": {"type": "str", "choices": ["keep", "disable", "destroy"], "default": "keep"},
+        },
+    },
+}
+
+
+def desired(secret: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What is asked of one secret, its value aside."""
+    return {name: secret[name] for name in ("labels", "annotations", "locations")}
+
+
+def work(task: Task) -> dict[str, t.Any]:
+    return SecretsRun(task, desired).result()
+
+
+def main() -> None:
+    run_module(ARGUMENT_SPEC, work)
+
+
+if __name__ == "__main__":
+    main()
