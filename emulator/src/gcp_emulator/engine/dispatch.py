@@ -119,7 +119,7 @@ class Dispatcher:
             raise failed_precondition(f"gcp-emulator does not emulate {method.id}; nothing was done.")
         facts = api.facts.methods[method.id]
         identity = emulator.tokens.authenticate(request.headers.get("authorization"))
-        params, project = self._canonical(path, api)
+        params, project = self._canonical(api.service.canonical(path), api, method)
         emulator.requests.append({"method": method.id, "caller": identity.member, "params": params})
         if project is not None and not api.facts.always_enabled:
             emulator.projects.require_enabled(project, api.document.host, api.document.title)
@@ -137,12 +137,14 @@ class Dispatcher:
         wanted = dict(request.query_pairs).get("fields") or dict(request.query_pairs).get("$fields")
         return json_response(select_fields(result, wanted) if wanted else result)
 
-    def _canonical(self, path: dict[str, str], api: MountedApi) -> tuple[Json, str | None]:
+    def _canonical(self, path: dict[str, str], api: MountedApi, method: Method) -> tuple[Json, str | None]:
         """Path parameters with project numbers turned into ids, and the project they speak of (which must exist)."""
         params: Json = dict(path)
         project: str | None = None
         for name, value in path.items():
-            given = value if name in ("project", "projectId") else None
+            # cloudresourcemanager v1 calls a bare project id `resource`; its path tells what it is.
+            bare = name in ("project", "projectId") or f"projects/{{{name}}}" in method.path
+            given = value if bare else None
             if found := _PROJECT.search(value):
                 given = found[1]
             if given is None or given in ("_", "-"):
@@ -180,9 +182,9 @@ class Dispatcher:
 
 def _resource(template: str | None, params: Json) -> str:
     if template is None:
-        template = next(
-            ("{" + key + "}" for key in ("resource", "name", "parent") if key in params), "projects/{project}"
-        )
+        names = ("resource", "name", "parent", "project", "projectId")
+        value = next((str(params[key]) for key in names if key in params), "")
+        return value if "/" in value else f"projects/{value}"
     return template.format(**{key: value for key, value in params.items() if isinstance(value, str)})
 
 

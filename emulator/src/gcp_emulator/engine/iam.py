@@ -34,12 +34,34 @@ def role_permissions(role: str) -> tuple[str, ...] | None:
     """The permission patterns of a predefined role, or None when facts/roles.yaml does not know it."""
     roles: dict[str, Json] = read_yaml("roles.yaml")["roles"]
     found = roles.get(role)
-    return None if found is None else tuple(found["permissions"])
+    if found is None:
+        return None
+    return tuple(f"{kind}.{verb}" for kind, verbs in found["permissions"].items() for verb in verbs)
 
 
+@cache
 def role_has(role: str, permission: str) -> bool:
     """Whether ``role`` grants ``permission`` (``*`` in the data matches any text)."""
     return any(fnmatch.fnmatchcase(permission, pattern) for pattern in role_permissions(role) or ())
+
+
+_CONVENIENCE = {
+    "roles/owner": "projectOwner",
+    "roles/editor": "projectEditor",
+    "roles/viewer": "projectViewer",
+}
+
+
+def _convenience_members(members: set[str], project_bindings: list[Json], project: str) -> set[str]:
+    """``projectOwner:ID`` and its kin, by which bucket policies name the holders of the project's basic roles.
+
+    https://cloud.google.com/storage/docs/access-control/iam#convenience-values
+    """
+    return {
+        f"{_CONVENIENCE[binding['role']]}:{project}"
+        for binding in project_bindings
+        if binding["role"] in _CONVENIENCE and members & set(binding["members"])
+    }
 
 
 def policy_etag(policy: Json) -> str:
@@ -76,10 +98,13 @@ class Iam:
         members = {"allUsers"} if identity is None else {"allUsers", "allAuthenticatedUsers", identity.member}
         if identity is not None and identity.kind == "user":
             members.add("domain:" + identity.email.partition("@")[2])
+        names = list(self.ancestors(resource))
+        policies = [(self._policies.get(name) or {}).get("bindings", []) for name in names]
+        members |= _convenience_members(members, policies[-1], names[-1].removeprefix("projects/"))
         return any(
             role_has(binding["role"], permission)
-            for name in self.ancestors(resource)
-            for binding in (self._policies.get(name) or {}).get("bindings", ())
+            for bindings in policies
+            for binding in bindings
             if members & set(binding["members"])
         )
 
@@ -139,12 +164,17 @@ class Iam:
 
     def mark_member_deleted(self, member: str, unique_id: str) -> None:
         """A deleted service account stays in policies as ``deleted:...?uid=`` and grants nothing."""
+        self._rename_member(member, f"deleted:{member}?uid={unique_id}")
+
+    def restore_member(self, member: str, unique_id: str) -> None:
+        """The reverse of :meth:`mark_member_deleted`, for undelete."""
+        self._rename_member(f"deleted:{member}?uid={unique_id}", member)
+
+    def _rename_member(self, old: str, new: str) -> None:
         for name, policy in self._policies.items():
-            if any(member in binding["members"] for binding in policy["bindings"]):
+            if any(old in binding["members"] for binding in policy["bindings"]):
                 for binding in policy["bindings"]:
-                    binding["members"] = sorted(
-                        f"deleted:{m}?uid={unique_id}" if m == member else m for m in binding["members"]
-                    )
+                    binding["members"] = sorted({new if m == old else m for m in binding["members"]})
                 policy["generation"] += 1
                 self._policies.put(name, policy)
 

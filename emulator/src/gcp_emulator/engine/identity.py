@@ -11,6 +11,7 @@ from gcp_emulator.engine.store import Store
 
 #: Lifetime of an access token in seconds (https://cloud.google.com/docs/authentication/token-types#access).
 TOKEN_SECONDS = 3600
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,27 @@ class Tokens:
     def __init__(self, store: Store) -> None:
         self._tokens = store.collection("tokens")
 
-    def issue(self, identity: Identity, *, seconds: int = TOKEN_SECONDS) -> tuple[str, int]:
-        """A new token and its lifetime in seconds."""
+    def issue(
+        self, identity: Identity, *, seconds: int = TOKEN_SECONDS, scope: str = CLOUD_PLATFORM
+    ) -> tuple[str, int]:
+        """A new token and its lifetime in seconds. ``scope`` is told by tokeninfo; it limits nothing."""
         token = "ya29." + secrets.token_urlsafe(40)
-        self._tokens.put(token, {"member": identity.member, "expires": time.time() + seconds})
+        self._tokens.put(token, {"member": identity.member, "expires": time.time() + seconds, "scope": scope})
         return token, seconds
+
+    def scope(self, token: str) -> str:
+        """The scopes of a known token, separated by blanks."""
+        return str((self._tokens.get(token) or {}).get("scope", ""))
+
+    def revoke(self, token: str) -> bool:
+        """Ends a token; False when there was none."""
+        return self._tokens.delete(token)
+
+    def revoke_all(self, identity: Identity) -> None:
+        """Ends every token of a caller (a disabled or deleted service account)."""
+        for token, record in list(self._tokens.items()):
+            if record["member"] == identity.member:
+                self._tokens.delete(token)
 
     def resolve(self, token: str) -> tuple[Identity, int] | None:
         """Identity and remaining seconds, or None for an unknown or expired token."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from gcp_emulator.engine.errors import ApiError, Json, error_info
+from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.store import Store
 
 
@@ -21,7 +22,10 @@ class Projects:
         self._enabled = store.collection("serviceusage.enabled")
 
     def create(self, project_id: str, *, display_name: str | None = None, created: str) -> Json:
-        """Adds a project (seeds do; there is no organisation to create one through the API)."""
+        """Adds a project (seeds do; there is no organisation to create one through the API).
+
+        The APIs that Google enables in every new project are enabled.
+        """
         record = {
             "projectId": project_id,
             "projectNumber": project_number(project_id),
@@ -30,6 +34,8 @@ class Projects:
             "state": "ACTIVE",
         }
         self._projects.put(project_id, record)
+        for host in read_yaml("serviceusage.yaml")["enabled_in_new_projects"]:
+            self.set_enabled(project_id, host, enabled=True)
         return record
 
     def find(self, id_or_number: str) -> Json | None:

@@ -85,6 +85,10 @@ class Service:
                 found[method_id] = name
         return found
 
+    def canonical(self, path: dict[str, str]) -> dict[str, str]:
+        """Path parameters with the API's own aliases resolved (``projects/-/serviceAccounts/ID``)."""
+        return path
+
     def owns(self, host: str, path: str) -> bool:
         """Whether this service answers ``host`` + ``path`` itself, outside its discovery document."""
         return False
