@@ -1,0 +1,32 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Artifact Registry v1 as tables. Source of every wire name: the discovery document artifactregistry:v1."""
+
+from __future__ import annotations
+
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec, no_guard
+
+REPOSITORY = ResourceSpec(
+    noun="repository",
+    api="https://artifactregistry.googleapis.com/v1",
+    path="projects/{project}/locations/{location}/repositories/{name}",
+    permission="artifactregistry.repositories",
+    id_param="repositoryId",
+    guard=no_guard,
+    operations=long_running,
+    fields=(
+        Field("format", change=Change.IMMUTABLE),
+        Field("description"),
+        Field("labels", kind=Kind.MAP),
+        Field("cleanup_policies", kind=Kind.MAP),
+        Field("cleanup_policy_dry_run", default=False),
+        Field("immutable_tags", wire="dockerConfig.immutableTags", default=False),
+        Field("create_time", change=Change.OUTPUT),
+    ),
+)

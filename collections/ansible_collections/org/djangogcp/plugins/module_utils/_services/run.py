@@ -1,0 +1,248 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Cloud Run v2 as tables. Source of every wire name: the discovery document run:v2.
+
+Only what a task asks for is compared, so values that Cloud Run fills in (a probe's port, a container's name) are no
+differences; lists (containers, environment, volumes) are exactly what is asked.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    SHORT_NAME,
+    Change,
+    Field,
+    Json,
+    Kind,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
+
+API = "https://run.googleapis.com/v2"
+
+_SECRET_KEY_REF = Field("secret_key_ref", fields=(Field("secret", codec=SHORT_NAME), Field("version")))
+
+_ENV = Field(
+    "env",
+    kind=Kind.SET,
+    key="name",
+    whole=True,
+    fields=(Field("name"), Field("value"), Field("value_source", fields=(_SECRET_KEY_REF,))),
+)
+
+_PROBE = (
+    Field("initial_delay_seconds", default=0),
+    Field("timeout_seconds"),
+    Field("period_seconds"),
+    Field("failure_threshold"),
+    Field(
+        "http_get",
+        fields=(
+            Field("path"),
+            Field("port"),
+            Field(
+                "http_headers", kind=Kind.SET, key="name", whole=True, fields=(Field("name"), Field("value"))
+            ),
+        ),
+    ),
+    Field("tcp_socket", fields=(Field("port"),)),
+)
+
+_CONTAINERS = Field(
+    "containers",
+    kind=Kind.LIST,
+    fields=(
+        Field("name"),
+        Field("image"),
+        Field("command", kind=Kind.LIST),
+        Field("args", kind=Kind.LIST),
+        _ENV,
+        Field(
+            "resources",
+            fields=(
+                Field("limits", kind=Kind.MAP),
+                Field("cpu_idle", default=False),
+                Field("startup_cpu_boost", default=False),
+            ),
+        ),
+        Field("ports", kind=Kind.LIST, fields=(Field("name"), Field("container_port"))),
+        Field(
+            "volume_mounts",
+            kind=Kind.SET,
+            key="name",
+            whole=True,
+            fields=(Field("name"), Field("mount_path"), Field("sub_path")),
+        ),
+        Field("working_dir"),
+        Field("startup_probe", fields=_PROBE),
+        Field("liveness_probe", fields=_PROBE),
+    ),
+)
+
+_VOLUMES = Field(
+    "volumes",
+    kind=Kind.SET,
+    key="name",
+    fields=(
+        Field("name"),
+        Field(
+            "secret",
+            fields=(
+                Field("secret", codec=SHORT_NAME),
+                Field("default_mode"),
+                Field(
+                    "items",
+                    kind=Kind.LIST,
+                    whole=True,
+                    fields=(Field("path"), Field("version"), Field("mode")),
+                ),
+            ),
+        ),
+        Field("cloud_sql_instance", fields=(Field("instances", kind=Kind.SET),)),
+        Field(
+            "gcs",
+            fields=(
+                Field("bucket"),
+                Field("read_only", default=False),
+                Field("mount_options", kind=Kind.SET),
+            ),
+        ),
+        Field("empty_dir", fields=(Field("medium"), Field("size_limit"))),
+    ),
+)
+
+_VPC_ACCESS = Field(
+    "vpc_access",
+    fields=(
+        Field("connector"),
+        Field("egress"),
+        Field(
+            "network_interfaces",
+            kind=Kind.LIST,
+            fields=(
+                Field("network", codec=SHORT_NAME),
+                Field("subnetwork", codec=SHORT_NAME),
+                Field("tags", kind=Kind.SET),
+            ),
+        ),
+    ),
+)
+
+
+def is_reconciling(resource: Json) -> bool:
+    """Whether Cloud Run has not yet done what it was last asked (run v2, ``reconciling``)."""
+    return bool(resource.get("reconciling"))
+
+
+SERVICE = ResourceSpec(
+    noun="service",
+    api=API,
+    path="projects/{project}/locations/{location}/services/{name}",
+    permission="run.services",
+    id_param="serviceId",
+    operations=long_running,
+    pending=is_reconciling,
+    fields=(
+        Field("description"),
+        Field("labels", kind=Kind.MAP),
+        Field("annotations", kind=Kind.MAP),
+        Field("ingress"),
+        Field("invoker_iam_disabled", default=False),
+        Field("default_uri_disabled", default=False),
+        Field("custom_audiences", kind=Kind.SET),
+        Field("scaling", fields=(Field("min_instance_count", default=0), Field("max_instance_count"))),
+        # The API takes the template as a whole: every change of it makes a new revision.
+        Field(
+            "template",
+            mask="template",
+            fields=(
+                Field("labels", kind=Kind.MAP),
+                Field("annotations", kind=Kind.MAP),
+                Field(
+                    "scaling", fields=(Field("min_instance_count", default=0), Field("max_instance_count"))
+                ),
+                _VPC_ACCESS,
+                Field("timeout"),
+                Field("service_account"),
+                _CONTAINERS,
+                _VOLUMES,
+                Field("execution_environment"),
+                Field("max_instance_request_concurrency"),
+                Field("session_affinity", default=False),
+                Field("encryption_key"),
+            ),
+        ),
+        Field(
+            "traffic",
+            kind=Kind.LIST,
+            whole=True,
+            fields=(
+                Field("type"),
+                Field("revision", codec=SHORT_NAME),
+                Field("percent", default=0),
+                Field("tag"),
+            ),
+        ),
+        Field("uri", change=Change.OUTPUT),
+        Field("urls", kind=Kind.LIST, change=Change.OUTPUT),
+        Field("latest_ready_revision", codec=SHORT_NAME, change=Change.OUTPUT),
+        Field("latest_created_revision", codec=SHORT_NAME, change=Change.OUTPUT),
+        Field(
+            "traffic_statuses",
+            kind=Kind.LIST,
+            change=Change.OUTPUT,
+            fields=(
+                Field("type"),
+                Field("revision", codec=SHORT_NAME),
+                Field("percent", default=0),
+                Field("tag"),
+                Field("uri"),
+            ),
+        ),
+        Field("create_time", change=Change.OUTPUT),
+        Field("update_time", change=Change.OUTPUT),
+    ),
+)
+
+JOB = ResourceSpec(
+    noun="job",
+    api=API,
+    path="projects/{project}/locations/{location}/jobs/{name}",
+    permission="run.jobs",
+    id_param="jobId",
+    operations=long_running,
+    pending=is_reconciling,
+    fields=(
+        Field("labels", kind=Kind.MAP),
+        Field("annotations", kind=Kind.MAP),
+        Field(
+            "template",
+            mask="template",
+            fields=(
+                Field("labels", kind=Kind.MAP),
+                Field("parallelism"),
+                Field("task_count"),
+                Field(
+                    "template",
+                    fields=(
+                        Field("service_account"),
+                        Field("timeout"),
+                        Field("max_retries", default=0),
+                        Field("execution_environment"),
+                        Field("encryption_key"),
+                        _VPC_ACCESS,
+                        _CONTAINERS,
+                        _VOLUMES,
+                    ),
+                ),
+            ),
+        ),
+        Field("execution_count", change=Change.OUTPUT),
+        Field("create_time", change=Change.OUTPUT),
+        Field("update_time", change=Change.OUTPUT),
+    ),
+)

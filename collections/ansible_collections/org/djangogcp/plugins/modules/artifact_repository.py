@@ -1,0 +1,153 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: artifact_repository
+short_description: Manage an Artifact Registry repository
+version_added: 1.0.0
+description:
+  - Creates, updates and deletes a repository of L(Artifact Registry,https://cloud.google.com/artifact-registry/docs).
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._wait
+options:
+  name:
+    description:
+      - The repository's id.
+    type: str
+    required: true
+  location:
+    description:
+      - The region, for instance V(us-central1).
+    type: str
+    required: true
+  format:
+    description:
+      - What the repository holds. It cannot be changed later.
+    type: str
+    choices: [DOCKER, PYTHON, NPM, MAVEN, APT, YUM, GENERIC]
+    default: DOCKER
+  description:
+    description:
+      - What the repository is for.
+    type: str
+  labels:
+    description:
+      - Labels; others on the repository are removed.
+    type: dict
+  cleanup_policies:
+    description:
+      - Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)).
+    type: dict
+  cleanup_policy_dry_run:
+    description:
+      - Whether cleanup policies only log what they would delete.
+    type: bool
+  immutable_tags:
+    description:
+      - Whether a tag can never be moved to another image.
+    type: bool
+  state:
+    description:
+      - Whether the repository is there. Deleting it deletes its images.
+    type: str
+    choices: [present, absent]
+    default: present
+author:
+  - The djangogcp contributors
+"""
+
+EXAMPLES = r"""
+- name: Make the repository for the sites' images
+  org.djangogcp.artifact_repository:
+    project: my-project
+    location: us-central1
+    name: djangogcp
+    description: Images of the Django sites
+
+- name: Label it
+  org.djangogcp.artifact_repository:
+    project: my-project
+    location: us-central1
+    name: djangogcp
+    labels:
+      managed-by: djangogcp
+
+- name: Delete it with its images
+  org.djangogcp.artifact_repository:
+    project: my-project
+    location: us-central1
+    name: djangogcp
+    state: absent
+"""
+
+RETURN = r"""
+repository:
+  description: The repository, empty when it is absent.
+  returned: success
+  type: dict
+  sample:
+    name: djangogcp
+    location: us-central1
+    format: DOCKER
+actions:
+  description: What was done, or would be done.
+  returned: success
+  type: list
+  elements: str
+  sample: [create repository djangogcp]
+"""
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import REPOSITORY
+
+ARGS = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "format": {
+        "type": "str",
+        "choices": ["DOCKER", "PYTHON", "NPM", "MAVEN", "APT", "YUM", "GENERIC"],
+        "default": "DOCKER",
+    },
+    "description": {"type": "str"},
+    "labels": {"type": "dict"},
+    "cleanup_policies": {"type": "dict"},
+    "cleanup_policy_dry_run": {"type": "bool"},
+    "immutable_tags": {"type": "bool"},
+    "state": STATE_ARG,
+    **WAIT_ARGS,
+}
+
+
+def work(task: Task) -> Json:
+    """Make the repository what is asked."""
+    ids = {name: task.params[name] for name in ("project", "location", "name")}
+    outcome = reconcile(
+        task.client,
+        REPOSITORY,
+        ids,
+        task.params,
+        state=task.params["state"],
+        check_mode=task.check_mode,
+        wait=task.wait,
+    )
+    return one_result("repository", outcome)
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGS, work)
+
+
+if __name__ == "__main__":
+    main()

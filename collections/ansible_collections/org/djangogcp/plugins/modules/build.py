@@ -1,0 +1,237 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: build
+short_description: Build a project's image with Cloud Build, once per source
+version_added: 1.0.0
+description:
+  - Packs a project's source, looks for an image of exactly this source in Artifact Registry by the tag
+    C(source-<digest>), and only when there is none has Cloud Build make it from the Dockerfile.
+  - Version control, caches, virtual environments and files that hold secrets (C(.env), keys, credentials) are never
+    uploaded; C(.dockerignore) is honoured on top of that.
+  - With O(wait=false) the build goes on while other tasks run; the same module with O(build_id) tells how far it is.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._wait
+options:
+  image:
+    description:
+      - The image without tag or digest, C(LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME).
+    type: str
+    required: true
+  location:
+    description:
+      - The region that builds.
+    type: str
+    required: true
+  source_dir:
+    description:
+      - The folder of the project on the machine that runs Ansible. Required without O(build_id).
+    type: path
+  dockerfile:
+    description:
+      - The text of a Dockerfile for a project that has none. A C(Dockerfile) in O(source_dir) is used as it is.
+    type: str
+  source_bucket:
+    description:
+      - The bucket that the source is uploaded to. Required without O(build_id).
+    type: str
+  service_account:
+    description:
+      - The e-mail address of the service account that the build runs as. Required without O(build_id).
+    type: str
+  timeout:
+    description:
+      - Seconds after which Cloud Build gives up.
+    type: int
+    default: 1200
+  machine_type:
+    description:
+      - A machine type of Cloud Build, for instance V(E2_HIGHCPU_8).
+    type: str
+  build_id:
+    description:
+      - The id of a build that an earlier task started, to wait for it.
+    type: str
+author:
+  - The djangogcp contributors
+"""
+
+EXAMPLES = r"""
+- name: Start the build, or find the image of the same source
+  org.djangogcp.build:
+    project: my-project
+    location: us-central1
+    image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
+    source_dir: /srv/polls
+    source_bucket: my-project-djangogcp-source
+    service_account: polls-build@my-project.iam.gserviceaccount.com
+    wait: false
+  register: build
+
+- name: Wait for it
+  org.djangogcp.build:
+    project: my-project
+    location: us-central1
+    image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
+    build_id: "{{ build.build.id }}"
+  when: not build.finished
+"""
+
+RETURN = r"""
+image:
+  description: The image. The digest is empty while the build goes on and in check mode.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: The image without tag or digest.
+      type: str
+    tag:
+      description: The tag that stands for the source.
+      type: str
+    digest:
+      description: The digest, C(sha256:...).
+      type: str
+    uri:
+      description: What to deploy.
+      type: str
+  sample:
+    name: us-central1-docker.pkg.dev/my-project/djangogcp/polls
+    tag: source-0123456789abcdef01234567
+    digest: sha256:aaaa
+    uri: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+finished:
+  description: Whether there is nothing to wait for.
+  returned: success
+  type: bool
+build:
+  description: The build, or nothing when the image was there already.
+  returned: success
+  type: dict
+  sample:
+    id: 0f0f0f0f-0000-0000-0000-000000000000
+    status: WORKING
+    log_url: https://console.cloud.google.com/cloud-build/builds
+source:
+  description: What was packed.
+  returned: without O(build_id)
+  type: dict
+  sample:
+    digest: 0123456789abcdef
+    files: 87
+    bytes: 40321
+"""
+
+import dataclasses
+import os
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._builds import (
+    BuildRequest,
+    Builds,
+    Image,
+    build_result,
+    is_finished,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive, SourceError, pack
+
+ARGS = {
+    "image": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "source_dir": {"type": "path"},
+    "dockerfile": {"type": "str"},
+    "source_bucket": {"type": "str"},
+    "service_account": {"type": "str"},
+    "timeout": {"type": "int", "default": 1200},
+    "machine_type": {"type": "str"},
+    "build_id": {"type": "str"},
+    **WAIT_ARGS,
+}
+
+
+def packed(source_dir: str, dockerfile: str | None) -> Archive:
+    """The source with the Dockerfile that will be used.
+
+    Raises:
+        SourceError: there is none, or the source cannot be packed.
+    """
+    own = os.path.isfile(os.path.join(source_dir, "Dockerfile"))
+    if not own and not dockerfile and os.path.isdir(source_dir):
+        raise SourceError(
+            f"Failed to pack the source {source_dir}: it has no Dockerfile. Add one, or give its text with dockerfile."
+        )
+    return pack(source_dir, None if own else {"Dockerfile": dockerfile or ""})
+
+
+def start(task: Task, builds: Builds) -> Json:
+    """Find the image of the source, or have it built."""
+    params = task.params
+    archive = packed(params["source_dir"], params["dockerfile"])
+    wanted = Image.of_source(params["image"], archive.digest)
+    source = {"digest": archive.digest, "files": len(archive.files), "bytes": len(archive.content)}
+    found = builds.find_image(wanted)
+    if found is not None:
+        return {"changed": False, "finished": True, "image": found.result(), "build": None, "source": source}
+    diff = {"before": {"image": None}, "after": {"image": wanted.uri}}
+    if task.check_mode:
+        return {
+            "changed": True,
+            "finished": True,
+            "image": wanted.result(),
+            "build": None,
+            "source": source,
+            "diff": diff,
+        }
+    build = builds.find_running(wanted)
+    if build is None:
+        name = f"{wanted.name.rpartition('/')[2]}/{wanted.tag}.tar.gz"
+        generation = builds.upload(archive, params["source_bucket"], name)
+        request = BuildRequest(params["service_account"], params["timeout"], params["machine_type"])
+        build = builds.submit(request, wanted, params["source_bucket"], name, generation)
+    return {**followed(task, builds, build, wanted), "changed": True, "source": source, "diff": diff}
+
+
+def followed(task: Task, builds: Builds, build: Json, image: Image) -> Json:
+    """The result of a build: what it has made when it has finished, or how far it is."""
+    if task.wait.enabled:
+        build = builds.wait(build, task.wait)
+    if is_finished(build):
+        image = builds.built_image(build, image)
+    return {"finished": is_finished(build), "image": image.result(), "build": build_result(build)}
+
+
+def work(task: Task) -> Json:
+    """Start a build, or follow one."""
+    builds = Builds(task.client, task.project, task.params["location"])
+    if not task.params["build_id"]:
+        return start(task, builds)
+    build = builds.get(task.params["build_id"])
+    tagged = (build.get("images") or [":"])[0].rpartition(":")
+    image = dataclasses.replace(Image.of_source(task.params["image"], ""), tag=tagged[2])
+    return {"changed": False, **followed(task, builds, build, image)}
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(
+        ARGS,
+        work,
+        required_one_of=[("source_dir", "build_id")],
+        mutually_exclusive=[("source_dir", "build_id")],
+        required_by={"source_dir": ("source_bucket", "service_account")},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: project_info
+short_description: Read a project, who is calling, and what the caller may do
+version_added: 1.0.0
+description:
+  - Reads the project's number and state, tells who the credentials belong to, and tests permissions.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes.info
+  - org.djangogcp._attributes.actiongroup_gcp
+options:
+  permissions:
+    description:
+      - Permissions that the caller is going to need on the project, for instance V(run.services.create).
+    type: list
+    elements: str
+    default: []
+author:
+  - The djangogcp contributors
+"""
+
+EXAMPLES = r"""
+- name: See whether this account may deploy
+  org.djangogcp.project_info:
+    project: my-project
+    permissions:
+      - run.services.create
+      - iam.serviceAccounts.actAs
+  register: result
+"""
+
+RETURN = r"""
+project:
+  description:
+    - The project.
+  returned: success
+  type: dict
+  sample:
+    project_id: my-project
+    number: "123456789012"
+    name: My project
+    state: ACTIVE
+missing_permissions:
+  description:
+    - Those of O(permissions) that the caller does not have, each with a predefined role that has it.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - permission: run.services.create
+      role: roles/run.admin
+caller:
+  description:
+    - Who the credentials belong to, with the name and the type of the matching Cloud SQL user.
+  returned: success
+  type: dict
+  sample:
+    email: deployer@my-project.iam.gserviceaccount.com
+    member: serviceAccount:deployer@my-project.iam.gserviceaccount.com
+    database_user: deployer@my-project.iam
+    database_user_type: CLOUD_IAM_SERVICE_ACCOUNT
+"""
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, AuthError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
+
+ARGS = {"permissions": {"type": "list", "elements": "str", "default": []}}
+
+_RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com/v3"
+# oauth2:v2, userinfo.get; needs the scope userinfo.email.
+_USER_INFO = "https://www.googleapis.com/oauth2/v2/userinfo"
+# projects.testIamPermissions takes at most 100 (cloudresourcemanager v3, TestIamPermissionsRequest).
+_PERMISSIONS_PER_CALL = 100
+
+
+def caller_of(email: str) -> Json:
+    """How IAM and Cloud SQL call an account.
+
+    Source: Cloud SQL documentation, "IAM authentication": the database user of a service account is its address
+    without ``.gserviceaccount.com``.
+    """
+    if email.endswith(".gserviceaccount.com"):
+        return {
+            "email": email,
+            "member": f"serviceAccount:{email}",
+            "database_user": email.removesuffix(".gserviceaccount.com"),
+            "database_user_type": "CLOUD_IAM_SERVICE_ACCOUNT",
+        }
+    return {
+        "email": email,
+        "member": f"user:{email}",
+        "database_user": email.lower(),
+        "database_user_type": "CLOUD_IAM_USER",
+    }
+
+
+def find_caller(client: Client) -> Json:
+    """Ask Google whose token it is."""
+    answer = client.get(_USER_INFO, Call("ask who is calling"))
+    email = str(answer.get("email", ""))
+    if not email:
+        raise AuthError(
+            "Failed to ask who is calling: the credentials do not tell an e-mail address. Log in with "
+            "gcloud auth application-default login --scopes=openid,email,https://www.googleapis.com/auth/cloud-platform, "
+            "or impersonate a service account."
+        )
+    return caller_of(email)
+
+
+def find_project(client: Client, project: str) -> Json:
+    """The project, or one clear error.
+
+    Google answers 403 both for a project that does not exist and for one that the caller may not see.
+    """
+    try:
+        found = client.get(f"{_RESOURCE_MANAGER}/projects/{project}", Call(f"read project {project}"))
+    except ApiError as error:
+        if error.status not in (403, 404) or error.reason == "SERVICE_DISABLED":
+            raise
+        raise DjangoGcpError(
+            f"Failed to read project {project}: it does not exist, or the caller may not see it (HTTP {error.status} "
+            f"{error.code}). Check the spelling of the project's id; if it is right, grant the caller "
+            "resourcemanager.projects.get, for example with the role roles/browser."
+        ) from error
+    return {
+        "project_id": found["projectId"],
+        "number": str(found["name"]).rpartition("/")[2],
+        "name": found.get("displayName", ""),
+        "state": found.get("state", ""),
+    }
+
+
+def missing(client: Client, project: str, permissions: list[str]) -> list[Json]:
+    """The permissions that the caller does not have on the project."""
+    granted: set[str] = set()
+    for start in range(0, len(permissions), _PERMISSIONS_PER_CALL):
+        body = {"permissions": permissions[start : start + _PERMISSIONS_PER_CALL]}
+        url = f"{_RESOURCE_MANAGER}/projects/{project}:testIamPermissions"
+        answer = client.request(
+            "POST", url, Call(f"test permissions on project {project}"), body=body, repeatable=True
+        )
+        granted.update(answer.get("permissions") or [])
+    return [{"permission": name, "role": role_that_has(name)} for name in permissions if name not in granted]
+
+
+def work(task: Task) -> Json:
+    """Read all of it."""
+    found = find_project(task.client, task.project)
+    return {
+        "changed": False,
+        "project": found,
+        "missing_permissions": missing(task.client, found["project_id"], task.params["permissions"]),
+        "caller": find_caller(task.client),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGS, work)
+
+
+if __name__ == "__main__":
+    main()

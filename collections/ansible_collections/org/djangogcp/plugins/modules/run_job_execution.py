@@ -1,0 +1,167 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_job_execution
+short_description: Run a Cloud Run job and show what it prints
+version_added: 1.0.0
+description:
+  - Runs a job, waits for its end, and returns its exit code and its output. The task fails when the execution does, with the
+    end of the output in the message.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._wait
+attributes:
+  idempotent:
+    support: partial
+    details: Only with O(once=true); otherwise every run runs the job.
+options:
+  job:
+    description:
+      - The job's id.
+    type: str
+    required: true
+  location:
+    description:
+      - The region.
+    type: str
+    required: true
+  args:
+    description:
+      - Arguments instead of the job's own. Cloud Run cannot replace the command.
+    type: list
+    elements: str
+  env:
+    description:
+      - Environment variables on top of the job's. Not for secrets, which Cloud Run would show.
+    type: dict
+  timeout:
+    description:
+      - Seconds after which the execution is stopped, instead of the job's own.
+    type: int
+  once:
+    description:
+      - Do nothing when the newest execution ran exactly what the job says now and succeeded.
+    type: bool
+    default: false
+author:
+  - The djangogcp contributors
+"""
+
+EXAMPLES = r"""
+- name: Migrate the database, unless this image has done it
+  org.djangogcp.run_job_execution:
+    project: my-project
+    location: us-central1
+    job: polls-migrate
+    once: true
+
+- name: Run a management command
+  org.djangogcp.run_job_execution:
+    project: my-project
+    location: us-central1
+    job: polls-manage
+    args: [manage.py, showmigrations]
+"""
+
+RETURN = r"""
+execution:
+  description: The execution. Nothing in check mode when it would run.
+  returned: always
+  type: dict
+  sample:
+    name: polls-migrate-x7k2p
+    succeeded: true
+    exit_code: 0
+    log_uri: https://console.cloud.google.com/logs
+    message: ""
+output:
+  description: What the execution printed, oldest line first.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - Running migrations...
+"""
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._run import ExecutionError, Executions, Overrides
+
+ARGS = {
+    "job": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+    "args": {"type": "list", "elements": "str"},
+    "env": {"type": "dict"},
+    "timeout": {"type": "int"},
+    "once": {"type": "bool", "default": False},
+    **WAIT_ARGS,
+}
+# So much of the output is shown in the message of a failure.
+_SHOWN_LINES = 40
+
+
+def explained(job: str, result: Json, output: list[str]) -> ExecutionError:
+    """The error of an execution that failed."""
+    code = result["exit_code"]
+    how = f"exit code {code}" if code > 0 else "no exit code"
+    shown = "\n".join(output[-_SHOWN_LINES:]) or "(it printed nothing)"
+    message = (
+        f"Failed to run job {job}: execution {result['name']} ended with {how}: {result['message'].rstrip('.')}. "
+        f"What it printed:\n{shown}"
+    )
+    return ExecutionError(message, {"execution": result, "output": output})
+
+
+def already_done(task: Task, executions: Executions) -> Json | None:
+    """The execution that makes another one unnecessary."""
+    if not task.params["once"]:
+        return None
+    try:
+        return executions.succeeded_as_is()
+    except ApiError as error:
+        # In check mode the job itself may not have been made.
+        if task.check_mode and error.status in (403, 404):
+            return None
+        raise
+
+
+def work(task: Task) -> Json:
+    """Run the job."""
+    params = task.params
+    executions = Executions(task.client, task.project, params["location"], params["job"])
+    done = already_done(task, executions)
+    if done is not None:
+        return {"changed": False, "execution": executions.result(done), "output": []}
+    if task.check_mode:
+        return {"changed": True, "execution": None, "output": []}
+    started = executions.start(Overrides(params["args"], params["env"], params["timeout"]))
+    if not task.wait.enabled:
+        return {"changed": True, "execution": {"name": str(started["name"]).rpartition("/")[2]}, "output": []}
+    execution = executions.finish(started, task.wait)
+    result, output = executions.result(execution), executions.output(execution)
+    if not result["succeeded"]:
+        raise explained(params["job"], result, output)
+    return {"changed": True, "execution": result, "output": output}
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(
+        ARGS,
+        work,
+        mutually_exclusive=[("once", "args"), ("once", "env")],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_jobs
+short_description: Manage Cloud Run jobs
+version_added: 1.0.0
+description:
+  - Creates, updates and deletes Cloud Run jobs, several at once. It does not run them; M(org.djangogcp.run_job_execution) does.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._wait
+options:
+  location:
+    description:
+      - The region, for instance V(us-central1).
+    type: str
+    required: true
+  jobs:
+    description:
+      - The jobs.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - The job's id.
+        type: str
+        required: true
+      labels:
+        description:
+          - Labels; others on the job are removed.
+        type: dict
+      annotations:
+        description:
+          - Annotations; others on the job are removed.
+        type: dict
+      template:
+        description:
+          - What an execution is made of, with the names of the API's C(ExecutionTemplate) in snake case, for instance
+            C(task_count) and C(template) with C(service_account), C(timeout), C(max_retries), C(containers), C(volumes).
+          - A name that the API does not have is refused.
+        type: dict
+      state:
+        description:
+          - Whether the job is there.
+        type: str
+        choices: [present, absent]
+        default: present
+author:
+  - The djangogcp contributors
+"""
+
+EXAMPLES = r"""
+- name: Make a job that migrates the database
+  org.djangogcp.run_jobs:
+    project: my-project
+    location: us-central1
+    jobs:
+      - name: polls-migrate
+        template:
+          template:
+            service_account: polls-migrator@my-project.iam.gserviceaccount.com
+            max_retries: 0
+            containers:
+              - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+                command: [python]
+                args: [manage.py, migrate, --noinput]
+
+- name: Delete it
+  org.djangogcp.run_jobs:
+    project: my-project
+    location: us-central1
+    jobs:
+      - name: polls-migrate
+        state: absent
+"""
+
+RETURN = r"""
+jobs:
+  description: The jobs, in the order in which they were asked for.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: polls-migrate
+      changed: true
+actions:
+  description: What was done, or would be done.
+  returned: success
+  type: list
+  elements: str
+  sample: [create job polls-migrate]
+"""
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._module import (
+    Task,
+    for_each,
+    many_results,
+    run_module,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._run import refuse_unknown
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
+
+ARGS = {
+    "location": {"type": "str", "required": True},
+    "jobs": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "labels": {"type": "dict"},
+            "annotations": {"type": "dict"},
+            "template": {"type": "dict"},
+            "state": STATE_ARG,
+        },
+    },
+    **WAIT_ARGS,
+}
+
+
+def desired(job: Json) -> Json:
+    """One job's options as the engine compares them.
+
+    Raises:
+        DjangoGcpError: a nested name is not one of the API's.
+    """
+    if job["template"] is not None:
+        refuse_unknown(
+            job["template"], next(f for f in JOB.fields if f.name == "template").fields, "template"
+        )
+    return job
+
+
+def work(task: Task) -> Json:
+    """Make the jobs what is asked."""
+    asked = [desired(job) for job in task.params["jobs"]]
+
+    def one(job: Json) -> Outcome:
+        ids = {"project": task.project, "location": task.params["location"], "name": job["name"]}
+        return reconcile(
+            task.client, JOB, ids, job, state=job["state"], check_mode=task.check_mode, wait=task.wait
+        )
+
+    return many_results("jobs", for_each(asked, one))
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGS, work)
+
+
+if __name__ == "__main__":
+    main()

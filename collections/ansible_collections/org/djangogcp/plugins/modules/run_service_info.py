@@ -1,0 +1,92 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_service_info
+short_description: Read a Cloud Run service and who serves
+version_added: 1.0.0
+description:
+  - Reads a Cloud Run service and the revisions that get its traffic.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes.info
+  - org.djangogcp._attributes.actiongroup_gcp
+options:
+  name:
+    description:
+      - The service's id.
+    type: str
+    required: true
+  location:
+    description:
+      - The region.
+    type: str
+    required: true
+author:
+  - The djangogcp contributors
+"""
+
+EXAMPLES = r"""
+- name: See what serves
+  org.djangogcp.run_service_info:
+    project: my-project
+    location: us-central1
+    name: polls
+  register: result
+"""
+
+RETURN = r"""
+service:
+  description: The service, or nothing when there is none.
+  returned: success
+  type: dict
+  sample:
+    name: polls
+    uri: https://polls-123456789012.us-central1.run.app
+serving:
+  description: Who gets traffic.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - revision: polls-00001-xyz
+      percent: 100
+      tag: ""
+      image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+"""
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
+from ansible_collections.org.djangogcp.plugins.module_utils._run import serving
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
+
+ARGS = {
+    "name": {"type": "str", "required": True},
+    "location": {"type": "str", "required": True},
+}
+
+
+def work(task: Task) -> Json:
+    """Read it."""
+    ids = {name: task.params[name] for name in ("project", "location", "name")}
+    found = read(task.client, SERVICE, ids)
+    return {
+        "changed": False,
+        "service": SERVICE.show(ids, found) if found else None,
+        "serving": serving(task.client, ids, found) if found else [],
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(ARGS, work)
+
+
+if __name__ == "__main__":
+    main()
