@@ -1,0 +1,35 @@
+# The verbs a person types. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password test lint build
+REHEARSE = .venv/bin/python tools/rehearse.py
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+rehearse: ## deploy the model project to Google Cloud's emulator on this machine, with the production playbooks
+	@tools/bootstrap.sh rehearse
+	@$(REHEARSE) deploy
+
+rehearse-stop: ## stop the rehearsal and all that it runs; its state is kept
+	@test ! -x .venv/bin/python || $(REHEARSE) stop
+
+rehearse-clean: ## stop the rehearsal and remove its state
+	@test ! -x .venv/bin/python || $(REHEARSE) clean
+
+rehearse-status: ## what the rehearsal has deployed
+	@$(REHEARSE) status
+
+rehearse-password: ## show the password of the rehearsal's admin
+	@$(REHEARSE) password
+
+test: ## run the whole test suite (does its own set-up)
+	@tools/bootstrap.sh test
+	@.venv/bin/python tools/test.py
+
+lint: ## run the linters and type checkers only
+	@tools/bootstrap.sh test
+	@.venv/bin/python tools/test.py lint
+
+build: ## build the collection's tarball into dist/
+	@tools/bootstrap.sh rehearse
+	@.venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/org/djangogcp

@@ -1,0 +1,210 @@
+"""``make rehearse``: the production playbooks, unchanged, against the emulator.
+
+Usage: rehearse.py deploy | env | status | password | stop | clean
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from gcp_emulator.engine.projects import project_number
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".rehearsal"
+STATE = HOME / "emulator"
+ENVIRONMENT = HOME / "env"
+BIN = ROOT / ".venv" / "bin"
+PROJECT = "djangogcp-rehearsal"
+OPERATOR = "operator@example.com"
+SITE = "polls"
+REGION = "us-central1"
+#: Free space below which a build or a database would fail half-way, in bytes.
+_NEEDED_SPACE = 2 * 1024**3
+#: Silence after which the wait is explained, in seconds.
+_PATIENCE = 5
+
+
+class RehearsalError(Exception):
+    """A message for the person at the terminal."""
+
+
+def main() -> int:
+    """Runs one verb; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="rehearse.py", description=__doc__.splitlines()[0])
+    parser.add_argument("verb", choices=list(_VERBS))
+    verb = parser.parse_args().verb
+    try:
+        return _VERBS[verb]()
+    except RehearsalError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; `make rehearse` goes on from here", file=sys.stderr)
+        return 130
+
+
+def start() -> int:
+    """Starts the emulator and writes .rehearsal/env."""
+    HOME.mkdir(mode=0o700, exist_ok=True)
+    free = shutil.disk_usage(HOME).free
+    if free < _NEEDED_SPACE:
+        raise RehearsalError(
+            f"{HOME} has {free // 1024**2} MiB of free space; a rehearsal needs {_NEEDED_SPACE // 1024**2} MiB"
+        )
+    _emulator("start", "--seed", str(ROOT / "rehearsal" / "seed.yaml"), *_profile())
+    exports = _emulator("env", "--project", PROJECT, "--user", OPERATOR, capture=True)
+    own = {
+        "ANSIBLE_HOME": str(HOME / "ansible"),
+        "CLOUDSDK_PYTHON_SITEPACKAGES": "0",
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in own.items()]
+    text = f'# Points any Google client at the emulator: . {ENVIRONMENT.relative_to(ROOT)}\n{exports}' + "\n".join(lines)
+    text += f'\ncase ":$PATH:" in *:{BIN}:*) ;; *) export PATH={shlex.quote(str(BIN))}:"$PATH" ;; esac\n'
+    ENVIRONMENT.write_text(text, "utf-8")
+    return 0
+
+
+def _profile() -> list[str]:
+    """The speed of the emulator's operations, from REHEARSAL_PROFILE and REHEARSAL_SCALE."""
+    profile = os.environ.get("REHEARSAL_PROFILE", "realistic")
+    return ["--profile", profile, "--scale", os.environ.get("REHEARSAL_SCALE", "0.05")]
+
+
+def deploy() -> int:
+    """Starts the emulator, runs the deploy playbook and says what is there now."""
+    start()
+    print(f"deploying the site {SITE} with the production playbooks (ansible-playbook deploy.yml -i inventories/local)\n")
+    command = ["ansible-playbook", "deploy.yml", "-i", "inventories/local"]
+    recap, status = _run_with_progress(command)
+    if status != 0:
+        raise RehearsalError(
+            "the deploy failed; the message above says why. What was made is kept: mend it and run `make rehearse` again"
+        )
+    _summary(recap)
+    return 0
+
+
+def _run_with_progress(command: list[str]) -> tuple[str, int]:
+    """Runs a playbook with its output passed through; explains silences. Returns the recap line and the exit status."""
+    process = subprocess.Popen(_in_environment(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1)
+    progress = _Progress()
+    watcher = threading.Thread(target=progress.watch, daemon=True)
+    watcher.start()
+    recap = ""
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            progress.line(line)
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            if re.match(rf"{SITE}\s+: ok=", line):
+                recap = line
+        return recap, process.wait()
+    finally:
+        progress.ended.set()
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+class _Progress:
+    """Says what is waited for, and for how long, when a playbook is silent."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self._task = "start of the playbook"
+        self._since = self._last = time.monotonic()
+
+    def line(self, line: str) -> None:
+        self._last = time.monotonic()
+        if found := re.match(r"TASK \[(.*)\]", line):
+            self._task, self._since = found[1], self._last
+
+    def watch(self) -> None:
+        while not self.ended.wait(1):
+            now = time.monotonic()
+            if now - self._last >= _PATIENCE:
+                print(f"  ... {self._task}: {now - self._since:.0f} s", flush=True)
+                self._last = now
+
+
+def _in_environment(command: list[str]) -> list[str]:
+    return ["/bin/sh", "-c", f'. {shlex.quote(str(ENVIRONMENT))} && exec "$@"', "sh", *command]
+
+
+def _summary(recap: str) -> None:
+    address = _address()
+    changed = re.search(r"changed=(\d+)", recap)
+    count = changed[1] if changed else "?"
+    print(f"""
+The site is served{' (nothing had to be changed)' if count == '0' else ''}.
+
+  for a browser     {address}
+  its admin         {address}admin/
+  admin login       admin@example.com
+  show its password make rehearse-password
+  what was made     changed={count}: service, jobs, database, buckets, secrets, service accounts; see `make rehearse-status`
+
+Next:
+  make rehearse           again: nothing changes
+  . .rehearsal/env        then any Google client talks to the emulator, for example
+                          ansible-playbook deploy.yml -i inventories/local --check --diff
+  make rehearse-stop      stop everything, keep the state
+  make rehearse-clean     remove the state as well""")
+
+
+def _address() -> str:
+    """Where a browser finds the site."""
+    port = (STATE / "port").read_text("utf-8").strip()
+    return f"http://{SITE}-{project_number(PROJECT)}.{REGION}.run.app.localhost:{port}/"
+
+
+def status() -> int:
+    """Runs the status playbook."""
+    return subprocess.run(
+        _in_environment(["ansible-playbook", "playbooks/status.yml", "-i", "inventories/local"]), cwd=ROOT, check=False
+    ).returncode
+
+
+def password() -> int:
+    """Prints the admin's password, read from Secret Manager like anybody else would."""
+    reader = [str(BIN / "python"), str(ROOT / "tools" / "access_secret.py"), PROJECT, f"{SITE}-superuser-password"]
+    return subprocess.run(_in_environment(reader), cwd=ROOT, check=False).returncode
+
+
+def stop() -> int:
+    """Stops the emulator and all that it runs; the state is kept."""
+    if STATE.exists():
+        _emulator("stop")
+    return 0
+
+
+def clean() -> int:
+    """Stops the emulator and removes the state."""
+    stop()
+    if HOME.exists():
+        shutil.rmtree(HOME)
+    return 0
+
+
+def _emulator(verb: str, *options: str, capture: bool = False) -> str:
+    command = [str(BIN / "gcp-emulator"), verb, "--state", str(STATE), *options]
+    result = subprocess.run(command, stdout=subprocess.PIPE if capture else None, text=True, check=False)
+    if result.returncode != 0:
+        raise RehearsalError("the emulator refused; its message is above")
+    return result.stdout or ""
+
+
+_VERBS = {"deploy": deploy, "env": start, "status": status, "password": password, "stop": stop, "clean": clean}
+
+if __name__ == "__main__":
+    sys.exit(main())
