@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import Token, TokenSource
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ApiError,
     ConnectionLostError,
     DjangoGcpError,
     api_error,
@@ -68,15 +69,25 @@ class Client:
         tokens: what authenticates the requests.
         session: the requests session; proxies and CA bundles come from the environment as requests reads it.
         clock: where the time comes from.
+        absent_when_disabled: take what an API that is not enabled would hold for absent. For check mode on a project whose
+            APIs the same run would enable first.
 
     Every method raises `ApiError` for an error status, `ConnectionLostError` when it is unknown whether a request that is
     not safe to repeat was carried out, and `DjangoGcpError` when the server cannot be reached.
     """
 
-    def __init__(self, tokens: TokenSource, session: requests.Session, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        tokens: TokenSource,
+        session: requests.Session,
+        clock: Clock | None = None,
+        *,
+        absent_when_disabled: bool = False,
+    ) -> None:
         self._tokens = tokens
         self._session = session
         self.clock = clock or Clock()
+        self._absent_when_disabled = absent_when_disabled
 
     def get(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json:
         """GET a resource."""
@@ -84,7 +95,12 @@ class Client:
 
     def find(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json | None:
         """GET a resource that may be absent: None for 404. A 403 is an error, never "absent"."""
-        response = self._send("GET", url, call, params, None, True, allowed=404)
+        try:
+            response = self._send("GET", url, call, params, None, True, allowed=404)
+        except ApiError as error:
+            if self._absent_when_disabled and error.is_disabled:
+                return None
+            raise
         return None if response.status_code == 404 else _content(response, call)
 
     def list(

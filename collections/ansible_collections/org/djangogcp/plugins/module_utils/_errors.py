@@ -141,6 +141,11 @@ class ApiError(DjangoGcpError):
         """Whether a create found the name taken (409 with ALREADY_EXISTS, or storage's and sqladmin's 409)."""
         return self.status == 409 and not self.is_stale and not self.is_busy
 
+    @property
+    def is_disabled(self) -> bool:
+        """Whether the API is not enabled in the project (SERVICE_DISABLED; accessNotConfigured in the older APIs)."""
+        return self.reason in ("SERVICE_DISABLED", "accessNotConfigured")
+
     def _missing_permission(self, expected: str) -> str:
         if self.status != 403:
             return ""
@@ -154,7 +159,7 @@ class ApiError(DjangoGcpError):
         return f"{text} {hint}" if hint else text
 
     def _hint(self) -> str:
-        if self.reason in ("SERVICE_DISABLED", "accessNotConfigured"):
+        if self.is_disabled:
             service = self.metadata.get("service", "")
             what = f"the API {service}" if service else "the API"
             enable = f" (gcloud services enable {service})" if service else ""
