@@ -87,9 +87,8 @@ def run_module(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
     session = new_session()
-    client = Client(
-        TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir()), session
-    )
+    tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
+    client = Client(tokens, session, absent_when_disabled=module.check_mode)
     wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
     try:
         result = work(Task(module.params, client, module.check_mode, wait))
