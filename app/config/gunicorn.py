@@ -16,7 +16,8 @@ threads = 8  # times the workers: the `maxInstanceRequestConcurrency` that suits
 # Cloud Run ends slow requests itself. gunicorn's own clock would kill a worker whose CPU Cloud Run had only throttled.
 timeout = 0
 graceful_timeout = 8  # Cloud Run kills ten seconds after SIGTERM
-worker_tmp_dir = "/dev/shm"  # the heartbeat file: memory, never a disk that can stall
+# The heartbeat file: in memory, never on a disk that can stall.
+worker_tmp_dir = "/dev/shm"  # noqa: S108
 control_socket_disable = True  # nobody can reach it in a container, and the home directory is not writable
 
 # One JSON line per event, as Django's. No access log: Cloud Run writes one for each request.
@@ -25,7 +26,9 @@ logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": JsonFormatter, "project": os.environ.get("GOOGLE_CLOUD_PROJECT", "")}},
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+    "handlers": {
+        "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
+    },
     "root": {"handlers": ["stdout"], "level": "INFO"},
     "loggers": {
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},

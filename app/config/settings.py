@@ -45,7 +45,8 @@ SECRET_KEY = required("SECRET_KEY", when_debugging="insecure-and-only-for-local-
 # Older keys keep sessions and signed links valid while a new key is rolled out.
 SECRET_KEY_FALLBACKS = [key for key in os.environ.get("SECRET_KEY_FALLBACKS", "").split(",") if key]
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])  # empty refuses every host (with DEBUG: all but localhost)
+# Empty refuses every host; with DEBUG, every host but localhost.
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 ROOT_URLCONF = "config.urls"
@@ -102,7 +103,9 @@ USE_TZ = True
 # ------------------------------------------------------------------------------------------------------------
 # On Cloud Run: postgres://USER:PASSWORD@//cloudsql/PROJECT:REGION:INSTANCE/DATABASE
 DATABASES = {
-    "default": env.db_url_config(required("DATABASE_URL", when_debugging=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))
+    "default": env.db_url_config(
+        required("DATABASE_URL", when_debugging=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    )
 }
 # Each gunicorn thread keeps its connection: opening one costs more than most requests. asgi.py turns this off.
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=600)
@@ -141,7 +144,9 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATIC_URL = f"{GS_ORIGIN}/{GS_STATIC_BUCKET_NAME}/" if GS_STATIC_BUCKET_NAME else "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
-SIGNED_URL_EXPIRATION = timedelta(hours=6)  # Google's limit is 12 hours for a signature made without a key file
+# Less than 12 hours: made without a key file, a signature may stop working after that, when Google rotates its key.
+# https://cloud.google.com/storage/docs/authentication/creating-signatures
+SIGNED_URL_EXPIRATION = timedelta(hours=6)
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

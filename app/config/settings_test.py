@@ -8,10 +8,13 @@ os.environ.update({"DEBUG": "true", "DATABASE_URL": "sqlite://:memory:"})
 for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS"):
     os.environ.pop(name, None)
 
-from config.settings import *  # noqa: E402, F403
-from config.settings import STORAGES  # noqa: E402
+from config.settings import *  # noqa: F403
+from config.settings import STORAGES
 
 DEBUG = False
-SECRET_KEY = "only-for-tests"
+SECRET_KEY = "only-for-tests"  # noqa: S105
 STORAGES = STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones are slow on purpose
+LOGGING = LOGGING | {
+    "handlers": {"stdout": {"class": "logging.NullHandler"}}
+}  # tests look at logs with assertLogs()

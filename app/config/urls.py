@@ -16,6 +16,7 @@ handler500 = "config.views.server_error"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("favicon.ico", views.favicon),
     path("polls/", include("polls.urls")),
     path("gallery/", include("gallery.urls")),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),

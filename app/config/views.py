@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template import loader
+from django.templatetags.static import static
 
 from gallery.models import Picture
 from gallery.views import sign_thumbnails
@@ -16,6 +17,11 @@ def home(request: HttpRequest) -> HttpResponse:
     pictures = list(Picture.objects.all()[:6])
     sign_thumbnails(pictures)
     return render(request, "home.html", {"questions": Question.objects.published()[:3], "pictures": pictures})
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Send the icon to those that look for it at the old address: the admin's pages name none."""
+    return redirect(static("site/icon.svg"))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -8,7 +8,15 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
 
-from gallery.images import ACCEPT, MAX_FILE_BYTES, MAX_FILES, MAX_UPLOAD_BYTES, CheckedImage, check_image
+from gallery.images import (
+    ACCEPT,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_UPLOAD_BYTES,
+    MEGABYTE,
+    CheckedImage,
+    check_image,
+)
 
 
 class MultipleFileInput(forms.ClearableFileInput):
@@ -29,7 +37,7 @@ class MultipleImageField(forms.FileField):
         total = sum(upload.size for upload in uploads)
         if total > MAX_UPLOAD_BYTES:
             raise ValidationError(
-                f"Too much at once: {filesizeformat(total)}, at most {filesizeformat(MAX_UPLOAD_BYTES)} together."
+                f"Too much at once: {filesizeformat(total)}, at most {MAX_UPLOAD_BYTES // MEGABYTE} MB together."
             )
         images, errors = [], []
         for upload in uploads:
@@ -46,8 +54,8 @@ class UploadForm(forms.Form):
     images = MultipleImageField(
         label="Pictures",
         help_text=(
-            f"JPEG, PNG, WebP or GIF; up to {MAX_FILES} at once, {filesizeformat(MAX_FILE_BYTES)} each, "
-            f"{filesizeformat(MAX_UPLOAD_BYTES)} together. Originals are kept unchanged, with the place and the time "
+            f"JPEG, PNG, WebP or GIF; up to {MAX_FILES} at once, {MAX_FILE_BYTES // MEGABYTE} MB each, "
+            f"{MAX_UPLOAD_BYTES // MEGABYTE} MB together. Originals are kept unchanged, with the place and the time "
             "that a camera may have written into them."
         ),
         widget=MultipleFileInput(attrs={"accept": ACCEPT}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,16 +13,22 @@ from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
 from PIL import Image, ImageOps
 
+logger = logging.getLogger(__name__)
+
+MEGABYTE = 1024 * 1024
+
 # Cloud Run takes 32 MiB in one HTTP/1 request (https://cloud.google.com/run/quotas#request_limits); the rest is for the form.
-MAX_UPLOAD_BYTES = 30 * 1024 * 1024
+MAX_UPLOAD_BYTES = 30 * MEGABYTE
 MAX_FILES = 10
-MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 10 * MEGABYTE
 # A small file can unpack into gigabytes. 50 million pixels are more than phones take, and 200 MB of memory.
 MAX_PIXELS = 50_000_000
 THUMBNAIL_SIZE = (640, 640)
 
-# What browsers show, by Pillow's names; MPO is how some cameras write JPEG. The extension decides how a file is served,
-# so it comes from the content and not from the sender. No SVG: it can carry scripts.
+# What browsers show, by Pillow's names. No SVG: it can carry scripts.
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF"]
+# The extension decides how a file is served, so it comes from the content and not from the sender. MPO is what Pillow calls
+# a JPEG that has a second picture inside, as some phones write them.
 EXTENSIONS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 ACCEPT = "image/jpeg,image/png,image/webp,image/gif"
 
@@ -48,7 +55,7 @@ def check_image(upload: UploadedFile) -> CheckedImage:
         raise ValidationError(f"“{upload.name}” is empty.")
     if upload.size > MAX_FILE_BYTES:
         raise ValidationError(
-            f"“{upload.name}” is too large: {filesizeformat(upload.size)}, at most {filesizeformat(MAX_FILE_BYTES)}."
+            f"“{upload.name}” is too large: {filesizeformat(upload.size)}, at most {MAX_FILE_BYTES // MEGABYTE} MB."
         )
     with _decoding:
         try:
@@ -59,6 +66,7 @@ def check_image(upload: UploadedFile) -> CheckedImage:
         except ValidationError:
             raise
         except Exception as error:  # Pillow raises nearly anything on a file that was made to harm it
+            logger.info("Refused an upload that cannot be read: %r", error)
             raise ValidationError(
                 f"“{upload.name}” is not a picture that can be read. JPEG, PNG, WebP and GIF are taken."
             ) from error
@@ -68,7 +76,7 @@ def check_image(upload: UploadedFile) -> CheckedImage:
 
 def _identify(upload: UploadedFile) -> str:
     upload.seek(0)
-    with Image.open(upload, formats=list(EXTENSIONS)) as image:
+    with Image.open(upload, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:  # known from the header, before anything is unpacked
             raise _too_many_pixels(upload)
         extension = EXTENSIONS[image.format or ""]
@@ -78,13 +86,17 @@ def _identify(upload: UploadedFile) -> str:
 
 def _make_thumbnail(upload: UploadedFile) -> ContentFile:
     upload.seek(0)
-    with Image.open(upload, formats=list(EXTENSIONS)) as image:
+    with Image.open(upload, formats=FORMATS) as image:
         image.thumbnail(THUMBNAIL_SIZE)
         upright = ImageOps.exif_transpose(image)
         buffer = BytesIO()
-        upright.convert("RGBA" if upright.has_transparency_data else "RGB").save(buffer, "WEBP", quality=80, exif=b"")
+        upright.convert("RGBA" if upright.has_transparency_data else "RGB").save(
+            buffer, "WEBP", quality=80, exif=b""
+        )
     return ContentFile(buffer.getvalue())
 
 
 def _too_many_pixels(upload: UploadedFile) -> ValidationError:
-    return ValidationError(f"“{upload.name}” has too many pixels: at most {MAX_PIXELS // 1_000_000} million are taken.")
+    return ValidationError(
+        f"“{upload.name}” has too many pixels: at most {MAX_PIXELS // 1_000_000} million are taken."
+    )

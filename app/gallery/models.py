@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from pathlib import PurePath
-from typing import Any, Iterable
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -30,7 +31,9 @@ class PictureManager(models.Manager["Picture"]):
                     # Nobody can guess a random name, and no two uploads ever meet.
                     stem = uuid4().hex
                     picture = self.model(
-                        uploaded_by=uploaded_by, caption=caption, original_name=PurePath(image.upload.name or "").name
+                        uploaded_by=uploaded_by,
+                        caption=caption,
+                        original_name=PurePath(image.upload.name or "").name,
                     )
                     pictures.append(picture)
                     picture.image.save(f"{stem}{image.extension}", image.upload, save=False)
@@ -49,7 +52,11 @@ class Picture(models.Model):
     caption = models.CharField(max_length=200, blank=True)
     original_name = models.CharField(max_length=255, editable=False)
     uploaded_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False, related_name="pictures"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="pictures",
     )
     uploaded_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
@@ -66,7 +73,9 @@ class Picture(models.Model):
 
     def may_be_changed_by(self, user: Any) -> bool:
         """Return whether `user` may caption and delete it: whoever uploaded it, or who may delete any picture."""
-        return user.is_authenticated and (user.pk == self.uploaded_by_id or user.has_perm("gallery.delete_picture"))
+        return user.is_authenticated and (
+            user.pk == self.uploaded_by_id or user.has_perm("gallery.delete_picture")
+        )
 
     def delete_files(self) -> None:
         """Delete the picture and the thumbnail from the storage. What fails is logged, with the name of the file left."""

@@ -64,4 +64,6 @@ def results(request: HttpRequest, pk: int) -> HttpResponse:
     total = sum(choice.votes for choice in choices)
     rows = [(choice, round(100 * choice.votes / total) if total else 0) for choice in choices]
     voted = question.has_vote_of(voter_of(request))
-    return render(request, "polls/results.html", {"question": question, "rows": rows, "total": total, "voted": voted})
+    return render(
+        request, "polls/results.html", {"question": question, "rows": rows, "total": total, "voted": voted}
+    )

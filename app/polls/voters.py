@@ -20,5 +20,10 @@ def voter_of(request: HttpRequest) -> UUID:
 def remember_voter(response: HttpResponse, voter: UUID) -> None:
     """Have the browser keep its number."""
     response.set_signed_cookie(
-        _COOKIE, voter.hex, max_age=_ONE_YEAR, secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax"
+        _COOKIE,
+        voter.hex,
+        max_age=_ONE_YEAR,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
     )

@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,18 +14,32 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Picture',
+            name="Picture",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('image', models.ImageField(upload_to='gallery/%Y%m%d')),
-                ('thumbnail', models.ImageField(editable=False, upload_to='gallery/%Y%m%d')),
-                ('caption', models.CharField(blank=True, max_length=200)),
-                ('original_name', models.CharField(editable=False, max_length=255)),
-                ('uploaded_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('uploaded_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='pictures', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("image", models.ImageField(upload_to="gallery/%Y%m%d")),
+                ("thumbnail", models.ImageField(editable=False, upload_to="gallery/%Y%m%d")),
+                ("caption", models.CharField(blank=True, max_length=200)),
+                ("original_name", models.CharField(editable=False, max_length=255)),
+                ("uploaded_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="pictures",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-uploaded_at', '-pk'],
+                "ordering": ["-uploaded_at", "-pk"],
             },
         ),
     ]

@@ -45,8 +45,12 @@ class Command(collectstatic.Command):
 
     def upload(self, folder: Path, bucket: storage.Bucket) -> None:
         """Upload each file below `folder` that the bucket lacks or has with another content."""
-        present = {blob.name: blob.md5_hash for blob in bucket.list_blobs(fields="items(name,md5Hash),nextPageToken")}
-        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        present = {
+            blob.name: blob.md5_hash for blob in bucket.list_blobs(fields="items(name,md5Hash),nextPageToken")
+        }
+        files = {
+            path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+        }
         missing = {name: path for name, path in files.items() if present.get(name) != _md5(path)}
 
         def upload(name: str, path: Path) -> None:
@@ -58,7 +62,9 @@ class Command(collectstatic.Command):
         with ThreadPoolExecutor(max_workers=8) as pool:
             for _ in pool.map(upload, missing.keys(), missing.values()):
                 pass  # map() raises here what an upload raised
-        self.stdout.write(f"{len(missing)} of {len(files)} files uploaded to gs://{bucket.name}, the others were there.")
+        self.stdout.write(
+            f"{len(missing)} of {len(files)} files uploaded to gs://{bucket.name}, the others were there."
+        )
 
 
 def _md5(path: Path) -> str:

@@ -1,0 +1,121 @@
+"""The settings of production, each read by a new Python: they are made once per process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from django.conf import settings
+from django.core.management import call_command
+from django.test import SimpleTestCase, TestCase
+
+OLD_KEY = "$older-but-as-long-as-the-check-wants-it-9876543210-abcdefghijk"
+PRODUCTION = {
+    "DATABASE_URL": "postgres://polls_web:Secret1@//cloudsql/my-project:europe-west1:djangogcp/polls",
+    "SECRET_KEY": "$tarts-with-a-dollar-and-is-long-enough-to-pass-the-check-0123456789",
+    "SECRET_KEY_FALLBACKS": f"{OLD_KEY},oldest-{OLD_KEY}",
+    "ALLOWED_HOSTS": "polls-123.europe-west1.run.app,polls.example.org",
+    "CSRF_TRUSTED_ORIGINS": "https://polls-123.europe-west1.run.app,https://polls.example.org",
+    "GS_MEDIA_BUCKET_NAME": "my-media",
+    "GS_STATIC_BUCKET_NAME": "my-static",
+    "GOOGLE_CLOUD_PROJECT": "my-project",
+}
+
+
+def run(*arguments: str, without: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the site's folder with the environment of production and nothing else."""
+    environment = (
+        PRODUCTION | variables | {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "config.settings"}
+    )
+    environment.pop(without, None)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+    )
+
+
+def read(expression: str, **variables: str) -> object:
+    """Return the value of `expression` over the production settings, through JSON."""
+    code = f"import json; from config import settings; print(json.dumps({expression}))"
+    result = run("-c", code, **variables)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+class ProductionTests(SimpleTestCase):
+    def test_check_deploy_has_nothing_to_say(self) -> None:
+        result = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("no issues", result.stdout)
+
+    def test_database_url_of_googles_tutorial(self) -> None:
+        database = read("settings.DATABASES['default']")
+        self.assertEqual(database.pop("OPTIONS"), {"connect_timeout": 3})
+        self.assertEqual(
+            database,
+            {
+                "ENGINE": "django.db.backends.postgresql",
+                "HOST": "/cloudsql/my-project:europe-west1:djangogcp",
+                "PORT": "",
+                "NAME": "polls",
+                "USER": "polls_web",
+                "PASSWORD": "Secret1",
+                "CONN_MAX_AGE": 600,
+                "CONN_HEALTH_CHECKS": True,
+            },
+        )
+
+    def test_debug_is_off_unless_asked_for(self) -> None:
+        self.assertIs(read("settings.DEBUG"), False)
+        self.assertIs(read("settings.DEBUG", DEBUG="true"), True)
+
+    def test_keys_may_start_with_a_dollar(self) -> None:
+        keys = read("[settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]")
+        self.assertEqual(keys, [PRODUCTION["SECRET_KEY"], OLD_KEY, f"oldest-{OLD_KEY}"])
+
+    def test_what_the_site_cannot_do_without_has_no_default(self) -> None:
+        for name in ("SECRET_KEY", "DATABASE_URL"):
+            with self.subTest(name=name):
+                result = run("manage.py", "check", without=name)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(
+                    f"Set the {name} environment variable (or DEBUG=true for local development).",
+                    result.stderr,
+                )
+
+    def test_hosts_and_origins_are_lists(self) -> None:
+        hosts, origins = read("[settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS]")
+        self.assertEqual(hosts, ["polls-123.europe-west1.run.app", "polls.example.org"])
+        self.assertEqual(origins, ["https://polls-123.europe-west1.run.app", "https://polls.example.org"])
+
+    def test_each_kind_of_file_has_its_bucket(self) -> None:
+        media = read("settings.STORAGES['default']['OPTIONS']['bucket_name']")
+        self.assertEqual(
+            (media, read("settings.STATIC_URL")), ("my-media", "https://storage.googleapis.com/my-static/")
+        )
+
+    def test_policy_names_the_two_buckets_and_not_the_whole_of_cloud_storage(self) -> None:
+        policy = read("settings.SECURE_CSP")
+        host = "https://storage.googleapis.com"
+        self.assertEqual(policy["img-src"], ["'self'", "data:", f"{host}/my-static/", f"{host}/my-media/"])
+        self.assertEqual(policy["script-src"], ["'self'", f"{host}/my-static/"])
+
+    def test_asgi_keeps_no_connections(self) -> None:
+        code = "import config.asgi; from django.conf import settings; print(settings.DATABASES['default']['CONN_MAX_AGE'])"
+        self.assertEqual(run("-c", code).stdout, "0\n")
+
+    def test_starting_calls_nobody(self) -> None:
+        code = (
+            "import socket\n"
+            "def refuse(*args): raise SystemExit(f'called {args[1:]}')\n"
+            "socket.socket.connect = refuse\n"
+            "import config.wsgi\n"
+        )
+        result = run("-c", code)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+
+class MigrationTests(TestCase):
+    def test_no_migration_is_missing(self) -> None:
+        call_command("makemigrations", check=True, dry_run=True, verbosity=0)
