@@ -363,6 +363,8 @@ class StageBuild:
 
     async def _run(self, instruction: Instruction, step: Step) -> None:
         argv = list(instruction.words if instruction.exec_form else (*self.shell, *instruction.words))
+        if self.python is None:
+            raise CopyError(f'exec: "{argv[0]}": stat {argv[0]}: no such file or directory: scratch is empty')
         variables = {**self.arguments, **self.env}
         network = instruction.flag("network") != "none"
         user_name, working_dir = self.user, self.working_dir
