@@ -285,11 +285,6 @@ def _running(argument: str) -> bool:
     return False
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the rest of this module runs as this user")
-def test_the_user_is_ordinary() -> None:
-    assert os.getuid() != 0
-
-
 def test_the_nearest_interpreter_is_taken_and_said(tmp_path: Path) -> None:
     interpreters = Interpreters([Path(sys.base_prefix, "bin")])
 
