@@ -12,7 +12,9 @@ from google.auth.transport.requests import AuthorizedSession
 def main(project: str, secret: str) -> int:
     """Reads it with Application Default Credentials; returns the exit status."""
     credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    url = f"https://secretmanager.googleapis.com/v1/projects/{project}/secrets/{secret}/versions/latest:access"
+    url = (
+        f"https://secretmanager.googleapis.com/v1/projects/{project}/secrets/{secret}/versions/latest:access"
+    )
     response = AuthorizedSession(credentials).get(url, timeout=30)
     if response.status_code != 200:
         print(f"error: {response.json()['error']['message']}", file=sys.stderr)

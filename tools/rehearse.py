@@ -67,7 +67,10 @@ def start() -> int:
         "CLOUDSDK_PYTHON_SITEPACKAGES": "0",
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in own.items()]
-    text = f'# Points any Google client at the emulator: . {ENVIRONMENT.relative_to(ROOT)}\n{exports}' + "\n".join(lines)
+    text = (
+        f"# Points any Google client at the emulator: . {ENVIRONMENT.relative_to(ROOT)}\n{exports}"
+        + "\n".join(lines)
+    )
     text += f'\ncase ":$PATH:" in *:{BIN}:*) ;; *) export PATH={shlex.quote(str(BIN))}:"$PATH" ;; esac\n'
     ENVIRONMENT.write_text(text, "utf-8")
     return 0
@@ -82,7 +85,9 @@ def _profile() -> list[str]:
 def deploy() -> int:
     """Starts the emulator, runs the deploy playbook and says what is there now."""
     start()
-    print(f"deploying the site {SITE} with the production playbooks (ansible-playbook deploy.yml -i inventories/local)\n")
+    print(
+        f"deploying the site {SITE} with the production playbooks (ansible-playbook deploy.yml -i inventories/local)\n"
+    )
     command = ["ansible-playbook", "deploy.yml", "-i", "inventories/local"]
     recap, status = _run_with_progress(command)
     if status != 0:
@@ -95,7 +100,9 @@ def deploy() -> int:
 
 def _run_with_progress(command: list[str]) -> tuple[str, int]:
     """Runs a playbook with its output passed through; explains silences. Returns the recap line and the exit status."""
-    process = subprocess.Popen(_in_environment(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1)
+    process = subprocess.Popen(
+        _in_environment(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
     progress = _Progress()
     watcher = threading.Thread(target=progress.watch, daemon=True)
     watcher.start()
@@ -146,7 +153,7 @@ def _summary(recap: str) -> None:
     changed = re.search(r"changed=(\d+)", recap)
     count = changed[1] if changed else "?"
     print(f"""
-The site is served{' (nothing had to be changed)' if count == '0' else ''}.
+The site is served{" (nothing had to be changed)" if count == "0" else ""}.
 
   for a browser     {address}
   its admin         {address}admin/
@@ -171,13 +178,20 @@ def _address() -> str:
 def status() -> int:
     """Runs the status playbook."""
     return subprocess.run(
-        _in_environment(["ansible-playbook", "playbooks/status.yml", "-i", "inventories/local"]), cwd=ROOT, check=False
+        _in_environment(["ansible-playbook", "playbooks/status.yml", "-i", "inventories/local"]),
+        cwd=ROOT,
+        check=False,
     ).returncode
 
 
 def password() -> int:
     """Prints the admin's password, read from Secret Manager like anybody else would."""
-    reader = [str(BIN / "python"), str(ROOT / "tools" / "access_secret.py"), PROJECT, f"{SITE}-superuser-password"]
+    reader = [
+        str(BIN / "python"),
+        str(ROOT / "tools" / "access_secret.py"),
+        PROJECT,
+        f"{SITE}-superuser-password",
+    ]
     return subprocess.run(_in_environment(reader), cwd=ROOT, check=False).returncode
 
 
@@ -204,7 +218,14 @@ def _emulator(verb: str, *options: str, capture: bool = False) -> str:
     return result.stdout or ""
 
 
-_VERBS = {"deploy": deploy, "env": start, "status": status, "password": password, "stop": stop, "clean": clean}
+_VERBS = {
+    "deploy": deploy,
+    "env": start,
+    "status": status,
+    "password": password,
+    "stop": stop,
+    "clean": clean,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

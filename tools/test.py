@@ -1,0 +1,134 @@
+"""``make test``: every layer of tests, each with its own set-up, and one table at the end.
+
+Usage: test.py [LAYER ...]   (no name: all layers; `lint`: the static ones)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+CACHE = ROOT / ".cache"
+COLLECTION = ROOT / "collections" / "ansible_collections" / "org" / "djangogcp"
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One kind of test: its commands run in ``folder``, all of them, even when one fails."""
+
+    name: str
+    commands: tuple[Command, ...]
+    folder: Path = ROOT
+    static: bool = False
+    prepare: Callable[[], None] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def pip_for_ansible_test() -> None:
+    """Gives ansible-test the pip that Python brings along, which it would download otherwise."""
+    cache = CACHE / "home" / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    script = "import ensurepip\nensurepip.bootstrap(default_pip=True)\n"
+    # The name holds the version of pip that each ansible-core pins (ansible_test/_internal/python_requirements.py).
+    for version in ("23_1_2", "24_2", "25_0", "25_1"):
+        (cache / f"get_pip_{version}.py").write_text(script, "utf-8")
+
+
+PYTEST = ("pytest", "-q", "-p", "no:randomly")
+LAYERS = (
+    Layer(
+        "static",
+        (
+            ("ruff", "check", "."),
+            ("ruff", "format", "--check", "."),
+            ("mypy", "emulator/src", "tools"),
+            ("mypy", str(COLLECTION.relative_to(ROOT) / "plugins" / "module_utils")),
+            ("yamllint", "--strict", "."),
+            ("ansible-lint", "--offline"),
+        ),
+        static=True,
+    ),
+    Layer(
+        "sanity",
+        (("ansible-test", "sanity", "--color", "no", "--truncate", "0"),),
+        folder=COLLECTION,
+        static=True,
+        prepare=pip_for_ansible_test,
+        environment={"HOME": str(CACHE / "home")},
+    ),
+    Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
+    Layer("unit: emulator", ((*PYTEST, "emulator/tests"),)),
+    Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
+    Layer("contract", ((*PYTEST, "tests/contract"),)),
+    Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION / "extensions"),
+    Layer("end to end", ((*PYTEST, "tests/e2e"),)),
+)
+
+
+@dataclass
+class Outcome:
+    """How a layer ended."""
+
+    layer: Layer
+    seconds: float
+    failed: list[Command]
+
+
+def main() -> int:
+    """Runs the layers that are asked for; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="test.py", description="Runs the project's tests.")
+    names = [layer.name for layer in LAYERS]
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help=f"lint, or any of: {', '.join(names)}")
+    asked = parser.parse_args().layers
+    unknown = [name for name in asked if name not in (*names, "lint")]
+    if unknown:
+        parser.error(f"no such layer: {', '.join(unknown)}; there are: lint, {', '.join(names)}")
+    chosen = [
+        layer for layer in LAYERS if not asked or layer.name in asked or ("lint" in asked and layer.static)
+    ]
+    outcomes = [run(layer) for layer in chosen]
+    report(outcomes)
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def run(layer: Layer) -> Outcome:
+    """Runs one layer's commands with the virtual environment first in PATH."""
+    if layer.prepare is not None:
+        layer.prepare()
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **layer.environment}
+    environment.setdefault("PIP_CACHE_DIR", str(CACHE / "pip"))
+    environment["ANSIBLE_HOME"] = str(CACHE / "ansible")
+    begin = time.monotonic()
+    failed = []
+    for command in layer.commands:
+        print(f"\n=== {layer.name}: {' '.join(command)}", flush=True)
+        if subprocess.run(command, cwd=layer.folder, env=environment, check=False).returncode != 0:
+            failed.append(command)
+    return Outcome(layer, time.monotonic() - begin, failed)
+
+
+def report(outcomes: list[Outcome]) -> None:
+    """Prints the table."""
+    print()
+    for outcome in outcomes:
+        verdict = "FAILED" if outcome.failed else "passed"
+        print(f"{outcome.layer.name:<20} {verdict:<8} {outcome.seconds:7.1f} s")
+        for command in outcome.failed:
+            print(f"{'':<20} {' '.join(command)}")
+    commands = sum(len(outcome.layer.commands) for outcome in outcomes)
+    failed = sum(len(outcome.failed) for outcome in outcomes)
+    print(f"layers: {commands - failed} passed, {failed} failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
