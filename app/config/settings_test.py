@@ -8,13 +8,12 @@ os.environ.update({"DEBUG": "true", "DATABASE_URL": "sqlite://:memory:"})
 for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS"):
     os.environ.pop(name, None)
 
+from config import settings
 from config.settings import *  # noqa: F403
-from config.settings import STORAGES
 
 DEBUG = False
 SECRET_KEY = "only-for-tests"  # noqa: S105
-STORAGES = STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+STORAGES = settings.STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones are slow on purpose
-LOGGING = LOGGING | {
-    "handlers": {"stdout": {"class": "logging.NullHandler"}}
-}  # tests look at logs with assertLogs()
+# Tests look at logs with assertLogs().
+LOGGING = settings.LOGGING | {"handlers": {"stdout": {"class": "logging.NullHandler"}}}

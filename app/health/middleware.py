@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.log import log_response
 
 logger = logging.getLogger(__name__)
 
@@ -29,24 +30,33 @@ class HealthMiddleware:
         if request.path == "/-/live":
             response: HttpResponse = JsonResponse({"status": "ok"})
         elif request.path == "/-/ready":
-            response = self.ready()
+            response = self.ready(request)
         else:
             return self.get_response(request)
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def ready(self) -> JsonResponse:
+    def ready(self, request: HttpRequest) -> JsonResponse:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
             unapplied = self.unapplied_migrations()
-        except DatabaseError:
-            logger.warning("Not ready: the database does not answer.", exc_info=True)
-            return JsonResponse({"status": "unavailable", "database": "does not answer"}, status=503)
+        except DatabaseError as error:
+            return self.not_ready(
+                request, f"the database does not answer: {error}", database="does not answer"
+            )
         if unapplied:
-            logger.warning("Not ready: unapplied migrations: %s.", ", ".join(unapplied))
-            return JsonResponse({"status": "unavailable", "unapplied_migrations": unapplied}, status=503)
+            reason = f"unapplied migrations: {', '.join(unapplied)}"
+            return self.not_ready(request, reason, unapplied_migrations=unapplied)
         return JsonResponse({"status": "ok", "database": "ok", "migrations": "ok"})
+
+    def not_ready(self, request: HttpRequest, reason: str, **details: object) -> JsonResponse:
+        response = JsonResponse({"status": "unavailable"} | details, status=503)
+        # Django would log an error for the 503; while a database starts, waiting is no error.
+        log_response(
+            "Not ready: %s", reason, response=response, request=request, logger=logger, level="warning"
+        )
+        return response
 
     def unapplied_migrations(self) -> list[str]:
         """Return the migrations of this code that the database lacks, as `app.name`, in the order to apply them."""

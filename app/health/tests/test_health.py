@@ -50,10 +50,13 @@ class ReadyTests(TestCase):
             mock.patch.object(
                 connection, "cursor", side_effect=OperationalError("password of polls_web is wrong")
             ),
-            self.assertLogs("health", "WARNING") as logs,
+            self.assertLogs("", "WARNING") as logs,
         ):
             self.assertEqual(self.get(), (503, '{"status": "unavailable", "database": "does not answer"}'))
-        self.assertIn("password of polls_web is wrong", logs.output[0])
+        self.assertEqual(
+            [(record.levelname, record.getMessage()) for record in logs.records],
+            [("WARNING", "Not ready: the database does not answer: password of polls_web is wrong")],
+        )
 
     def test_not_ready_before_the_migrations(self) -> None:
         MigrationRecorder(connection).record_unapplied("polls", "0002_sample_question")
