@@ -1,0 +1,139 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._builds import (
+    BuildError,
+    BuildRequest,
+    Builds,
+    Image,
+    is_finished,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+
+NAME = "us-central1-docker.pkg.dev/my-project/djangogcp/polls"
+DIGEST = "0123456789abcdef" * 4
+
+
+class FakeClient:
+    """Answers GET and POST from a table; None is a 404."""
+
+    clock = None
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def find(self, url, call, *, params=None):
+        return self.answers.get(url)
+
+    def get(self, url, call, *, params=None):
+        return self.answers[url]
+
+    def list(self, url, call, *, items, params=None):
+        return iter(self.answers[url][items])
+
+    def request(self, method, url, call, *, params=None, body=None, repeatable=None):
+        return self.answers[url]
+
+
+def builds(answers):
+    return Builds(FakeClient(answers), "my-project", "us-central1")
+
+
+def test_the_tag_stands_for_the_source():
+    assert Image.of_source(NAME, DIGEST).tag == "source-0123456789abcdef01234567"
+
+
+def test_an_image_is_deployed_by_digest_once_it_is_known():
+    image = Image(NAME, "source-1")
+    assert image.uri == f"{NAME}:source-1"
+    assert Image(NAME, "source-1", "sha256:aa").uri == f"{NAME}@sha256:aa"
+
+
+@pytest.mark.parametrize("name", ["polls", "gcr.io/my-project/polls", f"{NAME}:latest", NAME.upper()])
+def test_a_name_that_is_not_in_artifact_registry_is_refused(name):
+    with pytest.raises(DjangoGcpError) as caught:
+        Image.of_source(name, DIGEST)
+    assert caught.value.message == (
+        f"image is {name!r}: expected LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME in lower case, without tag or digest."
+    )
+
+
+def test_an_image_that_is_there_has_its_digest():
+    image = Image(NAME, "source-1")
+    url = f"https://artifactregistry.googleapis.com/v1/{image.resource}"
+    versions = "projects/my-project/locations/us-central1/repositories/djangogcp/packages/polls/versions"
+    assert builds({url: {"version": f"{versions}/sha256:aa"}}).find_image(image) == Image(
+        NAME, "source-1", "sha256:aa"
+    )
+    assert builds({}).find_image(image) is None
+
+
+def test_a_package_with_a_slash_is_one_segment_of_the_resource():
+    assert Image(f"{NAME}/web", "t").resource.endswith("/packages/polls%2Fweb/tags/t")
+
+
+def test_a_running_build_of_the_same_source_is_found_again():
+    url = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
+    listed = {
+        "builds": [
+            {"id": "1", "status": "FAILURE", "tags": ["source-1"]},
+            {"id": "2", "status": "WORKING", "tags": ["source-1"]},
+        ]
+    }
+    assert builds({url: listed}).find_running(Image(NAME, "source-1"))["id"] == "2"
+    assert builds({url: listed}).find_running(Image(NAME, "source-2")) is None
+
+
+def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
+    body = BuildRequest("b@my-project.iam.gserviceaccount.com", 600).body(
+        "my-project", Image(NAME, "source-1"), "bucket", "o.tar.gz", "7"
+    )
+    assert body == {
+        "source": {"storageSource": {"bucket": "bucket", "object": "o.tar.gz", "generation": "7"}},
+        "steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["build", "-t", f"{NAME}:source-1", "."]}],
+        "images": [f"{NAME}:source-1"],
+        "serviceAccount": "projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com",
+        "options": {"logging": "CLOUD_LOGGING_ONLY"},
+        "timeout": "600s",
+        "tags": ["source-1"],
+    }
+
+
+def test_a_failed_build_ends_with_its_log():
+    answers = {
+        "https://logging.googleapis.com/v2/entries:list": {
+            "entries": [
+                {"textPayload": "ERROR: no matching distribution"},
+                {"textPayload": "Step 4/9 : RUN pip install"},
+            ]
+        }
+    }
+    build = {
+        "id": "1",
+        "status": "FAILURE",
+        "failureInfo": {"detail": "step 0 failed."},
+        "logUrl": "https://logs",
+    }
+    with pytest.raises(BuildError) as caught:
+        builds(answers).built_image(build, Image(NAME, "source-1"))
+    assert caught.value.message == (
+        f"Failed to build {NAME}: build 1 ended with FAILURE: step 0 failed. The end of its log says why; mend the source and run "
+        "again.\nStep 4/9 : RUN pip install\nERROR: no matching distribution"
+    )
+    assert caught.value.as_fail_json()["log_url"] == "https://logs"
+
+
+def test_a_finished_build_has_the_digest_of_its_image():
+    build = {"id": "1", "status": "SUCCESS", "results": {"images": [{"digest": "sha256:aa"}]}}
+    assert builds({}).built_image(build, Image(NAME, "source-1")).digest == "sha256:aa"
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"), [("QUEUED", False), ("WORKING", False), ("SUCCESS", True), ("TIMEOUT", True)]
+)
+def test_only_queued_and_working_builds_go_on(status, finished):
+    assert is_finished({"status": status}) is finished

@@ -1,0 +1,110 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    Overrides,
+    candidate,
+    refuse_unknown,
+    with_candidate,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
+
+TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
+LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+
+
+def service(image="app@sha256:1", created="polls-1", ready="polls-1", percent=100):
+    """A service as Cloud Run answers it."""
+    prefix = "projects/p/locations/l/services/polls/revisions/"
+    return {
+        "template": {"containers": [{"image": image}]},
+        "latestCreatedRevision": prefix + created,
+        "latestReadyRevision": prefix + ready,
+        "trafficStatuses": [{"type": LATEST, "percent": percent}],
+    }
+
+
+def asked(image):
+    return {"template": {"containers": [{"image": image}]}}
+
+
+def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one():
+    with pytest.raises(DjangoGcpError) as caught:
+        refuse_unknown({"containers": [{"imgae": "x"}]}, TEMPLATE.fields, "template")
+    assert caught.value.message == (
+        "template.containers[0].imgae is not an option: expected one of args, command, env, image, liveness_probe, name, ports, "
+        "resources, startup_probe, volume_mounts, working_dir. Did you mean image?"
+    )
+
+
+def test_a_text_where_a_dictionary_belongs_is_refused():
+    with pytest.raises(
+        DjangoGcpError, match=r"template\.scaling is 'many': expected a dictionary with max_instance_count"
+    ):
+        refuse_unknown({"scaling": "many"}, TEMPLATE.fields, "template")
+
+
+def test_every_documented_name_is_accepted():
+    refuse_unknown(
+        {
+            "service_account": "x",
+            "containers": [{"env": [{"name": "A", "value_source": {"secret_key_ref": {"secret": "s"}}}]}],
+        },
+        TEMPLATE.fields,
+        "template",
+    )
+
+
+def test_the_first_revision_of_a_new_service_serves_at_once():
+    assert with_candidate(None, asked("app@sha256:1"), "candidate") == asked("app@sha256:1")
+
+
+def test_nothing_to_try_out_leaves_the_traffic_alone():
+    assert with_candidate(service(), asked("app@sha256:1"), "candidate") == asked("app@sha256:1")
+
+
+def test_a_changed_template_gets_a_tag_and_no_traffic_while_the_old_revision_is_pinned():
+    result = with_candidate(service(), asked("app@sha256:2"), "candidate")
+    assert result["traffic"] == [
+        {"type": REVISION, "revision": "polls-1", "percent": 100},
+        {"type": LATEST, "percent": 0, "tag": "candidate"},
+    ]
+
+
+def test_a_revision_that_an_interrupted_run_left_behind_is_tried_out():
+    interrupted = service(image="app@sha256:2", created="polls-2", ready="polls-2")
+    interrupted["trafficStatuses"] = [{"type": REVISION, "revision": "polls-1", "percent": 100}]
+    result = with_candidate(interrupted, asked("app@sha256:2"), "candidate")
+    assert result["traffic"][-1] == {"type": LATEST, "percent": 0, "tag": "candidate"}
+
+
+def test_the_candidate_is_what_carries_the_tag_without_traffic():
+    tried = service(created="polls-2")
+    tried["trafficStatuses"].append({"type": LATEST, "tag": "candidate", "uri": "https://candidate---polls"})
+    assert candidate(tried, "candidate") == {"revision": "polls-2", "uri": "https://candidate---polls"}
+    assert candidate(service(), "candidate") is None
+
+
+def test_an_execution_without_overrides_sends_none():
+    assert Overrides().body() == {}
+
+
+def test_overrides_are_sent_as_the_api_has_them():
+    assert Overrides(["check"], {"B": "2", "A": "1"}, 60).body() == {
+        "overrides": {
+            "containerOverrides": [
+                {"args": ["check"], "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
+            ],
+            "timeout": "60s",
+        }
+    }
+
+
+def test_an_empty_list_of_arguments_is_an_override():
+    assert Overrides([]).body() == {"overrides": {"containerOverrides": [{"args": []}]}}
