@@ -7,6 +7,7 @@ Every value can be overridden with `GUNICORN_CMD_ARGS`; the number of workers is
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from config.logging import JsonFormatter
 
@@ -16,8 +17,8 @@ threads = 8  # times the workers: the `maxInstanceRequestConcurrency` that suits
 # Cloud Run ends slow requests itself. gunicorn's own clock would kill a worker whose CPU Cloud Run had only throttled.
 timeout = 0
 graceful_timeout = 8  # Cloud Run kills ten seconds after SIGTERM
-# The heartbeat file: in memory, never on a disk that can stall.
-worker_tmp_dir = "/dev/shm"  # noqa: S108
+# The heartbeat file: in memory where Linux offers it, never on a disk that can stall.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True  # nobody can reach it in a container, and the home directory is not writable
 
 # One JSON line per event, as Django's. No access log: Cloud Run writes one for each request.
