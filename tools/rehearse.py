@@ -19,7 +19,8 @@ from pathlib import Path
 from gcp_emulator.engine.projects import project_number
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".rehearsal"
+#: Everything that a rehearsal keeps. REHEARSAL_HOME moves it (the tests do, to leave a person's own rehearsal alone).
+HOME = Path(os.environ.get("REHEARSAL_HOME") or ROOT / ".rehearsal").resolve()
 STATE = HOME / "emulator"
 ENVIRONMENT = HOME / "env"
 BIN = ROOT / ".venv" / "bin"
@@ -67,13 +68,17 @@ def start() -> int:
         "CLOUDSDK_PYTHON_SITEPACKAGES": "0",
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in own.items()]
-    text = (
-        f"# Points any Google client at the emulator: . {ENVIRONMENT.relative_to(ROOT)}\n{exports}"
-        + "\n".join(lines)
+    text = f"# Points any Google client at the emulator: . {_shown(ENVIRONMENT)}\n{exports}" + "\n".join(
+        lines
     )
     text += f'\ncase ":$PATH:" in *:{BIN}:*) ;; *) export PATH={shlex.quote(str(BIN))}:"$PATH" ;; esac\n'
     ENVIRONMENT.write_text(text, "utf-8")
     return 0
+
+
+def _shown(path: Path) -> str:
+    """A path as a person in the checkout would type it."""
+    return os.path.relpath(path, ROOT) if path.is_relative_to(ROOT) else str(path)
 
 
 def _profile() -> list[str]:
@@ -163,7 +168,7 @@ The site is served{" (nothing had to be changed)" if count == "0" else ""}.
 
 Next:
   make rehearse           again: nothing changes
-  . .rehearsal/env        then any Google client talks to the emulator, for example
+  . {_shown(ENVIRONMENT):<22}then any Google client talks to the emulator, for example
                           ansible-playbook deploy.yml -i inventories/local --check --diff
   make rehearse-stop      stop everything, keep the state
   make rehearse-clean     remove the state as well""")
