@@ -1,0 +1,50 @@
+"""Predefined roles as roles.get and roles.list show them.
+
+``*`` in facts/roles.yaml is spelt out over the permissions that the emulated APIs use.
+Source: https://cloud.google.com/iam/docs/reference/rest/v1/roles.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from gcp_emulator.engine.errors import Json, not_found
+from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.iam import role_has, role_permissions
+
+
+@cache
+def known_permissions() -> tuple[str, ...]:
+    """Every permission that a role names or that a method of an emulated API requires, sorted."""
+    found: set[str] = set()
+    for file in resources.files("gcp_emulator").joinpath("facts").iterdir():
+        if not file.name.endswith(".yaml"):
+            continue
+        for entry in (read_yaml(file.name).get("methods") or {}).values():
+            named = entry["permission"]
+            found.update([named] if isinstance(named, str) else named)
+    for name in read_yaml("roles.yaml")["roles"]:
+        found.update(permission for permission in role_permissions(name) or () if "*" not in permission)
+    return tuple(sorted(found - {"none"}))
+
+
+def role_names() -> list[str]:
+    return list(_roles())
+
+
+def role_view(name: str, *, full: bool) -> Json:
+    """The Role resource, with ``includedPermissions`` when ``full``; NOT_FOUND."""
+    role = _roles().get(name)
+    if role is None:
+        raise not_found(f"The role named {name} was not found.")
+    view: Json = {"name": name, "title": role["title"], "stage": "GA", "etag": "AA=="}
+    if full:
+        view["includedPermissions"] = [p for p in known_permissions() if role_has(name, p)]
+    return view
+
+
+@cache
+def _roles() -> dict[str, Json]:
+    roles: dict[str, Json] = read_yaml("roles.yaml")["roles"]
+    return roles
