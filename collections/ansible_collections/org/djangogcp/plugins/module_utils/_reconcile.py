@@ -15,11 +15,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import typing as t
+import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, ImmutableError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     MASKED,
+    PLAIN,
     Change,
     Difference,
     Field,
@@ -107,7 +109,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The HTTP request of a write. An empty `path` is the resource's own."""
+    """The HTTP request of a write. An empty `path` is the usual one: the resource's own, or its collection's to create."""
 
     method: str
     params: Json
@@ -125,7 +127,7 @@ def merge_patch(plan: Plan) -> Request:
     """PATCH that merges the body into the resource, where null removes (storage, sqladmin)."""
     body = _pick(plan.merged, plan.paths)
     for change in plan.changes:
-        if change.field.kind is Kind.MAP and not change.field.mask:
+        if change.field.kind is Kind.MAP and change.field.codec is PLAIN:
             removed = set(dig(plan.current, change.path) or {}) - set(change.after)
             put(body, change.path, {**dig(plan.merged, change.path), **dict.fromkeys(removed)})
         elif change.after == "":
@@ -156,10 +158,12 @@ class ResourceSpec:
         defaults: the wire shape that a create starts from.
         create_body: turns the wire shape of a create into its request body, for APIs that wrap it.
         update: how a plan becomes a request.
+        delete: the request that deletes, for APIs that do not DELETE the resource's own path.
         guard: what protects an update against a change between read and write.
         operations: how the API tells that a change takes time.
         pending: whether a resource that was read is still being changed by Google Cloud.
-        predicted: the wire fields that are known before a resource is made; check mode shows them.
+        predicted: the wire fields that are known before a resource is made, from its ids and what is asked; check mode
+            shows them.
         hint: what to do about an error of a verb (read, create, update, delete), "" to leave it to the status.
         way_out: what to do when an immutable field differs.
     """
@@ -177,21 +181,22 @@ class ResourceSpec:
     defaults: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     create_body: t.Callable[[Ids, Json], Json] = lambda ids, wire: wire
     update: t.Callable[[Plan], Request] = patch_with_mask
+    delete: t.Callable[[Ids], Request] = lambda ids: Request("DELETE", {}, {})
     guard: t.Callable[[Json], Guard] = etag_in_body
     operations: Operations = no_operation
     pending: t.Callable[[Json], bool] = lambda resource: False
-    predicted: t.Callable[[Ids], Json] = lambda ids: {}
+    predicted: t.Callable[[Ids, Json], Json] = lambda ids, wire: {}
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
     way_out: str = ""
 
     def url(self, ids: Ids) -> str:
         """The resource's address."""
-        return f"{self.api}/{self.path.format_map(ids)}"
+        return f"{self.api}/{self.path.format_map(_quoted(ids))}"
 
     def collection_url(self, ids: Ids) -> str:
         """The address that creates are POSTed to."""
         path = self.collection or self.path.rsplit("/", 1)[0]
-        return f"{self.api}/{path.format_map(ids)}"
+        return f"{self.api}/{path.format_map(_quoted(ids))}"
 
     def call(self, verb: str, ids: Ids) -> Call:
         """The words and the permission of read, create, update and delete."""
@@ -333,7 +338,7 @@ class _Run:
         if current is None:
             return Outcome(self.label, False, {}, {}, {}, [])
         if not self.check_mode:
-            self._write("delete", Request("DELETE", {}, {}))
+            self._write("delete", self.spec.delete(self.ids))
         before = {"state": "present", **decode(current, self.spec.fields)}
         return Outcome(self.label, True, {}, before, {"state": "absent"}, [f"delete {self.label}"])
 
@@ -348,7 +353,7 @@ class _Run:
             body = self.spec.create_body(self.ids, wire)
             self._write("create", Request("POST", params, body), url=self.spec.collection_url(self.ids))
         predicted = self.check_mode or not self.wait.enabled
-        after = _merge(wire, self.spec.predicted(self.ids)) if predicted else self._seen()
+        after = _merge(wire, self.spec.predicted(self.ids, wire)) if predicted else self._seen()
         return self._outcome({}, after, ["create"])
 
     def _update(self, plan: Plan) -> None:
@@ -431,6 +436,10 @@ class _Run:
             new,
             [f"{verb} {self.label}" for verb in verbs],
         )
+
+
+def _quoted(ids: Ids) -> dict[str, str]:
+    return {name: urllib.parse.quote(value, safe="@:") for name, value in ids.items()}
 
 
 def _explained(spec: ResourceSpec, error: ApiError, verb: str) -> ApiError:

@@ -1,0 +1,226 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Cloud SQL, as tables, and its SQL over HTTP.
+
+Source: discovery document sqladmin:v1.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    INT64,
+    Change,
+    Codec,
+    Field,
+    Json,
+    Kind,
+    dig,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Ids,
+    Plan,
+    Request,
+    ResourceSpec,
+    merge_patch,
+    no_guard,
+    settings_version,
+)
+
+API = "https://sqladmin.googleapis.com/v1"
+
+# Flags are a list of names and values; nobody thinks of them so.
+_FLAGS = Codec(
+    lambda flags: [{"name": name, "value": str(value)} for name, value in sorted(flags.items())],
+    lambda items: {item["name"]: item.get("value", "") for item in items},
+)
+
+
+def _network(value: str) -> str:
+    """The part of a VPC network's address that does not depend on how it is written."""
+    return value[value.find("projects/") :] if "projects/" in value else value
+
+
+_BACKUP = (
+    Field("enabled"),
+    Field("start_time"),
+    Field("location"),
+    Field("point_in_time_recovery_enabled"),
+    Field("transaction_log_retention_days"),
+    Field("retained_backups", wire="backupRetentionSettings.retainedBackups"),
+)
+_IP = (
+    Field("ipv4_enabled"),
+    Field("private_network", same=_network),
+    Field("allocated_ip_range"),
+    Field("enable_private_path_for_google_cloud_services"),
+    Field("ssl_mode"),
+    Field("authorized_networks", kind=Kind.SET, fields=(Field("name"), Field("value")), whole=True),
+)
+_INSIGHTS = (
+    Field("query_insights_enabled"),
+    Field("query_plans_per_minute"),
+    Field("query_string_length"),
+    Field("record_application_tags"),
+    Field("record_client_address"),
+)
+_MAINTENANCE = (Field("day"), Field("hour"), Field("update_track"))
+
+
+def _instance_hint(error: ApiError, verb: str) -> str:
+    # instances.insert answers so for a name that exists (which the engine reads again) and for one that did.
+    if verb == "create" and error.already_exists:
+        return (
+            "The name of a deleted Cloud SQL instance stays locked for one week. Choose another name, or wait until a week "
+            "after its deletion."
+        )
+    if verb == "delete" and "deletion protection" in error.explanation.lower():
+        return "Set deletion_protection_enabled to false first, if its data may be lost."
+    return ""
+
+
+INSTANCE = ResourceSpec(
+    noun="SQL instance",
+    api=API,
+    path="projects/{project}/instances/{name}",
+    permission="cloudsql.instances",
+    id_field="name",
+    update=merge_patch,
+    guard=settings_version,
+    operations=sql_operation,
+    pending=lambda instance: instance.get("state") == "PENDING_CREATE",
+    predicted=lambda ids, wire: {"connectionName": f"{ids['project']}:{wire.get('region')}:{ids['name']}"},
+    hint=_instance_hint,
+    way_out="Make an instance with another name and move the data, or ask for what is there.",
+    fields=(
+        Field("region", change=Change.IMMUTABLE),
+        Field("database_version", change=Change.IMMUTABLE),
+        Field("tier", wire="settings.tier"),
+        Field("edition", wire="settings.edition"),
+        Field("availability_type", wire="settings.availabilityType"),
+        Field("activation_policy", wire="settings.activationPolicy"),
+        Field("data_disk_size_gb", wire="settings.dataDiskSizeGb", codec=INT64),
+        Field("data_disk_type", wire="settings.dataDiskType", change=Change.IMMUTABLE),
+        Field("storage_auto_resize", wire="settings.storageAutoResize"),
+        Field("database_flags", wire="settings.databaseFlags", kind=Kind.MAP, codec=_FLAGS, default={}),
+        # Whole, as gcloud sends it: what is left out of a backup configuration is turned off.
+        Field(
+            "backup_configuration",
+            wire="settings.backupConfiguration",
+            fields=_BACKUP,
+            mask="settings.backupConfiguration",
+        ),
+        Field("ip_configuration", wire="settings.ipConfiguration", fields=_IP),
+        Field("insights_config", wire="settings.insightsConfig", fields=_INSIGHTS),
+        Field("maintenance_window", wire="settings.maintenanceWindow", fields=_MAINTENANCE),
+        Field("deletion_protection_enabled", wire="settings.deletionProtectionEnabled"),
+        Field("connector_enforcement", wire="settings.connectorEnforcement", default="NOT_REQUIRED"),
+        Field("data_api_access", wire="settings.dataApiAccess", default="DISALLOW_DATA_API"),
+        Field("user_labels", wire="settings.userLabels", kind=Kind.MAP),
+        Field("connection_name", change=Change.OUTPUT),
+        Field("create_time", change=Change.OUTPUT),
+        Field("database_installed_version", change=Change.OUTPUT),
+        Field(
+            "ip_addresses",
+            kind=Kind.LIST,
+            change=Change.OUTPUT,
+            fields=(Field("type"), Field("ip_address")),
+        ),
+        Field("service_account_email_address", change=Change.OUTPUT),
+        Field("settings_version", wire="settings.settingsVersion", codec=INT64, change=Change.OUTPUT),
+        Field("state", change=Change.OUTPUT),
+    ),
+)
+
+DATABASE = ResourceSpec(
+    noun="SQL database",
+    api=API,
+    path="projects/{project}/instances/{instance}/databases/{name}",
+    permission="cloudsql.databases",
+    id_field="name",
+    guard=no_guard,
+    operations=sql_operation,
+    fields=(
+        Field("charset", change=Change.IMMUTABLE, same=str.upper),
+        Field("collation", change=Change.IMMUTABLE),
+    ),
+)
+
+
+def _update_user(plan: Plan) -> Request:
+    """users.update names the user and the roles in the query, and ignores the roles of its body."""
+    user = plan.current
+    params: Json = {"name": user["name"]}
+    if any(change.name == "database_roles" for change in plan.changes):
+        params.update(databaseRoles=plan.merged["databaseRoles"], revokeExistingRoles=True)
+    body = {"name": user["name"], **{path: plan.merged[path] for path in plan.secrets}}
+    return Request("PUT", params, body, _users_path(user))
+
+
+def _delete_user(ids: Ids) -> Request:
+    return Request("DELETE", {"name": ids["name"]}, {}, _users_path(ids))
+
+
+def _users_path(names: t.Mapping[str, t.Any]) -> str:
+    return f"projects/{names['project']}/instances/{names['instance']}/users"
+
+
+USER = ResourceSpec(
+    noun="SQL user",
+    api=API,
+    path="projects/{project}/instances/{instance}/users/{name}",
+    permission="cloudsql.users",
+    id_field="name",
+    guard=no_guard,
+    update=_update_user,
+    delete=_delete_user,
+    operations=sql_operation,
+    way_out="Delete the user and run again to make it anew; what it owns must belong to somebody else first.",
+    fields=(
+        # The API leaves the type of built-in users out.
+        Field("type", change=Change.IMMUTABLE, default="BUILT_IN"),
+        Field("password", kind=Kind.SECRET),
+        Field("database_roles", kind=Kind.SET),
+    ),
+)
+
+
+def sql_user_name(user_type: str, name: str) -> str:
+    """The name of a user in PostgreSQL: that of a service account is its address without ".gserviceaccount.com".
+
+    Source: https://cloud.google.com/sql/docs/postgres/add-manage-iam-users
+    """
+    return name.removesuffix(".gserviceaccount.com") if user_type == "CLOUD_IAM_SERVICE_ACCOUNT" else name
+
+
+def execute_sql(
+    client: Client, project: str, instance: str, database: str, sql: str, doing: str, *, repeatable: bool
+) -> list[list[Json]]:
+    """Run SQL as the caller's IAM database user and return the rows of each statement.
+
+    Args:
+        sql: one or more statements, separated by semicolons.
+        doing: the verb phrase of errors.
+        repeatable: whether running it twice does no harm.
+
+    Raises:
+        ApiError: the API refuses.
+        DjangoGcpError: the database refuses.
+    """
+    call = Call(doing, "cloudsql.instances.executeSql")
+    body = {"database": database, "sqlStatement": sql, "autoIamAuthn": True}
+    url = f"{API}/projects/{project}/instances/{instance}/executeSql"
+    answer = client.request("POST", url, call, body=body, repeatable=repeatable)
+    # The database's own refusal comes with HTTP 200.
+    message = dig(answer, "status.message") or (dig(answer, "status.code") and "the database refused it")
+    if message:
+        raise DjangoGcpError(f"Failed to {doing}: {str(message).rstrip('.')}.")
+    return [result.get("rows") or [] for result in answer.get("results") or []]

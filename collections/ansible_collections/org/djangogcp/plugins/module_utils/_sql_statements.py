@@ -1,0 +1,100 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""What the module sql_statements does: statements that run only when their check says that they must."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Client
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import execute_sql
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """A statement and the query that returns a row when it is fulfilled.
+
+    Attributes:
+        name: what it does, for messages.
+        check: one query, without a semicolon at its end.
+        statement: what to run.
+    """
+
+    name: str
+    check: str
+    statement: str
+
+
+class Database:
+    """A database of a Cloud SQL instance, reached through the API.
+
+    Args:
+        client: calls the API.
+        project: the project's id.
+        instance: the instance's name.
+        database: the database's name.
+    """
+
+    def __init__(self, client: Client, project: str, instance: str, database: str) -> None:
+        self._client = client
+        self._project = project
+        self._instance = instance
+        self._database = database
+
+    def ensure(self, statements: list[Statement], *, check_mode: bool) -> list[Statement]:
+        """Run what is not fulfilled, in order. Returns what ran, or would run in check mode.
+
+        Raises:
+            ApiError: the API refuses.
+            DjangoGcpError: the database refuses.
+        """
+        fulfilled = self._all_fulfilled(statements, check_mode)
+        ran: list[Statement] = []
+        for position, statement in enumerate(statements):
+            if fulfilled is not None and fulfilled[position]:
+                continue
+            # What ran before may have fulfilled it, or made its check possible.
+            if (ran or fulfilled is None) and self._is_fulfilled(statement, check_mode):
+                continue
+            if not check_mode:
+                self._run(statement.statement, statement.name, repeatable=False)
+            ran.append(statement)
+        return ran
+
+    def _all_fulfilled(self, statements: list[Statement], check_mode: bool) -> list[bool] | None:
+        """Ask all checks in one request; None when one of them fails, as it may before what is to run has run."""
+        if not statements:
+            return []
+        checks = ";\n".join(statement.check for statement in statements)
+        try:
+            results = self._run(checks, "check what is fulfilled", repeatable=True)
+        except ApiError as error:
+            if check_mode and error.status == 404:
+                return [False] * len(statements)
+            if error.status != 400:
+                raise
+            return None
+        except DjangoGcpError:
+            return None
+        return [bool(rows) for rows in results] if len(results) == len(statements) else None
+
+    def _is_fulfilled(self, statement: Statement, check_mode: bool) -> bool:
+        try:
+            results = self._run(statement.check, f"check whether to {statement.name}", repeatable=True)
+        except DjangoGcpError:
+            # The check may need what another statement would have made.
+            if check_mode:
+                return False
+            raise
+        return any(results)
+
+    def _run(self, sql: str, doing: str, *, repeatable: bool) -> list[list[dict[str, object]]]:
+        where = f"{doing} in database {self._database} of SQL instance {self._instance}"
+        return execute_sql(
+            self._client, self._project, self._instance, self._database, sql, where, repeatable=repeatable
+        )

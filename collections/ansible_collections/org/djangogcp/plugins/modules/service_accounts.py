@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_accounts
+short_description: Manage service accounts
+version_added: 1.0.0
+description:
+  - Makes a list of service accounts what is asked, in parallel, and waits until a new one can be seen.
+  - Keys are never made.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+options:
+  service_accounts:
+    description: The service accounts.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The account id, the part of its e-mail address before the C(@). It has 6 to 30 characters.
+        type: str
+        required: true
+      state:
+        description: Whether it exists.
+        type: str
+        choices: [present, absent]
+        default: present
+      display_name:
+        description: The name that people read.
+        type: str
+      description:
+        description: What it is for.
+        type: str
+seealso:
+  - module: org.djangogcp.iam_members
+author:
+  - The djangogcp contributors (@djangogcp)
+"""
+
+EXAMPLES = r"""
+- name: Ensure one identity for each job of a site
+  org.djangogcp.service_accounts:
+    project: my-project
+    service_accounts:
+      - name: polls-web
+        display_name: polls, the web service
+      - name: polls-migrator
+        display_name: polls, migrations and static files
+
+- name: Delete a service account
+  org.djangogcp.service_accounts:
+    project: my-project
+    service_accounts:
+      - name: polls-web
+        state: absent
+"""
+
+RETURN = r"""
+service_accounts:
+  description: The service accounts in the asked order, as they are now, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: polls-web
+      project: my-project
+      email: polls-web@my-project.iam.gserviceaccount.com
+      display_name: polls, the web service
+      changed: true
+actions:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [create service account polls-web]
+"""
+
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._module import (
+    Task,
+    for_each,
+    many_results,
+    run_module,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._services.iam import SERVICE_ACCOUNT
+
+ARGUMENT_SPEC = {
+    "service_accounts": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "state": STATE_ARG,
+            "display_name": {"type": "str"},
+            "description": {"type": "str"},
+        },
+    },
+}
+
+
+def desired(account: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What is asked of one service account."""
+    return {name: account[name] for name in ("display_name", "description")}
+
+
+def work(task: Task) -> dict[str, t.Any]:
+    def ensure(account: dict[str, t.Any]) -> Outcome:
+        ids = {"project": task.project, "name": account["name"]}
+        return reconcile(
+            task.client,
+            SERVICE_ACCOUNT,
+            ids,
+            desired(account),
+            state=account["state"],
+            check_mode=task.check_mode,
+        )
+
+    return many_results("service_accounts", for_each(task.params["service_accounts"], ensure))
+
+
+def main() -> None:
+    run_module(ARGUMENT_SPEC, work)
+
+
+if __name__ == "__main__":
+    main()

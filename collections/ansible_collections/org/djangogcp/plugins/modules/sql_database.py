@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sql_database
+short_description: Manage a database of a Cloud SQL instance
+version_added: 1.0.0
+description:
+  - Makes sure that a database exists, or does not.
+extends_documentation_fragment:
+  - org.djangogcp._auth
+  - org.djangogcp._attributes
+  - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._wait
+options:
+  name:
+    description: The name of the database.
+    type: str
+    required: true
+  instance:
+    description: The name of the instance.
+    type: str
+    required: true
+  state:
+    description: Whether it exists. V(absent) deletes all its data.
+    type: str
+    choices: [present, absent]
+    default: present
+  charset:
+    description: The character set, for instance V(UTF8). It cannot be changed later.
+    type: str
+  collation:
+    description: The collation, for instance V(en_US.UTF8). It cannot be changed later.
+    type: str
+seealso:
+  - module: org.djangogcp.sql_instance
+author:
+  - The djangogcp contributors (@djangogcp)
+"""
+
+EXAMPLES = r"""
+- name: Ensure a database
+  org.djangogcp.sql_database:
+    project: my-project
+    instance: djangogcp
+    name: polls
+
+- name: Delete a database
+  org.djangogcp.sql_database:
+    project: my-project
+    instance: djangogcp
+    name: polls
+    state: absent
+"""
+
+RETURN = r"""
+database:
+  description: The database as it is now, or would be in check mode.
+  returned: success
+  type: dict
+  sample:
+    name: polls
+    instance: djangogcp
+    project: my-project
+    charset: UTF8
+    collation: en_US.UTF8
+actions:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [create SQL database polls]
+"""
+
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import DATABASE
+
+ARGUMENT_SPEC = {
+    "name": {"type": "str", "required": True},
+    "instance": {"type": "str", "required": True},
+    "state": STATE_ARG,
+    "charset": {"type": "str"},
+    "collation": {"type": "str"},
+    **WAIT_ARGS,
+}
+
+
+def desired(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What is asked of the database."""
+    return {name: params[name] for name in ("charset", "collation")}
+
+
+def work(task: Task) -> dict[str, t.Any]:
+    params = task.params
+    outcome = reconcile(
+        task.client,
+        DATABASE,
+        {"project": task.project, "instance": params["instance"], "name": params["name"]},
+        desired(params),
+        state=params["state"],
+        check_mode=task.check_mode,
+        wait=task.wait,
+    )
+    return one_result("database", outcome)
+
+
+def main() -> None:
+    run_module(ARGUMENT_SPEC, work)
+
+
+if __name__ == "__main__":
+    main()
