@@ -79,6 +79,15 @@ class ServiceAccounts:
             raise already_exists(
                 f"Service account {account_id} already exists within project projects/{project}."
             )
+        return self._add(project, email, display_name, description)
+
+    def ensure_default(self, project: str) -> None:
+        """The Compute Engine default service account of a project, which Google makes by itself."""
+        email = f"{self._emulator.projects.number(project)}-compute@developer.gserviceaccount.com"
+        if email not in self._accounts:
+            self._add(project, email, "Compute Engine default service account", "")
+
+    def _add(self, project: str, email: str, display_name: str, description: str) -> Json:
         unique_id = "1" + "".join(secrets.choice("0123456789") for _ in range(20))
         record: Json = {
             "name": f"projects/{project}/serviceAccounts/{email}",
