@@ -1,0 +1,172 @@
+"""A rehearsal as a person would run it, and direct looks (HTTP, API, SQL) at what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import google.auth
+import google.auth.transport.requests
+import psycopg2
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = ROOT / ".venv" / "bin"
+PROJECT = "djangogcp-rehearsal"
+REGION = "us-central1"
+OPERATOR = "operator@example.com"
+_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command."""
+
+    status: int
+    output: str
+
+    def counts(self, host: str) -> dict[str, int]:
+        """The counts of the recap for one host: ok, changed, failed and so on."""
+        recap = self.output.rpartition("PLAY RECAP")[2]
+        line = next(line for line in recap.splitlines() if line.startswith(host + " "))
+        return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", line)}
+
+    def changed_tasks(self) -> list[str]:
+        """The tasks that changed something, in order."""
+        found, task = [], ""
+        for line in self.output.splitlines():
+            if header := re.match(r"TASK \[(.*?)\]", line):
+                task = header[1]
+            elif line.startswith("changed:") and task not in found:
+                found.append(task)
+        return found
+
+
+class Rehearsal:
+    """One state folder, its emulator, and ways to act on it and to look at it."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home = home
+        self._environment = {**os.environ, "REHEARSAL_HOME": str(home), **environment}
+        self._environment.pop("ANSIBLE_HOME", None)
+        self._sessions: dict[str, requests.Session] = {}
+
+    @property
+    def state(self) -> Path:
+        return self.home / "emulator"
+
+    @property
+    def port(self) -> int:
+        return int((self.state / "port").read_text("utf-8"))
+
+    def make(self, verb: str, *, timeout: float = 900) -> Run:
+        """``make VERB`` in the checkout."""
+        return self._run(["make", verb], timeout)
+
+    def shell(self, line: str, *, timeout: float = 600) -> Run:
+        """A line of shell after ``. .rehearsal/env``, as the README has it."""
+        return self._run(["bash", "-c", f". {self.home}/env && {line}"], timeout)
+
+    def playbook(self, playbook: str, *options: str, inventory: str | Path = "inventories/local") -> Run:
+        """``ansible-playbook PLAYBOOK -i INVENTORY OPTIONS``."""
+        command = ["ansible-playbook", playbook, "-i", str(inventory), *options]
+        return self._run(["bash", "-c", f'. {self.home}/env && exec "$@"', "bash", *command], 900)
+
+    def _run(self, command: list[str], timeout: float) -> Run:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def session(self) -> requests.Session:
+        """Anonymous requests that go through the emulator's proxy."""
+        session = requests.Session()
+        session.trust_env = False
+        session.proxies = {"https": f"http://127.0.0.1:{self.port}"}
+        session.verify = str(self.state / "ca" / "ca.pem")
+        return session
+
+    def _authorized(self) -> requests.Session:
+        if "operator" not in self._sessions:
+            credentials, _ = google.auth.load_credentials_from_file(
+                str(self.state / "credentials" / f"{OPERATOR}.json"), scopes=_SCOPES
+            )
+            credentials.refresh(google.auth.transport.requests.Request(self.session()))
+            session = self.session()
+            session.headers["Authorization"] = f"Bearer {credentials.token}"
+            self._sessions["operator"] = session
+        return self._sessions["operator"]
+
+    def api(self, url: str, *, method: str = "GET", body: Any = None, status: int = 200) -> Any:
+        """The JSON answer of one of Google's APIs to the operator."""
+        response = self._authorized().request(method, f"https://{url}", json=body, timeout=60)
+        assert response.status_code == status, f"{method} {url}: {response.status_code} {response.text}"
+        return response.json() if response.content else {}
+
+    def service(self, site: str) -> Any:
+        """The site's Cloud Run service, as the API has it."""
+        return self.api(f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services/{site}")
+
+    def get(self, site: str, path: str) -> requests.Response:
+        """A page of the site at its real address."""
+        return self.session().get(self.url(site) + path, timeout=60)
+
+    def url(self, site: str) -> str:
+        """The site's real address."""
+        return f"https://{site}-{self.project_number}.{REGION}.run.app"
+
+    def browser_url(self, site: str) -> str:
+        """The site's address for a browser."""
+        return f"http://{site}-{self.project_number}.{REGION}.run.app.localhost:{self.port}"
+
+    @property
+    def project_number(self) -> str:
+        project = self.api(f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}")
+        return str(project["name"]).rpartition("/")[2]
+
+    def secret(self, name: str) -> str:
+        """The newest value of a secret, from the emulator's API."""
+        import base64
+
+        found = self.api(
+            f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/{name}/versions/latest:access"
+        )
+        return base64.b64decode(found["payload"]["data"]).decode()
+
+    def secret_values(self) -> list[str]:
+        """Every secret value there is: none of them may ever be printed."""
+        listed = self.api(f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets")
+        names = [secret["name"].rpartition("/")[2] for secret in listed["secrets"]]
+        return [self.secret(name) for name in names]
+
+    def sql(self, statement: str, *, database: str, user: str, password: str) -> list[tuple[Any, ...]]:
+        """Rows, straight from the PostgreSQL server, as one of its users. psycopg2.Error when it refuses."""
+        cluster = next((self.state / "sql").rglob("cluster.json"))
+        port = json.loads(cluster.read_text("utf-8"))["port"]
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=port, dbname=database, user=user, password=password
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def unhandled(self) -> list[str]:
+        """API calls that the emulator could not answer."""
+        answer = requests.get(f"http://127.0.0.1:{self.port}/_emulator/unhandled", timeout=10)
+        return list(answer.json()["unhandled"])

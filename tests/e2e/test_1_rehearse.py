@@ -1,0 +1,179 @@
+"""`make rehearse` deploys the model site; these tests look at what is there, by HTTP, API and SQL."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg2
+import pytest
+
+from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run
+
+ROLES_OF_THE_WEB_ACCOUNT = {
+    "roles/cloudsql.client",
+    "roles/logging.logWriter",
+    "roles/cloudtrace.agent",
+}
+
+
+def test_it_ends_with_what_a_person_needs_next(rehearsal: Rehearsal, first_run: Run) -> None:
+    summary = first_run.output.rpartition("PLAY RECAP")[2]
+    assert rehearsal.browser_url("polls") in summary
+    assert "admin login       admin@example.com" in summary
+    assert "make rehearse-password" in summary
+
+
+def test_the_password_command_shows_the_password(deployed: Rehearsal) -> None:
+    shown = deployed.make("rehearse-password")
+    assert shown.status == 0, shown.output
+    assert shown.output.strip() == deployed.secret("polls-superuser-password")
+
+
+def test_the_site_is_served_at_its_own_address(deployed: Rehearsal) -> None:
+    page = deployed.get("polls", "/polls/")
+    assert page.status_code == 200
+    assert "You&#x27;re at the polls index." in page.text or "You're at the polls index." in page.text
+
+
+def test_the_site_has_production_settings(deployed: Rehearsal) -> None:
+    login = deployed.get("polls", "/accounts/login/")
+    assert re.search(r"csrftoken=[^;]+;.*\bSecure\b", login.headers["Set-Cookie"])
+    missing = deployed.get("polls", "/no-such-page/")
+    assert missing.status_code == 404
+    assert "DEBUG" not in missing.text
+    assert "Using the URLconf" not in missing.text
+
+
+def test_a_wrong_host_name_is_refused_by_the_site(deployed: Rehearsal) -> None:
+    service = deployed.service("polls")
+    environment = {e["name"]: e.get("value") for e in service["template"]["containers"][0]["env"]}
+    hosts = environment["ALLOWED_HOSTS"].split(",")
+    assert deployed.url("polls").removeprefix("https://") in hosts
+    assert "*" not in environment["ALLOWED_HOSTS"]
+
+
+def test_it_serves_exactly_what_was_built(deployed: Rehearsal) -> None:
+    image = deployed.service("polls")["template"]["containers"][0]["image"]
+    assert image.startswith(f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/polls@sha256:")
+    tags = deployed.api(
+        f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}"
+        "/repositories/djangogcp/packages/polls/tags"
+    )["tags"]
+    assert image.partition("@")[2] in [tag["version"].rpartition("/")[2] for tag in tags]
+
+
+def test_secrets_are_pinned_to_a_version(deployed: Rehearsal) -> None:
+    environment = deployed.service("polls")["template"]["containers"][0]["env"]
+    references = [e["valueSource"]["secretKeyRef"] for e in environment if "valueSource" in e]
+    assert {"SECRET_KEY", "DATABASE_URL"} <= {e["name"] for e in environment if "valueSource" in e}
+    assert all(reference["version"].isdigit() for reference in references)
+
+
+def test_every_principal_is_its_own_and_has_little(deployed: Rehearsal) -> None:
+    service = deployed.service("polls")
+    web = f"polls-web@{PROJECT}.iam.gserviceaccount.com"
+    assert service["template"]["serviceAccount"] == web
+    policy = deployed.api(
+        f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}:getIamPolicy", method="POST", body={}
+    )
+    held = {b["role"] for b in policy["bindings"] if f"serviceAccount:{web}" in b["members"]}
+    assert held <= ROLES_OF_THE_WEB_ACCOUNT
+    assert "roles/cloudsql.client" in held
+    everybody = [b for b in policy["bindings"] if {"allUsers", "allAuthenticatedUsers"} & set(b["members"])]
+    assert everybody == []
+
+
+def test_the_site_is_public_without_all_users(deployed: Rehearsal) -> None:
+    assert deployed.service("polls")["invokerIamDisabled"] is True
+    name = f"projects/{PROJECT}/locations/{REGION}/services/polls"
+    assert "bindings" not in deployed.api(f"run.googleapis.com/v2/{name}:getIamPolicy")
+
+
+def test_media_are_private_and_static_files_public(deployed: Rehearsal) -> None:
+    media = deployed.api(f"storage.googleapis.com/storage/v1/b/{PROJECT}-polls-media")
+    assert media["iamConfiguration"]["publicAccessPrevention"] == "enforced"
+    assert media["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"] is True
+    assert media["versioning"]["enabled"] is True
+    page = deployed.get("polls", "/polls/").text
+    sheet = re.search(r'href="(https://storage\.googleapis\.com/[^"]+\.css)"', page)
+    assert sheet is not None
+    found = deployed.session().get(sheet[1], timeout=30)
+    assert found.status_code == 200
+    assert found.headers["Content-Type"].startswith("text/css")
+
+
+def test_the_web_role_may_only_touch_rows(deployed: Rehearsal) -> None:
+    web = {"database": "polls", "user": "polls_web", "password": deployed.secret("polls-web-db-password")}
+    assert deployed.sql("SELECT count(*) FROM polls_question", **web)[0][0] >= 1
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        deployed.sql("CREATE TABLE mine (id int)", **web)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        deployed.sql("DROP TABLE polls_choice", **web)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        deployed.sql("CREATE ROLE other", **web)
+
+
+def test_the_migrator_owns_the_schema(deployed: Rehearsal) -> None:
+    migrator = {
+        "database": "polls",
+        "user": "polls_migrator",
+        "password": deployed.secret("polls-migrator-db-password"),
+    }
+    owners = deployed.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", **migrator)
+    assert owners == [("polls_migrator",)]
+
+
+def test_the_superuser_can_log_in_to_the_admin(deployed: Rehearsal) -> None:
+    session = deployed.session()
+    login = deployed.url("polls") + "/admin/login/"
+    page = session.get(login, timeout=60)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+    assert token is not None
+    form = {
+        "csrfmiddlewaretoken": token[1],
+        "username": "admin@example.com",
+        "password": deployed.secret("polls-superuser-password"),
+        "next": "/admin/",
+    }
+    answer = session.post(login, data=form, headers={"Referer": login}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.url.endswith("/admin/")
+    assert "Log out" in answer.text
+
+
+def test_the_sites_own_log_lines_reach_cloud_logging(deployed: Rehearsal) -> None:
+    deployed.get("polls", "/no-such-page/")
+    body = {
+        "resourceNames": [f"projects/{PROJECT}"],
+        "filter": 'resource.type="cloud_run_revision" AND resource.labels.service_name="polls"',
+        "pageSize": 50,
+        "orderBy": "timestamp desc",
+    }
+    entries = deployed.api("logging.googleapis.com/v2/entries:list", method="POST", body=body)["entries"]
+    assert any(entry["resource"]["labels"]["service_name"] == "polls" for entry in entries)
+
+
+def test_a_second_rehearsal_changes_nothing(deployed: Rehearsal) -> None:
+    again = deployed.make("rehearse")
+    assert again.status == 0, again.output
+    assert again.changed_tasks() == []
+    assert again.counts("polls")["changed"] == 0
+    assert "nothing had to be changed" in again.output
+
+
+def test_a_check_of_a_deployed_site_finds_nothing(deployed: Rehearsal) -> None:
+    check = deployed.shell("ansible-playbook deploy.yml -i inventories/local --check --diff")
+    assert check.status == 0, check.output
+    assert check.changed_tasks() == []
+
+
+def test_the_state_survives_stop_and_start(deployed: Rehearsal) -> None:
+    assert deployed.make("rehearse-stop").status == 0
+    again = deployed.make("rehearse")
+    assert again.status == 0, again.output
+    assert again.counts("polls")["changed"] == 0
+    assert deployed.get("polls", "/polls/").status_code == 200
+
+
+def test_no_call_was_left_unanswered(deployed: Rehearsal) -> None:
+    assert deployed.unhandled() == []

@@ -1,0 +1,166 @@
+"""What happens to a deployed site afterwards: by hand, by a new version, by a broken one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rehearsal import PROJECT, REGION, ROOT, Rehearsal, Run
+
+SERVICE = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services/polls"
+BUCKET = f"storage.googleapis.com/storage/v1/b/{PROJECT}-polls-media"
+
+
+def mended(rehearsal: Rehearsal) -> Run:
+    """A deploy that has to succeed and to leave nothing to do."""
+    run = rehearsal.playbook("deploy.yml", "--diff")
+    assert run.status == 0, run.output
+    assert rehearsal.playbook("deploy.yml").counts("polls")["changed"] == 0
+    return run
+
+
+def test_a_changed_label_is_shown_and_mended(deployed: Rehearsal) -> None:
+    before = deployed.api(BUCKET)["labels"]
+    deployed.api(BUCKET, method="PATCH", body={"labels": {"by-hand": "yes"}})
+    check = deployed.playbook("deploy.yml", "--check", "--diff")
+    assert "by-hand" in check.output
+    assert len(check.changed_tasks()) == 1
+    assert len(mended(deployed).changed_tasks()) == 1
+    assert deployed.api(BUCKET)["labels"] == before
+
+
+def test_a_revoked_role_is_granted_again_and_others_are_left_alone(deployed: Rehearsal) -> None:
+    resource = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/polls-secret-key"
+    policy = deployed.api(f"{resource}:getIamPolicy")
+    by_hand = {"role": "roles/secretmanager.viewer", "members": ["user:operator@example.com"]}
+    deployed.api(
+        f"{resource}:setIamPolicy",
+        method="POST",
+        body={"policy": {"etag": policy["etag"], "bindings": [by_hand]}},
+    )
+    assert len(mended(deployed).changed_tasks()) == 1
+    after = deployed.api(f"{resource}:getIamPolicy")["bindings"]
+    assert by_hand in after
+    assert [b for b in after if b != by_hand] == policy["bindings"]
+
+
+def test_a_variable_that_was_changed_by_hand_is_set_back(deployed: Rehearsal) -> None:
+    template = deployed.service("polls")["template"]
+    for variable in template["containers"][0]["env"]:
+        if variable["name"] == "ALLOWED_HOSTS":
+            variable["value"] = "*"
+    deployed.api(f"{SERVICE}?updateMask=template", method="PATCH", body={"template": template})
+    run = mended(deployed)
+    assert '"value": "*"' in run.output or "value: '*'" in run.output
+    environment = deployed.service("polls")["template"]["containers"][0]["env"]
+    assert "*" not in next(e["value"] for e in environment if e["name"] == "ALLOWED_HOSTS")
+
+
+@pytest.fixture
+def project_copy(tmp_path: Path) -> Path:
+    """The model project, to be changed."""
+    copy = tmp_path / "app"
+    shutil.copytree(ROOT / "app", copy, ignore=shutil.ignore_patterns("__pycache__", "media", "*.sqlite3"))
+    return copy
+
+
+def deploy(rehearsal: Rehearsal, source: Path, *options: str) -> Run:
+    """A deploy of another source folder to the same site."""
+    return rehearsal.playbook("deploy.yml", "-e", f"djangogcp_source_dir={source}", *options)
+
+
+def test_a_changed_page_is_built_and_served(deployed: Rehearsal, project_copy: Path) -> None:
+    before = deployed.service("polls")["template"]["containers"][0]["image"]
+    page = project_copy / "templates" / "polls" / "index.html"
+    if not page.exists():
+        page = next(project_copy.rglob("polls/index.html"))
+    page.write_text(page.read_text("utf-8").replace("polls index.", "polls index. Second edition."), "utf-8")
+    run = deploy(deployed, project_copy)
+    assert run.status == 0, run.output
+    assert deployed.service("polls")["template"]["containers"][0]["image"] != before
+    assert "Second edition." in deployed.get("polls", "/polls/").text
+
+
+def test_a_failing_migration_stops_the_deploy_and_the_old_revision_serves(
+    deployed: Rehearsal, project_copy: Path
+) -> None:
+    serving = deployed.service("polls")["trafficStatuses"]
+    (project_copy / "polls" / "migrations" / "0099_broken.py").write_text(
+        "from django.db import migrations\n\n"
+        "def fail(apps, schema_editor):\n    raise RuntimeError('the migration is broken on purpose')\n\n"
+        "class Migration(migrations.Migration):\n"
+        f"    dependencies = [('polls', '{last_migration(project_copy)}')]\n"
+        "    operations = [migrations.RunPython(fail, migrations.RunPython.noop)]\n",
+        "utf-8",
+    )
+    run = deploy(deployed, project_copy)
+    assert run.status != 0
+    assert "the migration is broken on purpose" in run.output
+    assert deployed.service("polls")["trafficStatuses"] == serving
+    assert deployed.get("polls", "/polls/").status_code == 200
+
+
+def last_migration(project: Path) -> str:
+    """The name of the newest migration of polls."""
+    names = [
+        path.stem for path in (project / "polls" / "migrations").glob("0*.py") if "broken" not in path.stem
+    ]
+    return max(names)
+
+
+def test_an_app_that_does_not_listen_never_gets_traffic(deployed: Rehearsal, project_copy: Path) -> None:
+    dockerfile = project_copy / "Dockerfile"
+    lines = dockerfile.read_text("utf-8").splitlines()
+    lines = [line for line in lines if not line.startswith(("CMD", "ENTRYPOINT"))]
+    dockerfile.write_text("\n".join([*lines, 'CMD ["python", "-c", "raise SystemExit(3)"]', ""]), "utf-8")
+    run = deploy(deployed, project_copy)
+    assert run.status != 0
+    assert "failed to start and listen on the port" in run.output
+    assert deployed.get("polls", "/polls/").status_code == 200
+
+
+def test_requirements_that_do_not_install_are_shown_with_the_end_of_the_log(
+    deployed: Rehearsal, project_copy: Path
+) -> None:
+    (project_copy / "requirements.txt").write_text("no-such-package-of-djangogcp==1.0\n", "utf-8")
+    run = deploy(deployed, project_copy)
+    assert run.status != 0
+    assert "no-such-package-of-djangogcp" in run.output
+    assert deployed.get("polls", "/polls/").status_code == 200
+
+
+def test_the_next_good_deploy_converges(deployed: Rehearsal) -> None:
+    run = deployed.playbook("deploy.yml")
+    assert run.status == 0, run.output
+    assert "Second edition." not in deployed.get("polls", "/polls/").text
+    assert deployed.playbook("deploy.yml").counts("polls")["changed"] == 0
+
+
+def test_a_management_command_runs_and_keeps_its_exit_code(deployed: Rehearsal) -> None:
+    run = deployed.playbook("playbooks/manage.yml", "-e", '{"manage_command": ["showmigrations", "polls"]}')
+    assert run.status == 0, run.output
+    assert "[X] 0001_initial" in run.output
+    failing = deployed.playbook(
+        "playbooks/manage.yml", "-e", '{"manage_command": ["shell", "-c", "raise SystemExit(7)"]}'
+    )
+    assert failing.status != 0
+    assert "exit code 7" in failing.output
+
+
+def test_status_tells_what_is_there(deployed: Rehearsal) -> None:
+    run = deployed.playbook("playbooks/status.yml")
+    assert run.status == 0, run.output
+    image = deployed.service("polls")["template"]["containers"][0]["image"]
+    assert image.partition("@")[2] in run.output
+    assert deployed.url("polls") in run.output
+
+
+def test_no_secret_is_ever_printed(deployed: Rehearsal) -> None:
+    run = deployed.playbook("deploy.yml", "-vvvv", "--diff")
+    assert run.status == 0, run.output
+    values = deployed.secret_values()
+    assert len(values) >= 6
+    for value in values:
+        assert value not in run.output
