@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 
 import pytest
+from gcp_emulator.backends import builder_archive
+from gcp_emulator.backends.builder_archive import add_files, unpack_tar
 from gcp_emulator.backends.builder_copy import (
     CopyError,
     CopySource,
     IgnoreRules,
     Placement,
-    add_files,
     build_context,
     copy_files,
     make_folder,
@@ -203,3 +205,75 @@ def test_add_unpacks_an_archive(context: Path, tree: Path) -> None:
     add_files(tree, source(context), ["files.tar.gz", "a.txt"], "/x/", Placement())
 
     assert files(tree) == ["x/a.txt", "x/src/deep/x.pyc", "x/src/main.py"]
+
+
+def archive_of(path: Path, **members: tuple[bytes, bytes, str]) -> Path:
+    """A tar archive of (type, content, link target) by name; ``__`` stands for a slash."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, (kind, content, link) in members.items():
+            member = tarfile.TarInfo(name.replace("__", "/").replace("UP", ".."))
+            member.type, member.size, member.linkname = kind, len(content), link
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_an_archive_is_unpacked_with_its_links_and_without_devices(tmp_path: Path, tree: Path) -> None:
+    archive = archive_of(
+        tmp_path / "a.tgz",
+        a__file=(tarfile.REGTYPE, b"x", ""),
+        hard=(tarfile.LNKTYPE, b"", "a/file"),
+        soft=(tarfile.SYMTYPE, b"", "/etc/passwd"),
+        device=(tarfile.CHRTYPE, b"", ""),
+    )
+
+    unpack_tar(archive, tree)
+
+    assert files(tree) == ["a/file", "hard", "soft"]
+    assert (tree / "hard").read_bytes() == b"x"
+
+
+def test_an_archive_cannot_write_through_its_own_link(tmp_path: Path, tree: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    archive = archive_of(
+        tmp_path / "a.tgz",
+        link=(tarfile.SYMTYPE, b"", str(outside)),
+        link__file=(tarfile.REGTYPE, b"x", ""),
+    )
+
+    unpack_tar(archive, tree)
+
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "link", "message"),
+    [
+        ("UP__x", tarfile.REGTYPE, "", "the archive has the path '../x', which leads out of it"),
+        ("__x", tarfile.REGTYPE, "", "the archive has the path '/x', which leads out of it"),
+        ("x", tarfile.LNKTYPE, "no", "the archive links 'x' to 'no', which it does not hold"),
+    ],
+)
+def test_an_archive_that_leads_out_of_itself_is_refused(
+    tmp_path: Path, tree: Path, name: str, kind: bytes, link: str, message: str
+) -> None:
+    with pytest.raises(CopyError) as caught:
+        unpack_tar(archive_of(tmp_path / "a.tgz", **{name: (kind, b"", link)}), tree)
+
+    assert str(caught.value) == message
+
+
+def test_an_archive_has_a_size_limit(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder_archive, "MAX_BYTES", 3)
+
+    with pytest.raises(CopyError) as caught:
+        unpack_tar(archive_of(tmp_path / "a.tgz", a=(tarfile.REGTYPE, b"1234", "")), tree)
+
+    assert str(caught.value) == "the archive unpacks to more than 3 bytes or 200000 files"
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path, tree: Path) -> None:
+    (tmp_path / "a.tgz").write_text("hello")
+
+    with pytest.raises(CopyError, match=r"^not a readable tar archive: "):
+        unpack_tar(tmp_path / "a.tgz", tree)

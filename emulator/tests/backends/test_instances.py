@@ -4,66 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gcp_emulator.backends.images import Image, ImageConfig, Interpreter
+from gcp_emulator.backends.images import Image
 from gcp_emulator.backends.instances import Instance, InstanceError, InstanceSpec, Probe, run_task
 from gcp_emulator.backends.sandbox import Exit, SandboxUnavailable, UnixListener, Volume, check_available
+
+from emulator.tests.backends.apps import SERVE, SERVER, image_of, reporting
 
 try:
     check_available()
 except SandboxUnavailable as why:
     pytest.skip(str(why), allow_module_level=True)
 
-SERVER = """
-    import http.server, json, os, signal, sys, time
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = self.answer()
-            self.send_response(200 if body is not None else 503)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-        def log_message(self, *args):
-            pass
-        def answer(self):
-            return {"pid": os.getpid(), "env": dict(os.environ)}
-"""
-SERVE = """
-    http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
-"""
-
 Build = Callable[..., Image]
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    """An image whose only file is /app/main.py, run by the interpreter that runs this test."""
-    executable = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    version = ".".join(map(str, sys.version_info[:3]))
-
-    def make(*sources: str, user: str = "2000", cmd: tuple[str, ...] | None = None) -> Image:
-        tree = tmp_path / "tree"
-        (tree / "app").mkdir(parents=True)
-        for path in (tmp_path, tree, tree / "app"):
-            path.chmod(0o755)
-        (tree / "app" / "main.py").write_text("".join(textwrap.dedent(source) for source in sources))
-        config = ImageConfig(
-            cmd=cmd or (executable, "main.py"), user=user, working_dir="/app", env=("PYTHONUNBUFFERED=1",)
-        )
-        return Image(
-            "sha256:" + "0" * 64, config, tree, 0, 0.0, Interpreter(executable, sys.base_prefix, version)
-        )
-
-    return make
+    """`image_of` in this test's folder."""
+    return functools.partial(image_of, tmp_path)
 
 
 async def answer_metadata(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,11 +88,6 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             if await result if isinstance(result, Awaitable) else result:
                 return
             await asyncio.sleep(0.01)
-
-
-def reporting(expression: str) -> str:
-    """A server that answers the value of an expression."""
-    return textwrap.dedent(SERVER) + f"    def answer(self):\n        return {expression}\n"
 
 
 def test_two_instances_serve_the_same_port_and_nothing_listens_on_the_host(build: Build) -> None:
@@ -467,11 +431,11 @@ def test_everything_dies_with_the_emulator_even_when_it_is_killed(build: Build, 
     image = build("import signal; print('up'); signal.pause()")
     script = f"""
 import asyncio, sys
-sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from gcp_emulator.backends.images import Image, ImageConfig, Interpreter
+from gcp_emulator.backends.images import Image
 from gcp_emulator.backends.instances import run_task
-from test_instances import spec
+from emulator.tests.backends.test_instances import spec
 image = Image("sha256:0", ImageConfig(cmd={image.config.cmd!r} + ({marker!r},), user="2000", working_dir="/app",
     env=("PYTHONUNBUFFERED=1",)), Path({str(image.root)!r}), 0, 0.0, {image.python!r})
 asyncio.run(run_task(spec(image, port=None), 60, lambda stream, line: print(line, flush=True)))

@@ -13,7 +13,6 @@ import re
 import shutil
 import stat
 import subprocess
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,28 +269,6 @@ def _copy_folder(tree: Path, source: CopySource, path: str, destination: str, pl
     if copied.returncode:
         raise CopyError(f"COPY failed: cannot copy {path} to {destination}: {copied.stderr.strip()}")
     target.chmod(0o755)
-    return True
-
-
-def add_files(
-    tree: Path, source: CopySource, patterns: Sequence[str], destination: str, placement: Placement
-) -> None:
-    """Do one ADD: like `copy_files`, but local tar archives are unpacked into the destination."""
-    paths = [path for pattern in patterns for path in source.matches(pattern)]
-    plain = [path for path in paths if not _unpack(tree, source.root / resolve_inside(source.root, path), destination)]
-    if plain:
-        copy_files(tree, source, plain, destination, placement)
-
-
-def _unpack(tree: Path, archive: Path, destination: str) -> bool:
-    if not archive.is_file() or not tarfile.is_tarfile(archive):
-        return False
-    folder = make_folder(tree, destination)
-    try:
-        with tarfile.open(archive) as content:
-            content.extractall(folder, filter="tar")
-    except (tarfile.TarError, OSError) as error:
-        raise CopyError(f"ADD failed: cannot unpack {archive.name}: {error}") from error
     return True
 
 

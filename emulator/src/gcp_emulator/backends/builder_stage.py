@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from gcp_emulator.backends.builder_archive import add_files
 from gcp_emulator.backends.builder_base import (
     PATH,
     Base,
@@ -27,7 +28,6 @@ from gcp_emulator.backends.builder_copy import (
     CopySource,
     IgnoreRules,
     Placement,
-    add_files,
     copy_files,
     make_folder,
     resolve_inside,

@@ -34,6 +34,7 @@ _REFERENCE = re.compile(
     r"(?P<package>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _REPOSITORY_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_SLASHES = re.compile(r"(?<=/packages/).+?(?=/versions/|/tags/|$)")
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _MUTABLE = frozenset(
     {"cleanupPolicies", "cleanupPolicyDryRun", "description", "dockerConfig", "labels", "vulnerabilityScanningConfig"}
@@ -94,6 +95,10 @@ class ArtifactRegistry(Service):
         self._versions = emulator.store.collection("artifactregistry.versions")
         self._tags = emulator.store.collection("artifactregistry.tags")
         self._holders = emulator.store.collection("artifactregistry.holders")
+
+    def canonical(self, path: dict[str, str]) -> dict[str, str]:
+        """Packages whose id holds a slash keep it as %2F, which the router has decoded."""
+        return {name: _SLASHES.sub(lambda found: found[0].replace("/", "%2F"), value) for name, value in path.items()}
 
     # ---------------------------------------------------------------- for other services
 
