@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import mimetypes
+import threading
 from functools import partial
 from typing import Any
 
 from django.core.cache import caches
+from google.cloud.storage import Client
 from storages.backends.gcloud import GoogleCloudStorage
 
 # Python 3.11 and 3.12 know this type only in their tables of uncommon ones, and the bucket would serve a download.
@@ -20,6 +22,17 @@ class SignedMediaStorage(GoogleCloudStorage):
     link is given out again during the first half of its life, so whoever gets it can use it for the other half; and the
     browser, seeing the same address again, has the picture already.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._connecting = threading.Lock()
+
+    @property
+    def client(self) -> Client:
+        """The client, made once. django-storages lets each of the first threads make credentials of its own, and then reads
+        the signer's address from those of another thread, which may not have learnt it yet."""
+        with self._connecting:
+            return super().client
 
     def url(self, name: str, parameters: dict[str, Any] | None = None) -> str:
         """Return a signed link to the object `name`; one with `parameters` of its own is always signed anew."""

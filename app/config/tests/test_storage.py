@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +34,7 @@ class SignedLinkTests(SimpleTestCase):
     def setUp(self) -> None:
         caches["signed_urls"].clear()
         self.addCleanup(caches["signed_urls"].clear)
-        credentials = FakeCredentials(
+        self.credentials = FakeCredentials(
             token=None, token_state=TokenState.INVALID, service_account_email="default"
         )
         self.blob = mock.Mock()
@@ -39,7 +42,7 @@ class SignedLinkTests(SimpleTestCase):
             f"https://signed/{self.blob.generate_signed_url.call_count}"
         )
         self.enterContext(
-            mock.patch("storages.backends.gcloud.auth.default", return_value=(credentials, "my-project"))
+            mock.patch("storages.backends.gcloud.auth.default", return_value=(self.credentials, "my-project"))
         )
         client = self.enterContext(mock.patch("storages.backends.gcloud.Client"))
         client.return_value.bucket.return_value.blob.return_value = self.blob
@@ -80,6 +83,21 @@ class SignedLinkTests(SimpleTestCase):
             self.assertEqual(self.storage.url("a.jpg"), "https://signed/1")
             now.return_value = 1000.0 + half + 1
             self.assertEqual(self.storage.url("a.jpg"), "https://signed/2")
+
+    def test_threads_that_start_together_share_one_set_of_credentials(self) -> None:
+        together = threading.Barrier(2)
+
+        def meet(**options: object) -> tuple[FakeCredentials, str]:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(timeout=0.2)  # seconds for a second thread to come in
+            return self.credentials, "my-project"
+
+        with (
+            mock.patch("storages.backends.gcloud.auth.default", side_effect=meet) as default,
+            ThreadPoolExecutor(4) as pool,
+        ):
+            list(pool.map(self.storage.url, "abcd"))
+        default.assert_called_once()
 
     def test_with_parameters_of_its_own_it_is_always_new(self) -> None:
         self.storage.url("a.jpg")
