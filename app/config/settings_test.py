@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 os.environ.update({"DEBUG": "true", "DATABASE_URL": "sqlite://:memory:"})
+# Empty and not only absent: a developer's .env may set them.
 for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS"):
-    os.environ.pop(name, None)
+    os.environ[name] = ""
 
 from config import settings
 from config.settings import *  # noqa: F403
