@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.errors import (
     ApiError,
@@ -27,7 +25,7 @@ from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import query_parameters
 from gcp_emulator.front.messages import Request, Response
-from gcp_emulator.services.iam_keys import KeyRing
+from gcp_emulator.services.iam_accounts import ServiceAccounts
 from gcp_emulator.services.storage_access import Access
 from gcp_emulator.services.storage_buckets import (
     Buckets,
@@ -82,7 +80,12 @@ class Storage(Service):
         self._objects = Objects(store, self._files, self._access)
         self._uploads = Uploads(store, self._files, self._buckets, self._objects)
         self._xml = XmlApi(
-            emulator.tokens, self._public_keys, self._access, self._buckets, self._objects, self._files
+            emulator.tokens,
+            ServiceAccounts(emulator).public_keys_of,
+            self._access,
+            self._buckets,
+            self._objects,
+            self._files,
         )
 
     async def start(self) -> None:
@@ -120,14 +123,6 @@ class Storage(Service):
             yield data
 
         return view(self._objects.commit(write, await self._files.store(body())))
-
-    def _public_keys(self, email: str) -> list[RSAPublicKey]:
-        """The keys that verify a service account's signatures; none for an account that is gone or disabled."""
-        account = self.emulator.store.collection("iam.serviceAccounts").get(email)
-        if account is None or account.get("disabled"):
-            return []
-        owner = f"projects/{account['projectId']}/serviceAccounts/{email}"
-        return [public.key for public in KeyRing(self.emulator.store).public_keys(owner)]
 
     # Uploads, downloads and the XML API, which the discovery document does not route.
 

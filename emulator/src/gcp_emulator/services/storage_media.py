@@ -54,14 +54,10 @@ def media_response(
         body = b"" if request.method == "HEAD" else files.read_gunzipped(record["content"])
         return Response(200, headers, body)
     size = record["size"]
-    start, end = _range(request.headers.get("range"), size)
-    status = 200
-    if (start, end) != (0, size):
-        status = 206
+    status, (start, end) = 200, (0, size)
+    if (asked := _range(request.headers.get("range"), size)) is not None:
+        status, (start, end) = 206, asked
         headers.set("Content-Range", f"bytes {start}-{end - 1}/{size}")
-    elif request.headers.get("range") and size:
-        status = 206
-        headers.set("Content-Range", f"bytes 0-{size - 1}/{size}")
     headers.set("Content-Length", str(end - start))
     body = b"" if request.method == "HEAD" else files.read(record["content"], start, end)
     return Response(status, headers, body)
@@ -139,17 +135,18 @@ def _must_gunzip(request: Request, record: Json) -> bool:
     )
 
 
-def _range(header: str | None, size: int) -> tuple[int, int]:
-    """Start and end (exclusive) of what a Range header asks for; several ranges, or none, are the whole."""
+def _range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Start and end (exclusive) of what a Range header asks for; None (the whole) without one that is understood."""
     found = _RANGE.fullmatch((header or "").replace(" ", ""))
     if found is None or found.groups() == ("", ""):
-        return 0, size
+        return None
     first, last = found.groups()
     if first == "":
-        return max(0, size - int(last)), size
-    start, end = int(first), min(int(last) + 1, size) if last else size
-    if last and int(last) < start:
-        return 0, size
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
     if start >= size:
         raise ApiError(
             "OUT_OF_RANGE",

@@ -183,8 +183,6 @@ class Objects:
         for entry in self._entries(bucket, params):
             if after is not None and entry[:2] <= after:
                 continue
-            if entries and entry[:2] == entries[-1][:2]:
-                continue
             if len(entries) == size:
                 return _page(entries, _write_token(*entries[-1][:2]))
             entries.append(entry)
@@ -200,6 +198,7 @@ class Objects:
                 [*found, *self._noncurrent.items(f"{bucket}/{prefix}")],
                 key=lambda item: (item[1]["name"], item[1]["generation"]),
             )
+        last_folded = None
         for _, record in found:
             name = record["name"]
             if name < start or (end and name >= end):
@@ -207,7 +206,9 @@ class Objects:
             cut = name.find(delimiter, len(prefix)) if delimiter else -1
             if cut >= 0 and delimiter:
                 folded = name[: cut + len(delimiter)]
-                yield folded, 0, None
+                if folded != last_folded:
+                    yield folded, 0, None
+                last_folded = folded
                 if folded != name or not params.get("includeTrailingDelimiter"):
                     continue
             yield name, record["generation"], record
