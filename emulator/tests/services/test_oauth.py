@@ -61,7 +61,7 @@ def _refresh_token(emulator: RunningEmulator, email: str = "someone@example.com"
 
 
 def test_google_auth_refreshes_the_credentials_of_a_user(emulator: RunningEmulator) -> None:
-    user = credentials.Credentials(  # type: ignore[no-untyped-call]
+    user = credentials.Credentials(
         None, refresh_token=_refresh_token(emulator), client_id="id", client_secret="s", token_uri=TOKEN
     )
     user.refresh(_transport(emulator))
@@ -72,7 +72,7 @@ def test_google_auth_refreshes_the_credentials_of_a_user(emulator: RunningEmulat
 
 
 def test_google_auth_verifies_an_id_token_with_the_published_certificates(emulator: RunningEmulator) -> None:
-    user = credentials.Credentials(  # type: ignore[no-untyped-call]
+    user = credentials.Credentials(
         None, refresh_token=_refresh_token(emulator), client_id="id", client_secret="s", token_uri=TOKEN
     )
     user.refresh(_transport(emulator))

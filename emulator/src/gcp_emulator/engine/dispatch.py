@@ -43,7 +43,10 @@ class MountedApi:
         self.document: Api = discovery.load(service.api, version)
         self.facts: Facts = load_facts(service.api)
         self.validator = BodyValidator(
-            self.document.schemas, self.facts.output_only, lenient=self.facts.lenient_body
+            self.document.schemas,
+            self.facts.output_only,
+            tolerated=self.facts.tolerated_body,
+            lenient=self.facts.lenient_body,
         )
         self.handlers: dict[str, Handler] = {
             method_id: getattr(service, name)

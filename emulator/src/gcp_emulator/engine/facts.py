@@ -12,6 +12,7 @@ from the reference page) or is ``assumed``. Shape::
         required: [replication]                      # body fields (dotted)
     output_only: {Secret: [name, createTime]}        # beyond the document's readOnly
     tolerated_query: [project]                       # unknown to the document, sent by shipped clients
+    tolerated_body: [useEmailAzp]                    # as tolerated_query, for names in bodies
     lenient_body: false                              # unknown body names ignored instead of refused
     always_enabled: false                            # answers without being enabled in the project
 """
@@ -44,6 +45,7 @@ class Facts:
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     output_only: dict[str, list[str]] = field(default_factory=dict)
     tolerated_query: frozenset[str] = frozenset()
+    tolerated_body: frozenset[str] = frozenset()
     lenient_body: bool = False
     always_enabled: bool = False
 
@@ -70,6 +72,7 @@ def load_facts(api: str) -> Facts:
         methods={method: _method(entry) for method, entry in raw.get("methods", {}).items()},
         output_only=raw.get("output_only", {}),
         tolerated_query=frozenset(raw.get("tolerated_query", ())),
+        tolerated_body=frozenset(raw.get("tolerated_body", ())),
         lenient_body=bool(raw.get("lenient_body")),
         always_enabled=bool(raw.get("always_enabled")),
     )

@@ -73,14 +73,20 @@ class BodyValidator:
     """Normalises a body by its schema: camelCase, typed, unknown names refused, output-only fields dropped.
 
     ``output_only`` maps schema names to the field names that discovery does not mark as read-only.
-    ``lenient`` keeps unknown names out instead of refusing them (Cloud Storage does so).
+    ``tolerated`` unknown names are left out instead of refused; ``lenient`` does so with all (Cloud Storage does).
     """
 
     def __init__(
-        self, schemas: Mapping[str, Json], output_only: Mapping[str, list[str]], *, lenient: bool = False
+        self,
+        schemas: Mapping[str, Json],
+        output_only: Mapping[str, list[str]],
+        *,
+        tolerated: frozenset[str] = frozenset(),
+        lenient: bool = False,
     ) -> None:
         self._schemas = schemas
         self._output_only = output_only
+        self._tolerated = tolerated
         self._lenient = lenient
 
     def validate(self, schema_name: str, body: Any) -> Json:
@@ -99,7 +105,7 @@ class BodyValidator:
         for key, item in value.items():
             name = key if key in properties else camel(key)
             if name not in properties:
-                if self._lenient or key == "@type":
+                if self._lenient or key == "@type" or key in self._tolerated:
                     continue
                 where = f" at '{path}'" if path else ""
                 raise _payload_error(f'Unknown name "{key}"{where}: Cannot find field.', path)
