@@ -55,6 +55,7 @@ LAYERS = (
             ("mypy", str(COLLECTION.relative_to(ROOT) / "plugins" / "module_utils")),
             ("yamllint", "--strict", "."),
             ("ansible-lint", "--offline"),
+            ("python", "tools/variables.py", "--check"),
         ),
         static=True,
     ),
