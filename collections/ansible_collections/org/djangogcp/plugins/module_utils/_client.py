@@ -46,6 +46,7 @@ _CONNECT_TIMEOUT_SECONDS = 10.0
 _READ_TIMEOUT_SECONDS = 75.0
 # For one call with all its repetitions.
 _CALL_TIMEOUT_SECONDS = 180.0
+_SERVICE_USAGE = "serviceusage.googleapis.com"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 
 
@@ -213,14 +214,32 @@ class Client:
                 raise ConnectionLostError(
                     f"Failed to {call.doing}: {_host(url)} answered HTTP {status}. It is unknown whether it was done; run again."
                 )
-            raise api_error(
+            refusal = api_error(
                 doing=call.doing,
                 status=status,
                 reason_phrase=response.reason or "",
                 text=response.text,
                 permission=call.permission,
             )
+            if not self._is_just_enabled(refusal) or not deadline.sleep(delay):
+                raise refusal
         raise AssertionError("delays() never ends")
+
+    def _is_just_enabled(self, error: ApiError) -> bool:
+        """Whether an API is refused as disabled only because enabling it has not reached all of Google Cloud yet.
+
+        Source: error of a disabled API, ErrorInfo with reason SERVICE_DISABLED and metadata service and consumer
+        (https://cloud.google.com/apis/design/errors), and serviceusage v1 services.get.
+        """
+        service, consumer = error.metadata.get("service"), error.metadata.get("consumer")
+        if error.reason != "SERVICE_DISABLED" or not service or not consumer or service == _SERVICE_USAGE:
+            return False
+        url = f"https://{_SERVICE_USAGE}/v1/{consumer}/services/{service}"
+        try:
+            found = self.find(url, Call(f"see whether {service} is enabled", "serviceusage.services.get"))
+        except DjangoGcpError:
+            return False
+        return (found or {}).get("state") == "ENABLED"
 
 
 def new_session() -> requests.Session:

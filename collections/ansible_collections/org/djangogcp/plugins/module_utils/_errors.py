@@ -146,6 +146,14 @@ class ApiError(DjangoGcpError):
         """Whether the API is not enabled in the project (SERVICE_DISABLED; accessNotConfigured in the older APIs)."""
         return self.reason in ("SERVICE_DISABLED", "accessNotConfigured")
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether what was asked about is not there, or cannot be since its API is not enabled.
+
+        For check mode only: a task before this one may have been going to make it. Otherwise both are errors.
+        """
+        return self.status == 404 or self.is_disabled
+
     def _missing_permission(self, expected: str) -> str:
         if self.status != 403:
             return ""

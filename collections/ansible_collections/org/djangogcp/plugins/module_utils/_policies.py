@@ -157,7 +157,7 @@ def _read_policy(client: Client, resource: Resource, check_mode: bool) -> Json:
         return client.request(method, url, call, params=params, body=body, repeatable=True)
     except ApiError as error:
         # A task before this one would have made the resource.
-        if check_mode and error.status == 404:
+        if check_mode and error.is_absent:
             return {}
         raise
 

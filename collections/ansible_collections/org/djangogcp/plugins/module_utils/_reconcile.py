@@ -424,8 +424,10 @@ class _Run:
         self, before: Json, after: Json, verbs: list[str], rewritten: t.Collection[str] = ()
     ) -> Outcome:
         fields = self.spec.fields
-        old = asked_only(decode(before, fields), self.asked, fields) if before else {}
+        old = asked_only(decode(before, fields), self.asked, fields) if before else {"state": "absent"}
         new = asked_only(decode(after, fields), self.asked, fields)
+        if not before:
+            new["state"] = "present"
         for name in rewritten:
             new[name] = f"{MASKED} (new)"
         return Outcome(

@@ -188,4 +188,4 @@ def _waves(asked: list[Json]) -> list[list[Json]]:
 
 
 def _generated(length: int, alphabet: str) -> bytes:
-    return "".join(secrets.choice(alphabet) for _ in range(length)).encode()
+    return "".join(secrets.choice(alphabet) for dummy in range(length)).encode()

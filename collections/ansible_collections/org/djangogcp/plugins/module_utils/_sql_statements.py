@@ -74,7 +74,7 @@ class Database:
         try:
             results = self._run(checks, "check what is fulfilled", repeatable=True)
         except ApiError as error:
-            if check_mode and error.status == 404:
+            if check_mode and error.is_absent:
                 return [False] * len(statements)
             if error.status != 400:
                 raise

@@ -61,7 +61,7 @@ options:
     choices: [present, absent]
     default: present
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

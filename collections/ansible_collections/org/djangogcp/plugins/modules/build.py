@@ -62,7 +62,7 @@ options:
       - The id of a build that an earlier task started, to wait for it.
     type: str
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

@@ -24,7 +24,7 @@ options:
     elements: str
     default: []
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

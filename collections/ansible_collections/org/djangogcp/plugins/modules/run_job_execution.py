@@ -52,7 +52,7 @@ options:
     type: bool
     default: false
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

@@ -33,7 +33,7 @@ options:
     type: int
     default: 5
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

@@ -56,7 +56,7 @@ options:
         choices: [present, absent]
         default: present
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

@@ -89,7 +89,7 @@ options:
     choices: [present, absent]
     default: present
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

@@ -28,7 +28,7 @@ options:
     type: str
     required: true
 author:
-  - The djangogcp contributors
+  - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""

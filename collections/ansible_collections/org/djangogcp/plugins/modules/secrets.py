@@ -149,6 +149,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "type": "list",
         "elements": "dict",
         "required": True,
+        "no_log": False,  # the name is not a secret; the value has its own
         "mutually_exclusive": [("value", "generate", "template")],
         "required_together": [("template", "values_from")],
         "options": {
