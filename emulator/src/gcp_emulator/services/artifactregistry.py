@@ -166,6 +166,12 @@ class ArtifactRegistry(Service):
             self._holders.delete(digest)
         self._free(digest)
 
+    def release_all(self, holder: str) -> None:
+        """`release` of every image that ``holder`` holds: for one that was killed."""
+        for digest, record in self._holders.items():
+            if holder in record["holders"]:
+                self.release(digest, holder)
+
     def _free(self, digest: str) -> None:
         if digest not in self._holders and not any(name.endswith(digest) for name in self._versions.names()):
             self.images.delete(digest)
