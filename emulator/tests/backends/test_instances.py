@@ -426,19 +426,18 @@ def alive(marker: str) -> bool:
     return False
 
 
-def test_everything_dies_with_the_emulator_even_when_it_is_killed(build: Build, tmp_path: Path) -> None:
+def test_everything_dies_with_the_emulator_even_when_it_is_killed(tmp_path: Path) -> None:
     marker = f"marker-{os.getpid()}-{os.urandom(4).hex()}"
-    image = build("import signal; print('up'); signal.pause()")
     script = f"""
 import asyncio, sys
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
-from gcp_emulator.backends.images import Image
 from gcp_emulator.backends.instances import run_task
+from emulator.tests.backends.apps import image_of
 from emulator.tests.backends.test_instances import spec
-image = Image("sha256:0", ImageConfig(cmd={image.config.cmd!r} + ({marker!r},), user="2000", working_dir="/app",
-    env=("PYTHONUNBUFFERED=1",)), Path({str(image.root)!r}), 0, 0.0, {image.python!r})
-asyncio.run(run_task(spec(image, port=None), 60, lambda stream, line: print(line, flush=True)))
+image = image_of(Path({str(tmp_path)!r}), "import signal; print('up'); signal.pause()")
+task = spec(image, port=None, args=(*image.config.cmd, {marker!r}))
+asyncio.run(run_task(task, 60, lambda stream, line: print(line, flush=True)))
 """
     emulator = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert emulator.stdout

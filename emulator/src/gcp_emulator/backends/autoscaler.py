@@ -93,6 +93,18 @@ class RevisionPool:
         await asyncio.gather(*(instance.stop(grace) for instance in instances))
         self._wake(len(self._waiting))
 
+    async def drain(self) -> None:
+        """Start nothing more, stop each instance when its last request is done, return when all are gone."""
+        self.min_instances = 0
+        self._idle_timeout = 0.0
+        for instance in self.instances:
+            self._retire(instance)
+        try:
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            await self.close()
+
     # ---------------------------------------------------------------- places
 
     async def _acquire(self) -> Instance:
