@@ -71,7 +71,12 @@ def test_the_installed_server_is_found_with_its_extensions() -> None:
 
 def test_the_nearest_major_version_is_taken_and_the_newer_of_two() -> None:
     candidates = [fake("18.1"), fake("16.4"), fake("14.9")]
-    assert [nearest(candidates, major).version for major in (18, 17, 15, 13)] == ["18.1", "18.1", "16.4", "14.9"]
+    assert [nearest(candidates, major).version for major in (18, 17, 15, 13)] == [
+        "18.1",
+        "18.1",
+        "16.4",
+        "14.9",
+    ]
 
 
 def test_without_a_server_nearest_says_so() -> None:
@@ -155,7 +160,9 @@ def test_a_killed_server_is_known_as_crashed_and_recovers(cluster: Cluster) -> N
 
 
 def test_a_pid_file_of_another_program_is_stale(cluster: Cluster) -> None:
-    (cluster._data / "postmaster.pid").write_text(f"{os.getpid()}\n{cluster._data}\n0\n{cluster.port}\n\n\n\nready\n")
+    (cluster._data / "postmaster.pid").write_text(
+        f"{os.getpid()}\n{cluster._data}\n0\n{cluster.port}\n\n\n\nready\n"
+    )
     assert cluster.status().state == "crashed"
     cluster.start()
     assert scalar(cluster, "SELECT 1") == 1
@@ -238,7 +245,9 @@ def test_the_server_ends_with_a_killed_emulator(made: Cluster) -> None:
 def test_a_folder_closed_to_the_account_is_no_obstacle(room: Path) -> None:
     closed = room / "closed"
     closed.mkdir(mode=0o700)
-    cluster = Cluster(closed / "deep" / "cluster", curate(BINARIES[0], closed / "programs", frozenset({"hstore"})))
+    cluster = Cluster(
+        closed / "deep" / "cluster", curate(BINARIES[0], closed / "programs", frozenset({"hstore"}))
+    )
     cluster.create()
     cluster.start()
     try:
@@ -255,7 +264,9 @@ def curated(room: Path) -> Iterator[Cluster]:
     needed = {"pg_trgm", "dblink", "pageinspect"} - BINARIES[0].extensions
     if needed:
         pytest.skip(f"this PostgreSQL lacks {', '.join(sorted(needed))}")
-    cluster = Cluster(room / "curated", curate(BINARIES[0], room / "programs", frozenset({"pg_trgm", "dblink"})))
+    cluster = Cluster(
+        room / "curated", curate(BINARIES[0], room / "programs", frozenset({"pg_trgm", "dblink"}))
+    )
     cluster.create()
     cluster.start()
     with cluster.connect() as connection, connection.cursor() as cursor:
@@ -266,7 +277,9 @@ def curated(room: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize("extension", ["pg_trgm", "dblink"])
-def test_an_ordinary_user_makes_listed_extensions_trusted_by_postgresql_or_not(curated: Cluster, extension: str) -> None:
+def test_an_ordinary_user_makes_listed_extensions_trusted_by_postgresql_or_not(
+    curated: Cluster, extension: str
+) -> None:
     with curated.connect("theirs", "ordinary", "secret") as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE EXTENSION {extension}")
         cursor.execute("SELECT extname FROM pg_extension WHERE extname = %s", [extension])
@@ -275,7 +288,9 @@ def test_an_ordinary_user_makes_listed_extensions_trusted_by_postgresql_or_not(c
 
 def test_an_extension_that_is_not_listed_is_not_there(curated: Cluster) -> None:
     with curated.connect("theirs", "ordinary", "secret") as connection, connection.cursor() as cursor:
-        with pytest.raises(psycopg2.errors.FeatureNotSupported, match='extension "pageinspect" is not available'):
+        with pytest.raises(
+            psycopg2.errors.FeatureNotSupported, match='extension "pageinspect" is not available'
+        ):
             cursor.execute("CREATE EXTENSION pageinspect")
         cursor.execute("SELECT name FROM pg_available_extensions ORDER BY 1")
         assert [name for (name,) in cursor.fetchall()] == ["dblink", "pg_trgm", "plpgsql"]

@@ -52,7 +52,9 @@ def user(cluster: Cluster) -> Iterator[str]:
         cursor.execute("DROP ROLE IF EXISTS web")
 
 
-def run(cluster: Cluster, sql: str, user: str = "postgres", password: str = "root-password", **limits: float) -> Execution:
+def run(
+    cluster: Cluster, sql: str, user: str = "postgres", password: str = "root-password", **limits: float
+) -> Execution:
     options = {"seconds": 10.0, **limits}
     return asyncio.run(execute(cluster.port, "site", user, password, sql, **options))  # type: ignore[arg-type]
 
@@ -133,12 +135,17 @@ def test_a_user_whose_objects_remain_is_not_dropped(cluster: Cluster, database: 
         cursor.execute(f"CREATE SCHEMA theirs AUTHORIZATION {user}")
     with pytest.raises(psycopg2.errors.DependentObjectsStillExist) as caught:
         roles.drop_user(cluster, user)
-    assert caught.value.diag.message_primary == 'role "web" cannot be dropped because some objects depend on it'
+    assert (
+        caught.value.diag.message_primary == 'role "web" cannot be dropped because some objects depend on it'
+    )
     assert caught.value.diag.message_detail == "1 object in database site"
 
 
 def test_every_statement_has_its_result_in_postgresqls_own_text(cluster: Cluster, database: str) -> None:
-    answer = run(cluster, "SELECT 1 AS a, NULL::text AS b, true AS c; CREATE TABLE t (i int); INSERT INTO t VALUES (1), (2)")
+    answer = run(
+        cluster,
+        "SELECT 1 AS a, NULL::text AS b, true AS c; CREATE TABLE t (i int); INSERT INTO t VALUES (1), (2)",
+    )
     assert [result.tag for result in answer.results] == ["SELECT 1", "CREATE TABLE", "INSERT 0 2"]
     assert answer.results[0].columns == [("a", "INT4"), ("b", "TEXT"), ("c", "BOOL")]
     assert answer.results[0].rows == [["1", None, "t"]]
@@ -168,7 +175,9 @@ def test_rows_beyond_the_limits_are_dropped(cluster: Cluster, database: str) -> 
 
 
 def test_a_statement_that_takes_too_long_is_cancelled_in_the_server(cluster: Cluster, database: str) -> None:
-    with pytest.raises(SqlTimeoutError, match=r"^The statements ran longer than 0\.2 s and were cancelled\.$"):
+    with pytest.raises(
+        SqlTimeoutError, match=r"^The statements ran longer than 0\.2 s and were cancelled\.$"
+    ):
         run(cluster, "SELECT pg_sleep(60)", seconds=0.2)
     left = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%'"
     for _ in range(200):

@@ -124,8 +124,23 @@ class Cluster:
         _replace(password_file, password, mode=0o600)
         own(password_file, account)
         arguments = [self.binaries.program("initdb"), "--pgdata", str(self._data), "--username", ADMIN]
-        arguments += ["--data-checksums", "--no-sync", "--no-instructions", "--encoding", "UTF8", "--locale", _locale()]
-        arguments += ["--auth", "scram-sha-256", "--pwfile", str(password_file), "-L", str(self.binaries.share_dir)]
+        arguments += [
+            "--data-checksums",
+            "--no-sync",
+            "--no-instructions",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            _locale(),
+        ]
+        arguments += [
+            "--auth",
+            "scram-sha-256",
+            "--pwfile",
+            str(password_file),
+            "-L",
+            str(self.binaries.share_dir),
+        ]
         try:
             run(self._command(arguments), what=f"initdb for {self._data}")
         except PostgresError:
@@ -149,7 +164,9 @@ class Cluster:
         for attempt in range(3):
             port = self.port if attempt == 0 and _is_free(self.port) else _free_port()
             if port != self.port:
-                log.warning("port %d of %s is taken; PostgreSQL listens on %d now", self.port, self.directory, port)
+                log.warning(
+                    "port %d of %s is taken; PostgreSQL listens on %d now", self.port, self.directory, port
+                )
                 self._remember(port)
             self.configure(settings or {})
             if self._launch():
@@ -159,7 +176,9 @@ class Cluster:
     def configure(self, settings: Mapping[str, str]) -> None:
         """Writes the configuration; it holds from the next start or :meth:`reload`."""
         merged = {**_BASE_SETTINGS, **settings, "port": str(self.port)}
-        lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in sorted(merged.items())]
+        lines = [
+            f"{name} = '{value.replace(chr(39), chr(39) * 2)}'" for name, value in sorted(merged.items())
+        ]
         account = find_account()
         for name, text in (
             ("postgresql.conf", "\n".join(lines) + "\n"),
@@ -185,7 +204,9 @@ class Cluster:
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.error("PostgreSQL in %s did not stop in %d s; it is stopped at once", self.directory, _STOP_SECONDS)
+            log.error(
+                "PostgreSQL in %s did not stop in %d s; it is stopped at once", self.directory, _STOP_SECONDS
+            )
             with contextlib.suppress(ProcessLookupError):
                 os.kill(status.pid, signal.SIGQUIT)
             self._process.wait(_STOP_SECONDS)
@@ -229,9 +250,9 @@ class Cluster:
     # Use ---------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def connect(self, database: str = "postgres", user: str = ADMIN, password: str | None = None) -> Iterator[
-        psycopg2.extensions.connection
-    ]:
+    def connect(
+        self, database: str = "postgres", user: str = ADMIN, password: str | None = None
+    ) -> Iterator[psycopg2.extensions.connection]:
         """An autocommit connection, closed at the end; the superuser's unless ``user`` and ``password`` are given."""
         connection = psycopg2.connect(
             host="127.0.0.1",
@@ -255,7 +276,15 @@ class Cluster:
         """
         target = self._backups / name
         arguments = [self.binaries.program("pg_basebackup"), "--pgdata", str(target), "--host", "127.0.0.1"]
-        arguments += ["--port", str(self.port), "--username", ADMIN, "--no-password", "--checkpoint=fast", "--no-sync"]
+        arguments += [
+            "--port",
+            str(self.port),
+            "--username",
+            ADMIN,
+            "--no-password",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]
         try:
             run(
                 self._command(arguments),
@@ -281,7 +310,9 @@ class Cluster:
         """True when the server takes connections, False when its port was taken meanwhile."""
         self._log.touch(mode=0o600)
         offset = self._log.stat().st_size
-        arguments = self._command([self.binaries.program("postgres"), "-D", str(self._data)], dies_with_us=True)
+        arguments = self._command(
+            [self.binaries.program("postgres"), "-D", str(self._data)], dies_with_us=True
+        )
         with self._log.open("ab") as output:
             self._process = spawn(arguments, output)
         deadline = time.monotonic() + _START_SECONDS
@@ -312,7 +343,9 @@ class Cluster:
     def _running_pid(self) -> int:
         status = self.status()
         if status.state != "running" or status.pid is None:
-            raise PostgresError(f"PostgreSQL in {self.directory} does not run ({status.state}): {self.last_words()}")
+            raise PostgresError(
+                f"PostgreSQL in {self.directory} does not run ({status.state}): {self.last_words()}"
+            )
         return status.pid
 
     def _wait_for_orphan(self) -> None:
@@ -334,14 +367,18 @@ def _replace(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Writes a file whole or not at all, never readable by others than ``mode`` says."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
     temporary.replace(path)
 
 
 def _locale() -> str:
     """Cloud SQL's default collation is en_US.UTF8; where the machine lacks it, C.UTF-8 keeps the encoding right."""
-    known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.lower().split()
+    known = (
+        subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.lower().split()
+    )
     return "en_US.UTF-8" if "en_us.utf8" in known else "C.UTF-8"
 
 

@@ -65,7 +65,9 @@ def find_binaries(extra: Iterable[Path] = ()) -> list[PostgresBinaries]:
         binaries = _inspect(bin_dir)
         if binaries:
             found.setdefault(binaries.version, binaries)
-    return sorted(found.values(), key=lambda one: tuple(int(part) for part in one.version.split(".")), reverse=True)
+    return sorted(
+        found.values(), key=lambda one: tuple(int(part) for part in one.version.split(".")), reverse=True
+    )
 
 
 def nearest(candidates: list[PostgresBinaries], major: int) -> PostgresBinaries:
@@ -78,7 +80,9 @@ def nearest(candidates: list[PostgresBinaries], major: int) -> PostgresBinaries:
 def _inspect(bin_dir: Path) -> PostgresBinaries | None:
     if not (bin_dir / "initdb").is_file():
         return None
-    answer = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
+    answer = subprocess.run(
+        [bin_dir / "postgres", "--version"], capture_output=True, text=True, check=False
+    ).stdout
     version = re.search(r"\d+(?:\.\d+)*", answer)
     if version is None:
         return None
@@ -151,7 +155,9 @@ def _build(binaries: PostgresBinaries, tree: Path, extensions: frozenset[str]) -
         text = control.read_text("utf-8")
         control.unlink()
         if control.stem in extensions:
-            control.write_text(re.sub(r"(?m)^trusted\s*=.*\n?", "", text).rstrip("\n") + "\ntrusted = true\n", "utf-8")
+            control.write_text(
+                re.sub(r"(?m)^trusted\s*=.*\n?", "", text).rstrip("\n") + "\ntrusted = true\n", "utf-8"
+            )
 
 
 def _mirror(source: Path, target: Path, own: set[Path]) -> None:

@@ -96,7 +96,10 @@ def command(
     # The folders are opened before they are covered, and bound from their open handles.
     script = ["set -e"]
     script += [f"exec {number}<{shlex.quote(str(path))}" for number, path in enumerate(blocked, 3)]
-    script += [f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(folder))}" for folder in sorted(set(blocked.values()))]
+    script += [
+        f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(folder))}"
+        for folder in sorted(set(blocked.values()))
+    ]
     for number, path in enumerate(blocked, 3):
         place = shlex.quote(str(path))
         script += [f"mkdir -p {place}", f"mount --no-canonicalize --bind /proc/self/fd/{number} {place}"]
@@ -117,7 +120,11 @@ def _tool(name: str, account: Account) -> str:
 
 def _environment() -> dict[str, str]:
     """Nothing of the emulator's own environment: it may carry PG* variables and secrets."""
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+    }
 
 
 def run(arguments: list[str], *, what: str, extra_environment: dict[str, str] | None = None) -> None:

@@ -122,7 +122,9 @@ def list_users(cluster: Cluster) -> list[User]:
     return users
 
 
-def put_user(cluster: Cluster, name: str, kind: str, *, password: str | None, roles: Iterable[str] | None) -> None:
+def put_user(
+    cluster: Cluster, name: str, kind: str, *, password: str | None, roles: Iterable[str] | None
+) -> None:
     """Makes a user, or gives an existing one the password and roles.
 
     New built-in users become ``cloudsqlsuperuser`` unless ``roles`` says which they get; IAM users get no roles of
@@ -168,7 +170,10 @@ def set_roles(cluster: Cluster, name: str, roles: Iterable[str], *, revoke_exist
     elif SUPERUSER_ROLE in revoked:
         options = sql.SQL("NOCREATEROLE NOCREATEDB")
     statements = [sql.SQL("ALTER ROLE {} WITH LOGIN {}").format(identifier, options)]
-    statements += [sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), identifier) for role in sorted(wanted - current)]
+    statements += [
+        sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), identifier)
+        for role in sorted(wanted - current)
+    ]
     statements += [sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), identifier) for role in revoked]
     _administrate(cluster, *statements)
 
@@ -185,7 +190,9 @@ def iam_password(cluster: Cluster, name: str) -> str:
 
 def _set_password(cursor: Any, name: str, password: str) -> None:
     # Sent as a SCRAM verifier, as psql does, so that no log and no statistics view ever holds the password.
-    verifier = psycopg2.extensions.encrypt_password(password, name, scope=cursor.connection, algorithm="scram-sha-256")
+    verifier = psycopg2.extensions.encrypt_password(
+        password, name, scope=cursor.connection, algorithm="scram-sha-256"
+    )
     cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
 
 

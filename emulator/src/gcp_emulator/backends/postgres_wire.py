@@ -109,8 +109,15 @@ class _Session:
         self._status = b"I"
 
     async def login(self, user: str, database: str, password: str) -> None:
-        options = {"user": user, "database": database, "application_name": "cloudsql-data-api", "client_encoding": "UTF8"}
-        body = b"".join(key.encode() + b"\0" + value.encode() + b"\0" for key, value in options.items()) + b"\0"
+        options = {
+            "user": user,
+            "database": database,
+            "application_name": "cloudsql-data-api",
+            "client_encoding": "UTF8",
+        }
+        body = (
+            b"".join(key.encode() + b"\0" + value.encode() + b"\0" for key, value in options.items()) + b"\0"
+        )
         self._writer.write(struct.pack("!ii", len(body) + 8, _PROTOCOL) + body)
         scram = _Scram(password)
         while True:
@@ -162,7 +169,9 @@ class _Session:
         numbers = {number for result in execution.results for _, number in result.columns}
         if not numbers:
             return
-        text = f"SELECT oid, upper(typname) FROM pg_catalog.pg_type WHERE oid IN ({', '.join(sorted(numbers))})"  # noqa: S608 (numbers)
+        text = (
+            f"SELECT oid, upper(typname) FROM pg_catalog.pg_type WHERE oid IN ({', '.join(sorted(numbers))})"  # noqa: S608 (numbers)
+        )
         rollback = "ROLLBACK; " if self._status == b"E" else ""
         found = await self.query(rollback + text, None, None)
         names = {row[0]: row[1] or "" for row in found.results[-1].rows} if found.results else {}
@@ -218,7 +227,9 @@ class _Scram:
             if base64.b64decode(data.removeprefix(b"v=")) != self._server_signature:
                 raise ConnectionAbortedError("The server does not know the password that it asks for.")
             return b""
-        raise ConnectionAbortedError(f"PostgreSQL asks for an authentication that is not scram-sha-256 ({step}).")
+        raise ConnectionAbortedError(
+            f"PostgreSQL asks for an authentication that is not scram-sha-256 ({step})."
+        )
 
     def _prove(self, data: bytes) -> bytes:
         fields = dict(part.split("=", 1) for part in data.decode().split(","))
@@ -240,7 +251,9 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 
 def _server_message(payload: bytes) -> ServerMessage:
-    fields = {part[:1]: part[1:].decode("utf-8", "replace") for part in payload.rstrip(b"\0").split(b"\0") if part}
+    fields = {
+        part[:1]: part[1:].decode("utf-8", "replace") for part in payload.rstrip(b"\0").split(b"\0") if part
+    }
     return ServerMessage(
         severity=fields.get(b"V") or fields.get(b"S", "ERROR"),
         code=fields.get(b"C", ""),
