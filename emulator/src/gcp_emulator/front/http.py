@@ -128,7 +128,7 @@ def _request(head: h11.Request, scheme: str, host: str | None) -> Request:
     headers = _decode(head.headers)
     target = head.target.decode("latin-1")
     named = headers.get("host") or ""
-    if "://" in target:
+    if not target.startswith("/") and "://" in target:
         scheme, _, rest = target.partition("://")
         named, slash, tail = rest.partition("/")
         target = slash + tail or "/"

@@ -145,7 +145,8 @@ class ServiceAccounts:
             return name
         rest = found["rest"] or ""
         account = self.find(found["id"])
-        if account is not None and found["project"] in ("-", account["projectId"]):
+        given = self._emulator.projects.find(found["project"]) or {"projectId": found["project"]}
+        if account is not None and given["projectId"] in ("-", account["projectId"]):
             return f"{account['name']}{rest}"
         project = found["id"].partition("@")[2].removesuffix(_DOMAIN)
         if found["project"] == "-" and self._emulator.projects.find(project) is not None:
