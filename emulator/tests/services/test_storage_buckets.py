@@ -24,8 +24,8 @@ def _error(answer: Any) -> tuple[int, str, str]:
     return answer.status_code, error["errors"][0]["reason"], error["message"]
 
 
-UNIFORM = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}}
-PREVENTED = {
+UNIFORM: dict[str, Any] = {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}}
+PREVENTED: dict[str, Any] = {
     "iamConfiguration": {
         "uniformBucketLevelAccess": {"enabled": True},
         "publicAccessPrevention": "enforced",

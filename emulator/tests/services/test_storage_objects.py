@@ -102,6 +102,14 @@ def test_a_multipart_upload_stores_metadata_and_any_bytes(session: requests.Sess
     assert got.headers["Cache-Control"] == "no-store"
 
 
+def test_a_multipart_body_as_gcloud_writes_it_is_understood(session: requests.Session) -> None:
+    body = b'--sep\nContent-Type: application/json\nMIME-Version: 1.0\n\n{"name": "x"}\n--sep\nContent-Type: text/x\n\none\r\n--sep--'
+    headers = {"Content-Type": "multipart/related; boundary='sep'"}
+    answer = session.post(f"{UPLOAD}?uploadType=multipart", data=body, headers=headers)
+    assert (answer.status_code, answer.json()["contentType"]) == (200, "text/x")
+    assert _media(session, "x").content == b"one\r"
+
+
 @pytest.mark.parametrize(
     ("field", "label", "actual"),
     [
@@ -194,6 +202,20 @@ def test_a_resumable_upload_survives_a_restart(emulator: RunningEmulator, sessio
         assert _media(after, "kept").content == b"bytes"
     finally:
         again.stop()
+
+
+def test_a_start_frees_what_a_killed_emulator_left(
+    emulator: RunningEmulator, session: requests.Session
+) -> None:
+    _put(session, "kept")
+    (kept,) = _files(emulator)
+    emulator.stop()
+    folder = emulator.emulator.settings.state / "storage"
+    for name in ("contents/stray", "uploads/stray"):
+        (folder / name).write_bytes(b"x")
+    again = RunningEmulator(emulator.emulator.settings.state)
+    again.stop()
+    assert _files(emulator) == [kept]
 
 
 def test_a_cancelled_upload_is_gone(emulator: RunningEmulator, session: requests.Session) -> None:

@@ -230,6 +230,12 @@ class Storage(Service):
             "hierarchicalNamespace": {"enabled": False},
         }
 
+    @handles("storage.managedFolders.list")
+    async def list_managed_folders(self, call: Call) -> Json:
+        """None: they cannot be made here. `gcloud storage rm -r` asks before it deletes a bucket."""
+        self._access.require(call.identity, "storage.managedFolders.list", call.params["bucket"])
+        return {"kind": "storage#managedFolders"}
+
     @handles("storage.buckets.patch")
     async def patch_bucket(self, call: Call) -> Json:
         return self._configure(call, with_nulls(call.body, call.raw_body), replace=False)
@@ -291,10 +297,10 @@ class Storage(Service):
 
     @handles("storage.projects.serviceAccount.get")
     async def get_service_agent(self, call: Call) -> Json:
-        number_ = self.emulator.projects.number(call.params["projectId"])
+        agent = f"service-{self.emulator.projects.number(call.params['projectId'])}"
         return {
             "kind": "storage#serviceAccount",
-            "email_address": f"service-{number_}@gs-project-accounts.iam.gserviceaccount.com",
+            "email_address": f"{agent}@gs-project-accounts.iam.gserviceaccount.com",
         }
 
     # Objects.

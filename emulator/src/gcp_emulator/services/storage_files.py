@@ -69,7 +69,7 @@ class Files:
 
     async def append(self, upload_id: str, body: AsyncIterable[bytes]) -> None:
         """Adds ``body`` to an unfinished upload; what arrived before a broken connection stays."""
-        with self.upload_path(upload_id).open("ab", buffering=0) as file:
+        with self.upload_path(upload_id).open("ab") as file:
             pending = bytearray()
             try:
                 async for part in body:

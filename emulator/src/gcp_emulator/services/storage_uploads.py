@@ -63,18 +63,18 @@ class Uploads:
         params = query_parameters(self._insert, request.query_pairs, self._tolerated)
         refuse_encryption(request, params)
         refuse_acl_parameters(self._buckets.get(bucket), params)
-        kind = query.get("uploadType") or query.get("upload_protocol")
-        if kind == "resumable":
+        upload_type = query.get("uploadType") or query.get("upload_protocol")
+        if upload_type == "resumable":
             return await self._begin_session(request, identity, bucket, params)
-        if kind == "multipart":
+        if upload_type == "multipart":
             parts = _Multipart(request)
             body = self._metadata(await parts.metadata())
-            kind_of_media, media = await parts.media()
-        elif kind == "media":
-            body, kind_of_media, media = {}, request.headers.get("content-type"), request.body
+            content_type, media = await parts.media()
+        elif upload_type == "media":
+            body, content_type, media = {}, request.headers.get("content-type"), request.body
         else:
-            raise invalid_argument(f"Invalid uploadType: {kind}")
-        write = self._write(identity, bucket, params, body, kind_of_media)
+            raise invalid_argument(f"Invalid uploadType: {upload_type}")
+        write = self._write(identity, bucket, params, body, content_type)
         self._objects.check(write)
         write.metadata = _digests(request.headers) | write.metadata
         record = self._objects.commit(write, await self._files.store(media))
@@ -162,6 +162,7 @@ class Uploads:
             raise
         # Asked again (the answer got lost), a finished session shows the object.
         self._sessions.put(upload_id, {"started": session["started"], "object": view(record)})
+        self._locks.pop(upload_id, None)
         return json_response(view(record))
 
     async def cancel(self, upload_id: str) -> Response:
@@ -245,21 +246,29 @@ class _Multipart:
                 "Multipart upload requires a Content-Type of multipart/related with a boundary.",
                 reason="badContent",
             )
-        self._mark = b"\r\n--" + boundary.encode()
+        # gcloud puts the boundary in single quotes, which are no part of it.
+        self._boundary = b"--" + boundary.strip("'").encode()
+        self._newline = b""
         self._body = request.body
-        # The first boundary has no line break of its own before it.
-        self._held = b"\r\n"
+        self._held = b""
+
+    @property
+    def _mark(self) -> bytes:
+        return self._newline + self._boundary
 
     async def metadata(self) -> bytes:
         """The first part's body."""
-        await self._read_until(self._mark)
-        await self._read_until(b"\r\n\r\n")
+        await self._read_until(self._boundary)
+        # RFC 2046 asks for CR LF; gcloud ends lines with LF alone, and Cloud Storage takes both.
+        self._newline = b"\n" if (await self._read_until(b"\n")) == b"" else b"\r\n"
+        self._held = self._newline + self._held
+        await self._read_until(self._newline * 2)
         return await self._read_until(self._mark)
 
     async def media(self) -> tuple[str | None, AsyncIterator[bytes]]:
         """The second part's content type and body."""
         header = Message()
-        for line in (await self._read_until(b"\r\n\r\n")).decode("latin-1").split("\r\n"):
+        for line in (await self._read_until(self._newline * 2)).decode("latin-1").splitlines():
             name, colon, value = line.partition(":")
             if colon:
                 header[name.strip()] = value.strip()
