@@ -41,6 +41,9 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
         DjangoGcpError: the secret has no version to give, or what `reconcile` raises.
     """
     ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
+    if user["append_roles"] and asked["database_roles"]:
+        held = decode(read(task.client, USER, ids) or {}, USER.fields)["database_roles"]
+        asked = {**asked, "database_roles": sorted({*asked["database_roles"], *held})}
     if user["state"] == "absent" or user["password_secret"] is None:
         return reconcile(
             task.client, USER, ids, asked, state=user["state"], check_mode=task.check_mode, wait=task.wait

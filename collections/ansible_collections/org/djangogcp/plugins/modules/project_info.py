@@ -57,6 +57,11 @@ missing_permissions:
   sample:
     - permission: run.services.create
       role: roles/run.admin
+permissions_tested:
+  description:
+    - Whether the permissions could be tested. They cannot in a new project whose Resource Manager API is not enabled yet.
+  returned: success
+  type: bool
 caller:
   description:
     - Who the credentials belong to, with the name and the type of the matching Cloud SQL user.
@@ -125,7 +130,7 @@ def find_project(client: Client, project: str) -> Json:
     try:
         found = client.get(f"{_RESOURCE_MANAGER}/projects/{project}", Call(f"read project {project}"))
     except ApiError as error:
-        if error.status not in (403, 404) or error.reason == "SERVICE_DISABLED":
+        if error.status not in (403, 404) or error.is_disabled:
             raise
         raise DjangoGcpError(
             f"Failed to read project {project}: it does not exist, or the caller may not see it (HTTP {error.status} "
@@ -137,6 +142,21 @@ def find_project(client: Client, project: str) -> Json:
         "number": str(found["name"]).rpartition("/")[2],
         "name": found.get("displayName", ""),
         "state": found.get("state", ""),
+    }
+
+
+def find_new_project(client: Client, project: str) -> Json:
+    """What can be known of a project whose Resource Manager API is not enabled yet: that it is there, and its number.
+
+    Source: serviceusage:v1, services.get answers for every project with ``parent: projects/NUMBER``.
+    """
+    url = f"https://serviceusage.googleapis.com/v1/projects/{project}/services/cloudresourcemanager.googleapis.com"
+    found = client.get(url, Call(f"read the APIs of project {project}", "serviceusage.services.get"))
+    return {
+        "project_id": project,
+        "number": str(found["parent"]).rpartition("/")[2],
+        "name": "",
+        "state": "ACTIVE",
     }
 
 
@@ -155,13 +175,16 @@ def missing(client: Client, project: str, permissions: list[str]) -> list[Json]:
 
 def work(task: Task) -> Json:
     """Read all of it."""
-    found = find_project(task.client, task.project)
-    return {
-        "changed": False,
-        "project": found,
-        "missing_permissions": missing(task.client, found["project_id"], task.params["permissions"]),
-        "caller": find_caller(task.client),
-    }
+    result = {"changed": False, "caller": find_caller(task.client)}
+    try:
+        found = find_project(task.client, task.project)
+    except ApiError as error:
+        if not error.is_disabled:
+            raise
+        found = find_new_project(task.client, task.project)
+        return {**result, "project": found, "permissions_tested": False, "missing_permissions": []}
+    lacking = missing(task.client, found["project_id"], task.params["permissions"])
+    return {**result, "project": found, "permissions_tested": True, "missing_permissions": lacking}
 
 
 def main() -> None:

@@ -54,9 +54,14 @@ options:
         description: The name of the secret in the same project that holds the password of a built-in user.
         type: str
       database_roles:
-        description: All roles that the user is a member of, in any order. Others are revoked.
+        description:
+          - All roles that the user is a member of, in any order. Others are revoked, unless O(users[].append_roles=true).
         type: list
         elements: str
+      append_roles:
+        description: Whether roles of the user that are not in O(users[].database_roles) stay.
+        type: bool
+        default: false
 seealso:
   - module: org.djangogcp.secrets
   - module: org.djangogcp.sql_statements
@@ -130,6 +135,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             },
             "password_secret": {"type": "str", "no_log": False},
             "database_roles": {"type": "list", "elements": "str"},
+            "append_roles": {"type": "bool", "default": False},
         },
     },
     **WAIT_ARGS,

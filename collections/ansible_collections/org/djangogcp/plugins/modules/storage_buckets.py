@@ -12,7 +12,7 @@ version_added: 1.0.0
 description:
   - Makes a list of buckets exactly what is asked, in parallel.
   - Only what is asked is compared and changed.
-  - Objects are never touched. A bucket that holds objects is not deleted.
+  - Objects are never touched, and a bucket that holds objects is not deleted, unless O(buckets[].force=true).
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
@@ -33,6 +33,10 @@ options:
         type: str
         choices: [present, absent]
         default: present
+      force:
+        description: Whether O(buckets[].state=absent) deletes all objects in the bucket with all their versions first.
+        type: bool
+        default: false
       location:
         description:
           - The region, dual-region or multi-region. It cannot be changed later. The case does not matter.
@@ -209,7 +213,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET, empty_bucket
 
 LIFECYCLE_RULE = {
     "action": {
@@ -255,6 +259,7 @@ ARGUMENT_SPEC = {
         "options": {
             "name": {"type": "str", "required": True},
             "state": STATE_ARG,
+            "force": {"type": "bool", "default": False},
             "location": {"type": "str"},
             "storage_class": {"type": "str", "choices": ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]},
             "labels": {"type": "dict"},
@@ -273,12 +278,14 @@ ARGUMENT_SPEC = {
 
 def desired(bucket: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is asked of one bucket."""
-    return {name: value for name, value in bucket.items() if name not in ("name", "state")}
+    return {name: value for name, value in bucket.items() if name not in ("name", "state", "force")}
 
 
 def work(task: Task) -> dict[str, t.Any]:
     def ensure(bucket: dict[str, t.Any]) -> Outcome:
         ids = {"project": task.project, "name": bucket["name"]}
+        if bucket["force"] and bucket["state"] == "absent" and not task.check_mode:
+            empty_bucket(task.client, bucket["name"])
         return reconcile(
             task.client,
             BUCKET,

@@ -11,6 +11,15 @@ Source: discovery document storage:v1, https://cloud.google.com/storage/docs/jso
 
 from __future__ import annotations
 
+import concurrent.futures
+import urllib.parse
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import (
+    PARALLEL_REQUESTS,
+    Call,
+    Client,
+    Json,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import INT64, Change, Field, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
@@ -93,3 +102,24 @@ BUCKET = ResourceSpec(
         Field("self_link", change=Change.OUTPUT),
     ),
 )
+
+
+def empty_bucket(client: Client, bucket: str) -> None:
+    """Delete all objects of a bucket, with all their versions. A bucket that is not there is empty."""
+    url = f"{API}/b/{bucket}/o"
+    listing = Call(f"list the objects of bucket {bucket}", "storage.objects.list")
+    if client.find(url, listing, params={"maxResults": 1, "fields": "items(name)"}) is None:
+        return
+
+    def delete(found: Json) -> None:
+        call = Call(f"delete gs://{bucket}/{found['name']}", "storage.objects.delete")
+        address = f"{url}/{urllib.parse.quote(found['name'], safe='')}"
+        try:
+            client.request("DELETE", address, call, params={"generation": found["generation"]})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    fields = {"versions": "true", "fields": "items(name,generation),nextPageToken"}
+    with concurrent.futures.ThreadPoolExecutor(max_workers=PARALLEL_REQUESTS) as pool:
+        list(pool.map(delete, client.list(url, listing, items="items", params=fields)))
