@@ -65,6 +65,7 @@ options:
     elements: str
     default:
       - https://www.googleapis.com/auth/cloud-platform
+      - https://www.googleapis.com/auth/userinfo.email
 requirements:
   - requests
   - google-auth

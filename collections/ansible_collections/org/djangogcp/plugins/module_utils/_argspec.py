@@ -60,7 +60,11 @@ AUTH_ARGS: dict[str, dict[str, t.Any]] = {
     "scopes": {
         "type": "list",
         "elements": "str",
-        "default": ["https://www.googleapis.com/auth/cloud-platform"],
+        # The second tells whose token it is (project_info); gcloud asks for both when a person logs in.
+        "default": [
+            "https://www.googleapis.com/auth/cloud-platform",
+            "https://www.googleapis.com/auth/userinfo.email",
+        ],
         "fallback": _env("GCP_SCOPES"),
     },
 }
