@@ -17,7 +17,7 @@ options:
     elements: dict
     required: true
   instance:
-    description: The name of the instance.
+    description: The name of the instance. Give it by position: Jinja has an argument of this name of its own.
     type: str
     required: true
   tier:
@@ -42,7 +42,7 @@ EXAMPLES = r"""
   vars:
     problems: >-
       {{ [{'site': 'polls', 'max_instances': 2, 'workers': 1, 'threads': 8}]
-         | org.djangogcp.connection_problems(instance='djangogcp', tier='db-g1-small') }}
+         | org.djangogcp.connection_problems('djangogcp', 'db-g1-small') }}
 """
 
 RETURN = r"""
