@@ -14,6 +14,7 @@ from gcp_emulator.backends.sandbox import SandboxUnavailable, check_available
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.artifactregistry import ArtifactRegistry
 from gcp_emulator.services.oauth import OAuth
+from gcp_emulator.services.sqladmin import SqlAdmin
 
 from emulator.tests.backends.apps import SERVE, SERVER, image_of
 from emulator.tests.running import PROJECT, RunningEmulator
@@ -39,6 +40,13 @@ APPLICATION = """
             if self.path == "/print":
                 print('{"severity": "WARNING", "message": "structured"}')
                 print("plain", file=sys.stderr)
+            if self.path == "/sql":
+                import glob, socket
+                path = glob.glob("/cloudsql/*/.s.PGSQL.5432")[0]
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(path)
+                    connection.recv(1)
+                return {"sql": path}
             return {"env": dict(os.environ), "headers": dict(self.headers), "path": self.path, "pid": os.getpid()}
 """
 JOB = """
@@ -387,6 +395,28 @@ def test_a_revision_goes_on_when_its_image_is_deleted_from_the_registry(client: 
     assert client.session.delete(version, params={"force": "true"}).status_code == 200
     client.open("/crash")
     assert client.open().status_code == 200
+
+
+def test_the_cloud_sql_socket_is_opened_as_the_service_account(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    async def connect_instance(connection: str, identity: Any, reader: Any, writer: Any) -> str:
+        asked.append((connection, identity.email))
+        writer.close()
+        return "refused for a reason"
+
+    sql = client.emulator.emulator.service(SqlAdmin)
+    monkeypatch.setattr(sql, "connect_instance", connect_instance)
+    connection = f"{PROJECT}:{REGION}:db"
+    volumes = [{"name": "sql", "cloudSqlInstance": {"instances": [connection]}}]
+    client.create(
+        public(container={"volumeMounts": [{"name": "sql", "mountPath": "/cloudsql"}]}, volumes=volumes)
+    )
+    assert client.open("/sql").json()["sql"] == f"/cloudsql/{connection}/.s.PGSQL.5432"
+    assert asked == [(connection, f"{client.emulator.number}-compute@developer.gserviceaccount.com")]
+    until(lambda: "refused for a reason" in [entry.get("textPayload") for entry in logs(client, "varlog")])
 
 
 def test_a_stale_etag_conflicts(client: Client) -> None:

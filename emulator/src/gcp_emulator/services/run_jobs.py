@@ -44,7 +44,10 @@ class JobsApi(RunBase):
         self._stopping = False
 
     async def start_jobs(self) -> None:
-        """After a start: executions that a killed emulator left running have failed."""
+        """After a start: jobs that were being made are made, executions that a killed emulator left running failed."""
+        for name, job in self.jobs.items():
+            if job["status"]["reconciling"]:
+                self._settle(Name.of(name))
         for name, execution in self.executions.items():
             if "completionTime" not in execution:
                 for task in self.tasks.names(f"{name}/tasks/"):
@@ -238,6 +241,14 @@ class JobsApi(RunBase):
         return self.operate(call, name, "Job", self.view(str(name), record), self._make_ready(name))
 
     async def _make_ready(self, name: Name) -> Json:
+        record = self._settle(name)
+        outcome = record["status"]["terminalCondition"]
+        if outcome["state"] == "CONDITION_FAILED":
+            raise ApiError("FAILED_PRECONDITION", outcome["message"])
+        return self.view(str(name), record)
+
+    def _settle(self, name: Name) -> Json:
+        """Find out whether a declared job can run, and store the answer."""
         record = self.found(self.jobs, str(name))
         status = record["status"]
         try:
@@ -252,9 +263,7 @@ class JobsApi(RunBase):
         }
         self.touch(status)
         self.jobs.put(str(name), record)
-        if outcome["state"] == "CONDITION_FAILED":
-            raise ApiError("FAILED_PRECONDITION", outcome["message"])
-        return self.view(str(name), record)
+        return record
 
     # ---------------------------------------------------------------- executing
 

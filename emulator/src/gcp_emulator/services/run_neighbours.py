@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gcp_emulator.backends.images import Image
-from gcp_emulator.backends.sandbox import ConnectionHandler
+from gcp_emulator.backends.sandbox import ConnectionHandler, LogHandler
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.front.server import http_handler
@@ -148,13 +148,13 @@ class Neighbours:
         """Where every other outgoing connection goes: the emulator's own port."""
         return self._emulator.front.handle
 
-    def database(self, connection: str, account: str) -> ConnectionHandler:
-        """The Cloud SQL socket of an instance, opened as the service account."""
+    def database(self, connection: str, account: str, on_log: LogHandler) -> ConnectionHandler:
+        """The Cloud SQL socket of an instance, opened as the service account; a refusal goes to the instance's log."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._emulator.service(SqlAdmin).connect_instance(
-                connection, identity_of(account), reader, writer
-            )
+            sql = self._emulator.service(SqlAdmin)
+            if refusal := await sql.connect_instance(connection, identity_of(account), reader, writer):
+                on_log("system", refusal)
 
         return handle
 

@@ -349,8 +349,8 @@ class ServicesApi(RunBase):
             failure = {"message": str(error), "reason": "INTERNAL"}
         status = record["status"]
         if failure is not None:
-            if pool := self._pools.pop(revision, None):
-                await pool.close(_STOP_GRACE)
+            if revision in self._pools:
+                await self._pools.pop(revision).close(_STOP_GRACE)
             failure["message"] = (
                 f"Revision '{short(revision)}' is not ready and cannot serve traffic. {failure['message']}"
             )
@@ -407,8 +407,8 @@ class ServicesApi(RunBase):
         shares = self._reachable(name, record)
         for revision in self.revisions.names(f"{name}/revisions/"):
             if revision not in shares:
-                if pool := self._pools.pop(revision, None):
-                    self._spawn(pool.drain())
+                if revision in self._pools:
+                    self._spawn(self._pools.pop(revision).drain())
                 continue
             low, high = self._limits(record, revision, shares[revision])
             if low or revision in self._pools:

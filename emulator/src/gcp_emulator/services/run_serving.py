@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 import h11
 
 from gcp_emulator.backends.autoscaler import NoCapacityError
-from gcp_emulator.backends.instances import InstanceError
+from gcp_emulator.backends.instances import Instance, InstanceError
 from gcp_emulator.backends.sandbox import SandboxError, SandboxUnavailable
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
@@ -47,7 +47,7 @@ _BROKEN = (
     "Additional troubleshooting documentation can be found at: "
     "https://cloud.google.com/run/docs/troubleshooting#malformed-response-or-connection-error"
 )
-_DYING_SECONDS = 1.0
+_DYING_SECONDS = 0.5
 _TOO_LATE = (
     "The request has been terminated because it has reached the maximum request timeout. To change this limit, see "
     "https://cloud.google.com/run/docs/configuring/request-timeout"
@@ -131,9 +131,10 @@ class Serving(ServicesApi):
         stack = contextlib.AsyncExitStack()
         text = ""
         _add_headers(request)
+        instance: Instance | None = None
         try:
             async with asyncio.timeout(limit):
-                reader, writer = await self._connect(revision, stack)
+                instance, reader, writer = await self._connect(revision, stack)
                 response = await forward(request, reader, writer)
         except NoCapacityError:
             response, text = text_response("Rate exceeded.", status=429), _NO_INSTANCE
@@ -143,6 +144,8 @@ class Serving(ServicesApi):
         except TimeoutError:
             response, text = text_response("upstream request timeout", status=504), _TOO_LATE
         except (OSError, h11.ProtocolError):
+            if instance is not None:
+                await _has_ended(instance)
             response, text = text_response("Service Unavailable", status=503), _BROKEN
         except BaseException:
             await stack.aclose()
@@ -164,8 +167,8 @@ class Serving(ServicesApi):
 
     async def _connect(
         self, revision: str, stack: contextlib.AsyncExitStack
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to an instance; the place on it and the connection end with ``stack``.
+    ) -> tuple[Instance, asyncio.StreamReader, asyncio.StreamWriter]:
+        """An instance and a connection to it; the place on it and the connection end with ``stack``.
 
         An instance that has just died refuses before its end is known: nothing was sent yet, so another one is taken.
         """
@@ -175,14 +178,12 @@ class Serving(ServicesApi):
             try:
                 reader, writer = await instance.connect()
             except OSError:
-                try:
-                    await asyncio.wait_for(instance.wait(), _DYING_SECONDS)
-                except TimeoutError:
-                    raise ConnectionRefusedError("the instance lives but does not accept") from None
+                if not await _has_ended(instance):
+                    raise
                 await place.aclose()
                 continue
             stack.callback(writer.close)
-            return reader, writer
+            return instance, reader, writer
 
     def _log_request(
         self, request: Request, resource: Json, status: int, seconds: float, text: str, severity: str = ""
@@ -210,6 +211,16 @@ class Serving(ServicesApi):
             httpRequest=http_request,
             **fields,
         )
+
+
+async def _has_ended(instance: Instance) -> bool:
+    """Whether an instance that broke off a connection is dead: its end is known a moment later, and until then the next
+    request would be sent to it."""
+    try:
+        await asyncio.wait_for(instance.wait(), _DYING_SECONDS)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _held(body: AsyncIterator[bytes], stack: contextlib.AsyncExitStack) -> AsyncIterator[bytes]:
