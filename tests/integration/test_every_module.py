@@ -1,0 +1,184 @@
+"""What holds for every module: options that are missing, a project without APIs, a caller without roles, no secrets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cloud import BARE_PROJECT, NOBODY, PROJECT, REGION, Cloud
+
+COLLECTION = Path(__file__).resolve().parents[2] / "collections/ansible_collections/org/djangogcp"
+MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
+IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/app"
+STATEMENT = {"name": "create it", "check": "SELECT 1 WHERE false", "statement": "SELECT 2"}
+
+#: For each module the message about what is missing when it gets no options.
+MISSING = {
+    "artifact_repository": "missing required arguments: location, name",
+    "build": "missing required arguments: image, location",
+    "iam_members": "missing required arguments: members",
+    "project_services": "missing required arguments: services",
+    "run_job_execution": "missing required arguments: job, location",
+    "run_job_execution_info": "missing required arguments: job, location",
+    "run_jobs": "missing required arguments: jobs, location",
+    "run_service": "missing required arguments: location, name",
+    "run_service_info": "missing required arguments: location, name",
+    "secrets": "missing required arguments: secrets",
+    "service_accounts": "missing required arguments: service_accounts",
+    "sql_database": "missing required arguments: instance, name",
+    "sql_instance": "missing required arguments: name",
+    "sql_statements": "missing required arguments: database, instance, statements",
+    "sql_users": "missing required arguments: instance, users",
+    "storage_buckets": "missing required arguments: buckets",
+}
+#: For each module options with which it would change something, or read something that is not there.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "artifact_repository": {"name": "absent", "location": REGION},
+    "build": {
+        "image": IMAGE,
+        "location": REGION,
+        "source_dir": "",
+        "source_bucket": "absent-source",
+        "service_account": f"builder@{PROJECT}.iam.gserviceaccount.com",
+    },
+    "iam_members": {
+        "members": [
+            {"role": "roles/run.invoker", "members": ["user:a@example.com"]},
+            {
+                "resource_type": "secret",
+                "resource": "absent",
+                "role": "roles/viewer",
+                "members": ["user:a@example.com"],
+            },
+        ]
+    },
+    "project_info": {},
+    "project_services": {"services": ["run.googleapis.com", "sqladmin.googleapis.com"]},
+    "run_job_execution": {"job": "absent", "location": REGION, "once": True},
+    "run_job_execution_info": {"job": "absent", "location": REGION},
+    "run_jobs": {
+        "location": REGION,
+        "jobs": [{"name": "absent", "template": {"template": {"containers": [{"image": IMAGE}]}}}],
+    },
+    "run_service": {"name": "absent", "location": REGION, "template": {"containers": [{"image": IMAGE}]}},
+    "run_service_info": {"name": "absent", "location": REGION},
+    "secrets": {"secrets": [{"name": "absent", "generate": {}}]},
+    "service_accounts": {"service_accounts": [{"name": "absent-account"}]},
+    "sql_database": {"name": "absent", "instance": "absent"},
+    "sql_instance": {"name": "absent", "region": REGION, "database_version": "POSTGRES_17", "tier": "db-f1-micro"},
+    "sql_statements": {"instance": "absent", "database": "absent", "statements": [STATEMENT]},
+    "sql_users": {"instance": "absent", "users": [{"name": "absent", "password_secret": "absent"}]},
+    "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
+}
+CHANGING = [name for name in MODULES if name != "build" and not name.endswith("_info")]
+
+
+def options(module: str, source: Path) -> dict[str, Any]:
+    asked = dict(OPTIONS[module])
+    if module == "build":
+        asked["source_dir"] = str(source)
+    return asked
+
+
+def test_the_tables_of_this_file_name_every_module() -> None:
+    assert sorted(OPTIONS) == MODULES
+    assert sorted({*MISSING, "project_info"}) == MODULES
+
+
+@pytest.mark.parametrize("module", MISSING)
+def test_missing_options_are_named(cloud: Cloud, module: str) -> None:
+    assert cloud.error(module) == MISSING[module]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_missing_project_is_named(cloud: Cloud, app_source: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT", "GCE_PROJECT"):
+        monkeypatch.setenv(name, "")
+    assert cloud.error(module, **options(module, app_source)) == "missing required arguments: project"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_empty_project_is_refused(cloud: Cloud, app_source: Path, module: str) -> None:
+    assert cloud.error(module, project="", **options(module, app_source)) == (
+        "project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
+    )
+
+
+def test_an_empty_variable_is_no_project(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCP_PROJECT", "")
+    assert cloud.ok("project_info")["project"]["project_id"] == PROJECT
+
+
+@pytest.mark.parametrize("module", [*CHANGING, "build"])
+def test_check_mode_completes_in_a_project_where_no_api_is_enabled(
+    cloud: Cloud, app_source: Path, module: str
+) -> None:
+    before = cloud.resources()
+    asked = options(module, app_source)
+    if module == "build":
+        asked["image"] = IMAGE.replace(PROJECT, BARE_PROJECT)
+    result = cloud.ok(module, check=True, project=BARE_PROJECT, **asked)
+    assert result["changed"] is True
+    assert cloud.resources() == before
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
+    cloud: Cloud, app_source: Path, module: str
+) -> None:
+    before = cloud.resources()
+    message = cloud.error(module, user=NOBODY, **options(module, app_source))
+    assert "(HTTP 403 " in message
+    permission, role = REFUSED[module]
+    assert permission in message
+    assert role in message
+    assert cloud.resources() == before
+
+
+#: For each module what a caller without any role is told to ask for.
+REFUSED = {
+    "artifact_repository": ("artifactregistry.repositories.get", "roles/artifactregistry.admin"),
+    "build": ("artifactregistry.tags.get", "roles/artifactregistry.admin"),
+    "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
+    "project_info": ("resourcemanager.projects.get", "roles/browser"),
+    "project_services": ("serviceusage.services.list", "roles/serviceusage.serviceUsageAdmin"),
+    "run_job_execution": ("run.jobs.get", "roles/run.admin"),
+    "run_job_execution_info": ("run.executions.list", "roles/run.admin"),
+    "run_jobs": ("run.jobs.get", "roles/run.admin"),
+    "run_service": ("run.services.get", "roles/run.admin"),
+    "run_service_info": ("run.services.get", "roles/run.admin"),
+    "secrets": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
+    "service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),
+    "sql_database": ("cloudsql.databases.get", "roles/cloudsql.admin"),
+    "sql_instance": ("cloudsql.instances.get", "roles/cloudsql.admin"),
+    "sql_statements": ("cloudsql.instances.executesql", "roles/cloudsql.admin"),
+    "sql_users": ("secretmanager.versions.get", "roles/secretmanager.admin"),
+    "storage_buckets": ("storage.buckets.get", "roles/storage.admin"),
+}
+
+
+def test_a_wrong_token_is_no_traceback(cloud: Cloud) -> None:
+    token = "not-a-token-of-anybody"
+    message = cloud.error("run_service_info", auth_kind="accesstoken", access_token=token, **OPTIONS["run_service_info"])
+    assert "(HTTP 401 UNAUTHENTICATED). Log in again" in message
+    assert cloud.never_printed(token)
+
+
+def test_missing_credentials_are_explained(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
+    arguments = '{"ANSIBLE_MODULE_ARGS": {"name": "absent", "location": "us-central1"}}'
+    environment = {**os.environ, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
+    environment["PYTHONPATH"] = str(COLLECTION.parents[2])
+    module = COLLECTION / "plugins" / "modules" / "run_service_info.py"
+    done = subprocess.run(
+        [sys.executable, str(module)], input=arguments, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "none.json" in done.stdout
+    assert "Run 'gcloud auth application-default login'" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
