@@ -178,6 +178,16 @@ def test_database_roles_replace_the_default_and_can_be_changed(sql: Sql) -> None
     )  # fmt: skip
 
 
+def test_an_empty_list_of_roles_is_none_and_the_default_applies_until_it_is_revoked(sql: Sql) -> None:
+    sql.do("POST", "instances/main/users", {"name": "web", "password": "x", "databaseRoles": []})
+    assert sql("GET", "instances/main/users/web")["databaseRoles"] == ["cloudsqlsuperuser"]
+    sql.do("PUT", "instances/main/users", {}, name="web", revokeExistingRoles="true")
+    assert "databaseRoles" not in sql("GET", "instances/main/users/web")
+    createrole = "SELECT rolcreaterole FROM pg_roles WHERE rolname = 'web'"
+    assert sql.query("main", createrole) is False
+    sql.do("DELETE", "instances/main/users", name="web")
+
+
 def test_a_user_who_owns_something_is_not_deleted(sql: Sql, database: str) -> None:
     sql.do("POST", "instances/main/users", {"name": "keeper", "password": "x"})
     with server(sql).connect(database) as connection, connection.cursor() as cursor:

@@ -258,10 +258,17 @@ def test_what_never_changes_is_refused() -> None:
             "gcp-emulator does not emulate major version upgrades; nothing was done.",
         ),
         (
-            {"settings": {"dataDiskSizeGb": "10"}},
+            {"settings": before["settings"] | {"dataDiskSizeGb": "10"}},
             "Invalid request: Disk size cannot be decreased (20 GB to 10 GB).",
         ),
     ):
         with pytest.raises(ApiError) as caught:
-            rules.check_update(before, rules.merge_patch(before, change))
+            rules.check_update(before, before | change)
         assert caught.value.message == message
+
+
+def test_a_null_in_a_patch_clears_the_field() -> None:
+    current = {"tier": "t", "ipConfiguration": {"allocatedIpRange": "r", "ipv4Enabled": True}}
+    raw = {"ipConfiguration": {"allocatedIpRange": None}}
+    merged = rules.merge_settings(current, {"ipConfiguration": {}}, raw)
+    assert merged == {"tier": "t", "ipConfiguration": {"ipv4Enabled": True}}

@@ -8,7 +8,6 @@ Sources: the discovery documents sqladmin:v1 and sqladmin:v1beta4 (20261018), an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import hashlib
 import ipaddress
@@ -23,6 +22,7 @@ from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import sqladmin_rules as rules
 from gcp_emulator.services.sqladmin_data import SqlAdminData
+from gcp_emulator.services.sqladmin_pipe import pipe
 from gcp_emulator.services.sqladmin_servers import Servers, active
 
 if TYPE_CHECKING:
@@ -296,7 +296,9 @@ class SqlAdmin(SqlAdminData):
     @handles("sql.instances.patch")
     async def patch_instance(self, call: Call) -> Json:
         _, record = self.instance(call)
-        return self._update(call, rules.merge_patch(record, _without_secrets(call.body)))
+        raw = call.raw_body.get("settings") or {}
+        settings = rules.merge_settings(record["settings"], call.body.get("settings", {}), raw)
+        return self._update(call, record | _without_secrets(call.body) | {"settings": settings})
 
     @handles("sql.instances.update")
     async def update_instance(self, call: Call) -> Json:
@@ -421,13 +423,7 @@ class SqlAdmin(SqlAdminData):
                 f'additional details: ensure that the account has access to "{connection_name}" (and make sure there\'s '
                 f"no typo in that name). Error during generateEphemeral for {connection_name}: {text}"
             )
-        try:
-            await asyncio.gather(_pump(reader, server_writer), _pump(server_reader, writer))
-        finally:
-            for side in (server_writer, writer):
-                side.close()
-                with contextlib.suppress(OSError):
-                    await side.wait_closed()
+        await pipe(reader, writer, server_reader, server_writer)
         return None
 
     def _reachable(self, connection_name: str, identity: Identity) -> int:
@@ -446,17 +442,6 @@ class SqlAdmin(SqlAdminData):
                 f"The instance {connection_name} is not running (state {record['state']})."
             )
         return self.servers[key].port
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Bytes from one side to the other until either ends; then the other is told."""
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    with contextlib.suppress(OSError):
-        if writer.can_write_eof():
-            writer.write_eof()
 
 
 def _finish(operation: Json, error: ApiError | None) -> Json:

@@ -211,7 +211,8 @@ class SqlAdminData(Service):
             _check_iam_user(name, kind, body)
         work = roles.put_user
         failure = f"failed to create user {name}: . "
-        wanted = body.get("databaseRoles")
+        # An empty list cannot be told from none in a protocol buffer: the default applies.
+        wanted = body.get("databaseRoles") or None
         return await self._change(
             call, "CREATE_USER", failure, work, name, kind, password=password, roles=wanted
         )
@@ -237,7 +238,7 @@ class SqlAdminData(Service):
         revoke = bool(call.params.get("revokeExistingRoles"))
 
         def update(cluster: Cluster) -> None:
-            if granted:
+            if granted or revoke:
                 roles.set_roles(cluster, name, granted, revoke_existing=revoke)
             if password is not None:
                 roles.set_password(cluster, name, password)

@@ -136,14 +136,20 @@ def complete_settings(given: Json, major: int) -> Json:
     return settings
 
 
-def merge_patch(current: Json, changes: Json) -> Json:
-    """``current`` with ``changes`` laid over it: messages are merged, lists, maps and scalars replaced."""
+def merge_settings(current: Json, changes: Json, raw: Json) -> Json:
+    """``current`` with ``changes`` laid over it: messages are merged, lists, maps and scalars replaced.
+
+    ``raw`` is the body as it was sent: what is null there is cleared, and then takes its default.
+    """
     merged = copy.deepcopy(current)
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in _MAPS:
-            merged[key] = merge_patch(merged[key], value)
+            merged[key] = merge_settings(merged[key], value, raw.get(key, {}))
         else:
             merged[key] = copy.deepcopy(value)
+    for key, value in raw.items():
+        if value is None:
+            merged.pop(key, None)
     return merged
 
 
