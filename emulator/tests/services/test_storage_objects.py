@@ -110,24 +110,16 @@ def test_a_multipart_body_as_gcloud_writes_it_is_understood(session: requests.Se
     assert _media(session, "x").content == b"one\r"
 
 
-@pytest.mark.parametrize(
-    ("field", "label", "actual"),
-    [
+def test_a_wrong_digest_stores_nothing(emulator: RunningEmulator, session: requests.Session) -> None:
+    for field, label, actual in (
         ("md5Hash", "MD5 hash", base64.b64encode(hashlib.md5(b"real").digest()).decode()),
         ("crc32c", "CRC32C", base64.b64encode(google_crc32c.Checksum(b"real").digest()).decode()),
-    ],
-)
-def test_a_wrong_digest_stores_nothing(
-    emulator: RunningEmulator, session: requests.Session, field: str, label: str, actual: str
-) -> None:
-    answer = session.post(
-        f"{UPLOAD}?uploadType=multipart", **_multipart({"name": "x", field: "AAAA"}, b"real")
-    )
-    assert _error(answer) == (
-        400,
-        "invalid",
-        f'Provided {label} "AAAA" doesn\'t match calculated {label} "{actual}".',
-    )
+    ):
+        answer = session.post(
+            f"{UPLOAD}?uploadType=multipart", **_multipart({"name": "x", field: "AAAA"}, b"real")
+        )
+        text = f'Provided {label} "AAAA" doesn\'t match calculated {label} "{actual}".'
+        assert _error(answer) == (400, "invalid", text)
     assert session.get(_url("x")).status_code == 404
     assert _files(emulator) == []
 
@@ -142,6 +134,8 @@ def test_malformed_uploads_are_refused(session: requests.Session) -> None:
     assert _error(session.post(f"{API}/o?name=x", json={}))[1] == "wrongUrlForUpload"
     long = session.post(f"{UPLOAD}?uploadType=media&name={'n' * 1025}", data=b"x")
     assert _error(long) == (400, "invalid", f"Invalid object name: '{'n' * 100}'")
+    broken = session.post(f"{UPLOAD}?uploadType=multipart", **_multipart({"name": "a\ud800"}, b"x"))
+    assert _error(broken) == (400, "invalid", r"Invalid object name: 'a\ud800'")
 
 
 def _begin(session: requests.Session, name: str = "big", **headers: str) -> str:
@@ -233,28 +227,23 @@ def test_an_empty_object_can_be_uploaded_either_way(session: requests.Session) -
     assert _media(session, "none").content == b""
 
 
-@pytest.mark.parametrize(
-    ("asked", "status", "content", "content_range"),
-    [
-        ("bytes=0-3", 206, b"0123", "bytes 0-3/10"),
-        ("bytes=7-", 206, b"789", "bytes 7-9/10"),
-        ("bytes=-2", 206, b"89", "bytes 8-9/10"),
-        ("bytes=5-99", 206, b"56789", "bytes 5-9/10"),
-        ("bytes=0-", 206, b"0123456789", "bytes 0-9/10"),
-        ("bytes=0-1,4-5", 200, b"0123456789", None),
-        ("lines=1-2", 200, b"0123456789", None),
-    ],
-)
-def test_ranges(
-    session: requests.Session, asked: str, status: int, content: bytes, content_range: str | None
-) -> None:
+RANGES = {
+    "bytes=0-3": (206, b"0123", "bytes 0-3/10"),
+    "bytes=7-": (206, b"789", "bytes 7-9/10"),
+    "bytes=-2": (206, b"89", "bytes 8-9/10"),
+    "bytes=5-99": (206, b"56789", "bytes 5-9/10"),
+    "bytes=0-": (206, b"0123456789", "bytes 0-9/10"),
+    "bytes=0-1,4-5": (200, b"0123456789", None),
+    "lines=1-2": (200, b"0123456789", None),
+}
+
+
+def test_ranges(session: requests.Session) -> None:
     _put(session, "digits", b"0123456789")
-    got = _media(session, "digits", headers={"Range": asked})
-    assert (got.status_code, got.content, got.headers.get("Content-Range")) == (
-        status,
-        content,
-        content_range,
-    )
+    answers = {asked: _media(session, "digits", headers={"Range": asked}) for asked in RANGES}
+    assert {
+        k: (a.status_code, a.content, a.headers.get("Content-Range")) for k, a in answers.items()
+    } == RANGES
 
 
 def test_a_range_beyond_the_end_is_416(session: requests.Session) -> None:
@@ -329,38 +318,36 @@ def _names(page: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [item["name"] for item in page.get("items", [])], page.get("prefixes", [])
 
 
-@pytest.mark.parametrize(
-    ("query", "items", "prefixes"),
-    [
-        ("delimiter=/", ["a.txt", "z.txt"], ["dir/", "other/"]),
-        ("delimiter=/&prefix=dir/", ["dir/", "dir/b.txt"], ["dir/sub/"]),
-        ("delimiter=/&includeTrailingDelimiter=true", ["a.txt", "dir/", "z.txt"], ["dir/", "other/"]),
-        ("prefix=dir/sub", ["dir/sub/c.txt"], []),
-        ("startOffset=dir/c&endOffset=z", ["dir/sub/c.txt", "other/d.txt"], []),
-        ("prefix=none", [], []),
-    ],
-)
-def test_listing(tree: requests.Session, query: str, items: list[str], prefixes: list[str]) -> None:
-    assert _names(tree.get(f"{API}/o?{query}").json()) == (items, prefixes)
+LISTINGS = {
+    "delimiter=/": (["a.txt", "z.txt"], ["dir/", "other/"]),
+    "delimiter=/&prefix=dir/": (["dir/", "dir/b.txt"], ["dir/sub/"]),
+    "delimiter=/&includeTrailingDelimiter=true": (["a.txt", "dir/", "z.txt"], ["dir/", "other/"]),
+    "prefix=dir/sub": (["dir/sub/c.txt"], []),
+    "startOffset=dir/c&endOffset=z": (["dir/sub/c.txt", "other/d.txt"], []),
+    "prefix=none": ([], []),
+}
 
 
-@pytest.mark.parametrize(
-    "query", ["delimiter=/", "delimiter=/&includeTrailingDelimiter=true", "versions=true"]
-)
-def test_pages_of_one_add_up_to_the_whole_listing(tree: requests.Session, query: str) -> None:
-    def pages() -> Iterator[dict[str, Any]]:
-        token = ""
-        while True:
-            page = tree.get(f"{API}/o?{query}&maxResults=1&pageToken={token}").json()
-            yield page
-            token = page.get("nextPageToken")
-            if not token:
-                return
+def _pages(session: requests.Session, query: str) -> Iterator[tuple[list[str], list[str]]]:
+    token = ""
+    while True:
+        page = session.get(f"{API}/o?{query}&maxResults=1&pageToken={token}").json()
+        yield _names(page)
+        token = page.get("nextPageToken")
+        if not token:
+            return
 
-    found = [_names(page) for page in pages()]
-    assert all(len(items) + len(prefixes) == 1 for items, prefixes in found)
-    whole = _names(tree.get(f"{API}/o?{query}").json())
-    assert ([n for items, _ in found for n in items], [p for _, ps in found for p in ps]) == whole
+
+def test_listings_whole_and_in_pages_of_one(tree: requests.Session) -> None:
+    for query, whole in LISTINGS.items():
+        assert _names(tree.get(f"{API}/o?{query}").json()) == whole, query
+        pages = list(_pages(tree, query))
+        assert [len(items) + len(prefixes) for items, prefixes in pages if whole != ([], [])] == (
+            [1] * (len(whole[0]) + len(whole[1]))
+        ), query
+        assert [name for items, _ in pages for name in items] == whole[0]
+        assert [prefix for _, prefixes in pages for prefix in prefixes] == whole[1]
+    assert _error(tree.get(f"{API}/o?pageToken=nonsense")) == (400, "invalid", "Invalid pageToken.")
 
 
 def test_overwritten_and_deleted_bytes_are_freed(

@@ -86,6 +86,27 @@ def test_public_access_prevention_closes_a_public_bucket(
     assert emulator.session(None).get(f"{HOST}/things/dir/a%20b.txt").status_code == 403
 
 
+def test_only_who_is_known_chooses_response_headers(
+    emulator: RunningEmulator, owner: requests.Session
+) -> None:
+    _make_public(emulator)
+    url = f"{HOST}/things/dir/a%20b.txt?response-content-type=text/html%0D%0AX-Evil:%201"
+    assert _code(emulator.session(None).get(url)) == (400, "InvalidArgument")
+    known = owner.get(url)
+    assert known.headers["Content-Type"] == "text/html X-Evil: 1"
+    assert "X-Evil" not in known.headers
+
+
+def test_any_metadata_can_be_downloaded(emulator: RunningEmulator, owner: requests.Session) -> None:
+    strange = {"a key": "1", "ok": " caf\u00e9\n ", "\u00fc": "2"}
+    changes = {"metadata": strange, "contentDisposition": "inline;\r\nX-Evil: 1"}
+    assert owner.patch(f"{HOST}/storage/v1/b/things/o/dir%2Fa%20b.txt", json=changes).status_code == 200
+    got = owner.get(f"{HOST}/things/dir/a%20b.txt")
+    assert (got.status_code, got.content) == (200, b"hello")
+    assert got.headers["x-goog-meta-ok"].encode("latin-1").decode() == "caf\u00e9"
+    assert "X-Evil" not in got.headers
+
+
 def test_what_is_missing_is_404_with_its_code(emulator: RunningEmulator, owner: requests.Session) -> None:
     _make_public(emulator)
     stranger = emulator.session(None)

@@ -17,6 +17,7 @@ from gcp_emulator.services.storage_files import Files
 from gcp_emulator.services.storage_records import NotModifiedError
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _STORED_HEADERS = {
     "contentType": "Content-Type",
     "cacheControl": "Cache-Control",
@@ -47,7 +48,7 @@ def media_response(
         headers.remove("Content-Type", "Content-Disposition", "Content-Encoding", "Content-Language")
         return Response(304, headers)
     for name, value in (overrides or {}).items():
-        headers.set(name, value)
+        headers.set(name, _header_value(value))
     if _must_gunzip(request, record):
         headers.remove("Content-Encoding", "Accept-Ranges")
         headers.items += [("Warning", "214 UploadServer gunzipped"), ("Vary", "Accept-Encoding")]
@@ -85,15 +86,17 @@ def _headers(record: Json, etag: str, *, public: bool) -> Headers:
         headers.items.append(("x-goog-component-count", str(record["componentCount"])))
     for field, name in _STORED_HEADERS.items():
         if record.get(field):
-            headers.set(name, _latin(record[field]))
+            headers.set(name, _header_value(record[field]))
     for key, value in record.get("metadata", {}).items():
-        headers.items.append((f"x-goog-meta-{key}", _latin(value)))
+        if not _TOKEN.fullmatch(key):
+            continue  # metadata takes any key, a header does not
+        headers.items.append((f"x-goog-meta-{key}", _header_value(value)))
     return headers
 
 
-def _latin(value: str) -> str:
-    """A header value: UTF-8 bytes shown as Latin-1 characters, which is how this server writes heads; no line breaks."""
-    return re.sub(r"[\r\n]+", " ", value).encode().decode("latin-1")
+def _header_value(text: str) -> str:
+    """``text`` as a header may carry it: no control characters, UTF-8 bytes as the Latin-1 that heads are written in."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip().encode("utf-8", "replace").decode("latin-1")
 
 
 def _check_http_conditions(request: Request, record: Json, etag: str) -> None:

@@ -283,9 +283,13 @@ def _version_key(record: Json) -> str:
 def _check_name(name: str) -> None:
     if not name:
         raise invalid_argument("Required", reason="required")
-    bad = re.search(r"[\r\n]", name) or name in (".", "..") or name.startswith(".well-known/acme-challenge/")
+    bad = (
+        re.search(r"[\r\n\ud800-\udfff]", name)
+        or name in (".", "..")
+        or name.startswith(".well-known/acme-challenge/")
+    )
     if bad or len(name.encode()) > _MAX_NAME:
-        raise invalid_argument(f"Invalid object name: '{name[:100]}'")
+        raise invalid_argument(f"Invalid object name: {name[:100]!r}")
 
 
 def _check_metadata(bucket: Json, metadata: Json) -> None:

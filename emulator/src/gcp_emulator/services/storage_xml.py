@@ -95,7 +95,9 @@ class XmlApi:
         except NotModifiedError:
             response = Response(304)
         except ApiError as error:
-            response = xml_error(error)
+            # An anonymous caller is forbidden here (403), where the JSON API asks for credentials (401).
+            anonymous = error.code == 401 and error.reason == "required"
+            response = xml_error(ApiError("PERMISSION_DENIED", error.message) if anonymous else error)
             if request.method == "HEAD":
                 response.body = b""
         if request.method != "OPTIONS" and bucket in self._buckets:
@@ -124,17 +126,21 @@ class XmlApi:
 
     def _read(self, request: Request, identity: Identity | None, bucket: str, name: str) -> Response:
         query = dict(request.query_pairs)
-        record = self._require(identity, "storage.objects.get", bucket, name, _generation(query))
+        record = self._objects.require(identity, "storage.objects.get", bucket, name, _generation(query))
         check_conditions(
             _conditions(request.headers), record["generation"], record["metageneration"], read=True
         )
+        overrides = {_OVERRIDES[key]: value for key, value in query.items() if key in _OVERRIDES}
+        if overrides and identity is None:
+            raise XmlError(
+                400,
+                "InvalidArgument",
+                "Invalid argument.",
+                Details="Anonymous callers cannot choose response headers.",
+            )
+        public = self._access.allows(None, "storage.objects.get", bucket)
         return media_response(
-            self._files,
-            request,
-            record,
-            etag=_etag(record),
-            public=self._access.allows(None, "storage.objects.get", bucket),
-            overrides={_OVERRIDES[key]: value for key, value in query.items() if key in _OVERRIDES},
+            self._files, request, record, etag=_etag(record), public=public, overrides=overrides
         )
 
     async def _write(self, request: Request, identity: Identity | None, bucket: str, name: str) -> Response:
@@ -143,7 +149,7 @@ class XmlApi:
                 raise acl_refused("insert")
             raise not_emulated("access control lists; use IAM with uniform bucket-level access")
         write = Write(identity, bucket, name, _metadata(request.headers), _conditions(request.headers))
-        self._check(write)
+        self._objects.check(write)
         record = self._objects.commit(write, await self._files.store(request.body))
         headers = [
             ("ETag", _etag(record)),
@@ -156,33 +162,12 @@ class XmlApi:
         ]
         return Response(200, Headers(headers))
 
-    def _check(self, write: Write) -> None:
-        try:
-            self._objects.check(write)
-        except ApiError as error:
-            raise _as_denied(error) from None
-
     def _delete(self, request: Request, identity: Identity | None, bucket: str, name: str) -> Response:
         generation = _generation(dict(request.query_pairs))
-        record = self._require(identity, "storage.objects.delete", bucket, name, generation)
+        record = self._objects.require(identity, "storage.objects.delete", bucket, name, generation)
         check_conditions(_conditions(request.headers), record["generation"], record["metageneration"])
         self._objects.remove(self._buckets.get(bucket), record, permanently=generation is not None)
         return Response(204)
-
-    def _require(
-        self, identity: Identity | None, permission: str, bucket: str, name: str, generation: int | None
-    ) -> Json:
-        try:
-            return self._objects.require(identity, permission, bucket, name, generation)
-        except ApiError as error:
-            raise _as_denied(error) from None
-
-
-def _as_denied(error: ApiError) -> ApiError:
-    """This API answers 403 to an anonymous caller, where the JSON API answers 401."""
-    if error.code == 401:
-        return ApiError("PERMISSION_DENIED", error.message)
-    return error
 
 
 def _target(request: Request) -> tuple[str, str]:
