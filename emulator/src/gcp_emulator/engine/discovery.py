@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 Json = dict[str, Any]
+_VARIABLE = re.compile(r"\(\?P<\w+>|\[\^/\]\+|\.[+*]|\)")
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,9 @@ def _method(raw: Json, service_path: str) -> Method:
 
 
 def _specificity(method: Method) -> tuple[int, int]:
-    """Custom verbs first, then the paths with the most literal text."""
+    """Custom verbs first, then the paths whose template and patterns hold the most literal text."""
     verb = 0 if re.search(r"\}:\w+$", method.path) else 1
-    return verb, -len(re.sub(r"\{[^}]+\}", "", method.path))
+    return verb, -len(_VARIABLE.sub("", method.regex.pattern))
 
 
 @cache
