@@ -115,7 +115,10 @@ class BodyValidator:
         return result
 
     def _map(self, spec: Json, value: Json, path: str) -> Json:
-        return {key: self._value(spec, item, f"{path}[{key}]") for key, item in value.items()}
+        # A null asks for a key's removal, as one in a message does; services that patch find it in the raw body.
+        return {
+            key: self._value(spec, item, f"{path}[{key}]") for key, item in value.items() if item is not None
+        }
 
     def _value(self, spec: Json, value: Any, path: str) -> Any:
         if "$ref" in spec:
