@@ -158,7 +158,7 @@ REFUSED = {
     "sql_instance": ("cloudsql.instances.get", "roles/cloudsql.admin"),
     "sql_statements": ("cloudsql.instances.executesql", "roles/cloudsql.admin"),
     "sql_users": ("secretmanager.versions.get", "roles/secretmanager.admin"),
-    "storage_buckets": ("storage.buckets.get", "roles/storage.admin"),
+    "storage_buckets": ("storage.buckets.create", "roles/storage.admin"),
 }
 
 
