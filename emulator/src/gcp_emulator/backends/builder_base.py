@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import re
-import shutil
+import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,23 @@ _PYTHON_IMAGE = re.compile(
 _QUERY = """\
 import importlib.util, json, sys
 print(json.dumps([sys.version_info[:3], sys.base_prefix, bool(importlib.util.find_spec('ensurepip'))]))
+"""
+# Distributions keep the wheels in a folder of their own (sysconfig WHEEL_PKG_DIR; Debian only in ensurepip).
+_WHEELS = """\
+import ensurepip, glob, json, os, sys, sysconfig
+folders = [os.path.join(os.path.dirname(ensurepip.__file__), '_bundled'),
+           sysconfig.get_config_var('WHEEL_PKG_DIR'), getattr(ensurepip, '_WHEEL_PKG_DIR', None)]
+found = []
+for name in ['pip', 'setuptools'] if sys.version_info < (3, 12) else ['pip']:
+    found += [wheel for f in folders if f for wheel in sorted(glob.glob(os.path.join(f, name + '-*.whl')))][:1]
+print(json.dumps(found))
+"""
+_PIP = """\
+#!/usr/local/bin/{binary}
+import sys
+from pip._internal.cli.main import main
+if __name__ == "__main__":
+    sys.exit(main())
 """
 _FOLDERS = (
     *("dev", "proc", "sys", "boot", "home", "media", "mnt", "opt", "root", "run", "srv", "etc/skel", "etc/default"),
@@ -215,16 +233,44 @@ def make_skeleton(tree: Path, python: Interpreter | None) -> None:
     (tree / "etc/os-release").symlink_to("../usr/lib/os-release")
 
 
-def base_command(python: Interpreter) -> list[str]:
-    """The command that turns ``/usr/local`` of a skeleton into the interpreter's virtual environment."""
+def make_environment(tree: Path, python: Interpreter) -> None:
+    """Make ``/usr/local`` the interpreter's virtual environment, with the pip that the interpreter carries.
+
+    By hand, because `python -m venv` takes seconds to run pip, and writes byte code that depends on the time. The
+    official images have none either.
+    """
+    local = tree / "usr/local"
     # Packages are looked for in the user's folder too only when the installation's own are: `pip install --user`
     # in a build stage needs that. The host's packages stay unseen, they are masked.
-    return [python.executable, "-I", "-m", "venv", "--system-site-packages", "/usr/local"]
+    (local / "pyvenv.cfg").write_text(
+        f"home = {Path(python.executable).parent}\n"
+        "include-system-site-packages = true\n"
+        f"version = {python.version}\n"
+        f"executable = {python.executable}\n",
+        encoding="utf-8",
+    )
+    binary = f"python{python.minor}"
+    (local / "bin" / binary).symlink_to(python.executable)
+    for name in ("python", "python3"):
+        (local / "bin" / name).symlink_to(binary)
+    packages = local / "lib" / binary / "site-packages"
+    packages.mkdir(parents=True)
+    for wheel in _wheels(python):
+        with zipfile.ZipFile(wheel) as content:
+            content.extractall(packages)
+    for name in ("pip", "pip3", f"pip{python.minor}"):
+        (local / "bin" / name).write_text(_PIP.format(binary=binary), encoding="utf-8")
+        (local / "bin" / name).chmod(0o755)
+    for path, status in tree_entries(packages.parent):
+        (packages.parent / path).chmod(0o755 if stat.S_ISDIR(status.st_mode) else 0o644)
+    packages.parent.chmod(0o755)
+    (local / "pyvenv.cfg").chmod(0o644)
 
 
-def finish_base(tree: Path) -> None:
-    """Remove what a virtual environment has and the official image does not."""
-    local = tree / "usr/local"
-    for path in [*local.glob("bin/[Aa]ctivate*"), local / ".gitignore"]:
-        path.unlink(missing_ok=True)
-    shutil.rmtree(local / "include", ignore_errors=True)
+def _wheels(python: Interpreter) -> list[str]:
+    """The wheels that the interpreter's ensurepip would install: pip, and setuptools before Python 3.12."""
+    run = subprocess.run(
+        [python.executable, "-I", "-S", "-c", _WHEELS], capture_output=True, timeout=20, check=True, env={"PATH": PATH}
+    )
+    wheels: list[str] = json.loads(run.stdout)
+    return wheels

@@ -15,11 +15,10 @@ from typing import Protocol
 
 from gcp_emulator.backends.builder_archive import add_files
 from gcp_emulator.backends.builder_base import (
-    PATH,
+    BASE_FORMAT,
     Base,
     BaseUnavailableError,
-    base_command,
-    finish_base,
+    make_environment,
     make_skeleton,
 )
 from gcp_emulator.backends.builder_cache import LayerCache, copy_tree, in_thread
@@ -194,22 +193,14 @@ class StageBuild:
     async def _base_layer(self) -> Path:
         """The base image's tree; every stage starts with the key of its base."""
         cache, python = self.plan.cache, self.python
-        key = hashlib.sha256(f"base {python}".encode()).hexdigest()
+        key = hashlib.sha256(f"base {BASE_FORMAT} {python}".encode()).hexdigest()
         async with cache.building(key):
             if layer := cache.get(key):
                 return layer
             tree = self.plan.new_tree()
             await in_thread(make_skeleton, tree, python)
             if python:
-                said: list[str] = []
-                # With a fixed date pip compiles to files that do not depend on when that was.
-                env = {"PATH": PATH, "SOURCE_DATE_EPOCH": "315532800"}
-                command = Command(base_command(python), env)
-                if await execute(tree, python, command, self.plan.host, said.append):
-                    raise BuildFailed(
-                        "", None, f"cannot make a base image of {python.executable}: {' '.join(said[-3:])}"
-                    )
-                await in_thread(finish_base, tree)
+                await in_thread(make_environment, tree, python)
             return await cache.put(key, tree, share=True)
 
     # ---------------------------------------------------------------- executing
