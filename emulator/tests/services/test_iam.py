@@ -67,7 +67,10 @@ def test_an_unknown_account_is_404_for_those_who_may_know(emulator: RunningEmula
     for project in (emulator.project, "-"):
         url = f"{BASE}/projects/{project}/serviceAccounts/{email}"
         answer = emulator.session().get(url)
-        assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Unknown service account")
+        assert (answer.status_code, answer.json()["error"]["message"]) == (
+            404,
+            f"Service account projects/{emulator.project}/serviceAccounts/{email} does not exist.",
+        )
         assert emulator.session("user:stranger@example.com").get(url).status_code == 403
 
 

@@ -19,7 +19,13 @@ ENTRY: dict[str, Any] = {
     "timestamp": "2026-03-01T12:00:00.500000Z",
     "severity": "WARNING",
     "labels": {"run.googleapis.com/execution_name": "shop-migrate-abc"},
-    "jsonPayload": {"message": "Disk is nearly full", "used": 91.5, "ok": False, "paths": ["/a", "/b"]},
+    "jsonPayload": {
+        "message": "Disk is nearly full",
+        "used": 91.5,
+        "ok": False,
+        "nothing": None,
+        "paths": ["/a", "/b"],
+    },
     "httpRequest": {"status": 503},
 }
 
@@ -40,7 +46,8 @@ ENTRY: dict[str, Any] = {
         "severity!=ERROR",
         "severity > 300",
         'timestamp>="2026-03-01T12:00:00Z" timestamp<"2026-03-01T12:00:01Z"',
-        "timestamp>=2026-03-01T12:00:00.5Z",
+        'timestamp>="2026-03-01T12:00:00.5Z"',
+        "jsonPayload.nothing=NULL_VALUE",
         'timestamp>"2026-02-28"',
         'logName="projects/p/logs/run.googleapis.com%2Fstdout"',
         'log_name:"stdout"',
@@ -106,6 +113,11 @@ def test_or_binds_more_tightly_than_and() -> None:
             "severity=INFO\nAND OR textPayload:x",
             "Unparseable filter: syntax error at line 2, column 5, token 'OR'",
         ),
+        (
+            "timestamp>=2026-03-01T12:00:00Z",
+            "Unparseable filter: syntax error at line 1, column 25, token ':00:00Z'",
+        ),
+        ("x" * 20_001, "Filter is longer than 20000 characters."),
         ("severity=LOUD", "Unparseable filter: unknown severity 'LOUD'"),
         ("timestamp>yesterday", "Unparseable filter: invalid timestamp 'yesterday'"),
         ("sample(insertId, 0.1)", "Unparseable filter: the emulator does not know the function 'sample'."),

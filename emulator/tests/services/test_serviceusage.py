@@ -107,7 +107,10 @@ def test_unknown_services_and_long_batches_are_refused(emulator: RunningEmulator
         "Not found or permission denied for service(s): rum.googleapis.com.",
     )
     long = session.post(url, json={"serviceIds": ["run.googleapis.com"] * 21})
-    assert long.status_code == 400
+    assert (long.status_code, long.json()["error"]["message"]) == (
+        400,
+        "Number of services must not exceed the maximum batch size (20).",
+    )
     assert session.post(url, json={}).status_code == 400
 
 

@@ -47,7 +47,7 @@ class ServiceAccounts:
         """The record of ``projects/P/serviceAccounts/EMAIL``; NOT_FOUND."""
         found = self._accounts.get(name.rpartition("/")[2])
         if found is None or found["name"] != name:
-            raise not_found("Unknown service account")
+            raise not_found(f"Service account {name} does not exist.")
         return found
 
     def active(self, email: str) -> Json:
@@ -130,7 +130,7 @@ class ServiceAccounts:
         """Brings a deleted account back with its grants; NOT_FOUND, or ALREADY_EXISTS when its e-mail is taken again."""
         record = self._deleted.get(unique_id)
         if record is None:
-            raise not_found("Unknown service account")
+            raise not_found(f"Service account {unique_id} does not exist.")
         if record["email"] in self._accounts:
             raise already_exists(f"Service account {record['email']} already exists.")
         self._deleted.delete(unique_id)

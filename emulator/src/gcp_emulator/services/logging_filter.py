@@ -37,8 +37,9 @@ _OPERATOR = re.compile(r"=~|!~|!=|>=|<=|=|>|<|:")
 _FIELD = re.compile(r"""[A-Za-z_][\w-]*(?:\.(?:[\w@-][\w@/-]*|"(?:[^"\\]|\\.)*"))*""")
 _SEGMENT = re.compile(r'"(?:[^"\\]|\\.)*"|[^.]+')
 _QUOTED = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'""")
-_BARE_VALUE = re.compile(r"""[^\s()"']+""")
-_BARE_TERM = re.compile(r"""[^\s()"'=<>!:~]+""")
+#: Text with an operator's characters must be quoted.
+_BARE = re.compile(r"""[^\s()"'=<>!:~]+""")
+_MAX_LENGTH = 20_000
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: bool(a == b),
     "!=": lambda a, b: bool(a != b),
@@ -54,6 +55,8 @@ def parse_filter(text: str, known_fields: frozenset[str]) -> Predicate:
 
     ``known_fields`` are the names that a log entry may have at its top.
     """
+    if len(text) > _MAX_LENGTH:
+        raise invalid_argument(f"Filter is longer than {_MAX_LENGTH} characters.", field="filter")
     return _Parser(text, known_fields).parse()
 
 
@@ -107,21 +110,21 @@ class _Parser:
                 path = self._path(field[0])
                 return self._value(lambda value: _comparison(path, operator[0], value))
             self._at = start
-        term, _ = self._literal(_BARE_TERM)
+        term, _ = self._literal()
         return lambda entry: any(term.lower() in text.lower() for text in _texts(entry))
 
     def _function(self, name: str) -> Predicate:
         if name != "log_id":
             raise invalid_argument(f"Unparseable filter: the emulator does not know the function '{name}'.")
         self._expect("(")
-        log_id, _ = self._literal(_BARE_VALUE)
+        log_id, _ = self._literal()
         self._expect(")")
         return lambda entry: unquote(entry["logName"].partition("/logs/")[2]) == log_id
 
     def _value(self, compare: Callable[[_Value], Predicate]) -> Predicate:
         """What follows an operator: a literal, or literals combined inside parentheses."""
         if not self._take("("):
-            return compare(_Value(*self._literal(_BARE_VALUE)))
+            return compare(_Value(*self._literal()))
         parts = [self._alternatives(compare)]
         while not self._peek(")"):
             self._take_word("AND")
@@ -141,12 +144,12 @@ class _Parser:
             return lambda entry: not inner(entry)
         return self._value(compare)
 
-    def _literal(self, bare: re.Pattern[str]) -> tuple[str, bool]:
+    def _literal(self) -> tuple[str, bool]:
         """The text of a literal and whether it was quoted."""
         if quoted := _QUOTED.match(self._text, self._at):
             self._move(quoted.end())
             return re.sub(r"\\(.)", r"\1", quoted[1] if quoted[1] is not None else quoted[2]), True
-        word = bare.match(self._text, self._at)
+        word = _BARE.match(self._text, self._at)
         if word is None or _WORD.fullmatch(word[0]):
             raise self._error()
         self._move(word.end())
@@ -287,4 +290,6 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
+    if value is None:
+        return "NULL_VALUE"
     return str(value).lower() if isinstance(value, bool) else str(value)

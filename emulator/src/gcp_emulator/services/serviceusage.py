@@ -78,7 +78,7 @@ class ServiceUsage(Service):
         names = call.body["serviceIds"]
         if len(names) > _MAX_BATCH_ENABLE:
             raise invalid_argument(
-                f"A single request can enable a maximum of {_MAX_BATCH_ENABLE} services; {len(names)} were given.",
+                f"Number of services must not exceed the maximum batch size ({_MAX_BATCH_ENABLE}).",
                 field="service_ids",
             )
         return self._enable(call, _project(call.params["parent"]), names, batch=True)
