@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import requests
+from gcp_emulator.backends import autoscaler
 from gcp_emulator.backends.sandbox import SandboxUnavailable, check_available
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.artifactregistry import ArtifactRegistry
 from gcp_emulator.services.oauth import OAuth
+from gcp_emulator.services.run import CloudRun
+from gcp_emulator.services.run_names import condition
 from gcp_emulator.services.sqladmin import SqlAdmin
 
 from emulator.tests.backends.apps import SERVE, SERVER, image_of
@@ -652,3 +655,45 @@ def test_a_job_can_be_changed_and_deleted(client: Client) -> None:
     assert (changed["generation"], changed["template"]["template"]["maxRetries"]) == ("2", 0)
     client.done(client.call("DELETE", f"{PARENT}/jobs/migrate"))
     assert client.get(f"{PARENT}/jobs") == {}
+
+
+def test_minimum_instances_run_and_idle_ones_stop(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoscaler, "IDLE_SECONDS", 0.1)
+    run = client.emulator.emulator.service(CloudRun)
+
+    def instances() -> int:
+        return sum(len(pool.instances) for pool in run._pools.values())
+
+    client.create()
+    until(lambda: instances() == 0)
+    assert client.open().status_code == 200  # a cold start
+    client.patch({"scaling": {"minInstanceCount": 2}}, "scaling")
+    until(lambda: instances() == 2)
+    client.patch({"scaling": {}}, "scaling")
+    until(lambda: instances() == 0)
+
+
+def test_a_rollout_that_the_emulator_was_stopped_in_goes_on(client: Client, tmp_path: Path) -> None:
+    """What a killed emulator leaves: a revision that was declared and never tried."""
+    service = client.create()["response"]
+    run = client.emulator.emulator.service(CloudRun)
+    name, revision = f"{PARENT}/services/web", service["latestReadyRevision"]
+
+    def forget() -> None:
+        for collection, key in ((run.services, name), (run.revisions, revision)):
+            record = collection.get(key)
+            assert record
+            record["status"] |= {"reconciling": True, "conditions": [condition("Ready", "RECONCILING")]}
+            record["status"].pop("latestReadyRevision", None)
+            collection.put(key, record)
+
+    client.emulator.call(forget)
+    client.emulator.stop()
+    again = RunningEmulator(tmp_path / "state")
+    try:
+        second = Client(again)
+        until(lambda: not second.get(name)["reconciling"])
+        assert second.get(name)["latestReadyRevision"] == revision
+        assert second.open().status_code == 200
+    finally:
+        again.stop()

@@ -37,14 +37,14 @@ class RevisionPool:
         concurrency: int = 80,
         min_instances: int = 0,
         max_instances: int = 100,
-        idle_timeout: float = IDLE_SECONDS,
+        idle_timeout: float | None = None,
         pending_timeout: float = PENDING_SECONDS,
     ) -> None:
-        self.min_instances = min_instances
-        self.max_instances = max_instances
+        self._min = min_instances
+        self._max = max_instances
         self._make = make
         self._concurrency = concurrency
-        self._idle_timeout = idle_timeout
+        self._idle_timeout = IDLE_SECONDS if idle_timeout is None else idle_timeout
         self._pending_timeout = pending_timeout
         self._instances: list[Instance] = []
         self._waiting: list[asyncio.Future[None]] = []
@@ -58,6 +58,13 @@ class RevisionPool:
     def instances(self) -> tuple[Instance, ...]:
         """The instances that are ready."""
         return tuple(self._instances)
+
+    def limit(self, low: int, high: int) -> None:
+        """Change the minimum and maximum. `fill` brings a higher minimum up, a lower one lets idle instances go."""
+        self._min, self._max = low, high
+        for instance in self._instances:
+            if instance.active == 0 and instance not in self._idle:
+                self._retire_later(instance)
 
     @contextlib.asynccontextmanager
     async def request(self) -> AsyncIterator[Instance]:
@@ -81,6 +88,14 @@ class RevisionPool:
         starts = [*self._starting, *(self._start_one() for _ in range(missing))]
         await asyncio.gather(*starts)
 
+    async def fill(self) -> None:
+        """Bring the minimum up, again and again with growing pauses when instances fail or end early."""
+        while not self._closed and len(self._instances) + len(self._starting) < self._min:
+            await asyncio.sleep(_RESTART_DELAYS[min(self._early_ends, len(_RESTART_DELAYS) - 1)])
+            self._early_ends += 1
+            with contextlib.suppress(InstanceError):
+                await self._start_one()
+
     async def close(self, grace: float = 10.0) -> None:
         """Stop every instance: SIGTERM, SIGKILL after ``grace`` seconds. Requests under way lose their instance."""
         self._closed = True
@@ -95,7 +110,7 @@ class RevisionPool:
 
     async def drain(self) -> None:
         """Start nothing more, stop each instance when its last request is done, return when all are gone."""
-        self.min_instances = 0
+        self._min = 0
         self._idle_timeout = 0.0
         for instance in self.instances:
             self._retire(instance)
@@ -116,7 +131,7 @@ class RevisionPool:
             if instance := self._least_loaded():
                 return instance
             demand = len(self._waiting) + 1
-            room = self.max_instances - len(self._instances) - len(self._starting)
+            room = self._max - len(self._instances) - len(self._starting)
             if room > 0 and len(self._starting) * self._concurrency < demand:
                 self._start_one()
             await self._wait_for_change(deadline if not self._starting else None)
@@ -183,11 +198,7 @@ class RevisionPool:
         self._wake(len(self._waiting))
         if time.time() - instance.started_at > _SETTLED_SECONDS:
             self._early_ends = 0
-        while not self._closed and len(self._instances) + len(self._starting) < self.min_instances:
-            await asyncio.sleep(_RESTART_DELAYS[min(self._early_ends, len(_RESTART_DELAYS) - 1)])
-            self._early_ends += 1
-            with contextlib.suppress(InstanceError):
-                await self._start_one()
+        await self.fill()
 
     def _spawn(self, work: Coroutine[None, None, object]) -> None:
         task = asyncio.create_task(work)
@@ -205,7 +216,7 @@ class RevisionPool:
 
     def _retire(self, instance: Instance) -> None:
         self._idle.pop(instance, None)
-        if instance.active or instance not in self._instances or len(self._instances) <= self.min_instances:
+        if instance.active or instance not in self._instances or len(self._instances) <= self._min:
             return
         self._forget(instance)
         self._spawn(instance.stop())

@@ -185,7 +185,7 @@ class Instance:
             self._sandbox = await Sandbox.start(
                 spec, self._on_log, lambda made: _proxy_env(made.ports[proxy])
             )
-        except (SandboxError, LookupError) as error:
+        except (SandboxError, LookupError, ValueError) as error:
             message = f"terminated: Application failed to start: {error}"
             self._on_log("system", message)
             raise InstanceError(f"Application exec likely failed. {message}") from None

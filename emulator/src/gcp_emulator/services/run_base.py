@@ -42,6 +42,12 @@ class RunBase(Service):
             )
         return record
 
+    def of_location(self, collection: Collection, parent: str, kind: str) -> list[tuple[str, Json]]:
+        """The records of one location, or of every location of the project (``locations/-``)."""
+        if parent.endswith("/locations/-"):
+            return list(collection.items(parent.removesuffix("-")))
+        return list(collection.items(f"{parent}/{kind}/"))
+
     def new_name(self, call: Call, kind: str, parameter: str) -> Name:
         """The name of a resource to be made, its id and region checked."""
         run_template.check_name(call.params[parameter], f"{parameter[:-2]}_id")

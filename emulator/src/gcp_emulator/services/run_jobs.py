@@ -76,8 +76,8 @@ class JobsApi(RunBase):
 
     @handles("run.projects.locations.jobs.list")
     async def list_jobs(self, call: Call) -> Json:
-        prefix = call.params["parent"] + "/jobs/"
-        return call.page([self.view(name, record) for name, record in self.jobs.items(prefix)], "jobs")
+        found = self.of_location(self.jobs, call.params["parent"], "jobs")
+        return call.page([self.view(name, record) for name, record in found], "jobs")
 
     @handles("run.projects.locations.jobs.patch")
     async def update_job(self, call: Call) -> Json:
@@ -360,7 +360,7 @@ class JobsApi(RunBase):
             image = self.neighbours.image(task["containers"][0]["image"], name.project)
             spec, on_log = self.runtime.prepare(name, task, image, env, resource, labels, job=True)
             result = await run_task(spec, clock.seconds(task["timeout"]), on_log)
-        except (Refusal, SandboxUnavailable, SandboxError) as error:
+        except (Refusal, SandboxUnavailable, SandboxError, OSError) as error:
             return None, str(error)
         if result.succeeded:
             return result, ""

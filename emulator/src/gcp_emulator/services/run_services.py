@@ -93,10 +93,8 @@ class ServicesApi(RunBase):
 
     @handles("run.projects.locations.services.list")
     async def list_services(self, call: Call) -> Json:
-        prefix = call.params["parent"] + "/services/"
-        return call.page(
-            [self.view(name, record) for name, record in self.services.items(prefix)], "services"
-        )
+        found = self.of_location(self.services, call.params["parent"], "services")
+        return call.page([self.view(name, record) for name, record in found], "services")
 
     @handles("run.projects.locations.services.patch")
     async def update_service(self, call: Call) -> Json:
@@ -278,8 +276,10 @@ class ServicesApi(RunBase):
             record = self.found(self.services, str(name))
             generation = record["status"]["generation"]
             failure = record.get("failure")
+            revision = record["status"].get("latestCreatedRevision", "")
             if record["deployed"] is None:
                 revision = self._create_revision(name, record)
+            if self._is_pending(revision):
                 failure = await self._try(name, revision)
                 record = self.found(self.services, str(name))
                 if failure is None:
@@ -345,7 +345,7 @@ class ServicesApi(RunBase):
         except InstanceError as error:
             text = f"{error}\n\nLogs URL: {record['status']['logUri']}\n{_GUIDANCE}"
             failure = {"message": text, "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR"}
-        except (SandboxUnavailable, SandboxError) as error:
+        except (SandboxUnavailable, SandboxError, OSError) as error:
             failure = {"message": str(error), "reason": "INTERNAL"}
         status = record["status"]
         if failure is not None:
@@ -385,8 +385,15 @@ class ServicesApi(RunBase):
         return None
 
     def _is_ready(self, revision: str) -> bool:
+        return self._state(revision) == "CONDITION_SUCCEEDED"
+
+    def _is_pending(self, revision: str) -> bool:
+        """Whether the first instance is still to be started: also when the emulator was stopped before it had."""
+        return self._state(revision) == "CONDITION_RECONCILING"
+
+    def _state(self, revision: str) -> str | None:
         record = self.revisions.get(revision)
-        return bool(record and record["status"]["conditions"][0]["state"] == "CONDITION_SUCCEEDED")
+        return record["status"]["conditions"][0]["state"] if record else None
 
     # ---------------------------------------------------------------- instances
 
@@ -413,9 +420,9 @@ class ServicesApi(RunBase):
             low, high = self._limits(record, revision, shares[revision])
             if low or revision in self._pools:
                 pool = self._pool(revision)
-                pool.min_instances, pool.max_instances = low, high
+                pool.limit(low, high)
                 if low:
-                    self._spawn(pool.start(low))
+                    self._spawn(pool.fill())
 
     def _limits(self, record: Json, revision: str, percent: int) -> tuple[int, int]:
         """Minimum and maximum instances of a reachable revision, from its own scaling and the service's."""

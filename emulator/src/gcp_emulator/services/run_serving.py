@@ -22,7 +22,7 @@ from gcp_emulator.backends.sandbox import SandboxError, SandboxUnavailable
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.front.http import forward
-from gcp_emulator.front.messages import Headers, Request, Response, text_response
+from gcp_emulator.front.messages import MAX_BODY, Headers, Request, Response, text_response
 from gcp_emulator.services.run_names import Name, hosts, tagged
 from gcp_emulator.services.run_services import ServicesApi
 
@@ -122,6 +122,8 @@ class Serving(ServicesApi):
         return f"{name}/revisions/{drawn['revision']}" if drawn.get("revision") else latest
 
     async def _pass_on(self, request: Request, name: Name, revision: str) -> Response:
+        if int(request.headers.get("content-length") or 0) > MAX_BODY:
+            return _page(413, "Request Entity Too Large", "Your client issued a request that was too large.")
         record = self.revisions.get(revision)
         if record is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
@@ -152,7 +154,8 @@ class Serving(ServicesApi):
             raise
         passed = time.monotonic() - begun
         self._log_request(request, resource, response.status, passed, text)
-        response.headers.remove("Server")
+        if "set-cookie" in response.headers:  # "Container runtime contract", response caching and cookies
+            response.headers.set("Cache-Control", "private")
         response.headers.set("Server", "Google Frontend")
         if isinstance(response.body, bytes):
             await stack.aclose()
