@@ -26,7 +26,14 @@ from gcp_emulator.engine.facts import Facts, load_facts
 from gcp_emulator.engine.masks import select_fields
 from gcp_emulator.engine.service import Call, Handler, Service
 from gcp_emulator.engine.validate import BodyValidator, query_parameters
-from gcp_emulator.front.messages import BodyTooLargeError, Request, Response, json_response, text_response
+from gcp_emulator.front.messages import (
+    BodyTooLargeError,
+    PeerGoneError,
+    Request,
+    Response,
+    json_response,
+    text_response,
+)
 
 if TYPE_CHECKING:
     from gcp_emulator.app import Emulator
@@ -104,6 +111,8 @@ class Dispatcher:
             return json_response(error.body(style), status=error.code, headers=error.headers.items())
         except BodyTooLargeError as error:
             return json_response(ApiError("INVALID_ARGUMENT", str(error), code=413).body(style), status=413)
+        except PeerGoneError:  # nobody is left to answer
+            raise
         except Exception as error:
             log.error("%s", traceback.format_exc())
             failure = ApiError(

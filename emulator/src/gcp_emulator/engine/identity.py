@@ -41,6 +41,9 @@ class Tokens:
 
     def __init__(self, store: Store) -> None:
         self._tokens = store.collection("tokens")
+        for token, record in list(self._tokens.items()):
+            if record["expires"] <= time.time():
+                self._tokens.delete(token)
 
     def issue(
         self, identity: Identity, *, seconds: int = TOKEN_SECONDS, scope: str = CLOUD_PLATFORM

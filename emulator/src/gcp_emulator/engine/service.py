@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gcp_emulator.engine.discovery import Method
-from gcp_emulator.engine.errors import ErrorStyle, Json
+from gcp_emulator.engine.errors import ErrorStyle, Json, invalid_argument
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.front.messages import Request, Response
 
@@ -45,7 +45,10 @@ class Call:
     ) -> Json:
         """One page of ``items`` under ``key`` with ``nextPageToken`` when there are more (https://google.aip.dev/158)."""
         size = int(self.params.get(size_parameter) or default)
-        start = int(self.params.get("pageToken") or 0)
+        token = str(self.params.get("pageToken") or "0")
+        if not token.isdigit():
+            raise invalid_argument("The page token is invalid.", field="pageToken")
+        start = int(token)
         result: Json = {}
         if items[start : start + size]:
             result[key] = items[start : start + size]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import h11
 
-from gcp_emulator.front.messages import Headers, Request, Response
+from gcp_emulator.front.messages import Headers, PeerGoneError, Request, Response
 
 Answer = Callable[[Request], Awaitable[Response]]
 _CHUNK = 64 * 1024
@@ -50,6 +51,7 @@ class _Events:
                 await self.send(h11.InformationalResponse(status_code=100, headers=[]))
             event = self.connection.next_event()
             if event is h11.NEED_DATA:
+                _acknowledge_at_once(self._writer)
                 try:
                     data = await self._reader.read(_CHUNK)
                 except (ConnectionError, TimeoutError):
@@ -73,7 +75,21 @@ class _Events:
             elif isinstance(event, h11.EndOfMessage):
                 return
             else:
-                raise ConnectionResetError("the peer closed the connection in the middle of a body")
+                raise PeerGoneError("the peer closed the connection in the middle of a body")
+
+
+def _acknowledge_at_once(writer: asyncio.StreamWriter) -> None:
+    """Clients behind a proxy leave Nagle's algorithm on: a delayed acknowledgement of the head would hold their body back.
+
+    The kernel forgets the wish after a while, so it is made before every read.
+    """
+    sock = writer.get_extra_info("socket")
+    if (
+        sock is not None
+        and sock.family in (socket.AF_INET, socket.AF_INET6)
+        and hasattr(socket, "TCP_QUICKACK")
+    ):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _decode(raw: Iterable[tuple[bytes, bytes]]) -> Headers:

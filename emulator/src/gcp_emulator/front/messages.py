@@ -16,6 +16,10 @@ class BodyTooLargeError(Exception):
     """A body longer than the limit that the reader allowed."""
 
 
+class PeerGoneError(ConnectionResetError):
+    """The other side closed the connection in the middle of a body."""
+
+
 class Headers:
     """Header fields in order, looked up without regard to case."""
 
