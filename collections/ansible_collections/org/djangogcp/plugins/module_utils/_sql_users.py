@@ -44,11 +44,19 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
     if user["append_roles"] and asked["database_roles"]:
         held = decode(read(task.client, USER, ids) or {}, USER.fields)["database_roles"]
         asked = {**asked, "database_roles": sorted({*asked["database_roles"], *held})}
-    if user["state"] == "absent" or user["password_secret"] is None:
+    if user["state"] == "absent":
         return reconcile(
-            task.client, USER, ids, asked, state=user["state"], check_mode=task.check_mode, wait=task.wait
+            task.client, USER, ids, asked, state="absent", check_mode=task.check_mode, wait=task.wait
         )
-    return _with_password(task, ids, user["password_secret"], asked)
+    if user["password_secret"] is None:
+        outcome = reconcile(task.client, USER, ids, asked, check_mode=task.check_mode, wait=task.wait)
+    else:
+        outcome = _with_password(task, ids, user["password_secret"], asked)
+    if outcome.changed and asked["database_roles"] == [] and not task.check_mode:
+        # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
+        # only an update revokes.
+        reconcile(task.client, USER, ids, asked, wait=task.wait)
+    return outcome
 
 
 def _with_password(task: Task, ids: Ids, secret: str, asked: Json) -> Outcome:
