@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_tokens_survive_a_restart(tmp_path: Path) -> None:
     found = again.resolve(token)
     assert found is not None
     assert (found[0], again.scope(token)) == (ANN, "email")
+
+
+def test_expired_tokens_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(None)
+    Tokens(store).issue(ANN)
+    Tokens(store)
+    assert len(store.collection("tokens")) == 1
+    later = time.time() + 3601
+    monkeypatch.setattr("gcp_emulator.engine.identity.time.time", lambda: later)
+    Tokens(store)
+    assert len(store.collection("tokens")) == 0
 
 
 def test_all_tokens_of_one_caller_can_be_ended() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import google.auth.jwt
 import google.oauth2.id_token
@@ -161,3 +162,14 @@ def test_no_account_is_confined_to_regions(emulator: RunningEmulator) -> None:
         f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{email}/allowedLocations"
     )
     assert (answer.status_code, answer.json()) == (200, {"locations": [], "encodedLocations": "0x0"})
+
+
+def test_calls_at_the_same_time_sign_with_one_key(emulator: RunningEmulator) -> None:
+    email = _account(emulator)
+    session = emulator.session()
+
+    def sign(_: int) -> str:
+        return str(session.post(_url(email, "signBlob"), json={"payload": "eA=="}).json()["keyId"])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(sign, range(4)))) == 1

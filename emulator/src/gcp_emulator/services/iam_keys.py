@@ -111,10 +111,11 @@ class KeyRing:
 
     async def signing_key(self, owner: str) -> SigningKey:
         """The key that Google manages for ``owner``; made on first use."""
-        async with self._making:
-            if owner not in self._signing:
+        if owner not in self._signing:
+            async with self._making:
+                # Who waited for the lock finds the key that the other call has made.
                 self._signing[owner] = self._stored(owner) or await self._make_system_key(owner)
-            return self._signing[owner]
+        return self._signing[owner]
 
     async def make_user_key(self, owner: str) -> tuple[str, Json, str]:
         """A key for download: its name, its record and the private key in PEM, which is kept nowhere."""
