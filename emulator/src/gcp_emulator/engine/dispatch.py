@@ -135,7 +135,7 @@ class Dispatcher:
         emulator.requests.append({"method": method.id, "caller": identity.member, "params": params})
         if project is not None and not api.facts.always_enabled:
             emulator.projects.require_enabled(project, api.document.host, api.document.title)
-        resource = _resource(facts.on, params)
+        resource = _resource(facts.resource, params)
         for permission in facts.permissions:
             emulator.iam.require(identity, permission, resource)
         params |= query_parameters(method, request.query_pairs, api.facts.tolerated_query)

@@ -8,7 +8,7 @@ from the reference page) or is ``assumed``. Shape::
     methods:
       secretmanager.projects.secrets.create:
         permission: secretmanager.secrets.create     # one, a list, or `none`
-        on: "{parent}"                               # the resource it is checked on; default: resource|name|parent
+        resource: "{parent}"                         # the resource it is checked on; default: resource|name|parent
         required: [replication]                      # body fields (dotted)
     output_only: {Secret: [name, createTime]}        # beyond the document's readOnly
     tolerated_query: [project]                       # unknown to the document, sent by shipped clients
@@ -31,10 +31,10 @@ from gcp_emulator.engine.errors import Json
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """``permissions`` is empty for methods that need none; ``on`` is a template over the path parameters."""
+    """``permissions`` is empty for methods that need none; ``resource`` is a template over the path parameters."""
 
     permissions: tuple[str, ...]
-    on: str | None
+    resource: str | None
     required: tuple[str, ...]
 
 
@@ -61,7 +61,7 @@ def _method(raw: Json) -> MethodFacts:
     if permission == "none":
         permission = []
     permissions = (permission,) if isinstance(permission, str) else tuple(permission)
-    return MethodFacts(permissions=permissions, on=raw.get("on"), required=tuple(raw.get("required", ())))
+    return MethodFacts(permissions=permissions, resource=raw.get("resource"), required=tuple(raw.get("required", ())))
 
 
 @cache
