@@ -222,7 +222,7 @@ def _new_token(options: AuthOptions, session: requests.Session) -> Token:
         credentials.refresh(google.auth.transport.requests.Request(session))
     except google.auth.exceptions.DefaultCredentialsError as error:
         raise AuthError(
-            f"Failed to find credentials for Google Cloud: {error}. {_HOW_TO_GET_CREDENTIALS}"
+            f"Failed to find credentials for Google Cloud: {_sentence(error)} {_HOW_TO_GET_CREDENTIALS}"
         ) from error
     except (google.auth.exceptions.GoogleAuthError, OSError, ValueError, KeyError) as error:
         raise AuthError(_refusal(options, error)) from error
@@ -277,7 +277,11 @@ def _refusal(options: AuthOptions, error: Exception) -> str:
     identity = f"auth_kind {options.auth_kind}"
     if options.impersonate_service_account:
         return (
-            f"Failed to get an access token for {options.impersonate_service_account} ({identity}): {error}. "
+            f"Failed to get an access token for {options.impersonate_service_account} ({identity}): {_sentence(error)} "
             "The credentials need roles/iam.serviceAccountTokenCreator on that service account."
         )
-    return f"Failed to get an access token ({identity}): {error}. {_HOW_TO_GET_CREDENTIALS}"
+    return f"Failed to get an access token ({identity}): {_sentence(error)} {_HOW_TO_GET_CREDENTIALS}"
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).rstrip('. ')}."

@@ -134,7 +134,7 @@ class ApiError(DjangoGcpError):
     @property
     def is_busy(self) -> bool:
         """Whether another operation on the same resource has to finish first (sqladmin: operationInProgress)."""
-        return self.reason in ("operationInProgress", "instanceAlreadyUpdating")
+        return bool({self.code, self.reason} & {"operationInProgress", "instanceAlreadyUpdating"})
 
     @property
     def already_exists(self) -> bool:
@@ -144,7 +144,7 @@ class ApiError(DjangoGcpError):
     @property
     def is_disabled(self) -> bool:
         """Whether the API is not enabled in the project (SERVICE_DISABLED; accessNotConfigured in the older APIs)."""
-        return self.reason in ("SERVICE_DISABLED", "accessNotConfigured")
+        return bool({self.code, self.reason} & {"SERVICE_DISABLED", "accessNotConfigured"})
 
     @property
     def is_absent(self) -> bool:
@@ -206,12 +206,13 @@ def api_error(*, doing: str, status: int, reason_phrase: str, text: str, permiss
     details = [item for item in error.get("details") or [] if isinstance(item, dict)]
     info = next((item for item in details if str(item.get("@type", "")).endswith("google.rpc.ErrorInfo")), {})
     errors = [item for item in error.get("errors") or [] if isinstance(item, dict)]
-    reason = str(info.get("reason") or (errors[0].get("reason", "") if errors else ""))
+    legacy_reason = str(errors[0].get("reason", "")) if errors else ""
+    reason = str(info.get("reason") or legacy_reason)
     metadata = info.get("metadata")
     return ApiError(
         doing=doing,
         status=status,
-        code=str(error.get("status") or reason or reason_phrase or "UNKNOWN"),
+        code=str(error.get("status") or legacy_reason or reason_phrase or "UNKNOWN"),
         reason=reason,
         explanation=_explanation(error, details, reason_phrase),
         metadata=metadata if isinstance(metadata, dict) else None,

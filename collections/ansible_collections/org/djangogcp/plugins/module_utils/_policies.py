@@ -110,7 +110,7 @@ def ensure_grants(
             conflicts += error.is_stale
             conflict = error.is_stale and conflicts < _CONFLICTS
             if not (conflict or _is_propagating(client, error)) or not newly_made.sleep(delay):
-                raise
+                raise _explained(error) from error
     return _outcome(resource, grants, policy, wanted)
 
 
@@ -180,6 +180,12 @@ def _is_propagating(client: Client, error: ApiError) -> bool:
         return client.find(f"{iam.API}/projects/-/serviceAccounts/{email}", call) is not None
     except ApiError:
         return False
+
+
+def _explained(error: ApiError) -> ApiError:
+    if _UNKNOWN_ACCOUNT.search(error.explanation):
+        return error.with_hint("Make the service account first, for instance with the module org.djangogcp.service_accounts.")
+    return error
 
 
 def _outcome(resource: Resource, grants: t.Sequence[Grant], policy: Json, wanted: Json) -> Outcome:

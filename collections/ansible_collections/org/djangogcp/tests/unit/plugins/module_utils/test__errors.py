@@ -1,0 +1,98 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import api_error
+from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
+
+
+def made(status, body, permission=""):
+    text = body if isinstance(body, str) else json.dumps(body)
+    return api_error(
+        doing="read toy car", status=status, reason_phrase="Oops", text=text, permission=permission
+    )
+
+
+def test_a_permission_in_the_message_is_named_with_a_role():
+    message = (
+        "Permission 'secretmanager.secrets.create' denied on resource 'projects/p' (or it may not exist)."
+    )
+    error = made(
+        403, {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": message}}, "other.things.get"
+    )
+    assert error.message == (
+        "Failed to read toy car: Permission 'secretmanager.secrets.create' denied on resource 'projects/p' (or it may not "
+        "exist) (HTTP 403 PERMISSION_DENIED). Grant the caller the permission secretmanager.secrets.create, for example with "
+        "the role roles/secretmanager.admin."
+    )
+
+
+def test_storage_names_the_permission_in_its_own_words():
+    message = "a@b.c does not have storage.buckets.get access to the Google Cloud Storage bucket."
+    error = made(403, {"error": {"code": 403, "message": message, "errors": [{"reason": "forbidden"}]}})
+    assert error.code == "forbidden"
+    assert error.permission == "storage.buckets.get"
+
+
+def test_the_documented_permission_is_named_when_the_message_has_none():
+    error = made(
+        403, {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "No."}}, "run.services.get"
+    )
+    assert error.message == (
+        "Failed to read toy car: No (HTTP 403 PERMISSION_DENIED). Grant the caller the permission run.services.get, "
+        "for example with the role roles/run.admin."
+    )
+
+
+def test_field_violations_are_told():
+    details = [
+        {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{"field": "a.b", "description": "too long"}],
+        }
+    ]
+    error = made(400, {"error": {"status": "INVALID_ARGUMENT", "message": "Bad request", "details": details}})
+    assert error.message == "Failed to read toy car: Bad request; a.b: too long (HTTP 400 INVALID_ARGUMENT)."
+
+
+def test_an_answer_that_is_no_json_keeps_its_status():
+    assert made(400, "<html>").message == "Failed to read toy car: Oops (HTTP 400 Oops)."
+
+
+def test_an_oauth_refusal_is_understood():
+    error = made(400, {"error": "invalid_grant", "error_description": "Bad key."})
+    assert error.message == "Failed to read toy car: Bad key (HTTP 400 invalid_grant)."
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "stale", "busy", "exists"),
+    [
+        (409, {"status": "ABORTED"}, True, False, False),
+        (412, {"errors": [{"reason": "conditionNotMet"}]}, True, False, False),
+        (409, {"errors": [{"reason": "operationInProgress"}]}, False, True, False),
+        (409, {"status": "ALREADY_EXISTS"}, False, False, True),
+        (409, {"errors": [{"reason": "conflict"}]}, False, False, True),
+    ],
+)
+def test_conflicts_are_told_apart(status, error, stale, busy, exists):
+    made_error = made(status, {"error": {"message": "m", **error}})
+    assert (made_error.is_stale, made_error.is_busy, made_error.already_exists) == (stale, busy, exists)
+
+
+@pytest.mark.parametrize(
+    ("permission", "role"),
+    [
+        ("run.jobs.run", "roles/run.jobsExecutor"),
+        ("run.jobs.runWithOverrides", "roles/run.jobsExecutorWithOverrides"),
+        ("run.jobs.get", "roles/run.admin"),
+        ("resourcemanager.projects.setIamPolicy", "roles/resourcemanager.projectIamAdmin"),
+        ("unknown.things.get", ""),
+    ],
+)
+def test_the_closest_role_is_proposed(permission, role):
+    assert role_that_has(permission) == role
