@@ -17,7 +17,7 @@ options:
     elements: dict
     required: true
   instance:
-    description: The name of the instance. Give it by position: Jinja has an argument of this name of its own.
+    description: The name of the instance. Give it by position, because Jinja has an argument of this name of its own.
     type: str
     required: true
   tier:
