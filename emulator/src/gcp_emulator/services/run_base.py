@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from gcp_emulator.app import Emulator
 
 
+def internal_error(error: Exception) -> str:
+    """What a condition says of a defect of the emulator, so that nothing stays "reconciling" for ever."""
+    return (
+        f"An internal error has occurred ({type(error).__name__}: {error}; this is a defect of the emulator)."
+    )
+
+
 class RunBase(Service):
     """State and helpers. A record is {"spec": what was asked for with defaults, "status": what Google adds, ...}."""
 

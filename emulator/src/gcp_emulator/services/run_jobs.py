@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from typing import TYPE_CHECKING
 
 from gcp_emulator.backends.instances import TaskResult, run_task
@@ -17,12 +18,14 @@ from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, already_exists, failed_precondition, invalid_argument
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import run_template
-from gcp_emulator.services.run_base import RunBase
+from gcp_emulator.services.run_base import RunBase, internal_error
 from gcp_emulator.services.run_names import Name, check_region, condition, log_uri, short, suffix
 from gcp_emulator.services.run_neighbours import Refusal
 
 if TYPE_CHECKING:
     from gcp_emulator.app import Emulator
+
+log = logging.getLogger(__name__)
 
 _PARALLEL_TASKS = 8  # a laptop is not a region
 _EXITED = "The container exited with an error."
@@ -323,6 +326,10 @@ class JobsApi(RunBase):
             cancelled = not self._stopping
             for task in names:
                 self._end_task(task, None, _CANCELLED if cancelled else _INTERRUPTED, cancelled=cancelled)
+        except Exception as error:
+            log.exception("running %s", full)
+            for task in names:
+                self._end_task(task, None, internal_error(error))
         if current := self.executions.get(full):
             self._end_execution(full, current, cancelled=cancelled)
 

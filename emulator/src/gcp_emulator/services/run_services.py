@@ -25,7 +25,7 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import run_template
-from gcp_emulator.services.run_base import RunBase
+from gcp_emulator.services.run_base import RunBase, internal_error
 from gcp_emulator.services.run_names import (
     Name,
     check_region,
@@ -347,6 +347,9 @@ class ServicesApi(RunBase):
             failure = {"message": text, "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR"}
         except (SandboxUnavailable, SandboxError, OSError) as error:
             failure = {"message": str(error), "reason": "INTERNAL"}
+        except Exception as error:
+            log.exception("starting %s", revision)
+            failure = {"message": internal_error(error), "reason": "INTERNAL"}
         status = record["status"]
         if failure is not None:
             if revision in self._pools:

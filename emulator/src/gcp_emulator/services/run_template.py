@@ -23,6 +23,7 @@ _EMULATED = {
     "execution template": "labels annotations client clientVersion parallelism taskCount template",
     "task template": "containers volumes maxRetries timeout serviceAccount executionEnvironment",
     "container": "name image command args env resources ports volumeMounts workingDir livenessProbe startupProbe",
+    "volume mount": "name mountPath",
     "volume": "name secret cloudSqlInstance emptyDir",
     "probe": "initialDelaySeconds timeoutSeconds periodSeconds failureThreshold httpGet tcpSocket",
     "scaling": "minInstanceCount maxInstanceCount scalingMode manualInstanceCount",
@@ -374,6 +375,7 @@ def _check_volumes(template: Json, container: Json, where: str, place: str) -> N
     mounted = set()
     for index, mount in enumerate(container.get("volumeMounts", [])):
         field = f"{place}.volume_mounts[{index}]"
+        _only(mount, "volume mount", field)
         name, path = mount.get("name", ""), mount.get("mountPath", "")
         if name not in volumes:
             raise invalid_argument(
