@@ -50,8 +50,9 @@ class Facts:
     always_enabled: bool = False
 
 
+@cache
 def read_yaml(name: str) -> Any:
-    """The vendored file ``facts/NAME``."""
+    """The vendored file ``facts/NAME``; read once and shared, so callers change nothing in it."""
     text = resources.files("gcp_emulator").joinpath(f"facts/{name}").read_text("utf-8")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both loaders are safe ones
 

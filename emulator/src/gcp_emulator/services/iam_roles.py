@@ -44,7 +44,6 @@ def role_view(name: str, *, full: bool) -> Json:
     return view
 
 
-@cache
 def _roles() -> dict[str, Json]:
     roles: dict[str, Json] = read_yaml("roles.yaml")["roles"]
     return roles
