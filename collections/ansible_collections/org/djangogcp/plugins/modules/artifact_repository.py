@@ -111,7 +111,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import REPOSITORY
 
-ARGS = {
+ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
     "format": {
@@ -146,7 +146,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGS, work)
+    run_module(ARGUMENT_SPEC, work)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive, SourceError, pack
 
-ARGS = {
+ARGUMENT_SPEC = {
     "image": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
     "source_dir": {"type": "path"},
@@ -225,7 +225,7 @@ def work(task: Task) -> Json:
 def main() -> None:
     """Run the module."""
     run_module(
-        ARGS,
+        ARGUMENT_SPEC,
         work,
         required_one_of=[("source_dir", "build_id")],
         mutually_exclusive=[("source_dir", "build_id")],

@@ -79,7 +79,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiEr
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
 
-ARGS = {"permissions": {"type": "list", "elements": "str", "default": []}}
+ARGUMENT_SPEC = {"permissions": {"type": "list", "elements": "str", "default": []}}
 
 _RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com/v3"
 # oauth2:v2, userinfo.get; needs the scope userinfo.email.
@@ -189,7 +189,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGS, work)
+    run_module(ARGUMENT_SPEC, work)
 
 
 if __name__ == "__main__":

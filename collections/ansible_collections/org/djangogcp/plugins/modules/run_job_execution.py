@@ -97,7 +97,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiEr
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._run import ExecutionError, Executions, Overrides
 
-ARGS = {
+ARGUMENT_SPEC = {
     "job": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
     "args": {"type": "list", "elements": "str"},
@@ -157,7 +157,7 @@ def work(task: Task) -> Json:
 def main() -> None:
     """Run the module."""
     run_module(
-        ARGS,
+        ARGUMENT_SPEC,
         work,
         mutually_exclusive=[("once", "args"), ("once", "env")],
     )

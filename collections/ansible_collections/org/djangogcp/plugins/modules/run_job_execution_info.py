@@ -64,7 +64,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiEr
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions
 
-ARGS = {
+ARGUMENT_SPEC = {
     "job": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
     "limit": {"type": "int", "default": 5},
@@ -85,7 +85,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGS, work)
+    run_module(ARGUMENT_SPEC, work)
 
 
 if __name__ == "__main__":

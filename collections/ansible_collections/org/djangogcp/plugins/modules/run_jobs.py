@@ -113,7 +113,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Ou
 from ansible_collections.org.djangogcp.plugins.module_utils._run import refuse_unknown
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
 
-ARGS = {
+ARGUMENT_SPEC = {
     "location": {"type": "str", "required": True},
     "jobs": {
         "type": "list",
@@ -159,7 +159,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGS, work)
+    run_module(ARGUMENT_SPEC, work)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
 
-ARGS = {
+ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
     "description": {"type": "str"},
@@ -258,7 +258,7 @@ def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGS, work, mutually_exclusive=[("traffic", "candidate_tag")])
+    run_module(ARGUMENT_SPEC, work, mutually_exclusive=[("traffic", "candidate_tag")])
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import re
 from ansible_collections.org.djangogcp.plugins.module_utils._run import serving
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
 
-ARGS = {
+ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
 }
@@ -85,7 +85,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGS, work)
+    run_module(ARGUMENT_SPEC, work)
 
 
 if __name__ == "__main__":
