@@ -108,7 +108,9 @@ class Cloud:
             contextlib.redirect_stdout(printed),
             pytest.raises(SystemExit),
         ):
-            patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", self.variables(user)["GOOGLE_APPLICATION_CREDENTIALS"])
+            patch.setenv(
+                "GOOGLE_APPLICATION_CREDENTIALS", self.variables(user)["GOOGLE_APPLICATION_CREDENTIALS"]
+            )
             main()
         text = printed.getvalue()
         self.printed.append(text)
@@ -133,7 +135,9 @@ class Cloud:
         assert len(value) >= 8, "too short to look for"
         return not any(value in text or encoded in text for text in self.printed)
 
-    def api(self, url: str, *, method: str = "GET", body: Any = None, status: int = 200, user: str = OWNER) -> Any:
+    def api(
+        self, url: str, *, method: str = "GET", body: Any = None, status: int = 200, user: str = OWNER
+    ) -> Any:
         """The JSON answer of an API to a user."""
         if user not in self._sessions:
             self._sessions[user] = self.running.session(f"user:{user}")
@@ -170,7 +174,9 @@ class Cloud:
     def members(self, url: str, role: str, *, method: str = "GET", verb: str = ":getIamPolicy") -> list[str]:
         """Who has a role in the policy of a resource, by a direct call."""
         policy = self.api(f"{url}{verb}", method=method, body={} if method == "POST" else None)
-        return [member for one in policy.get("bindings", []) if one["role"] == role for member in one["members"]]
+        return [
+            member for one in policy.get("bindings", []) if one["role"] == role for member in one["members"]
+        ]
 
     def sql(self, instance: str, database: str, statement: str) -> list[tuple[Any, ...]]:
         """Rows, read by the superuser directly from the instance's server."""
@@ -207,6 +213,7 @@ def write_app(folder: Path) -> Path:
         "utf-8",
     )
     (folder / "job.py").write_text(
-        'import os, sys\nprint("greeting is", os.environ.get("GREETING"))\nsys.exit(int(sys.argv[1]))\n', "utf-8"
+        'import os, sys\nprint("greeting is", os.environ.get("GREETING"))\nsys.exit(int(sys.argv[1]))\n',
+        "utf-8",
     )
     return folder

@@ -70,7 +70,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "secrets": {"secrets": [{"name": "absent", "generate": {}}]},
     "service_accounts": {"service_accounts": [{"name": "absent-account"}]},
     "sql_database": {"name": "absent", "instance": "absent"},
-    "sql_instance": {"name": "absent", "region": REGION, "database_version": "POSTGRES_17", "tier": "db-f1-micro"},
+    "sql_instance": {
+        "name": "absent",
+        "region": REGION,
+        "database_version": "POSTGRES_17",
+        "tier": "db-f1-micro",
+    },
     "sql_statements": {"instance": "absent", "database": "absent", "statements": [STATEMENT]},
     "sql_users": {"instance": "absent", "users": [{"name": "absent", "password_secret": "absent"}]},
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
@@ -96,7 +101,9 @@ def test_missing_options_are_named(cloud: Cloud, module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_missing_project_is_named(cloud: Cloud, app_source: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_project_is_named(
+    cloud: Cloud, app_source: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT", "GCE_PROJECT"):
         monkeypatch.setenv(name, "")
     assert cloud.error(module, **options(module, app_source)) == "missing required arguments: project"
@@ -164,19 +171,28 @@ REFUSED = {
 
 def test_a_wrong_token_is_no_traceback(cloud: Cloud) -> None:
     token = "not-a-token-of-anybody"
-    message = cloud.error("run_service_info", auth_kind="accesstoken", access_token=token, **OPTIONS["run_service_info"])
+    message = cloud.error(
+        "run_service_info", auth_kind="accesstoken", access_token=token, **OPTIONS["run_service_info"]
+    )
     assert "(HTTP 401 UNAUTHENTICATED). Log in again" in message
     assert cloud.never_printed(token)
 
 
-def test_missing_credentials_are_explained(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_explained(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
     arguments = '{"ANSIBLE_MODULE_ARGS": {"name": "absent", "location": "us-central1"}}'
     environment = {**os.environ, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
     environment["PYTHONPATH"] = str(COLLECTION.parents[2])
     module = COLLECTION / "plugins" / "modules" / "run_service_info.py"
     done = subprocess.run(
-        [sys.executable, str(module)], input=arguments, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(module)],
+        input=arguments,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "none.json" in done.stdout

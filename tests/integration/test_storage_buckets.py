@@ -40,7 +40,9 @@ def test_the_life_of_a_bucket(cloud: Cloud) -> None:
     assert changed["iamConfiguration"]["publicAccessPrevention"] == "enforced", "not asked, so left alone"
     assert cloud.ok("storage_buckets", **update)["changed"] is False
 
-    assert cloud.ok("storage_buckets", **bucket("life", state="absent"))["actions"] == [f"delete bucket {name}"]
+    assert cloud.ok("storage_buckets", **bucket("life", state="absent"))["actions"] == [
+        f"delete bucket {name}"
+    ]
     assert cloud.absent(f"{URL}/{name}")
     assert cloud.ok("storage_buckets", **bucket("life", state="absent"))["changed"] is False
 

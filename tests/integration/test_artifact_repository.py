@@ -1,0 +1,64 @@
+"""The module artifact_repository."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.cloud import PROJECT, REGION, Cloud
+
+URL = f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/repositories"
+
+
+def repository(name: str, **options: Any) -> dict[str, Any]:
+    return {"name": name, "location": REGION, **options}
+
+
+def test_the_life_of_a_repository(cloud: Cloud) -> None:
+    before = cloud.resources()
+    asked = repository("life", description="Images", labels={"site": "polls"}, immutable_tags=True)
+    planned = cloud.ok("artifact_repository", check=True, **asked)
+    assert planned["actions"] == ["create repository life"]
+    assert cloud.resources() == before
+
+    assert cloud.ok("artifact_repository", **asked)["changed"] is True
+    made = cloud.api(f"{URL}/life")
+    assert (made["format"], made["labels"]) == ("DOCKER", {"site": "polls"})
+    assert made["dockerConfig"] == {"immutableTags": True}
+    assert cloud.ok("artifact_repository", **asked)["changed"] is False
+
+    update = repository("life", labels={}, immutable_tags=False)
+    planned = cloud.ok("artifact_repository", check=True, **update)
+    assert planned["diff"] == {
+        "before": {"format": "DOCKER", "labels": {"site": "polls"}, "immutable_tags": True},
+        "after": {"format": "DOCKER", "labels": {}, "immutable_tags": False},
+        "before_header": "repository life (before)",
+        "after_header": "repository life (after)",
+    }
+    assert cloud.api(f"{URL}/life") == made
+    assert cloud.ok("artifact_repository", **update)["actions"] == ["update repository life"]
+    changed = cloud.api(f"{URL}/life")
+    assert changed.get("labels", {}) == {}
+    assert not changed.get("dockerConfig", {}).get("immutableTags")
+    assert changed["description"] == "Images", "not asked, so left alone"
+    assert cloud.ok("artifact_repository", **update)["changed"] is False
+
+    absent = repository("life", state="absent")
+    assert cloud.ok("artifact_repository", **absent)["actions"] == ["delete repository life"]
+    assert cloud.absent(f"{URL}/life")
+    assert cloud.ok("artifact_repository", **absent)["changed"] is False
+
+
+def test_the_format_of_a_repository_cannot_change(cloud: Cloud) -> None:
+    cloud.ok("artifact_repository", **repository("typed"))
+    assert cloud.error("artifact_repository", **repository("typed", format="PYTHON")) == (
+        "Failed to update repository typed: Google Cloud cannot change format from 'DOCKER' to 'PYTHON'. Ask for what "
+        "is there, or delete the repository and run again to make it anew."
+    )
+
+
+def test_cleanup_policies_are_what_is_asked(cloud: Cloud) -> None:
+    keep = {"keep": {"id": "keep", "action": "KEEP", "mostRecentVersions": {"keepCount": 5}}}
+    asked = repository("cleaned", cleanup_policies=keep, cleanup_policy_dry_run=True)
+    cloud.ok("artifact_repository", **asked)
+    assert cloud.api(f"{URL}/cleaned")["cleanupPolicies"] == keep
+    assert cloud.ok("artifact_repository", **asked)["changed"] is False

@@ -1,0 +1,114 @@
+"""The module secrets; values are read by direct calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.cloud import PROJECT, Cloud
+
+URL = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+VALUE, NEW_VALUE = "first-value-of-a-test", "second-value-of-a-test"
+
+
+def secret(name: str, **options: Any) -> dict[str, Any]:
+    return {"secrets": [{"name": name, **options}]}
+
+
+def test_the_life_of_a_secret(cloud: Cloud) -> None:
+    before = cloud.resources()
+    planned = cloud.ok("secrets", check=True, **secret("life", value=VALUE))
+    assert planned["actions"] == ["create secret life", "add version 1 to secret life"]
+    assert cloud.resources() == before
+
+    made = cloud.ok("secrets", **secret("life", value=VALUE, labels={"site": "polls"}))
+    assert made["secrets"][0]["version"] == "1"
+    assert cloud.secret_value("life") == VALUE
+    assert cloud.api(f"{URL}/life")["labels"] == {"site": "polls"}
+    assert cloud.ok("secrets", **secret("life", value=VALUE, labels={"site": "polls"}))["changed"] is False
+
+    before = cloud.resources()
+    update = secret("life", value=NEW_VALUE, labels={"team": "web"}, old_versions="disable")
+    planned = cloud.ok("secrets", check=True, **update)
+    assert planned["diff"][0]["before"] == {"labels": {"site": "polls"}, "version": "1"}
+    assert planned["diff"][0]["after"] == {"labels": {"team": "web"}, "version": "2"}
+    assert cloud.resources() == before
+    changed = cloud.ok("secrets", **update)
+    assert changed["actions"] == [
+        "update secret life",
+        "add version 2 to secret life",
+        "disable version 1 of secret life",
+    ]
+    assert cloud.secret_value("life") == NEW_VALUE
+    assert cloud.api(f"{URL}/life/versions/1")["state"] == "DISABLED"
+    assert cloud.api(f"{URL}/life")["labels"] == {"team": "web"}
+    assert cloud.ok("secrets", **update)["changed"] is False
+
+    assert cloud.ok("secrets", **secret("life", state="absent"))["actions"] == ["delete secret life"]
+    assert cloud.absent(f"{URL}/life")
+    assert cloud.ok("secrets", **secret("life", state="absent"))["changed"] is False
+    assert cloud.never_printed(VALUE)
+    assert cloud.never_printed(NEW_VALUE)
+
+
+def test_a_value_is_generated_once_and_composed_into_another(cloud: Cloud) -> None:
+    asked = {
+        "secrets": [
+            {
+                "name": "made-url",
+                "template": "postgres://web:{password}@/polls",
+                "values_from": {"password": "made"},
+            },
+            {"name": "made", "generate": {"length": 32}},
+        ]
+    }
+    before = cloud.resources()
+    assert cloud.ok("secrets", check=True, **asked)["changed"] is True
+    assert cloud.resources() == before
+    cloud.ok("secrets", **asked)
+    value = cloud.secret_value("made")
+    assert len(value) == 32
+    assert cloud.secret_value("made-url") == f"postgres://web:{value}@/polls"
+    assert cloud.ok("secrets", **asked)["changed"] is False
+    assert cloud.secret_value("made") == value
+    assert cloud.never_printed(value)
+
+    cloud.ok("secrets", **secret("made", value="given-by-hand"))
+    again = cloud.ok("secrets", **asked)
+    assert again["actions"] == ["add version 2 to secret made-url"]
+    assert cloud.secret_value("made-url") == "postgres://web:given-by-hand@/polls"
+    assert cloud.never_printed("given-by-hand")
+
+
+def test_replaced_versions_are_destroyed_on_request(cloud: Cloud) -> None:
+    cloud.ok("secrets", **secret("short", value=VALUE))
+    changed = cloud.ok("secrets", **secret("short", value=NEW_VALUE, old_versions="destroy"))
+    assert changed["secrets"][0]["retired_versions"] == ["1"]
+    assert cloud.api(f"{URL}/short/versions/1")["state"] == "DESTROYED"
+
+
+def test_the_locations_of_a_secret_cannot_change(cloud: Cloud) -> None:
+    cloud.ok("secrets", **secret("placed", locations=["europe-west1"]))
+    replicas = cloud.api(f"{URL}/placed")["replication"]["userManaged"]["replicas"]
+    assert replicas == [{"location": "europe-west1"}]
+    assert cloud.ok("secrets", **secret("placed", locations=["europe-west1"]))["changed"] is False
+    assert cloud.error("secrets", **secret("placed", locations=["us-east1"])) == (
+        "Failed to update secret placed: Google Cloud cannot change locations from ['europe-west1'] to ['us-east1']. "
+        "Ask for what is there, or delete the secret and run again to make it anew."
+    )
+
+
+def test_a_template_of_a_secret_that_is_missing_is_refused(cloud: Cloud) -> None:
+    asked = secret("composed", template="{password}", values_from={"password": "nowhere"})
+    assert cloud.error("secrets", **asked) == (
+        f"Failed to compose the value of secret composed: the secret nowhere in project {PROJECT} has no enabled newest "
+        "version. Add one, or correct values_from."
+    )
+
+
+def test_a_template_whose_key_is_misspelt_changes_nothing(cloud: Cloud) -> None:
+    before = cloud.resources()
+    asked = secret("misspelt", template="{pasword}", values_from={"password": "nowhere"})
+    assert cloud.error("secrets", **asked) == (
+        "Secret misspelt: template uses {pasword} but values_from has no key pasword. Add it."
+    )
+    assert cloud.resources() == before
