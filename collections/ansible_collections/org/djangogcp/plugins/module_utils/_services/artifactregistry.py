@@ -8,9 +8,18 @@
 
 from __future__ import annotations
 
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec, no_guard
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+
+
+def _operations(client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:
+    """repositories.create and delete answer an operation, repositories.patch the repository itself."""
+    is_operation = "/operations/" in answer["name"]
+    return long_running(client, api, answer, deadline, call) if is_operation else answer
+
 
 REPOSITORY = ResourceSpec(
     noun="repository",
@@ -19,7 +28,7 @@ REPOSITORY = ResourceSpec(
     permission="artifactregistry.repositories",
     id_param="repositoryId",
     guard=no_guard,
-    operations=long_running,
+    operations=_operations,
     fields=(
         Field("format", change=Change.IMMUTABLE),
         Field("description"),
