@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from gcp_emulator.backends import builder_stage
 from gcp_emulator.backends.builder import Builder, BuildFailed
 from gcp_emulator.backends.builder_base import BaseUnavailableError, Interpreters, resolve_base
 from gcp_emulator.backends.builder_cache import LayerCache
+from gcp_emulator.backends.builder_overlay import is_available
 from gcp_emulator.backends.builder_run import HostAccess, host_access
 from gcp_emulator.backends.images import Image, ImageStore
 
@@ -32,6 +33,8 @@ class Workshop:
         self.folder = folder / "cache"
         self.interpreters = Interpreters([Path(sys.base_prefix, "bin")])
         self.lines: list[str] = []
+        #: None: what this machine can.
+        self.overlay: bool | None = None
 
     def build(self, context: Path, text: str, **options: object) -> Image:
         (context / "Dockerfile").write_text(text)
@@ -39,7 +42,9 @@ class Workshop:
 
     async def start(self, context: Path, **options: object) -> Image:
         self.lines = []
-        builder = Builder(self.folder, self.images, HostAccess({}, ()), interpreters=self.interpreters)
+        builder = Builder(
+            self.folder, self.images, HostAccess({}, ()), interpreters=self.interpreters, overlay=self.overlay
+        )
         return await builder.build(context, log=self.lines.append, **options)
 
     def failure(self, context: Path, text: str, **options: object) -> BuildFailed:
@@ -55,8 +60,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 @pytest.fixture
 def every_run_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a quick RUN before another one is done again, because copying its layer would take longer."""
-    monkeypatch.setattr(builder_stage, "_WORTH_A_COPY", 0.0)
+    """Else a quick RUN is done again, because storing its layer would take longer."""
+    monkeypatch.setattr(builder_stage, "_WORTH_CACHING", 0.0)
 
 
 @pytest.fixture
@@ -124,15 +129,48 @@ def test_a_changed_file_reuses_the_layers_before_it(workshop: Workshop, context:
     assert (third.root / "layer").read_text() != (first.root / "layer").read_text()
 
 
-@pytest.mark.usefixtures("every_run_cached")
-def test_a_run_never_changes_a_cached_layer(workshop: Workshop, context: Path) -> None:
-    head = BASE + "RUN echo base > /file\n"
-    workshop.build(context, head + "RUN echo one >> /file && chmod 600 /file\n")
+@pytest.fixture(params=["overlay", "copies"])
+def either(request: pytest.FixtureRequest, workshop: Workshop) -> Iterator[Workshop]:
+    """The workshop with overlayfs, and without."""
+    if request.param == "overlay" and not asyncio.run(is_available(workshop.folder / "work")):
+        pytest.skip("this machine does not allow overlayfs here")
+    workshop.overlay = request.param == "overlay"
+    yield workshop
+    workshop.overlay = None
 
-    image = workshop.build(context, head + "RUN echo two >> /file\n")
+
+@pytest.mark.usefixtures("every_run_cached")
+def test_a_run_never_changes_a_cached_layer(either: Workshop, context: Path) -> None:
+    # The folder makes the layers those of this mode alone.
+    head = BASE + f"RUN mkdir /{either.overlay} && echo base > /file\n"
+    either.build(context, head + "RUN echo one >> /file && chmod 600 /file\n")
+
+    image = either.build(context, head + "RUN echo two >> /file\n")
 
     assert (image.root / "file").read_text() == "base\ntwo\n"
     assert (image.root / "file").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.usefixtures("every_run_cached")
+def test_what_a_command_removes_replaces_and_renames_is_so_in_the_image(either: Workshop, context: Path) -> None:
+    head = BASE + f"RUN mkdir -p /{either.overlay} /d/sub /old /r && touch /d/a /d/sub/b /old/x /r/y /f && ln -s /f /link\n"
+    change = (
+        "RUN rm /d/a /link && rm -r /old && mkdir /old && touch /old/new && mv /r /moved && chmod 700 /d"
+        " && rm /f && mkdir /f && touch /f/inside && rm -rf /d/sub && ln -s /f /d/sub\n"
+    )
+    before = either.build(context, head)
+    after = either.build(context, head + change)
+
+    def listing(root: Path) -> list[str]:
+        names = ("d", "old", "r", "moved", "f", "link")
+        found = [path for name in names for path in [root / name, *(root / name).rglob("*")] if os.path.lexists(path)]
+        return sorted(str(path.relative_to(root)) for path in found)
+
+    assert listing(before.root) == ["d", "d/a", "d/sub", "d/sub/b", "f", "link", "old", "old/x", "r", "r/y"]
+    assert listing(after.root) == ["d", "d/sub", "f", "f/inside", "moved", "moved/y", "old", "old/new"]
+    assert (after.root / "d").stat().st_mode & 0o777 == 0o700
+    assert (before.root / "d").stat().st_mode & 0o777 == 0o755
+    assert os.readlink(after.root / "d/sub") == "/f"
 
 
 def test_stages_hand_files_on_and_unused_stages_are_not_built(workshop: Workshop, context: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from gcp_emulator.backends.builder_base import Interpreters, resolve_base
 from gcp_emulator.backends.builder_cache import LayerCache, in_thread
 from gcp_emulator.backends.builder_copy import CopyError, CopySource, build_context, resolve_inside
+from gcp_emulator.backends.builder_overlay import is_available
 from gcp_emulator.backends.builder_run import HostAccess, Log
 from gcp_emulator.backends.builder_stage import BuildFailed, StageBuild, failing_step
 from gcp_emulator.backends.dockerfile import Dockerfile, DockerfileError, Instruction, Stage, expand, parse
@@ -45,8 +46,9 @@ class Builder:
         max_layers: int = 40,
         max_bytes: int = 8 << 30,
         interpreters: Interpreters | None = None,
+        overlay: bool | None = None,
     ) -> None:
-        """``parallel`` builds run at once, others wait. The cache keeps at most ``max_layers`` layers and
+        """``parallel`` builds run at once, others wait. ``overlay``: use overlayfs; None: when this machine can. The cache keeps at most ``max_layers`` layers and
         ``max_bytes`` bytes (files shared by layers count in each)."""
         self._images = images
         self._host = host
@@ -54,6 +56,7 @@ class Builder:
         self._slots = asyncio.Semaphore(parallel)
         self._running = 0
         self._interpreters = interpreters or Interpreters()
+        self._overlay = overlay
 
     async def build(
         self,
@@ -74,10 +77,13 @@ class Builder:
             work = self._cache.work / uuid.uuid4().hex
             work.mkdir()
             try:
+                if self._overlay is None:
+                    self._overlay = await is_available(work)
                 parsed = await in_thread(_read, context_dir, dockerfile)
                 context = build_context(context_dir, dockerfile)
                 return await _Build(
-                    parsed, context, build_args or {}, target, log, work, self._cache, self._host, self._interpreters
+                    parsed, context, build_args or {}, target, log, work, self._cache, self._host, self._interpreters,
+                    overlay=self._overlay,
                 ).run(self._images)
             except (CopyError, DockerfileError, SandboxUnavailable, OSError) as error:
                 raise BuildFailed("", None, str(error)) from error
@@ -109,9 +115,12 @@ class _Build:
         cache: LayerCache,
         host: HostAccess,
         interpreters: Interpreters,
+        *,
+        overlay: bool,
     ) -> None:
         self.cache, self.context, self.build_args, self.host, self.log = cache, context, build_args, host, log
         self.escape = parsed.escape
+        self.overlay = overlay
         self.used_arguments: set[str] = set()
         self.global_arguments: dict[str, str] = _platform_arguments()
         self._parsed = parsed

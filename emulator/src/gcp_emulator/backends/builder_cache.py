@@ -1,7 +1,7 @@
 """The builder's layer cache: trees after each RUN, by the key of everything that led to them.
 
-A layer is never written to. Whoever continues on one gets a private copy; whoever only reads or runs it may have hard
-links.
+A layer is never written to. Whoever continues on one gets a private copy, unless overlayfs keeps it from writing to
+the files (see `builder_overlay`); whoever only reads or runs it has hard links.
 """
 
 from __future__ import annotations

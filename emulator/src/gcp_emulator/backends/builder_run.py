@@ -20,7 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gcp_emulator.backends.builder_cache import in_thread
 from gcp_emulator.backends.builder_copy import OWN_USR_FOLDERS, resolve_inside
+from gcp_emulator.backends.builder_overlay import Overlay
 from gcp_emulator.backends.images import Interpreter
 from gcp_emulator.backends.sandbox import check_available
 
@@ -120,13 +122,18 @@ class Command:
     network: bool = True
 
 
-async def execute(tree: Path, python: Interpreter | None, command: Command, host: HostAccess, log: Log) -> int:
+async def execute(
+    tree: Path, python: Interpreter | None, command: Command, host: HostAccess, log: Log, *, overlay: bool
+) -> int:
     """Run a command on a tree, its output passed to ``log`` line by line; returns the exit code.
 
+    With ``overlay`` the tree's files are never written to, only replaced, and stay as they were when the command fails.
     Cancelling kills everything that it started. Raises `gcp_emulator.backends.sandbox.SandboxUnavailable` without
     bubblewrap. Mount points that were made for the sandbox are removed from the tree again.
     """
     program = check_available()
+    view = Overlay(tree) if overlay else None
+    prefix = view.prepare() if view else []
     plan = _mounts(tree, python, command, host)
     missing = _missing(tree, [target for _, _, target in plan])
     arguments = ["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
@@ -151,24 +158,29 @@ async def execute(tree: Path, python: Interpreter | None, command: Command, host
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 descriptors.append(descriptor)
                 arguments += ["--seccomp", str(descriptor)]
-        arguments += ["--bind", str(tree), "/"]
+        arguments += ["--bind", str(view.merged if view else tree), "/"]
         for option, source, target in plan:
             arguments += [option, source, target] if source else [option, target]
         arguments += ["--chdir", command.working_dir, "--", *argv]
         process = await asyncio.create_subprocess_exec(
-            program, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            *prefix, program, *arguments, cwd=tree.parent, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT, env={**host.env, **command.env}, pass_fds=descriptors, umask=0o022,
         )  # fmt: skip
     try:
         assert process.stdout is not None
         await _pass_lines(process.stdout, log)
-        return await process.wait()
+        code = await process.wait()
+        _remove_empty([view.upper / path.relative_to(tree) for path in missing] if view else missing)
+        if view and code == 0:
+            await in_thread(view.commit)
+        return code
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        _remove_empty(missing)
+        if view:
+            await in_thread(view.remove)
 
 
 def _mounts(

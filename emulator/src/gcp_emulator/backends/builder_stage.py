@@ -43,7 +43,7 @@ _IGNORED = {
 }
 _PACKAGE_MANAGER = re.compile(r"(?:^|[\s;&|(/])(apt-get|apt|dpkg|apk|yum|dnf|microdnf|zypper)\s")
 _REMEMBERED_LINES = 20
-_WORTH_A_COPY = 2.0  # seconds
+_WORTH_CACHING = 1.0  # seconds
 
 
 class BuildFailed(Exception):  # noqa: N818 - the name that Cloud Build uses in its logs
@@ -69,6 +69,7 @@ class Plan(Protocol):
     log: Log
     escape: str
     used_arguments: set[str]
+    overlay: bool
 
     def stage(self, name: str) -> StageBuild:
         """A finished stage. Raises `CopyError` when there is none of that name before the current one."""
@@ -238,14 +239,14 @@ class StageBuild:
                 self.plan.log(" ---> Using cache")
                 self.snapshot, self.tree, self.changes = layer, None, []
                 return
-            tree = await self.materialise(share=False)
+            tree = await self.materialise(share=self.plan.overlay)
             assert step.change is not None
             started = time.monotonic()
-            await step.change(tree, False)
-            # When no RUN follows nothing writes into this tree's files any more, and the layer may be links to them.
-            # Else the layer is a copy, and for a quick command copying would take longer than doing it again.
-            if last or time.monotonic() - started > _WORTH_A_COPY:
-                await cache.put(step.key, tree, share=last)
+            await step.change(tree, self.plan.overlay)
+            # A layer of a quick command would take longer to store than the command to run again.
+            if time.monotonic() - started > _WORTH_CACHING:
+                # Links will do when nothing writes into this tree's files any more.
+                await cache.put(step.key, tree, share=last or self.plan.overlay)
 
     # ---------------------------------------------------------------- reading
 
@@ -378,7 +379,7 @@ class StageBuild:
                 last_lines[:] = [*last_lines[1 - _REMEMBERED_LINES :], line]
 
             command = Command(argv, env, working_dir, user, tuple(mounts), network)
-            code = await execute(tree, self.python, command, self.plan.host, hear)
+            code = await execute(tree, self.python, command, self.plan.host, hear, overlay=self.plan.overlay)
             if code:
                 message = f"The command '{' '.join(argv)}' returned a non-zero code: {code}"
                 raise BuildFailed(instruction.text, code, message + _hint(argv, last_lines))
