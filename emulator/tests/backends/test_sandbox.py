@@ -82,9 +82,9 @@ def test_where_image_and_host_share_a_folder_the_image_is_in_front(tree: Path) -
     (tree / "usr" / "bin" / "env").write_text("the image's")
     found = mounts(Rootfs(tree, SYSTEM_PYTHON).arguments())
     assert found["/usr/bin/env"] == f"{tree}/usr/bin/env"
-    assert found["/usr/bin/python3" if not Path(SYSTEM_PYTHON).is_symlink() else "/usr/lib"].startswith(
-        "/usr/"
-    )
+    files = (path for path in Path("/usr/bin").iterdir() if path.is_file() and not path.is_symlink())
+    other = next(path for path in files if path.name != "env")
+    assert found[str(other)] == str(other)
 
 
 def test_a_mount_point_that_the_image_lacks_is_made_beside_its_files(tree: Path) -> None:

@@ -335,6 +335,10 @@ def test_an_instance_that_crashes_answers_503_and_the_next_request_starts_anothe
     answer = client.open("/crash")
     assert (answer.status_code, answer.text) == (503, "Service Unavailable")
     assert client.open().status_code == 200
+    assert logs(client, "requests")[1]["textPayload"].startswith(
+        "The request failed because either the HTTP response"
+    )
+    until(lambda: "Container called exit(1)." in [entry["textPayload"] for entry in logs(client, "varlog")])
 
 
 def test_what_the_application_prints_is_logged_with_its_revision(client: Client) -> None:

@@ -137,7 +137,7 @@ class Instance:
         self.started_at = time.time()
         self._on_log = on_log
         self._sandbox: Sandbox | None = None
-        self._liveness: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Returns when the startup probe has passed. Raises `InstanceError`, or `SandboxUnavailable`."""
@@ -149,8 +149,9 @@ class Instance:
         except BaseException:
             await self.kill()
             raise
+        self._watchers.append(asyncio.create_task(self._report_end()))
         if self.spec.liveness_probe:
-            self._liveness = asyncio.create_task(self._watch(self.spec.liveness_probe))
+            self._watchers.append(asyncio.create_task(self._watch(self.spec.liveness_probe)))
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the container's port. Raises OSError when it does not accept."""
@@ -169,11 +170,12 @@ class Instance:
     async def stop(self, grace: float = STOP_GRACE) -> Exit:
         """SIGTERM, SIGKILL after ``grace`` seconds."""
         assert self._sandbox
-        if self._liveness:
-            self._liveness.cancel()
+        self._stop_watching()
         return await self._sandbox.stop(grace)
 
     async def kill(self) -> None:
+        """End it at once. May be called again."""
+        self._stop_watching()
         if self._sandbox:
             await self._sandbox.close()
 
@@ -214,6 +216,14 @@ class Instance:
             for task in (ended, probing):
                 task.cancel()
 
+    def _stop_watching(self) -> None:
+        for watcher in self._watchers:
+            watcher.cancel()
+
+    async def _report_end(self) -> None:
+        """Nobody asked for this end: it goes to the log."""
+        self._on_log("system", str(await self.wait()))
+
     async def _watch(self, probe: Probe) -> None:
         """Liveness: an instance that fails is killed (and replaced by whoever waits for its end)."""
         failed = await self._probe_until(probe, None, probe.failure_threshold)
@@ -223,6 +233,7 @@ class Instance:
             f'"{self.spec.container}" on {probe.target}. The instance has been shut down.',
         )
         assert self._sandbox
+        self._watchers[0].cancel()
         self._sandbox.signal(signal.SIGKILL)
 
     async def _probe_until(self, probe: Probe, successes: int | None, failures: int) -> _ProbeResult:
