@@ -15,8 +15,10 @@ from pathlib import Path
 from gcp_emulator.backends.images import remove_tree
 
 _MOUNT = 'mount -t overlay overlay -o "$1" "$2" && shift 2 && exec "$@"'
-# Renamed folders, metadata-only copies and the index would need more than a plain walk to read.
-_OPTIONS = "redirect_dir=off,metacopy=off,index=off"
+# Renamed folders, metadata-only copies and the index would need more than a plain walk to read. "userxattr", which an
+# ordinary user needs, rules the first two out by itself and does not bear to be told.
+_ROOT_OPTIONS = "redirect_dir=off,metacopy=off,index=off"
+_USER_OPTIONS = "userxattr,index=off"
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class Overlay:
             os.chown(self.upper, status.st_uid, status.st_gid)
         # Relative names: a comma or a colon in the state's path would end an option.
         name = self.tree.name
-        options = f"lowerdir={name},upperdir={name}-upper,workdir={name}-scratch,{_OPTIONS}"
+        options = f"lowerdir={name},upperdir={name}-upper,workdir={name}-scratch,"
         space = ["--mount", "--propagation", "private"]
-        if os.geteuid() != 0:
+        if os.geteuid() == 0:
+            options += _ROOT_OPTIONS
+        else:
+            options += _USER_OPTIONS
             space = ["--user", "--map-root-user", "--mount"]
-            options += ",userxattr"
         return ["unshare", *space, "--", "sh", "-c", _MOUNT, "sh", options, f"{name}-merged"]
 
     def commit(self) -> None:
