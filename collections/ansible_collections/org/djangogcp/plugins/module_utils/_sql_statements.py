@@ -56,10 +56,12 @@ class Database:
         fulfilled = self._all_fulfilled(statements, check_mode)
         ran: list[Statement] = []
         for position, statement in enumerate(statements):
-            if fulfilled is not None and fulfilled[position]:
-                continue
-            # What ran before may have fulfilled it, or made its check possible.
-            if (ran or fulfilled is None) and self._is_fulfilled(statement, check_mode):
+            # What ran before may have fulfilled it, undone it (a REVOKE does), or made its check possible.
+            if fulfilled is None or (ran and not check_mode):
+                done = self._is_fulfilled(statement, check_mode)
+            else:
+                done = fulfilled[position]
+            if done:
                 continue
             if not check_mode:
                 self._run(statement.statement, statement.name, repeatable=False)
