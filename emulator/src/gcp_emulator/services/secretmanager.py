@@ -98,6 +98,8 @@ class SecretManager(Service):
 
     @handles("secretmanager.projects.secrets.list")
     async def list_secrets(self, call: Call) -> Json:
+        if call.params.get("filter"):
+            raise failed_precondition("gcp-emulator does not filter secrets; nothing was listed.")
         found = [self._secret_view(n, r) for n, r in self._secrets.items(call.params["parent"] + "/secrets/")]
         return call.page(found, "secrets", default=25000) | {"totalSize": len(found)}
 
