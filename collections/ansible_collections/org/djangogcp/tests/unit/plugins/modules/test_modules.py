@@ -1,0 +1,149 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.basic import AnsibleFallbackNotFound
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import first_set_env
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import SeveralError, Task, for_each
+from ansible_collections.org.djangogcp.plugins.modules import (
+    iam_members,
+    project_services,
+    service_accounts,
+    storage_buckets,
+)
+
+MISSING = (404, {"error": {"code": 404, "status": "NOT_FOUND", "message": "no"}})
+USAGE = "https://serviceusage.googleapis.com/v1/projects/p/services"
+BUCKETS = "https://storage.googleapis.com/storage/v1/b"
+
+
+def services(client, *names, state="present", check_mode=False):
+    params = {"project": "p", "services": list(names), "state": state}
+    return project_services.work(Task(params, client, check_mode))
+
+
+def test_apis_are_enabled_twenty_at_a_time(google, client):
+    google.answer("GET", USAGE, {"services": [{"name": "projects/1/services/a0.googleapis.com"}]})
+    google.answer("POST", f"{USAGE}:batchEnable", {"name": "operations/x", "done": True})
+    names = [f"a{number}.googleapis.com" for number in range(24)]
+    result = services(client, *names)
+    assert [len(body["serviceIds"]) for body in google.bodies("POST")] == [20, 3]
+    assert [one["changed"] for one in result["services"]] == [False] + [True] * 23
+
+
+def test_enabled_apis_are_one_request(google, client):
+    google.answer("GET", USAGE, {"services": [{"name": "projects/1/services/a.googleapis.com"}]})
+    assert not services(client, "a.googleapis.com")["changed"]
+    assert len(google.sent) == 1
+
+
+def test_an_api_is_disabled(google, client):
+    google.answer("GET", USAGE, {"services": [{"name": "projects/1/services/a.googleapis.com"}]})
+    google.answer("POST", f"{USAGE}/a.googleapis.com:disable", {"name": "operations/x", "done": True})
+    result = services(client, "a.googleapis.com", "b.googleapis.com", state="absent")
+    assert result["actions"] == ["disable a.googleapis.com"]
+
+
+def bucket(client, check_mode=False, **options):
+    asked = {
+        **dict.fromkeys(storage_buckets.ARGUMENT_SPEC["buckets"]["options"]),
+        "state": "present",
+        "name": "media",
+        **options,
+    }
+    return storage_buckets.work(Task({"project": "p", "buckets": [asked]}, client, check_mode))
+
+
+def test_a_bucket_is_made_in_the_project(google, client):
+    google.answer("GET", f"{BUCKETS}/media", MISSING, {"location": "EUROPE-WEST1", "metageneration": "1"})
+    google.answer("POST", BUCKETS, {})
+    result = bucket(client, location="europe-west1", uniform_bucket_level_access=True, soft_delete_seconds=0)
+    assert google.sent[1].params == {"project": "p"}
+    assert google.sent[1].body == {
+        "name": "media",
+        "location": "europe-west1",
+        "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+        "softDeletePolicy": {"retentionDurationSeconds": "0"},
+    }
+    assert result["buckets"][0]["location"] == "EUROPE-WEST1"
+
+
+def test_the_case_of_a_location_is_no_difference(google, client):
+    google.answer("GET", f"{BUCKETS}/media", {"location": "EUROPE-WEST1"})
+    assert not bucket(client, location="europe-west1")["changed"]
+
+
+def test_a_bucket_name_of_somebody_else_is_explained(google, client):
+    refused = "deployer does not have storage.buckets.get access to the Google Cloud Storage bucket."
+    google.answer(
+        "GET",
+        f"{BUCKETS}/media",
+        (403, {"error": {"code": 403, "message": refused, "errors": [{"reason": "forbidden"}]}}),
+    )
+    with pytest.raises(ApiError) as caught:
+        bucket(client)
+    assert caught.value.message == (
+        "Failed to read bucket media: deployer does not have storage.buckets.get access to the Google Cloud Storage bucket "
+        "(HTTP 403 forbidden). All buckets of Google Cloud share one namespace: either this name is taken in another project, "
+        "so choose another one, or the caller lacks storage.buckets.get (roles/storage.admin has it)."
+    )
+
+
+def test_a_service_account_is_made_with_its_id_and_changed_with_a_mask(google, client):
+    accounts = "https://iam.googleapis.com/v1/projects/p/serviceAccounts"
+    web = f"{accounts}/web@p.iam.gserviceaccount.com"
+    asked = {"name": "web", "state": "present", "display_name": "Web", "description": None}
+    task = Task({"project": "p", "service_accounts": [asked]}, client)
+    google.answer("GET", web, MISSING, {"email": "web@p.iam.gserviceaccount.com", "displayName": "Web"})
+    google.answer("POST", accounts, {})
+    assert service_accounts.work(task)["service_accounts"][0]["email"] == "web@p.iam.gserviceaccount.com"
+    assert google.bodies("POST") == [{"accountId": "web", "serviceAccount": {"displayName": "Web"}}]
+    google.answer("GET", web, {"displayName": "Old", "etag": "e"})
+    google.answer("PATCH", web, {})
+    service_accounts.work(task)
+    assert google.bodies("PATCH") == [
+        {"serviceAccount": {"displayName": "Web", "etag": "e"}, "updateMask": "displayName"}
+    ]
+
+
+def test_grants_are_sorted_by_resource_and_account_ids_completed():
+    item = {"resource_type": "service_account", "resource": "web", "location": None, "role": "roles/x", "members": ["user:a"],
+            "condition": None, "state": "present"}  # fmt: skip
+    project = {**item, "resource_type": "project", "resource": None}
+    grouped = iam_members.grants_by_resource([item, project, {**item, "role": "roles/y"}], "p")
+    assert [resource.name for resource in grouped] == ["web@p.iam.gserviceaccount.com", "p"]
+    assert [len(grants) for grants in grouped.values()] == [2, 1]
+
+
+def test_a_grant_on_a_resource_without_a_name_is_refused():
+    item = {"resource_type": "bucket", "resource": None, "location": None, "role": "roles/x"}
+    with pytest.raises(
+        DjangoGcpError,
+        match=r"^A grant of roles/x has the resource_type bucket but no resource\. Name one\.$",
+    ):
+        iam_members.resource_of(item, "p")
+
+
+def test_results_come_in_the_asked_order():
+    assert for_each([3, 1, 2], lambda item: item * 10) == [30, 10, 20]
+
+
+def test_every_failure_of_a_list_is_told_once():
+    def fail(item):
+        raise DjangoGcpError("Failed to read the same thing." if item < 2 else f"Failed to read {item}.")
+
+    with pytest.raises(SeveralError) as caught:
+        for_each([0, 1, 2], fail)
+    assert caught.value.message == "Failed to read the same thing.\nFailed to read 2."
+
+
+def test_an_environment_variable_that_is_empty_is_not_set(monkeypatch):
+    monkeypatch.setenv("GCP_PROJECT", "")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    assert first_set_env("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT") == "p"
+    with pytest.raises(AnsibleFallbackNotFound):
+        first_set_env("GCP_PROJECT")

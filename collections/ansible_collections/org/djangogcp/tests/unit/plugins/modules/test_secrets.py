@@ -1,0 +1,192 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
+from ansible_collections.org.djangogcp.plugins.modules import secrets
+
+API = "https://secretmanager.googleapis.com/v1/projects/p/secrets"
+MISSING = (404, {"error": {"code": 404, "status": "NOT_FOUND", "message": "no"}})
+OPTIONS = {
+    **dict.fromkeys(secrets.ARGUMENT_SPEC["secrets"]["options"]),
+    "state": "present",
+    "old_versions": "keep",
+}
+
+
+def secret(name, **options):
+    return {**OPTIONS, "name": name, **options}
+
+
+def run(client, *asked, check_mode=False):
+    return secrets.work(Task({"project": "p", "secrets": list(asked)}, client, check_mode))
+
+
+def there(google, name, value=None, number="1", state="ENABLED"):
+    """A secret that exists, with a value or without."""
+    google.answer("GET", f"{API}/{name}", {"name": name, "etag": "e", "replication": {"automatic": {}}})
+    newest = {"name": f"x/versions/{number}", "state": state}
+    google.answer("GET", f"{API}/{name}/versions/latest", newest if value is not None else MISSING)
+    payload = {"payload": {"data": base64.b64encode((value or "").encode()).decode()}}
+    google.answer("GET", f"{API}/{name}/versions/{number}:access", payload)
+
+
+def missing(google, name):
+    google.answer("GET", f"{API}/{name}", MISSING, {"name": name})
+    google.answer("POST", API, {})
+    google.answer("GET", f"{API}/{name}/versions/latest", MISSING)
+
+
+def adds(google, name, number):
+    google.answer("POST", f"{API}/{name}:addVersion", {"name": f"x/versions/{number}"})
+
+
+def added(google, name):
+    """The values of the versions that were added."""
+    bodies = [one.body for one in google.sent if one.url == f"{API}/{name}:addVersion"]
+    return [base64.b64decode(body["payload"]["data"]).decode() for body in bodies]
+
+
+def test_a_value_is_generated_once(google, client):
+    missing(google, "key")
+    adds(google, "key", 1)
+    result = run(client, secret("key", generate={"length": 12, "alphabet": "ab"}))
+    (value,) = added(google, "key")
+    assert len(value) == 12
+    assert set(value) <= {"a", "b"}
+    assert result["secrets"][0]["version"] == "1"
+    assert value not in repr(result)
+
+
+def test_a_generated_value_is_left_alone_and_not_even_read(google, client):
+    there(google, "key", "generated")
+    assert not run(client, secret("key", generate={"length": 12, "alphabet": "ab"}))["changed"]
+    assert google.calls == ["GET key", "GET latest"]
+
+
+def test_a_disabled_newest_version_is_replaced(google, client):
+    there(google, "key", "generated", state="DISABLED")
+    adds(google, "key", 2)
+    assert run(client, secret("key", generate={"length": 4, "alphabet": "a"}))["changed"]
+    assert added(google, "key") == ["aaaa"]
+
+
+@pytest.mark.parametrize(("have", "changed"), [("same", False), ("other", True)])
+def test_a_value_is_compared_in_memory(google, client, have, changed):
+    there(google, "key", have)
+    adds(google, "key", 2)
+    result = run(client, secret("key", value="same"))
+    assert result["changed"] is changed
+    assert result["secrets"][0]["version"] == ("2" if changed else "1")
+    assert "same" not in repr(result)
+
+
+def test_a_template_is_made_of_what_the_same_task_generates(google, client):
+    for name in ("url", "password"):
+        missing(google, name)
+        adds(google, name, 1)
+    run(
+        client,
+        secret("url", template="pg://u:{pw}@h/{pw}", values_from={"pw": "password"}),
+        secret("password", generate={"length": 5, "alphabet": "x"}),
+    )
+    assert added(google, "url") == ["pg://u:xxxxx@h/xxxxx"]
+
+
+def test_a_template_follows_a_changed_part(google, client):
+    there(google, "password", "new")
+    there(google, "url", "pg://old")
+    adds(google, "url", 2)
+    assert run(client, secret("url", template="pg://{pw}", values_from={"pw": "password"}))["changed"]
+    assert added(google, "url") == ["pg://new"]
+
+
+def test_check_mode_predicts_versions_on_an_empty_project(google, client):
+    missing(google, "url")
+    missing(google, "password")
+    result = run(
+        client,
+        secret("url", template="pg://{pw}", values_from={"pw": "password"}),
+        secret("password", generate={"length": 5, "alphabet": "x"}),
+        check_mode=True,
+    )
+    assert [one["version"] for one in result["secrets"]] == ["1", "1"]
+    assert not google.bodies("POST")
+
+
+def test_a_part_that_is_missing_is_an_error(google, client):
+    missing(google, "password")
+    there(google, "url", "x")
+    with pytest.raises(DjangoGcpError) as caught:
+        run(client, secret("url", template="pg://{pw}", values_from={"pw": "password"}))
+    assert caught.value.message == (
+        "Failed to compose the value of secret url: the secret password in project p has no enabled newest version. "
+        "Add one, or correct values_from."
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            [secret("a", value="")],
+            "The value of secret a is empty. Give one, or leave value out to keep what is there.",
+        ),
+        (
+            [secret("a", template="{x}{y}", values_from={"x": "b"})],
+            "Secret a: template uses {y} but values_from has no key y. Add it.",
+        ),
+        (
+            [secret("a", template="{x}", values_from={"x": "b", "y": "c"})],
+            "Secret a: values_from has the key y but template does not use {y}.",
+        ),
+        ([secret("a"), secret("a")], "The secret a is in the list more than once. Keep one of them."),
+        (
+            [
+                secret("a", template="{x}", values_from={"x": "b"}),
+                secret("b", template="{x}", values_from={"x": "a"}),
+            ],
+            "The templates of a, b are made of one another.",
+        ),
+        (
+            [secret("a", generate={"length": 0, "alphabet": "x"})],
+            "Secret a: generate needs a length of 1 or more and an alphabet that is not empty.",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_request(google, client, asked, message):
+    with pytest.raises(DjangoGcpError) as caught:
+        run(client, *asked)
+    assert caught.value.message == message
+    assert google.sent == []
+
+
+def test_old_versions_are_disabled_and_the_newest_is_not(google, client):
+    there(google, "key", "value", number="3")
+    versions = [
+        {"name": f"x/versions/{n}", "state": s, "etag": n}
+        for n, s in [("3", "ENABLED"), ("2", "ENABLED"), ("1", "DISABLED")]
+    ]
+    google.answer("GET", f"{API}/key/versions", {"versions": versions})
+    google.answer("POST", f"{API}/key/versions/2:disable", {})
+    result = run(client, secret("key", value="value", old_versions="disable"))
+    assert result["secrets"][0]["retired_versions"] == ["2"]
+    assert result["actions"] == ["disable version 2 of secret key"]
+    assert google.bodies("POST") == [{"etag": "2"}]
+
+
+def test_a_lost_answer_does_not_add_a_second_version(google, client):
+    google.answer("GET", f"{API}/key", {"name": "key", "etag": "e"})
+    google.answer("GET", f"{API}/key/versions/latest", MISSING, {"name": "x/versions/1", "state": "ENABLED"})
+    google.answer(
+        "GET", f"{API}/key/versions/1:access", {"payload": {"data": base64.b64encode(b"v").decode()}}
+    )
+    google.answer("POST", f"{API}/key:addVersion", (504, ""))
+    assert run(client, secret("key", value="v"))["secrets"][0]["version"] == "1"
+    assert added(google, "key") == ["v"]

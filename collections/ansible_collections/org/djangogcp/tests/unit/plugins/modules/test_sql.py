@@ -1,0 +1,290 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ApiError,
+    DjangoGcpError,
+    ImmutableError,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
+from ansible_collections.org.djangogcp.plugins.modules import sql_instance, sql_statements, sql_users
+
+API = "https://sqladmin.googleapis.com/v1/projects/p/instances"
+INSTANCE = f"{API}/db"
+USERS = f"{INSTANCE}/users"
+SECRET = "https://secretmanager.googleapis.com/v1/projects/p/secrets/password"
+EXECUTE = f"{INSTANCE}/executeSql"
+MISSING = (404, {"error": {"code": 404, "message": "no", "errors": [{"reason": "notFound"}]}})
+DONE = {"name": "op", "status": "DONE", "targetProject": "p"}
+SERVER = {
+    "name": "db",
+    "region": "europe-west1",
+    "state": "RUNNABLE",
+    "settings": {
+        "settingsVersion": "7",
+        "tier": "db-custom-1-3840",
+        "databaseFlags": [{"name": "cloudsql.iam_authentication", "value": "on"}],
+        "backupConfiguration": {"enabled": True, "startTime": "03:00", "kind": "sql#backupConfiguration"},
+        "userLabels": {"a": "1"},
+        "ipConfiguration": {"privateNetwork": "projects/p/global/networks/n", "ipv4Enabled": True},
+    },
+}
+
+
+def instance(client, check_mode=False, **options):
+    params = {
+        **dict.fromkeys(sql_instance.ARGUMENT_SPEC),
+        "state": "present",
+        "project": "p",
+        "name": "db",
+        **options,
+    }
+    return sql_instance.work(Task(params, client, check_mode))
+
+
+class TestInstance:
+    def test_what_is_so_changes_nothing(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        network = "https://www.googleapis.com/compute/v1/projects/p/global/networks/n"
+        result = instance(
+            client,
+            region="europe-west1",
+            database_flags={"cloudsql.iam_authentication": True},
+            ip_configuration={"private_network": network, "authorized_networks": []},
+            connector_enforcement="NOT_REQUIRED",
+            user_labels={"a": "1"},
+        )
+        assert not result["changed"]
+
+    def test_a_change_carries_the_settings_version_and_only_what_differs(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        google.answer("PATCH", INSTANCE, DONE)
+        instance(client, tier="db-custom-2-7680", user_labels={"b": "2"}, region="europe-west1")
+        assert google.bodies("PATCH") == [
+            {
+                "settings": {
+                    "settingsVersion": "7",
+                    "tier": "db-custom-2-7680",
+                    "userLabels": {"b": "2", "a": None},
+                }
+            }
+        ]
+
+    def test_a_backup_configuration_is_sent_whole(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        google.answer("PATCH", INSTANCE, DONE)
+        instance(client, backup_configuration={"retained_backups": 9})
+        assert google.bodies("PATCH")[0]["settings"]["backupConfiguration"] == {
+            "enabled": True,
+            "startTime": "03:00",
+            "kind": "sql#backupConfiguration",
+            "backupRetentionSettings": {"retainedBackups": 9},
+        }
+
+    def test_flags_that_are_not_asked_for_are_removed(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        google.answer("PATCH", INSTANCE, DONE)
+        instance(client, database_flags={"max_connections": 60})
+        assert google.bodies("PATCH")[0]["settings"]["databaseFlags"] == [
+            {"name": "max_connections", "value": "60"}
+        ]
+
+    def test_the_operation_is_followed_and_its_error_told(self, google, client):
+        google.answer("GET", INSTANCE, MISSING)
+        google.answer("POST", API, {"name": "op", "status": "PENDING", "targetProject": "p"})
+        failed = {
+            "name": "op",
+            "status": "DONE",
+            "error": {"errors": [{"code": "INTERNAL_ERROR", "message": "no disk."}]},
+        }
+        google.answer(
+            "GET",
+            "https://sqladmin.googleapis.com/v1/projects/p/operations/op",
+            {"status": "RUNNING"},
+            failed,
+        )
+        with pytest.raises(DjangoGcpError) as caught:
+            instance(client, region="europe-west1")
+        assert caught.value.message == "Failed to create SQL instance db: no disk (INTERNAL_ERROR)."
+
+    def test_a_name_that_is_locked_after_a_deletion_is_explained(self, google, client):
+        google.answer("GET", INSTANCE, MISSING)
+        taken = {
+            "error": {
+                "code": 409,
+                "message": "already exists",
+                "errors": [{"reason": "instanceAlreadyExists"}],
+            }
+        }
+        google.answer("POST", API, (409, taken))
+        with pytest.raises(ApiError) as caught:
+            instance(client, region="europe-west1")
+        assert caught.value.message == (
+            "Failed to create SQL instance db: already exists (HTTP 409 instanceAlreadyExists). The name of a deleted Cloud SQL "
+            "instance stays locked for one week. Choose another name, or wait until a week after its deletion."
+        )
+
+    def test_the_region_cannot_be_changed(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        with pytest.raises(ImmutableError, match=r"cannot change region from 'europe-west1' to 'us-east1'"):
+            instance(client, region="us-east1")
+
+    def test_check_mode_knows_the_connection_name_of_an_instance_that_is_not_there(self, google, client):
+        google.answer("GET", INSTANCE, MISSING)
+        result = instance(client, check_mode=True, region="europe-west1")
+        assert result["instance"]["connection_name"] == "p:europe-west1:db"
+
+
+def users(client, *asked, check_mode=False):
+    options = {
+        **dict.fromkeys(sql_users.ARGUMENT_SPEC["users"]["options"]),
+        "state": "present",
+        "type": "BUILT_IN",
+        "append_roles": False,
+    }
+    params = {"project": "p", "instance": "db", "users": [{**options, **user} for user in asked]}
+    return sql_users.work(Task(params, client, check_mode))
+
+
+class TestUsers:
+    WEB = f"{USERS}/web"
+
+    @pytest.fixture(autouse=True)
+    def password(self, google):
+        google.answer("GET", f"{SECRET}/versions/latest", {"name": "x/versions/2", "state": "ENABLED"})
+        google.answer(
+            "GET", f"{SECRET}/versions/2:access", {"payload": {"data": base64.b64encode(b"hunter2").decode()}}
+        )
+        google.answer("GET", SECRET, {"etag": "e", "annotations": {"mine": "1"}})
+        google.answer("PATCH", SECRET, {})
+
+    def annotation(self, google):
+        (body,) = google.bodies("PATCH")
+        return body["annotations"]
+
+    def test_a_new_user_gets_the_password_and_the_secret_remembers_it(self, google, client):
+        google.answer("GET", self.WEB, MISSING, MISSING, {"name": "web"})
+        google.answer("POST", USERS, DONE)
+        result = users(client, {"name": "web", "password_secret": "password"})
+        assert google.bodies("POST") == [{"name": "web", "type": "BUILT_IN", "password": "hunter2"}]
+        assert result["users"][0]["password_version"] == "2"
+        assert "hunter2" not in repr(result)
+        annotations = self.annotation(google)
+        assert annotations["mine"] == "1"
+        assert "p/db/web has version 2" in annotations.values()
+
+    def test_a_password_that_was_given_is_not_even_read(self, google, client):
+        google.answer("GET", self.WEB, MISSING, MISSING, {"name": "web"})
+        google.answer("POST", USERS, DONE)
+        users(client, {"name": "web", "password_secret": "password"})
+        google.answer("GET", SECRET, {"etag": "e", "annotations": self.annotation(google)})
+        google.sent.clear()
+        assert not users(client, {"name": "web", "password_secret": "password"})["changed"]
+        assert {one.method for one in google.sent} == {"GET"}
+        assert not [one for one in google.sent if one.url.endswith(":access")]
+
+    def test_a_new_version_is_given_to_the_user(self, google, client):
+        google.answer("GET", self.WEB, {"name": "web", "project": "p", "instance": "db"})
+        google.answer("PUT", USERS, DONE)
+        assert users(client, {"name": "web", "password_secret": "password"})["changed"]
+        (sent,) = [one for one in google.sent if one.method == "PUT"]
+        assert sent.params == {"name": "web"}
+        assert sent.body == {"name": "web", "password": "hunter2"}
+
+    def test_roles_are_changed_in_the_query(self, google, client):
+        google.answer(
+            "GET", self.WEB, {"name": "web", "project": "p", "instance": "db", "databaseRoles": ["a"]}
+        )
+        google.answer("PUT", USERS, DONE)
+        users(client, {"name": "web", "database_roles": ["b"]})
+        (sent,) = [one for one in google.sent if one.method == "PUT"]
+        assert sent.params == {"name": "web", "databaseRoles": ["b"], "revokeExistingRoles": True}
+
+    def test_a_service_account_is_named_without_its_domain(self, google, client):
+        google.answer("GET", f"{USERS}/web@p.iam", {"name": "web@p.iam", "type": "CLOUD_IAM_SERVICE_ACCOUNT"})
+        user = {"name": "web@p.iam.gserviceaccount.com", "type": "CLOUD_IAM_SERVICE_ACCOUNT"}
+        assert not users(client, user)["changed"]
+
+    def test_a_user_is_deleted_by_query(self, google, client):
+        google.answer("GET", self.WEB, {"name": "web"})
+        google.answer("DELETE", USERS, DONE)
+        assert users(client, {"name": "web", "state": "absent"})["changed"]
+        assert google.sent[-1].params == {"name": "web"}
+
+    def test_a_secret_without_a_version_is_an_error(self, google, client):
+        google.answer("GET", f"{SECRET}/versions/latest", MISSING)
+        with pytest.raises(DjangoGcpError) as caught:
+            users(client, {"name": "web", "password_secret": "password"})
+        assert caught.value.message == (
+            "Failed to set the password of SQL user web: the secret password in project p has no enabled newest version. "
+            "Add one, for instance with the module org.djangogcp.secrets."
+        )
+
+    def test_check_mode_works_before_anything_is_there(self, google, client):
+        google.answer("GET", f"{SECRET}/versions/latest", MISSING)
+        google.answer("GET", self.WEB, MISSING)
+        assert users(client, {"name": "web", "password_secret": "password"}, check_mode=True)["changed"]
+        assert {one.method for one in google.sent} == {"GET"}
+
+
+ONE, NONE = {"rows": [{"values": [{"value": "1"}]}]}, {}
+STATEMENTS = [
+    {"name": "make a", "check": "SELECT a;", "statement": "CREATE a"},
+    {"name": "make b", "check": "SELECT b", "statement": "CREATE b"},
+]
+
+
+def statements(client, check_mode=False):
+    params = {"project": "p", "instance": "db", "database": "polls", "statements": STATEMENTS}
+    return sql_statements.work(Task(params, client, check_mode))
+
+
+class TestStatements:
+    def test_fulfilled_statements_are_one_request(self, google, client):
+        google.answer("POST", EXECUTE, {"results": [ONE, ONE]})
+        assert not statements(client)["changed"]
+        assert google.bodies("POST") == [
+            {"database": "polls", "sqlStatement": "SELECT a;\nSELECT b", "autoIamAuthn": True}
+        ]
+
+    def test_only_what_is_not_fulfilled_runs(self, google, client):
+        google.answer("POST", EXECUTE, {"results": [ONE, NONE]}, {})
+        assert statements(client)["actions"] == ["make b"]
+        assert google.sent[-1].body["sqlStatement"] == "CREATE b"
+
+    def test_a_statement_that_an_earlier_one_fulfilled_does_not_run(self, google, client):
+        google.answer("POST", EXECUTE, {"results": [NONE, NONE]}, {}, {"results": [ONE]})
+        assert statements(client)["actions"] == ["make a"]
+
+    def test_a_check_that_needs_an_earlier_statement_is_asked_after_it(self, google, client):
+        broken = {"status": {"code": 3, "message": "relation b does not exist"}}
+        google.answer("POST", EXECUTE, broken, {"results": [NONE]}, {}, {"results": [NONE]}, {})
+        assert statements(client)["actions"] == ["make a", "make b"]
+
+    def test_check_mode_runs_checks_alone(self, google, client):
+        google.answer("POST", EXECUTE, {"results": [NONE, ONE]})
+        assert statements(client, check_mode=True)["actions"] == ["make a"]
+        assert [body["sqlStatement"] for body in google.bodies("POST")] == ["SELECT a;\nSELECT b"]
+
+    def test_check_mode_without_an_instance_runs_everything(self, google, client):
+        google.answer("POST", EXECUTE, MISSING)
+        assert statements(client, check_mode=True)["actions"] == ["make a", "make b"]
+
+    def test_the_database_says_why_a_statement_failed(self, google, client):
+        google.answer(
+            "POST",
+            EXECUTE,
+            {"results": [NONE, ONE]},
+            {"status": {"code": 7, "message": "permission denied."}},
+        )
+        with pytest.raises(DjangoGcpError) as caught:
+            statements(client)
+        assert caught.value.message == (
+            "Failed to make a in database polls of SQL instance db: permission denied."
+        )
