@@ -47,7 +47,7 @@ def shell_words(command: str | t.Sequence[t.Any]) -> list[str]:
     try:
         words = shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
     except ValueError as error:
-        raise AnsibleFilterError(f"The command {command!r} cannot be split: {error}.") from error
+        raise AnsibleFilterError(f"The command {command!r} cannot be split: {error}.") from None
     if not words:
         raise AnsibleFilterError("The command is empty.")
     return words

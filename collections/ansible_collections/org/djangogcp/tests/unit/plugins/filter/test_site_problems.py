@@ -1,0 +1,279 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is said of wrong variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
+    ELEMENT_RULES,
+    MADE_OF,
+    RULES,
+    site_problems,
+    source_problems,
+    tier_problems,
+)
+
+PREFLIGHT = Path(__file__).parents[4] / "roles" / "preflight"
+VARIABLES = yaml.safe_load((PREFLIGHT / "meta/argument_specs.yml").read_text("utf-8"))["argument_specs"][
+    "site"
+]["options"]
+DEFAULTS = yaml.safe_load((PREFLIGHT / "defaults/main.yml").read_text("utf-8"))
+REGIONS = ["europe-west1", "us-central1"]
+
+GOOD = {
+    "djangogcp_project": "my-project",
+    "djangogcp_region": "us-central1",
+    "djangogcp_source_dir": "/srv/polls",
+    "djangogcp_superuser_email": "admin@example.com",
+    "djangogcp_site": "polls",
+    "djangogcp_database_name": "polls",
+    "djangogcp_database_edition": "ENTERPRISE",
+    "djangogcp_database_tier": "db-custom-1-3840",
+}
+
+SOURCE = {
+    "path": "/srv/polls",
+    "exists": True,
+    "manage_py": True,
+    "settings_module": "config.settings",
+    "wsgi_module": "config.wsgi:application",
+    "wsgi_modules": ["config.wsgi:application"],
+    "wsgi_problem": "",
+    "requirements_file": "requirements.txt",
+    "requirements_files": ["requirements.txt"],
+    "requirements": ["django", "gunicorn", "psycopg2-binary"],
+    "dockerfile": False,
+    "procfile_web": "",
+    "python_version": "",
+}
+
+
+def problems(**changed: object) -> list[str]:
+    return site_problems({**GOOD, **changed}, VARIABLES, REGIONS, SOURCE)
+
+
+def test_a_right_site_has_no_problem() -> None:
+    assert problems() == []
+
+
+def test_every_default_is_right() -> None:
+    defaults = {
+        name: value for name, value in DEFAULTS.items() if name in VARIABLES and "{{" not in str(value)
+    }
+    assert site_problems({**GOOD, **defaults}, VARIABLES, REGIONS, SOURCE) == []
+
+
+def test_the_specification_and_the_defaults_say_the_same() -> None:
+    specified = {name: option["default"] for name, option in VARIABLES.items() if "default" in option}
+    constant = {
+        name: value for name, value in DEFAULTS.items() if name in VARIABLES and "{{" not in str(value)
+    }
+    assert specified == constant
+
+
+def test_a_variable_has_a_default_unless_it_is_required() -> None:
+    assert {name for name in VARIABLES if name not in DEFAULTS} == {
+        name for name, option in VARIABLES.items() if option.get("required")
+    }
+
+
+def test_every_rule_is_of_a_variable_that_exists() -> None:
+    assert {*RULES, *ELEMENT_RULES, *MADE_OF, *MADE_OF.values()} <= set(VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "djangogcp_regoin",
+            "us-central1",
+            "djangogcp_regoin is unknown: expected the name of a variable of this collection. Did you mean djangogcp_region?",
+        ),
+        (
+            "djangogcp_project",
+            "",
+            "djangogcp_project is not set: expected the id of the Google Cloud project.",
+        ),
+        (
+            "djangogcp_project",
+            "My Project",
+            "djangogcp_project is 'My Project': expected a project id: 6 to 30 lower case letters, digits and hyphens,"
+            " beginning with a letter.",
+        ),
+        (
+            "djangogcp_region",
+            "us-centrall1",
+            "djangogcp_region is 'us-centrall1': expected a region of Google Cloud. Did you mean us-central1?",
+        ),
+        (
+            "djangogcp_site",
+            "a-very-long-name-of-a-site",
+            "djangogcp_site is 'a-very-long-name-of-a-site': expected 2 to 21 lower case letters, digits and hyphens, beginning"
+            " with a letter, because SITE-migrator is the id of a service account (30 characters) and SITE is part of a host"
+            " name (63 characters).",
+        ),
+        ("djangogcp_max_instances", "many", "djangogcp_max_instances is 'many': expected a whole number."),
+        (
+            "djangogcp_max_instances",
+            0,
+            "djangogcp_max_instances is 0: expected a whole number from 1 to 10000.",
+        ),
+        ("djangogcp_max_instances", True, "djangogcp_max_instances is true: expected a whole number."),
+        ("djangogcp_public", "perhaps", "djangogcp_public is 'perhaps': expected true or false."),
+        ("djangogcp_domains", "www.example.com", "djangogcp_domains is 'www.example.com': expected a list."),
+        (
+            "djangogcp_domains",
+            ["https://a.b"],
+            "djangogcp_domains is 'https://a.b': expected host names such as www.example.com.",
+        ),
+        (
+            "djangogcp_domains",
+            [7],
+            "djangogcp_domains is [7]: expected a list of which each entry is a text.",
+        ),
+        (
+            "djangogcp_environment",
+            ["TOKEN=abc"],
+            "djangogcp_environment has a wrong value: expected a dictionary.",
+        ),
+        (
+            "djangogcp_database_edition",
+            "ENTERPRISE_PLU",
+            "djangogcp_database_edition is 'ENTERPRISE_PLU': expected one of ENTERPRISE, ENTERPRISE_PLUS."
+            " Did you mean ENTERPRISE_PLUS?",
+        ),
+        (
+            "djangogcp_liveness_path",
+            "/healthz",
+            "djangogcp_liveness_path is '/healthz': expected a path that begins with / and is not /healthz, which Google's"
+            " front end answers itself, or nothing.",
+        ),
+        (
+            "djangogcp_superuser_email",
+            "nobody",
+            "djangogcp_superuser_email is 'nobody': expected an e-mail address.",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_explained(name: str, value: object, message: str) -> None:
+    assert problems(**{name: value}) == [message]
+
+
+@pytest.mark.parametrize("value", ["4", 4])
+def test_a_number_may_be_in_quotes_as_extra_variables_send_it(value: object) -> None:
+    assert problems(djangogcp_max_instances=value) == []
+
+
+def test_what_is_made_of_a_refused_variable_is_not_refused_as_well() -> None:
+    found = problems(
+        djangogcp_project="", djangogcp_media_bucket="-polls-media", djangogcp_static_bucket="-polls-static"
+    )
+    assert found == ["djangogcp_project is not set: expected the id of the Google Cloud project."]
+
+
+def test_all_problems_come_together() -> None:
+    assert (
+        len(
+            problems(djangogcp_project="", djangogcp_regoin="x", djangogcp_region="mars", djangogcp_threads=0)
+        )
+        == 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"exists": False}, "djangogcp_source_dir is '/srv/polls': expected an existing folder."),
+        (
+            {"manage_py": False},
+            "djangogcp_source_dir is '/srv/polls': expected the folder that holds manage.py.",
+        ),
+        (
+            {"requirements_file": ""},
+            "djangogcp_source_dir is '/srv/polls': expected a requirements.txt or a pyproject.toml beside manage.py.",
+        ),
+        (
+            {"requirements": ["django", "psycopg"]},
+            "djangogcp_source_dir is '/srv/polls': expected requirements.txt to list gunicorn, because the generated Dockerfile"
+            " starts it.",
+        ),
+        (
+            {"requirements": ["django", "gunicorn"]},
+            "djangogcp_source_dir is '/srv/polls': expected requirements.txt to list psycopg2-binary, psycopg2 or psycopg,"
+            " because the database is PostgreSQL.",
+        ),
+        (
+            {"wsgi_module": "confg.wsgi:application", "wsgi_problem": "there is no file confg/wsgi.py"},
+            "djangogcp_wsgi_module is 'confg.wsgi:application': expected package.module:attribute, but there is no file"
+            " confg/wsgi.py. Did you mean config.wsgi:application?",
+        ),
+        (
+            {"wsgi_module": "", "wsgi_modules": []},
+            "djangogcp_wsgi_module is not set: expected package.module:attribute, because several or no wsgi.py were found (none).",
+        ),
+    ],
+)
+def test_a_wrong_source_is_explained(changed: dict[str, object], message: str) -> None:
+    assert source_problems({**SOURCE, **changed}) == [message]
+
+
+def test_a_project_with_a_dockerfile_needs_no_requirements() -> None:
+    assert (
+        source_problems(
+            {**SOURCE, "dockerfile": True, "requirements_file": "", "requirements": [], "wsgi_module": ""}
+        )
+        == []
+    )
+
+
+def test_a_procfile_needs_no_gunicorn() -> None:
+    changed = {
+        "procfile_web": "uvicorn config.asgi:application",
+        "requirements": ["psycopg", "uvicorn"],
+        "wsgi_module": "",
+    }
+    assert source_problems({**SOURCE, **changed}) == []
+
+
+@pytest.mark.parametrize(
+    ("tier", "edition"),
+    [
+        ("db-f1-micro", "ENTERPRISE"),
+        ("db-g1-small", "ENTERPRISE"),
+        ("db-custom-1-3840", "ENTERPRISE"),
+        ("db-custom-2-7680", "ENTERPRISE"),
+        ("db-perf-optimized-N-2", "ENTERPRISE_PLUS"),
+    ],
+)
+def test_tiers_of_their_edition_are_right(tier: str, edition: str) -> None:
+    assert tier_problems(tier, edition) == []
+
+
+@pytest.mark.parametrize(
+    ("tier", "edition", "expected"),
+    [
+        ("db-f1-micro", "ENTERPRISE_PLUS", "Did you mean db-perf-optimized-N-2?"),
+        ("db-perf-optimized-N-2", "ENTERPRISE", "Did you mean db-custom-1-3840?"),
+        ("db-custom-3-7680", "ENTERPRISE", "expected 1 or an even number of CPUs up to 96."),
+        (
+            "db-custom-1-3841",
+            "ENTERPRISE",
+            "expected a memory from 3840 to 6656 MB in steps of 256 for 1 CPUs.",
+        ),
+        (
+            "db-custom-2-1024",
+            "ENTERPRISE",
+            "expected a memory from 3840 to 13312 MB in steps of 256 for 2 CPUs.",
+        ),
+    ],
+)
+def test_a_tier_of_another_edition_is_explained(tier: str, edition: str, expected: str) -> None:
+    (message,) = tier_problems(tier, edition)
+    assert message.startswith(f"djangogcp_database_tier is '{tier}': ")
+    assert message.endswith(expected)

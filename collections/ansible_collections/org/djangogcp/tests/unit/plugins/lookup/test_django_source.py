@@ -1,0 +1,125 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is read of a Django project's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.lookup.django_source import describe
+
+MANAGE_PY = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+WSGI_PY = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+
+
+def write(root: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write(tmp_path, **{"manage.py": MANAGE_PY, "shop/wsgi.py": WSGI_PY})
+
+
+def test_a_missing_folder_is_described_as_missing(tmp_path: Path) -> None:
+    assert describe(str(tmp_path / "nowhere"))["exists"] is False
+
+
+def test_what_startproject_makes_is_understood(project: Path) -> None:
+    found = describe(str(project))
+    assert (found["manage_py"], found["settings_module"]) == (True, "shop.settings")
+    assert (found["wsgi_module"], found["wsgi_problem"]) == ("shop.wsgi:application", "")
+    assert found["requirements_file"] == ""
+    assert found["dockerfile"] is False
+
+
+def test_the_application_beside_the_settings_wins(project: Path) -> None:
+    write(project, **{"other/wsgi.py": WSGI_PY})
+    found = describe(str(project))
+    assert found["wsgi_modules"] == ["other.wsgi:application", "shop.wsgi:application"]
+    assert found["wsgi_module"] == "shop.wsgi:application"
+
+
+def test_two_applications_that_nobody_names_are_not_guessed(tmp_path: Path) -> None:
+    write(tmp_path, **{"manage.py": "", "a/wsgi.py": WSGI_PY, "b/wsgi.py": WSGI_PY})
+    assert describe(str(tmp_path))["wsgi_module"] == ""
+
+
+def test_virtual_environments_and_hidden_folders_are_not_searched(project: Path) -> None:
+    write(project, **{".venv/wsgi.py": WSGI_PY, "lib/site-packages/wsgi.py": WSGI_PY})
+    assert describe(str(project))["wsgi_modules"] == ["shop.wsgi:application"]
+
+
+@pytest.mark.parametrize(
+    ("wsgi_module", "problem"),
+    [
+        ("shop.wsgi:application", ""),
+        ("shop.wsgi:get_wsgi_application", ""),
+        ("shop.wsgi:app", "shop/wsgi.py has no app"),
+        ("shop.wsgy:application", "there is no file shop/wsgy.py"),
+        ("shop.wsgi", "it is not of the form package.module:attribute"),
+    ],
+)
+def test_a_named_application_is_looked_for(project: Path, wsgi_module: str, problem: str) -> None:
+    assert describe(str(project), wsgi_module)["wsgi_problem"] == problem
+
+
+def test_a_module_that_is_not_python_has_no_application(project: Path) -> None:
+    write(project, **{"shop/wsgi.py": "application ="})
+    assert (
+        describe(str(project), "shop.wsgi:application")["wsgi_problem"] == "shop/wsgi.py has no application"
+    )
+
+
+def test_requirements_are_read_with_what_they_include(project: Path) -> None:
+    write(
+        project,
+        **{
+            "requirements.txt": "-r requirements/base.txt\nPsycopg2_Binary>=2.9 ; python_version > '3'\n# gunicorn\n",
+            "requirements/base.txt": "Django[argon2]==5.2\n-c ../constraints.txt\n-r base.txt\n",
+            "constraints.txt": "sqlparse<1\n",
+        },
+    )
+    found = describe(str(project))
+    assert found["requirements_file"] == "requirements.txt"
+    assert [Path(name) for name in found["requirements_files"]][:2] == [
+        Path("requirements.txt"),
+        Path("requirements/base.txt"),
+    ]
+    assert found["requirements"] == ["django", "psycopg2-binary", "sqlparse"]
+
+
+def test_dependencies_of_pyproject_are_read(project: Path) -> None:
+    write(
+        project,
+        **{"pyproject.toml": '[project]\nname = "shop"\ndependencies = ["Django>=5.2", "gunicorn"]\n'},
+    )
+    found = describe(str(project))
+    assert (found["requirements_file"], found["requirements"]) == ("pyproject.toml", ["django", "gunicorn"])
+
+
+def test_a_broken_pyproject_requires_nothing(project: Path) -> None:
+    write(project, **{"pyproject.toml": "[project"})
+    assert describe(str(project))["requirements"] == []
+
+
+def test_dockerfile_procfile_and_python_version_are_read(project: Path) -> None:
+    write(
+        project,
+        **{
+            "Dockerfile": "FROM python:3.13-slim\n",
+            "Procfile": "release: python manage.py migrate\nweb:  gunicorn shop.wsgi --bind :$PORT \n",
+            ".python-version": "3.12.4\n",
+        },
+    )
+    found = describe(str(project))
+    assert found["dockerfile"] is True
+    assert found["procfile_web"] == "gunicorn shop.wsgi --bind :$PORT"
+    assert found["python_version"] == "3.12"
