@@ -12,6 +12,8 @@ differences; lists (containers, environment, volumes) are exactly what is asked.
 
 from __future__ import annotations
 
+import dataclasses
+
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     SHORT_NAME,
     Change,
@@ -20,7 +22,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Kind,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Plan,
+    Request,
+    ResourceSpec,
+    put_whole,
+)
 
 API = "https://run.googleapis.com/v2"
 
@@ -208,12 +215,18 @@ SERVICE = ResourceSpec(
     ),
 )
 
+def _update_job(plan: Plan) -> Request:
+    """jobs.patch knows no mask: it takes the whole job."""
+    return dataclasses.replace(put_whole(plan), method="PATCH")
+
+
 JOB = ResourceSpec(
     noun="job",
     api=API,
     path="projects/{project}/locations/{location}/jobs/{name}",
     permission="run.jobs",
     id_param="jobId",
+    update=_update_job,
     operations=long_running,
     pending=is_reconciling,
     fields=(
