@@ -102,16 +102,15 @@ class Cloud:
         main = importlib.import_module(f"{MODULES}.{module}").main
         arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_verbosity": 4}
         printed = io.StringIO()
+        credentials = self.variables(user)["GOOGLE_APPLICATION_CREDENTIALS"]
         with (
             pytest.MonkeyPatch.context() as patch,
             patch_module_args(arguments),
             contextlib.redirect_stdout(printed),
-            pytest.raises(SystemExit),
         ):
-            patch.setenv(
-                "GOOGLE_APPLICATION_CREDENTIALS", self.variables(user)["GOOGLE_APPLICATION_CREDENTIALS"]
-            )
-            main()
+            patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", credentials)
+            with pytest.raises(SystemExit):
+                main()
         text = printed.getvalue()
         self.printed.append(text)
         return Result(json.loads(text), text)

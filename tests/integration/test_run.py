@@ -1,0 +1,273 @@
+"""The modules build, run_service, run_jobs and run_job_execution with an application that is really built and really runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gcp_emulator.backends.sandbox import SandboxUnavailable, check_available
+
+from tests.integration.cloud import PROJECT, REGION, Cloud, until
+
+try:
+    check_available()
+except SandboxUnavailable as why:
+    pytest.skip(str(why), allow_module_level=True)
+
+LOCATION = f"projects/{PROJECT}/locations/{REGION}"
+RUN = f"run.googleapis.com/v2/{LOCATION}"
+
+
+def service(name: str, image: str = "", greeting: str = "hello", **options: Any) -> dict[str, Any]:
+    asked: dict[str, Any] = {"name": name, "location": REGION, **options}
+    if image:
+        container = {"image": image, "env": [{"name": "GREETING", "value": greeting}]}
+        asked["template"] = {"containers": [container]}
+    return asked
+
+
+def job(name: str, image: str, *args: str, **template: Any) -> dict[str, Any]:
+    container = {"image": image, "command": ["python", "job.py"], "args": list(args)}
+    inner = {"max_retries": 0, "containers": [container], **template}
+    return {"location": REGION, "jobs": [{"name": name, "template": {"template": inner}}]}
+
+
+def greeting(cloud: Cloud, name: str, tag: str = "") -> str:
+    """What the service answers a stranger at its own address."""
+    prefix = f"{tag}---" if tag else ""
+    url = f"https://{prefix}{name}-{cloud.running.number}.{REGION}.run.app/"
+    answer = cloud.running.session(None).get(url)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+# ------------------------------------------------------------------ build
+
+
+def test_a_source_is_built_once(cloud: Cloud, build_options: dict[str, str], image: str) -> None:
+    name = build_options["image"]
+    assert image.startswith(f"{name}@sha256:")
+    again = cloud.ok("build", **build_options)
+    assert again["changed"] is False
+    assert again["build"] is None
+    assert again["image"]["uri"] == image
+    tag = cloud.api(
+        f"artifactregistry.googleapis.com/v1/{LOCATION}/repositories/djangogcp/packages/app/tags/{again['image']['tag']}"
+    )
+    assert tag["version"].rpartition("/")[2] == image.partition("@")[2]
+    builds = cloud.api(f"cloudbuild.googleapis.com/v1/{LOCATION}/builds")["builds"]
+    assert [one["status"] for one in builds if again["image"]["tag"] in one["tags"]] == ["SUCCESS"]
+
+
+def test_check_mode_tells_that_a_changed_source_would_be_built(
+    cloud: Cloud, build_options: dict[str, str], image: str, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(build_options["source_dir"], tmp_path / "changed")
+    (changed / "new.txt").write_text("new", "utf-8")
+    before = cloud.resources()
+    planned = cloud.ok("build", check=True, **{**build_options, "source_dir": str(changed)})
+    assert (planned["changed"], planned["image"]["digest"]) == (True, "")
+    assert cloud.resources() == before
+
+
+def test_a_build_goes_on_while_other_tasks_run(
+    cloud: Cloud, build_options: dict[str, str], image: str, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(build_options["source_dir"], tmp_path / "later")
+    (changed / "later.txt").write_text("later", "utf-8")
+    started = cloud.ok("build", **{**build_options, "source_dir": str(changed)}, wait=False)
+    assert started["changed"] is True
+    common = {name: build_options[name] for name in ("image", "location")}
+    finished = cloud.ok("build", **common, build_id=started["build"]["id"])
+    assert finished["finished"] is True
+    assert finished["image"]["tag"] == started["image"]["tag"]
+    assert finished["image"]["digest"].startswith("sha256:")
+    assert finished["image"]["uri"] != image
+
+
+def test_a_build_that_fails_shows_the_end_of_its_log(
+    cloud: Cloud, build_options: dict[str, str], tmp_path: Path
+) -> None:
+    broken = shutil.copytree(build_options["source_dir"], tmp_path / "broken")
+    with (broken / "Dockerfile").open("a", encoding="utf-8") as file:
+        file.write("RUN python -c \"raise SystemExit('no such luck')\"\n")
+    message = cloud.error("build", **{**build_options, "source_dir": str(broken)})
+    assert message.startswith(f"Failed to build {build_options['image']}: build ")
+    assert "ended with FAILURE" in message
+    assert "The end of its log says why; mend the source and run again.\n" in message
+    assert "no such luck" in message
+
+
+# ------------------------------------------------------------------ services
+
+
+def test_the_life_of_a_service(cloud: Cloud, image: str) -> None:
+    before = cloud.resources()
+    asked = service("life", image, invoker_iam_disabled=True, labels={"site": "polls"})
+    planned = cloud.ok("run_service", check=True, **asked)
+    assert (planned["actions"], planned["created"]) == (["create service life"], True)
+    assert cloud.resources() == before
+
+    made = cloud.ok("run_service", **asked)
+    first = made["service"]["latest_ready_revision"]
+    assert made["serving"] == [{"revision": first, "percent": 100, "tag": "", "image": image}]
+    assert greeting(cloud, "life") == "hello"
+    assert cloud.ok("run_service", **asked)["changed"] is False
+
+    update = service("life", image, "good day", labels={})
+    planned = cloud.ok("run_service", check=True, **update)
+    assert planned["diff"]["before"]["labels"] == {"site": "polls"}
+    assert "good day" in str(planned["diff"]["after"]["template"])
+    assert greeting(cloud, "life") == "hello"
+    changed = cloud.ok("run_service", **update)
+    assert changed["actions"] == ["update service life"]
+    assert greeting(cloud, "life") == "good day"
+    assert cloud.api(f"{RUN}/services/life")["invokerIamDisabled"] is True, "not asked, so left alone"
+    assert cloud.ok("run_service", **update)["changed"] is False
+    found = cloud.ok("run_service_info", name="life", location=REGION)
+    assert found["serving"] == changed["serving"]
+
+    absent = service("life", state="absent")
+    assert cloud.ok("run_service", **absent)["actions"] == ["delete service life"]
+    assert cloud.absent(f"{RUN}/services/life")
+    assert cloud.ok("run_service", **absent)["changed"] is False
+    assert cloud.ok("run_service_info", name="life", location=REGION)["service"] is None
+
+
+def test_a_candidate_can_be_tried_out_before_it_serves(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_service", **service("tried", image, "old", invoker_iam_disabled=True))
+    new = service("tried", image, "new", candidate_tag="candidate")
+    made = cloud.ok("run_service", **new)
+    assert greeting(cloud, "tried") == "old"
+    assert greeting(cloud, "tried", "candidate") == "new"
+    assert made["candidate"]["uri"] in {
+        target.get("uri") for target in cloud.api(f"{RUN}/services/tried")["trafficStatuses"]
+    }
+    assert cloud.ok("run_service", **new)["changed"] is False
+    latest = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
+    cloud.ok("run_service", **service("tried", traffic=latest))
+    assert greeting(cloud, "tried") == "new"
+    assert cloud.ok("run_service", **new)["changed"] is False
+
+
+def test_a_revision_that_does_not_start_says_why_and_gets_no_traffic(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_service", **service("broken", image, "works", invoker_iam_disabled=True))
+    container = {"image": image, "command": ["python", "-c", "raise SystemExit('no database')"]}
+    message = cloud.error("run_service", name="broken", location=REGION, template={"containers": [container]})
+    assert message.startswith("Failed to update service broken: ")
+    assert "failed to start and listen on the port" in message
+    assert "printed:\nno database\n" in message
+    assert greeting(cloud, "broken") == "works"
+
+
+def test_a_revision_that_did_not_start_fails_the_next_run_too(cloud: Cloud, image: str) -> None:
+    container = {"image": image, "command": ["python", "-c", "raise SystemExit('no database')"]}
+    asked = {"name": "again", "location": REGION, "template": {"containers": [container]}}
+    cloud.error("run_service", **asked)
+    message = cloud.error("run_service", **asked)
+    assert "failed to start and listen on the port" in message
+
+
+def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one(cloud: Cloud) -> None:
+    before = cloud.resources()
+    message = cloud.error("run_service", name="x", location=REGION, template={"containers": [{"imgae": "x"}]})
+    assert message.startswith("template.containers[0].imgae is not an option: expected one of ")
+    assert message.endswith("Did you mean image?")
+    assert cloud.resources() == before
+
+
+def test_a_role_is_granted_on_a_service_and_a_job(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_service", **service("granted", image))
+    cloud.ok("run_jobs", **job("granted", image, "0"))
+    member = "user:visitor@example.com"
+    kinds = {"run_service": f"{RUN}/services/granted", "run_job": f"{RUN}/jobs/granted"}
+    items = [
+        {
+            "resource_type": kind,
+            "resource": "granted",
+            "location": REGION,
+            "role": "roles/run.invoker",
+            "members": [member],
+        }
+        for kind in kinds
+    ]
+    assert cloud.ok("iam_members", members=items)["changed"] is True
+    for url in kinds.values():
+        assert cloud.members(url, "roles/run.invoker") == [member]
+    assert cloud.ok("iam_members", members=items)["changed"] is False
+
+
+# ------------------------------------------------------------------ jobs
+
+
+def test_the_life_of_a_job(cloud: Cloud, image: str) -> None:
+    before, url = cloud.resources(), f"{RUN}/jobs/life"
+    assert cloud.ok("run_jobs", check=True, **job("life", image, "0"))["actions"] == ["create job life"]
+    assert cloud.resources() == before
+    assert cloud.ok("run_jobs", **job("life", image, "0"))["changed"] is True
+    made = cloud.api(url)["template"]["template"]
+    assert (made["containers"][0]["args"], made.get("maxRetries", 0)) == (["0"], 0)
+    assert cloud.ok("run_jobs", **job("life", image, "0"))["changed"] is False
+    update = job("life", image, "0", timeout="120s")
+    planned = cloud.ok("run_jobs", check=True, **update)
+    assert planned["diff"][0]["after"]["template"]["template"]["timeout"] == "120s"
+    assert cloud.api(url)["template"]["template"] == made
+    assert cloud.ok("run_jobs", **update)["actions"] == ["update job life"]
+    assert cloud.api(url)["template"]["template"]["timeout"] == "120s"
+    assert cloud.ok("run_jobs", **update)["changed"] is False
+    absent = {"location": REGION, "jobs": [{"name": "life", "state": "absent"}]}
+    assert cloud.ok("run_jobs", **absent)["actions"] == ["delete job life"]
+    assert cloud.absent(url)
+    assert cloud.ok("run_jobs", **absent)["changed"] is False
+
+
+def test_a_job_runs_shows_its_output_and_is_not_run_twice(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_jobs", **job("migrate", image, "0"))
+    asked = {"job": "migrate", "location": REGION, "once": True}
+    assert cloud.ok("run_job_execution", check=True, **asked)["changed"] is True
+    assert cloud.api(f"{RUN}/jobs/migrate/executions").get("executions", []) == []
+    ran = cloud.ok("run_job_execution", **asked)
+    assert ran["output"][0] == "greeting is None"
+    assert (ran["execution"]["succeeded"], ran["execution"]["exit_code"]) == (True, 0)
+    assert cloud.ok("run_job_execution", **asked)["changed"] is False
+    assert len(cloud.api(f"{RUN}/jobs/migrate/executions")["executions"]) == 1
+
+    with_environment = cloud.ok(
+        "run_job_execution", job="migrate", location=REGION, env={"GREETING": "good day"}
+    )
+    assert with_environment["output"][0] == "greeting is good day"
+    listed = cloud.ok("run_job_execution_info", job="migrate", location=REGION)["executions"]
+    assert [one["name"] for one in listed] == [
+        with_environment["execution"]["name"],
+        ran["execution"]["name"],
+    ]
+
+
+def test_a_job_that_fails_keeps_its_exit_code_and_shows_what_it_printed(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_jobs", **job("fails", image, "7"))
+    failed = cloud.run("run_job_execution", job="fails", location=REGION)
+    assert failed.failed
+    assert failed["execution"]["exit_code"] == 7
+    assert (
+        f"Failed to run job fails: execution {failed['execution']['name']} ended with exit code 7: "
+        in failed.message
+    )
+    assert "What it printed:\ngreeting is None\n" in failed.message
+    assert cloud.run("run_job_execution", job="fails", location=REGION, once=True).failed, (
+        "a failure is not done"
+    )
+
+
+def test_a_job_is_started_without_waiting(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_jobs", **job("started", image, "0"))
+    started = cloud.ok("run_job_execution", job="started", location=REGION, wait=False)
+    name = started["execution"]["name"]
+    until(lambda: "completionTime" in cloud.api(f"{RUN}/jobs/started/executions/{name}"))
+
+
+def test_a_job_that_is_not_there_is_named(cloud: Cloud) -> None:
+    message = cloud.error("run_job_execution", job="nowhere", location=REGION)
+    assert message.startswith("Failed to run job nowhere: ")
+    assert "(HTTP 404 NOT_FOUND)" in message

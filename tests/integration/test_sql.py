@@ -1,0 +1,242 @@
+"""The modules sql_instance, sql_database, sql_users and sql_statements on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+import pytest
+from gcp_emulator.backends.postgres_binaries import find_binaries
+from gcp_emulator.services.sqladmin import SqlAdmin
+
+from tests.integration.cloud import OWNER, PROJECT, REGION, Cloud
+
+if not find_binaries():
+    pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
+
+URL = f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances"
+INSTANCE = {
+    "name": "life",
+    "region": REGION,
+    "database_version": "POSTGRES_17",
+    "edition": "ENTERPRISE",
+    "tier": "db-f1-micro",
+    "deletion_protection_enabled": True,
+    "user_labels": {"site": "polls"},
+    "database_flags": {"max_connections": 60},
+    "backup_configuration": {"enabled": True, "start_time": "03:00"},
+}
+
+
+def test_the_life_of_an_instance(cloud: Cloud) -> None:
+    before = cloud.resources()
+    planned = cloud.ok("sql_instance", check=True, **INSTANCE)
+    assert planned["actions"] == ["create SQL instance life"]
+    assert planned["instance"]["connection_name"] == f"{PROJECT}:{REGION}:life"
+    assert cloud.resources() == before
+
+    assert cloud.ok("sql_instance", **INSTANCE)["changed"] is True
+    made = cloud.api(f"{URL}/life")
+    assert made["state"] == "RUNNABLE"
+    assert made["settings"]["databaseFlags"] == [{"name": "max_connections", "value": "60"}]
+    assert cloud.sql("life", "postgres", "SHOW max_connections") == [("60",)]
+    assert cloud.ok("sql_instance", **INSTANCE)["changed"] is False
+
+    update = {
+        "name": "life",
+        "tier": "db-custom-1-3840",
+        "database_flags": {"cloudsql.iam_authentication": True},
+        "user_labels": {"team": "web"},
+        "insights_config": {"query_insights_enabled": True},
+    }
+    planned = cloud.ok("sql_instance", check=True, **update)
+    assert planned["diff"]["before"]["database_flags"] == {"max_connections": "60"}
+    assert planned["diff"]["after"] == {
+        "tier": "db-custom-1-3840",
+        "database_flags": {"cloudsql.iam_authentication": "on"},
+        "user_labels": {"team": "web"},
+        "insights_config": {"query_insights_enabled": True},
+    }
+    assert cloud.api(f"{URL}/life")["settings"] == made["settings"]
+    assert cloud.ok("sql_instance", **update)["actions"] == ["update SQL instance life"]
+    settings = cloud.api(f"{URL}/life")["settings"]
+    assert settings["tier"] == "db-custom-1-3840"
+    assert settings["databaseFlags"] == [{"name": "cloudsql.iam_authentication", "value": "on"}]
+    assert settings["userLabels"] == {"team": "web"}
+    assert settings["backupConfiguration"]["startTime"] == "03:00", "not asked, so left alone"
+    assert cloud.ok("sql_instance", **update)["changed"] is False
+
+    absent = {"name": "life", "state": "absent"}
+    assert cloud.error("sql_instance", **absent).endswith(
+        "Set deletion_protection_enabled to false first, if its data may be lost."
+    )
+    cloud.ok("sql_instance", name="life", deletion_protection_enabled=False)
+    assert cloud.ok("sql_instance", **absent)["actions"] == ["delete SQL instance life"]
+    assert cloud.absent(f"{URL}/life")
+    assert cloud.ok("sql_instance", **absent)["changed"] is False
+
+    message = cloud.error("sql_instance", **INSTANCE)
+    assert message.startswith("Failed to create SQL instance life: ")
+    assert "(HTTP 409 " in message
+    assert message.endswith(
+        "The name of a deleted Cloud SQL instance stays locked for one week. Choose another name, or wait until a week "
+        "after its deletion."
+    )
+
+
+def test_the_region_of_an_instance_cannot_change(cloud: Cloud, sql_instance: str) -> None:
+    assert cloud.error("sql_instance", name=sql_instance, region="europe-west1") == (
+        f"Failed to update SQL instance {sql_instance}: Google Cloud cannot change region from 'us-central1' to "
+        "'europe-west1'. Make an instance with another name and move the data, or ask for what is there."
+    )
+
+
+def test_a_tier_that_the_edition_does_not_have_is_refused(cloud: Cloud) -> None:
+    before = cloud.resources()
+    asked = {**INSTANCE, "name": "unfit", "tier": "db-perf-optimized-N-2"}
+    message = cloud.error("sql_instance", **asked)
+    assert message.startswith("Failed to create SQL instance unfit: ")
+    assert "db-perf-optimized-N-2" in message
+    assert cloud.resources() == before
+
+
+def test_the_life_of_a_database(cloud: Cloud, sql_instance: str) -> None:
+    before, asked = cloud.resources(), {"instance": sql_instance, "name": "polls"}
+    assert cloud.ok("sql_database", check=True, **asked)["actions"] == ["create SQL database polls"]
+    assert cloud.resources() == before
+    assert cloud.ok("sql_database", **asked)["changed"] is True
+    databases = "SELECT count(*) FROM pg_database WHERE datname = 'polls'"
+    assert cloud.sql(sql_instance, "postgres", databases) == [(1,)]
+    assert cloud.ok("sql_database", **asked)["changed"] is False
+    assert cloud.ok("sql_database", **asked, charset="utf8")["changed"] is False
+    assert cloud.error("sql_database", **asked, charset="LATIN1") == (
+        "Failed to update SQL database polls: Google Cloud cannot change charset from 'UTF8' to 'LATIN1'. Ask for what "
+        "is there, or delete the SQL database and run again to make it anew."
+    )
+    assert cloud.ok("sql_database", **asked, state="absent")["actions"] == ["delete SQL database polls"]
+    assert cloud.sql(sql_instance, "postgres", databases) == [(0,)]
+    assert cloud.ok("sql_database", **asked, state="absent")["changed"] is False
+
+
+def may_log_in(cloud: Cloud, instance: str, user: str, password: str) -> bool:
+    """Whether the server accepts a password, over TCP as the Cloud SQL proxy would bring it."""
+    port = cloud.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/{instance}"].port
+    try:
+        psycopg2.connect(host="127.0.0.1", port=port, dbname="postgres", user=user, password=password).close()
+    except psycopg2.OperationalError as error:
+        if "password authentication failed" not in str(error):
+            raise
+        return False
+    return True
+
+
+def roles(cloud: Cloud, instance: str, user: str) -> list[str]:
+    """The roles that a user is a member of."""
+    rows = cloud.sql(
+        instance,
+        "postgres",
+        "SELECT r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member "
+        f"WHERE u.rolname = '{user}' ORDER BY 1",
+    )
+    return [row[0] for row in rows]
+
+
+def test_the_life_of_a_user(cloud: Cloud, sql_instance: str) -> None:
+    old, new = "oldpasswordofauser", "newpasswordofauser"
+    cloud.ok("secrets", secrets=[{"name": "user-password", "value": old}])
+
+    def user(**options: Any) -> dict[str, Any]:
+        return {"instance": sql_instance, "users": [{"name": "polls_web", **options}]}
+
+    before, asked = cloud.resources(), user(password_secret="user-password")
+    planned = cloud.ok("sql_users", check=True, **asked)
+    assert planned["actions"] == ["create SQL user polls_web"]
+    assert cloud.resources() == before
+    assert cloud.ok("sql_users", **asked)["users"][0]["password_version"] == "1"
+    assert may_log_in(cloud, sql_instance, "polls_web", old)
+    assert cloud.ok("sql_users", **asked)["changed"] is False
+
+    cloud.ok("secrets", secrets=[{"name": "user-password", "value": new}])
+    planned = cloud.ok("sql_users", check=True, **asked)
+    assert planned["diff"][0]["after"]["password"] == "******** (new)"
+    assert may_log_in(cloud, sql_instance, "polls_web", old)
+    assert cloud.ok("sql_users", **asked)["actions"] == ["update SQL user polls_web"]
+    assert may_log_in(cloud, sql_instance, "polls_web", new)
+    assert not may_log_in(cloud, sql_instance, "polls_web", old)
+    assert cloud.ok("sql_users", **asked)["changed"] is False
+
+    assert cloud.error("sql_users", **user(type="CLOUD_IAM_USER")) == (
+        "Failed to update SQL user polls_web: Google Cloud cannot change type from 'BUILT_IN' to 'CLOUD_IAM_USER'. Delete "
+        "the user and run again to make it anew; what it owns must belong to somebody else first."
+    )
+    assert cloud.ok("sql_users", **user(state="absent"))["actions"] == ["delete SQL user polls_web"]
+    count = "SELECT count(*) FROM pg_roles WHERE rolname = 'polls_web'"
+    assert cloud.sql(sql_instance, "postgres", count) == [(0,)]
+    assert cloud.ok("sql_users", **user(state="absent"))["changed"] is False
+    assert cloud.never_printed(old)
+    assert cloud.never_printed(new)
+
+
+def test_the_password_secret_of_a_user_must_have_a_version(cloud: Cloud, sql_instance: str) -> None:
+    cloud.ok("secrets", secrets=[{"name": "empty-password"}])
+    users = [{"name": "unlucky", "password_secret": "empty-password"}]
+    assert cloud.error("sql_users", instance=sql_instance, users=users) == (
+        f"Failed to set the password of SQL user unlucky: the secret empty-password in project {PROJECT} has no enabled "
+        "newest version. Add one, for instance with the module org.djangogcp.secrets."
+    )
+
+
+def test_the_user_of_a_service_account_gets_its_roles(cloud: Cloud, sql_instance: str) -> None:
+    account = f"deployer@{PROJECT}.iam.gserviceaccount.com"
+    cloud.ok("service_accounts", service_accounts=[{"name": "deployer"}])
+    user = {"name": account, "type": "CLOUD_IAM_SERVICE_ACCOUNT", "database_roles": ["cloudsqlsuperuser"]}
+    assert cloud.ok("sql_users", instance=sql_instance, users=[user])["changed"] is True
+    assert "cloudsqlsuperuser" in roles(cloud, sql_instance, f"deployer@{PROJECT}.iam")
+    assert cloud.ok("sql_users", instance=sql_instance, users=[user])["changed"] is False
+
+
+@pytest.fixture(scope="module")
+def database(cloud: Cloud, sql_instance: str) -> dict[str, str]:
+    """A database in which the owner may run statements."""
+    cloud.ok("sql_database", instance=sql_instance, name="statements")
+    user = {"name": OWNER, "type": "CLOUD_IAM_USER", "database_roles": ["cloudsqlsuperuser"]}
+    cloud.ok("sql_users", instance=sql_instance, users=[user])
+    return {"instance": sql_instance, "database": "statements"}
+
+
+def test_a_statement_runs_once(cloud: Cloud, database: dict[str, str]) -> None:
+    statement = {
+        "name": "create the extension unaccent",
+        "check": "SELECT 1 FROM pg_extension WHERE extname = 'unaccent'",
+        "statement": "CREATE EXTENSION unaccent",
+    }
+    dependent = {
+        "name": "make a table",
+        "check": "SELECT 1 FROM pg_tables WHERE tablename = 'words'",
+        "statement": "CREATE TABLE words (word text DEFAULT unaccent('é'))",
+    }
+    asked = {**database, "statements": [statement, dependent]}
+    planned = cloud.ok("sql_statements", check=True, **asked)
+    assert planned["actions"] == ["create the extension unaccent", "make a table"]
+    extensions = "SELECT count(*) FROM pg_extension WHERE extname = 'unaccent'"
+    assert cloud.sql(*database.values(), extensions) == [(0,)]
+    assert cloud.ok("sql_statements", **asked)["changed"] is True
+    assert cloud.sql(*database.values(), extensions) == [(1,)]
+    assert cloud.sql(*database.values(), "SELECT count(*) FROM words") == [(0,)]
+    assert cloud.ok("sql_statements", **asked)["changed"] is False
+
+
+def test_a_statement_that_the_database_refuses_is_explained(cloud: Cloud, database: dict[str, str]) -> None:
+    wrong = {"name": "drop it", "check": "SELECT 1 WHERE false", "statement": "DROP TABLE nowhere"}
+    message = cloud.error("sql_statements", **database, statements=[wrong])
+    assert message.startswith("Failed to drop it in database statements of SQL instance shared: ")
+    assert 'table "nowhere" does not exist' in message
+
+
+def test_a_missing_database_is_named(cloud: Cloud, database: dict[str, str]) -> None:
+    asked = {"name": "look", "check": "SELECT 1", "statement": "SELECT 2"}
+    message = cloud.error(
+        "sql_statements", instance=database["instance"], database="nowhere", statements=[asked]
+    )
+    assert message.startswith("Failed to check whether to look in database nowhere of SQL instance shared: ")
+    assert "nowhere" in message.partition(": ")[2]
