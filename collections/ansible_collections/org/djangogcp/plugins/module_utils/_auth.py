@@ -33,6 +33,8 @@ if t.TYPE_CHECKING:
 
 # A token is not used in its last minutes: a request that waits for a slow answer must not outlive it.
 _MARGIN_SECONDS = 300
+# No access token lives longer unless an organization allows it; then it is only removed early.
+_LIFE_SECONDS = 3600
 # What may select other credentials or another identity without an option of the task being different.
 _ENVIRONMENT = (
     "GOOGLE_APPLICATION_CREDENTIALS",
@@ -195,10 +197,19 @@ def _write_cache(path: str | None, token: Token) -> None:
     if path is None or token.expiry is None:
         return
     with contextlib.suppress(OSError):
+        _remove_old(os.path.dirname(path))
         descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))  # mode 0600
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(dataclasses.asdict(token), file)
         os.replace(temporary, path)
+
+
+def _remove_old(directory: str) -> None:
+    """Remove the tokens that have ended: those of other identities would stay for ever."""
+    for entry in os.scandir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            if entry.stat().st_mtime < time.time() - _LIFE_SECONDS:
+                os.unlink(entry.path)
 
 
 def _new_token(options: AuthOptions, session: requests.Session) -> Token:

@@ -76,6 +76,16 @@ def test_a_token_in_its_last_minutes_is_not_used(made, cache):
     assert TokenSource(AuthOptions(), None, cache).token().value == "token-2"
 
 
+def test_tokens_that_have_ended_are_removed(made, cache):
+    old = os.path.join(cache, "old.json")
+    with open(old, "w") as file:
+        file.write("{}")
+    os.utime(old, (time.time() - 3700, time.time() - 3700))
+    TokenSource(AuthOptions(), None, cache).token()
+    assert len(os.listdir(cache)) == 1
+    assert not os.path.exists(old)
+
+
 def test_a_broken_cache_costs_a_token_and_not_the_task(made, cache):
     TokenSource(AuthOptions(), None, cache).token()
     (name,) = os.listdir(cache)
