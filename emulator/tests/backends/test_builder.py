@@ -45,7 +45,10 @@ class Workshop:
         builder = Builder(
             self.folder, self.images, HostAccess({}, ()), interpreters=self.interpreters, overlay=self.overlay
         )
-        return await builder.build(context, log=self.lines.append, **options)
+        try:
+            return await builder.build(context, log=self.lines.append, **options)
+        finally:
+            await builder.close()
 
     def failure(self, context: Path, text: str, **options: object) -> BuildFailed:
         with pytest.raises(BuildFailed) as caught:
@@ -100,7 +103,9 @@ def test_a_build_runs_commands_and_keeps_only_the_images_own_files(workshop: Wor
         "Labels": {"k": "v"},
     }
     assert "/usr/local" in workshop.lines
-    assert " ---> HEALTHCHECK is ignored: Cloud Run has probes of its own and does not use it" in workshop.lines
+    assert (
+        " ---> HEALTHCHECK is ignored: Cloud Run has probes of its own and does not use it" in workshop.lines
+    )
     assert workshop.lines[-1] == f"Successfully built {image.digest[7:19]}"
 
 
@@ -116,9 +121,9 @@ def test_a_changed_file_reuses_the_layers_before_it(workshop: Workshop, context:
     (context / "main.py").write_text("changed\n")
     second = workshop.build(context, text)
 
-    assert workshop.lines[workshop.lines.index("Step 3/5 : RUN cat /proc/sys/kernel/random/uuid > /layer") + 1] == (
-        " ---> Using cache"
-    )
+    assert workshop.lines[
+        workshop.lines.index("Step 3/5 : RUN cat /proc/sys/kernel/random/uuid > /layer") + 1
+    ] == (" ---> Using cache")
     assert (second.root / "layer").read_text() == (first.root / "layer").read_text()
     assert (second.root / "copy").read_text() == "changed\n"
     assert (first.root / "copy").read_text() == "print('hello')\n"
@@ -152,8 +157,13 @@ def test_a_run_never_changes_a_cached_layer(either: Workshop, context: Path) -> 
 
 
 @pytest.mark.usefixtures("every_run_cached")
-def test_what_a_command_removes_replaces_and_renames_is_so_in_the_image(either: Workshop, context: Path) -> None:
-    head = BASE + f"RUN mkdir -p /{either.overlay} /d/sub /old /r && touch /d/a /d/sub/b /old/x /r/y /f && ln -s /f /link\n"
+def test_what_a_command_removes_replaces_and_renames_is_so_in_the_image(
+    either: Workshop, context: Path
+) -> None:
+    head = (
+        BASE
+        + f"RUN mkdir -p /{either.overlay} /d/sub /old /r && touch /d/a /d/sub/b /old/x /r/y /f && ln -s /f /link\n"
+    )
     change = (
         "RUN rm /d/a /link && rm -r /old && mkdir /old && touch /old/new && mv /r /moved && chmod 700 /d"
         " && rm /f && mkdir /f && touch /f/inside && rm -rf /d/sub && ln -s /f /d/sub\n"
@@ -163,7 +173,12 @@ def test_what_a_command_removes_replaces_and_renames_is_so_in_the_image(either: 
 
     def listing(root: Path) -> list[str]:
         names = ("d", "old", "r", "moved", "f", "link")
-        found = [path for name in names for path in [root / name, *(root / name).rglob("*")] if os.path.lexists(path)]
+        found = [
+            path
+            for name in names
+            for path in [root / name, *(root / name).rglob("*")]
+            if os.path.lexists(path)
+        ]
         return sorted(str(path.relative_to(root)) for path in found)
 
     assert listing(before.root) == ["d", "d/a", "d/sub", "d/sub/b", "f", "link", "old", "old/x", "r", "r/y"]
@@ -186,6 +201,20 @@ def test_stages_hand_files_on_and_unused_stages_are_not_built(workshop: Workshop
     assert image.python is None
 
 
+def test_files_that_several_instructions_take_are_in_each_place(workshop: Workshop, context: Path) -> None:
+    image = workshop.build(
+        context,
+        BASE.replace("\n", " AS build\n")
+        + "RUN mkdir -p /out/sub /alone && touch /out/sub/file /alone/file && ln -s /out /link\n"
+        + "FROM scratch AS middle\nCOPY --from=build /out /out\nFROM scratch\nCOPY --from=build /alone /alone\n"
+        + "COPY --from=build /out /one\nCOPY --from=build /link/sub /two\nCOPY --from=build /o*/sub /three\n"
+        + "COPY --from=middle /out /four\n",
+    )
+
+    found = sorted(str(path.relative_to(image.root)) for path in image.root.rglob("file"))
+    assert found == ["alone/file", "four/sub/file", "one/sub/file", "three/file", "two/file"]
+
+
 def test_a_stage_can_be_the_target_and_the_base_of_another(workshop: Workshop, context: Path) -> None:
     text = "FROM scratch AS one\nENV A=1\nCOPY main.py /\nFROM one AS two\nENV B=2\nFROM nowhere\n"
 
@@ -198,9 +227,7 @@ def test_a_stage_can_be_the_target_and_the_base_of_another(workshop: Workshop, c
     )
 
 
-@pytest.mark.parametrize(
-    ("build_args", "values"), [({}, ("3", "d")), ({"V": "4", "W": "w"}, ("4", "w"))]
-)
+@pytest.mark.parametrize(("build_args", "values"), [({}, ("3", "d")), ({"V": "4", "W": "w"}, ("4", "w"))])
 def test_build_arguments_reach_the_instructions(
     workshop: Workshop, context: Path, build_args: Mapping[str, str], values: tuple[str, str]
 ) -> None:
@@ -217,7 +244,9 @@ def test_an_unused_build_argument_is_noted(workshop: Workshop, context: Path) ->
     assert "[Warning] One or more build-args [X] were not consumed" in workshop.lines
 
 
-def test_the_base_has_pip_and_nothing_that_is_installed_on_the_host(workshop: Workshop, context: Path) -> None:
+def test_the_base_has_pip_and_nothing_that_is_installed_on_the_host(
+    workshop: Workshop, context: Path
+) -> None:
     image = workshop.build(context, BASE + "RUN pip list --format=freeze | cut -d= -f1 > /packages\n")
 
     names = set((image.root / "packages").read_text().split())
@@ -278,7 +307,11 @@ def test_system_packages_are_refused_with_the_way_out(workshop: Workshop, contex
             "cannot pull node:22: without a container engine only python:* base images, which are this machine's"
             + " interpreters, and scratch can be built from",
         ),
-        ("FROM scratch\nRUN x\n", "RUN x", 'exec: "/bin/sh": stat /bin/sh: no such file or directory: scratch is empty'),
+        (
+            "FROM scratch\nRUN x\n",
+            "RUN x",
+            'exec: "/bin/sh": stat /bin/sh: no such file or directory: scratch is empty',
+        ),
         (
             "FROM scratch\nCOPY --from=nginx /a /b\n",
             "COPY --from=nginx /a /b",
@@ -294,7 +327,9 @@ def test_system_packages_are_refused_with_the_way_out(workshop: Workshop, contex
         ),
     ],
 )
-def test_what_cannot_be_built_says_why(workshop: Workshop, context: Path, text: str, step: str, message: str) -> None:
+def test_what_cannot_be_built_says_why(
+    workshop: Workshop, context: Path, text: str, step: str, message: str
+) -> None:
     failed = workshop.failure(context, text)
 
     assert (failed.step, failed.message) == (step, message)
@@ -352,7 +387,9 @@ def test_the_nearest_interpreter_is_taken_and_said(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("tag", ["", ":3", ":latest", ":slim", f":{MINOR}", f":{MINOR}.1-slim-bookworm", "@sha256:ab"])
+@pytest.mark.parametrize(
+    "tag", ["", ":3", ":latest", ":slim", f":{MINOR}", f":{MINOR}.1-slim-bookworm", "@sha256:ab"]
+)
 def test_every_spelling_of_the_python_image_is_known(tag: str) -> None:
     interpreters = Interpreters([Path(sys.base_prefix, "bin")])
 

@@ -133,7 +133,9 @@ def test_a_loop_of_links_ends(tree: Path) -> None:
     assert str(caught.value) == "too many levels of symbolic links in /loop/x"
 
 
-def test_a_copy_replaces_a_file_and_never_writes_through_a_hard_link(context: Path, tree: Path, tmp_path: Path) -> None:
+def test_a_copy_replaces_a_file_and_never_writes_through_a_hard_link(
+    context: Path, tree: Path, tmp_path: Path
+) -> None:
     shared = tmp_path / "shared"
     shared.write_text("cached")
     (tree / "x").hardlink_to(shared)
@@ -151,7 +153,9 @@ def test_chmod_applies_to_what_was_copied(context: Path, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [True, False])
-def test_a_shared_copy_of_a_folder_is_links_and_a_private_one_is_not(context: Path, tree: Path, share: bool) -> None:
+def test_a_shared_copy_of_a_folder_is_links_and_a_private_one_is_not(
+    context: Path, tree: Path, share: bool
+) -> None:
     stage = CopySource(context, "stage build", IgnoreRules())
 
     copy_files(tree, stage, ["src"], "/srv/src", Placement(owner=_owner(context), share=share))

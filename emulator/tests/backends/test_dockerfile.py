@@ -67,7 +67,10 @@ def test_run_mounts_are_kept_in_order() -> None:
         (b"", "file with no instructions"),
         (b"ARG A\n", "no build stage in current context"),
         (b"RUN x\n", "dockerfile parse error on line 1: no build stage in current context"),
-        (b"FROM a\n\nRUNN x\n", "dockerfile parse error on line 3: unknown instruction: RUNN (did you mean RUN?)"),
+        (
+            b"FROM a\n\nRUNN x\n",
+            "dockerfile parse error on line 3: unknown instruction: RUNN (did you mean RUN?)",
+        ),
         (b"FROM a b\n", "dockerfile parse error on line 1: FROM requires either one or three arguments"),
         (
             b"FROM a\nCOPY x\n",
@@ -81,7 +84,7 @@ def test_run_mounts_are_kept_in_order() -> None:
         (b"FROM a\nWORKDIR a b\n", "dockerfile parse error on line 2: WORKDIR requires exactly one argument"),
         (
             b"FROM a\nENV A=1 B\n",
-            "dockerfile parse error on line 2: Syntax error - can't find = in \"B\". Must be of the form: name=value",
+            'dockerfile parse error on line 2: Syntax error - can\'t find = in "B". Must be of the form: name=value',
         ),
         (b"FROM a\nENV A\n", "dockerfile parse error on line 2: ENV must have two arguments"),
         (

@@ -32,7 +32,12 @@ def tree(folder: Path, **files: str) -> Path:
 
 def test_an_image_comes_back_as_it_was_put(tmp_path: Path, store: ImageStore) -> None:
     config = ImageConfig(
-        env=("A=1",), cmd=("run",), user="app", exposed_ports=("80/tcp",), labels={"k": "v"}, working_dir="/app"
+        env=("A=1",),
+        cmd=("run",),
+        user="app",
+        exposed_ports=("80/tcp",),
+        labels={"k": "v"},
+        working_dir="/app",
     )
 
     image = store.put(tree(tmp_path / "t", a="hello"), config, PYTHON)
@@ -44,7 +49,9 @@ def test_an_image_comes_back_as_it_was_put(tmp_path: Path, store: ImageStore) ->
     assert not (tmp_path / "t").exists()
 
 
-def test_the_digest_is_of_paths_modes_contents_and_configuration_not_of_times(tmp_path: Path, store: ImageStore) -> None:
+def test_the_digest_is_of_paths_modes_contents_and_configuration_not_of_times(
+    tmp_path: Path, store: ImageStore
+) -> None:
     first = store.put(tree(tmp_path / "t1", a="x"), ImageConfig(), None)
     same = tree(tmp_path / "t2", a="x")
     os.utime(same / "a", (1, 1))
@@ -97,7 +104,14 @@ def test_the_configuration_survives_the_oci_spelling() -> None:
 
 @pytest.mark.parametrize(
     ("user", "ids"),
-    [("", (0, 0)), ("app", (2000, 2001)), ("2000", (2000, 2001)), ("7", (7, 0)), ("app:web", (2000, 33)), ("7:8", (7, 8))],
+    [
+        ("", (0, 0)),
+        ("app", (2000, 2001)),
+        ("2000", (2000, 2001)),
+        ("7", (7, 0)),
+        ("app:web", (2000, 33)),
+        ("7:8", (7, 8)),
+    ],
 )
 def test_a_user_is_looked_up_in_the_image(tmp_path: Path, user: str, ids: tuple[int, int]) -> None:
     (tmp_path / "etc").mkdir()

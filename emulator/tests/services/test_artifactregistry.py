@@ -76,8 +76,18 @@ def test_a_repository_is_created_by_an_operation_and_read_back(emulator: Running
 @pytest.mark.parametrize(
     ("path", "body", "status", "message"),
     [
-        (f"{PARENT}/repositories?repositoryId=web", {"format": "DOCKER"}, 409, "the repository already exists"),
-        (f"{PARENT}/repositories?repositoryId=Web", {"format": "DOCKER"}, 400, "Request contains an invalid argument."),
+        (
+            f"{PARENT}/repositories?repositoryId=web",
+            {"format": "DOCKER"},
+            409,
+            "the repository already exists",
+        ),
+        (
+            f"{PARENT}/repositories?repositoryId=Web",
+            {"format": "DOCKER"},
+            400,
+            "Request contains an invalid argument.",
+        ),
         (f"{PARENT}/repositories", {"format": "DOCKER"}, 400, "Request contains an invalid argument."),
         (
             "projects/test-project/locations/eu-west3/repositories?repositoryId=a",
@@ -206,7 +216,9 @@ def test_a_push_that_is_not_allowed_is_refused(
     assert str(caught.value) == message
 
 
-def test_the_writer_role_on_the_repository_is_enough_to_push(emulator: RunningEmulator, tmp_path: Path) -> None:
+def test_the_writer_role_on_the_repository_is_enough_to_push(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
     create(emulator)
     emulator.grant(REPOSITORY, "roles/artifactregistry.writer", "user:dev@example.com")
 
@@ -254,14 +266,19 @@ def test_tags_can_be_made_moved_and_removed(emulator: RunningEmulator, tmp_path:
     package = f"{REPOSITORY}/packages/site"
     session = emulator.session()
 
-    made = session.post(f"{BASE}/{package}/tags?tagId=live", json={"version": f"{package}/versions/{one.digest}"})
+    made = session.post(
+        f"{BASE}/{package}/tags?tagId=live", json={"version": f"{package}/versions/{one.digest}"}
+    )
     assert made.status_code == 200, made.text
     moved = session.patch(
         f"{BASE}/{package}/tags/live?updateMask=version", json={"version": f"{package}/versions/{two.digest}"}
     )
     assert moved.json()["version"].endswith(two.digest)
     assert session.delete(f"{BASE}/{package}/tags/live").json() == {}
-    assert session.get(f"{BASE}/{package}/tags/live").json()["error"]["message"] == "Requested entity was not found."
+    assert (
+        session.get(f"{BASE}/{package}/tags/live").json()["error"]["message"]
+        == "Requested entity was not found."
+    )
     missing = session.post(
         f"{BASE}/{package}/tags?tagId=x", json={"version": f"{package}/versions/sha256:{'0' * 64}"}
     )

@@ -48,9 +48,14 @@ class Site:
         self.session = emulator.session()
 
     def prepare(self) -> Site:
-        self._post(f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts", {"accountId": "site-build"})
+        self._post(
+            f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts", {"accountId": "site-build"}
+        )
         self._post(f"{STORAGE}/storage/v1/b?project={PROJECT}", {"name": BUCKET})
-        self._post(f"{REGISTRY}/projects/{PROJECT}/locations/us-central1/repositories?repositoryId=web", {"format": "DOCKER"})
+        self._post(
+            f"{REGISTRY}/projects/{PROJECT}/locations/us-central1/repositories?repositoryId=web",
+            {"format": "DOCKER"},
+        )
         member = f"serviceAccount:{BUILDER}"
         self.emulator.grant(f"projects/_/buckets/{BUCKET}", "roles/storage.objectViewer", member)
         self.emulator.grant(REPOSITORY, "roles/artifactregistry.writer", member)
@@ -64,14 +69,17 @@ class Site:
 
     def upload(self, **files: str) -> None:
         answer = self.session.post(
-            f"{STORAGE}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=source.tgz", data=tarball(**files)
+            f"{STORAGE}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=source.tgz",
+            data=tarball(**files),
         )
         assert answer.status_code == 200, answer.text
 
     def request(self, *args: str, **fields: Any) -> dict[str, Any]:
         return {
             "source": {"storageSource": {"bucket": BUCKET, "object": "source.tgz"}},
-            "steps": [{"name": "gcr.io/cloud-builders/docker", "args": list(args) or ["build", "-t", IMAGE, "."]}],
+            "steps": [
+                {"name": "gcr.io/cloud-builders/docker", "args": list(args) or ["build", "-t", IMAGE, "."]}
+            ],
             "images": [IMAGE],
             "serviceAccount": f"projects/{PROJECT}/serviceAccounts/{BUILDER}",
             "options": {"logging": "CLOUD_LOGGING_ONLY"},
@@ -85,7 +93,9 @@ class Site:
         answer = session.post(f"{BASE}/projects/{PROJECT}/locations/us-central1/builds", json=request)
         return answer.status_code, answer.json()["error"]["message"]
 
-    def wait(self, operation: dict[str, Any], until: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+    def wait(
+        self, operation: dict[str, Any], until: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
         deadline = time.monotonic() + 60
         until = until or (lambda current: bool(current.get("done")))
         while not until(operation):
@@ -157,7 +167,9 @@ def test_a_source_becomes_a_pushed_image(site: Site, emulator: RunningEmulator) 
 
 
 def test_an_image_based_on_python_runs_its_commands(site: Site, emulator: RunningEmulator) -> None:
-    site.upload(Dockerfile="FROM python:3-slim\nCOPY main.py /\nRUN python /main.py > /out\n", main_py="print(6*7)\n")
+    site.upload(
+        Dockerfile="FROM python:3-slim\nCOPY main.py /\nRUN python /main.py > /out\n", main_py="print(6*7)\n"
+    )
 
     build = site.build(site.request())
 
@@ -167,7 +179,9 @@ def test_an_image_based_on_python_runs_its_commands(site: Site, emulator: Runnin
     assert (image.root / "out").read_text() == "42\n"
 
 
-def test_a_failing_dockerfile_fails_the_build_and_pushes_nothing(site: Site, emulator: RunningEmulator) -> None:
+def test_a_failing_dockerfile_fails_the_build_and_pushes_nothing(
+    site: Site, emulator: RunningEmulator
+) -> None:
     site.upload(Dockerfile="FROM scratch\nCOPY nothing /\n", main_py="")
 
     operation = site.wait(site.submit(site.request()))
@@ -199,7 +213,17 @@ def test_steps_substitutions_files_and_tags_work_together(site: Site) -> None:
         {
             "name": docker,
             "id": "build",
-            "args": ["build", "-f", "docker/web", "--build-arg", "WHO=$_WHO-$PROJECT_ID", "-t", "local", "--no-cache", "."],
+            "args": [
+                "build",
+                "-f",
+                "docker/web",
+                "--build-arg",
+                "WHO=$_WHO-$PROJECT_ID",
+                "-t",
+                "local",
+                "--no-cache",
+                ".",
+            ],
         },
         {"name": docker, "args": ["tag", "local", IMAGE]},
         {"name": docker, "args": ["push", IMAGE]},
@@ -222,7 +246,7 @@ def test_steps_substitutions_files_and_tags_work_together(site: Site) -> None:
     [
         (
             {"name": "gcr.io/cloud-builders/gcloud", "args": ["run", "deploy"]},
-            'The emulator runs the builder gcr.io/cloud-builders/docker only, and this step asks for'
+            "The emulator runs the builder gcr.io/cloud-builders/docker only, and this step asks for"
             + ' "gcr.io/cloud-builders/gcloud".',
         ),
         (
@@ -278,7 +302,9 @@ def test_an_image_that_no_step_built_cannot_be_pushed(site: Site) -> None:
 
 
 def test_a_source_that_is_no_archive_fails_to_be_fetched(site: Site) -> None:
-    site.session.post(f"{STORAGE}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=source.tgz", data=b"hello")
+    site.session.post(
+        f"{STORAGE}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=source.tgz", data=b"hello"
+    )
 
     build = site.build(site.request())
 
@@ -325,7 +351,9 @@ def test_the_source_is_read_as_the_build_s_account(site: Site, emulator: Running
     status, message = site.refuse(site.request())
 
     assert status == 400
-    assert message.startswith(f"could not resolve source: googleapi: Error 403: {BUILDER} does not have storage.objects.get")
+    assert message.startswith(
+        f"could not resolve source: googleapi: Error 403: {BUILDER} does not have storage.objects.get"
+    )
     assert message.endswith(", forbidden")
 
 
@@ -336,7 +364,9 @@ def test_a_missing_source_is_refused_at_once(site: Site) -> None:
     )
 
 
-def test_the_caller_must_be_allowed_to_act_as_the_build_s_account(site: Site, emulator: RunningEmulator) -> None:
+def test_the_caller_must_be_allowed_to_act_as_the_build_s_account(
+    site: Site, emulator: RunningEmulator
+) -> None:
     site.upload(Dockerfile=SCRATCH, main_py="")
     deployer = "user:deployer@example.com"
     emulator.grant(f"projects/{PROJECT}", "roles/cloudbuild.builds.editor", deployer)
@@ -400,7 +430,9 @@ def test_an_account_that_does_not_exist_is_refused(site: Site) -> None:
         ),
     ],
 )
-def test_a_request_that_cannot_be_a_build_is_refused(site: Site, fields: dict[str, Any], message: str) -> None:
+def test_a_request_that_cannot_be_a_build_is_refused(
+    site: Site, fields: dict[str, Any], message: str
+) -> None:
     site.upload(Dockerfile=SCRATCH, main_py="")
 
     assert site.refuse(site.request(**fields)) == (400, message)
@@ -454,7 +486,9 @@ def test_a_stopped_emulator_ends_its_builds_and_remembers_the_others(tmp_path: P
         assert later.session.get(f"{BASE}/{done['name']}").json() == done
         operation = later.session.get(f"{BASE}/{running['name']}").json()
         assert operation["metadata"]["build"]["status"] == "INTERNAL_ERROR"
-        assert operation["metadata"]["build"]["statusDetail"] == "The emulator was stopped while the build ran."
+        assert (
+            operation["metadata"]["build"]["statusDetail"] == "The emulator was stopped while the build ran."
+        )
         image = second.call(second.emulator.service(ArtifactRegistry).image, IMAGE)
         assert image is not None
         assert (image.root / "app/main.py").exists()

@@ -55,6 +55,7 @@ class Builder:
         self._cache = LayerCache(folder, max_layers=max_layers, max_bytes=max_bytes)
         self._slots = asyncio.Semaphore(parallel)
         self._running = 0
+        self._cleanups: set[asyncio.Task[None]] = set()
         self._interpreters = interpreters or Interpreters()
         self._overlay = overlay
 
@@ -82,22 +83,42 @@ class Builder:
                 parsed = await in_thread(_read, context_dir, dockerfile)
                 context = build_context(context_dir, dockerfile)
                 return await _Build(
-                    parsed, context, build_args or {}, target, log, work, self._cache, self._host, self._interpreters,
+                    parsed,
+                    context,
+                    build_args or {},
+                    target,
+                    log,
+                    work,
+                    self._cache,
+                    self._host,
+                    self._interpreters,
                     overlay=self._overlay,
                 ).run(self._images)
             except (CopyError, DockerfileError, SandboxUnavailable, OSError) as error:
                 raise BuildFailed("", None, str(error)) from error
             finally:
-                await in_thread(remove_tree, work)
                 self._running -= 1
-                if not self._running:
-                    await in_thread(self._cache.prune)
+                cleanup = asyncio.create_task(self._clean_up(work))
+                self._cleanups.add(cleanup)
+                cleanup.add_done_callback(self._cleanups.discard)
+
+    async def close(self) -> None:
+        """Wait until everything that ended builds left behind is removed."""
+        await asyncio.gather(*self._cleanups)
+
+    async def _clean_up(self, work: Path) -> None:
+        """After the image is there: removing thousands of files takes as long as making them."""
+        await in_thread(remove_tree, work)
+        if not self._running:
+            await in_thread(self._cache.prune)
 
 
 def _read(context: Path, name: str) -> Dockerfile:
     path = context / resolve_inside(context, name)
     if not path.is_file():
-        raise CopyError(f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: {name}: no such file")
+        raise CopyError(
+            f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: {name}: no such file"
+        )
     return parse(path.read_bytes())
 
 
@@ -146,7 +167,9 @@ class _Build:
         for stage in needed:
             await self._read(stage)
         target = self._stages[self._target.index]
-        key = hashlib.sha256(json.dumps([target.key, target.config.to_oci()], sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(
+            json.dumps([target.key, target.config.to_oci()], sort_keys=True).encode()
+        ).hexdigest()
         digest = self.cache.result(key)
         image = images.get(digest) if digest else None
         for instruction in self._parsed.arguments:
@@ -217,7 +240,9 @@ class _Build:
         for instruction in stage.instructions:
             yield from instruction.flags.get("from", ())
             for mount in instruction.flags.get("mount", ()):
-                yield from (part.removeprefix("from=") for part in mount.split(",") if part.startswith("from="))
+                yield from (
+                    part.removeprefix("from=") for part in mount.split(",") if part.startswith("from=")
+                )
 
     def _earlier(self, reference: str, stage: Stage) -> Stage | None:
         named = [

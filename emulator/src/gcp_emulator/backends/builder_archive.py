@@ -38,7 +38,9 @@ def unpack_tar(archive: Path, root: Path, destination: str = "/") -> None:
             for member in content:
                 size, count = size + member.size, count + 1
                 if size > MAX_BYTES or count > MAX_FILES:
-                    raise CopyError(f"the archive unpacks to more than {MAX_BYTES} bytes or {MAX_FILES} files")
+                    raise CopyError(
+                        f"the archive unpacks to more than {MAX_BYTES} bytes or {MAX_FILES} files"
+                    )
                 _unpack(content, member, root, destination)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise CopyError(f"not a readable tar archive: {error}") from error
@@ -65,7 +67,9 @@ def _unpack(content: tarfile.TarFile, member: tarfile.TarInfo, root: Path, desti
     elif member.islnk():
         source = root / resolve_inside(root, f"{destination}/{member.linkname}")
         if not source.is_file():
-            raise CopyError(f"the archive links {member.name!r} to {member.linkname!r}, which it does not hold")
+            raise CopyError(
+                f"the archive links {member.name!r} to {member.linkname!r}, which it does not hold"
+            )
         shutil.copy2(source, path)
     else:
         stream = content.extractfile(member)

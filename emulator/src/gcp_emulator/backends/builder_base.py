@@ -48,7 +48,21 @@ if __name__ == "__main__":
     sys.exit(main())
 """
 _FOLDERS = (
-    *("dev", "proc", "sys", "boot", "home", "media", "mnt", "opt", "root", "run", "srv", "etc/skel", "etc/default"),
+    *(
+        "dev",
+        "proc",
+        "sys",
+        "boot",
+        "home",
+        "media",
+        "mnt",
+        "opt",
+        "root",
+        "run",
+        "srv",
+        "etc/skel",
+        "etc/default",
+    ),
     *("usr/local/bin", "usr/local/etc", "usr/local/lib", "usr/local/sbin", "usr/local/share", "usr/src"),
     *("var/cache", "var/lib", "var/local", "var/log", "var/mail", "var/spool"),
 )
@@ -124,7 +138,9 @@ class Interpreters:
                 found = _ask(executable)
                 if found:
                     by_minor.setdefault(found.minor, found)
-            self._found = tuple(sorted(by_minor.values(), key=lambda each: _numbers(each.version), reverse=True))
+            self._found = tuple(
+                sorted(by_minor.values(), key=lambda each: _numbers(each.version), reverse=True)
+            )
         return self._found
 
     def _executables(self) -> list[Path]:
@@ -137,7 +153,13 @@ class Interpreters:
                 versions = sorted(pyenv.iterdir(), reverse=True)
             except OSError:
                 versions = []
-            folders = [own, *search, Path("/usr/local/bin"), Path("/usr/bin"), *(each / "bin" for each in versions)]
+            folders = [
+                own,
+                *search,
+                Path("/usr/local/bin"),
+                Path("/usr/bin"),
+                *(each / "bin" for each in versions),
+            ]
         executables: dict[Path, None] = {}
         for folder in folders:
             # pyenv's shims are scripts that choose by the working directory: what they run is found in versions/.
@@ -153,7 +175,11 @@ def _ask(executable: Path) -> Interpreter | None:
     try:
         # The installation's site-packages do not matter, and start-up files in it may print: -I -S.
         run = subprocess.run(
-            [executable, "-I", "-S", "-c", _QUERY], capture_output=True, timeout=20, check=True, env={"PATH": PATH}
+            [executable, "-I", "-S", "-c", _QUERY],
+            capture_output=True,
+            timeout=20,
+            check=True,
+            env={"PATH": PATH},
         )
         version, prefix, has_pip = json.loads(run.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
@@ -270,7 +296,11 @@ def make_environment(tree: Path, python: Interpreter) -> None:
 def _wheels(python: Interpreter) -> list[str]:
     """The wheels that the interpreter's ensurepip would install: pip, and setuptools before Python 3.12."""
     run = subprocess.run(
-        [python.executable, "-I", "-S", "-c", _WHEELS], capture_output=True, timeout=20, check=True, env={"PATH": PATH}
+        [python.executable, "-I", "-S", "-c", _WHEELS],
+        capture_output=True,
+        timeout=20,
+        check=True,
+        env={"PATH": PATH},
     )
     wheels: list[str] = json.loads(run.stdout)
     return wheels

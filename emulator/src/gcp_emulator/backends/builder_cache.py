@@ -95,7 +95,9 @@ class LayerCache:
         incoming.mkdir()
         try:
             await copy_tree(tree, incoming / "tree", share=share)
-            size = await in_thread(lambda: sum(status.st_size for _, status in tree_entries(incoming / "tree")))
+            size = await in_thread(
+                lambda: sum(status.st_size for _, status in tree_entries(incoming / "tree"))
+            )
             (incoming / "size").write_text(str(size))
             home = self._folder / "layers" / key
             incoming.rename(home)
@@ -125,12 +127,16 @@ class LayerCache:
 
     def prune(self) -> None:
         """Forget the layers used longest ago until the rest is within the limits. Not while a build runs."""
-        homes = sorted((self._folder / "layers").iterdir(), key=lambda home: home.stat().st_mtime, reverse=True)
+        homes = sorted(
+            (self._folder / "layers").iterdir(), key=lambda home: home.stat().st_mtime, reverse=True
+        )
         kept = 0
         for number, home in enumerate(homes, 1):
             kept += int((home / "size").read_text())
             if number > self._max_layers or (kept > self._max_bytes and number > 1):
                 remove_tree(home)
-        results = sorted((self._folder / "results").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        results = sorted(
+            (self._folder / "results").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True
+        )
         for path in results[10 * self._max_layers :]:
             path.unlink()

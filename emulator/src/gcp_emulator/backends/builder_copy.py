@@ -134,7 +134,9 @@ class CopySource:
         found = [""]
         for part in cleaned.split("/") if cleaned else ():
             found = [path for folder in found for path in self._children(folder, part)]
-        found = [path for path in found if not path or self.rules.has_exceptions or not self.rules.ignores(path)]
+        found = [
+            path for path in found if not path or self.rules.has_exceptions or not self.rules.ignores(path)
+        ]
         if not found:
             excluded = " or excluded by .dockerignore" if self.title == "build context" else ""
             raise CopyError(
@@ -192,7 +194,9 @@ def build_context(folder: Path, dockerfile: str) -> CopySource:
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
         path = folder / resolve_inside(folder, name)
         if path.is_file():
-            return CopySource(folder, "build context", IgnoreRules(path.read_text(encoding="utf-8", errors="replace")))
+            return CopySource(
+                folder, "build context", IgnoreRules(path.read_text(encoding="utf-8", errors="replace"))
+            )
     return CopySource(folder, "build context", IgnoreRules())
 
 
@@ -201,12 +205,13 @@ class Placement:
     """How files are put into a tree.
 
     ``owner`` is (uid, gid), applied only as root; ``mode`` is that of --chmod or None; ``share`` allows hard links
-    to a source that will never be written to again.
+    to a source that will never be written to again, and ``move`` taking whole folders out of it.
     """
 
     owner: tuple[int, int] = (0, 0)
     mode: int | None = None
     share: bool = False
+    move: bool = False
 
 
 def make_folder(tree: Path, path: str, placement: Placement = Placement()) -> Path:
@@ -220,7 +225,9 @@ def make_folder(tree: Path, path: str, placement: Placement = Placement()) -> Pa
             try:
                 current.mkdir(mode=0o755)
             except FileExistsError:
-                raise CopyError(f"cannot make the folder /{path.lstrip('/')}: {part} is not a folder") from None
+                raise CopyError(
+                    f"cannot make the folder /{path.lstrip('/')}: {part} is not a folder"
+                ) from None
             current.chmod(0o755)
             _own(current, placement)
     return current
@@ -263,8 +270,15 @@ def _copy_folder(tree: Path, source: CopySource, path: str, destination: str, pl
         return False
     make_folder(tree, posixpath.dirname(destination.rstrip("/")), placement)
     _refuse_host_folder(str(target.relative_to(tree)))
+    if placement.move and path:
+        folder.rename(target)
+        target.chmod(0o755)
+        return True
     copied = subprocess.run(
-        ["cp", "-al" if placement.share else "-a", "--", folder, target], capture_output=True, text=True, check=False
+        ["cp", "-al" if placement.share else "-a", "--", folder, target],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if copied.returncode:
         raise CopyError(f"COPY failed: cannot copy {path} to {destination}: {copied.stderr.strip()}")
@@ -306,7 +320,12 @@ def _own(path: Path, placement: Placement) -> None:
 def _refuse_host_folder(relative: str) -> None:
     parts = relative.split("/")
     kernel = parts[0] in _KERNEL_FOLDERS
-    host = parts[0] == "usr" and len(parts) > 1 and parts[1] not in OWN_USR_FOLDERS and Path("/usr", parts[1]).exists()
+    host = (
+        parts[0] == "usr"
+        and len(parts) > 1
+        and parts[1] not in OWN_USR_FOLDERS
+        and Path("/usr", parts[1]).exists()
+    )
     if kernel or host:
         raise CopyError(
             f"cannot write to /{relative}: without a container engine /{'/'.join(parts[: 1 + host])} is the host's and"

@@ -100,7 +100,12 @@ def _merge(upper: Path, tree: Path) -> None:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             _remove(target)
-        elif stat.S_ISDIR(status.st_mode) and target.is_dir() and not target.is_symlink() and not _is_opaque(entry.path):
+        elif (
+            stat.S_ISDIR(status.st_mode)
+            and target.is_dir()
+            and not target.is_symlink()
+            and not _is_opaque(entry.path)
+        ):
             _merge(Path(entry.path), target)
         else:
             _remove(target)

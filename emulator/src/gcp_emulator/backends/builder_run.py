@@ -97,7 +97,9 @@ def _settings(path: str) -> list[str]:
 
 
 def _is_there_anyway(path: str) -> bool:
-    return path.startswith(("/usr/", "/dev/")) or any(path == own or path.startswith(own + "/") for own in _HOST_ETC)
+    return path.startswith(("/usr/", "/dev/")) or any(
+        path == own or path.startswith(own + "/") for own in _HOST_ETC
+    )
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,20 @@ async def execute(
     uid, gid = command.user
     with contextlib.ExitStack() as opened:
         if os.geteuid() == 0:
-            arguments += ["--cap-drop", "ALL", *(word for name in _CAPABILITIES for word in ("--cap-add", name))]
+            arguments += [
+                "--cap-drop",
+                "ALL",
+                *(word for name in _CAPABILITIES for word in ("--cap-add", name)),
+            ]
             if uid or gid:
                 argv = [
-                    *("/usr/bin/setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--inh-caps=-all"),
+                    *(
+                        "/usr/bin/setpriv",
+                        f"--reuid={uid}",
+                        f"--regid={gid}",
+                        "--clear-groups",
+                        "--inh-caps=-all",
+                    ),
                     *("--bounding-set=-all", "--", *argv),
                 ]
         else:

@@ -43,7 +43,7 @@ _IGNORED = {
 }
 _PACKAGE_MANAGER = re.compile(r"(?:^|[\s;&|(/])(apt-get|apt|dpkg|apk|yum|dnf|microdnf|zypper)\s")
 _REMEMBERED_LINES = 20
-_WORTH_CACHING = 1.0  # seconds
+_WORTH_CACHING = 2.0  # seconds
 
 
 class BuildFailed(Exception):  # noqa: N818 - the name that Cloud Build uses in its logs
@@ -132,6 +132,8 @@ class StageBuild:
     stop_signal: str = ""
     steps: list[Step] = field(default_factory=list)
     parent: StageBuild | None = None
+    #: The source arguments of every instruction that takes files of this stage and has not yet.
+    uses: list[list[str]] = field(default_factory=list)
     snapshot: Path | None = None
     tree: Path | None = None
     changes: list[tuple[Instruction, _Change]] = field(default_factory=list)
@@ -144,6 +146,7 @@ class StageBuild:
     @classmethod
     def on_stage(cls, plan: Plan, other: StageBuild) -> StageBuild:
         """A stage that starts with an earlier one (``FROM build``)."""
+        other.uses.append(["/"])
         return cls(
             plan, other.python, other.key, env=dict(other.env), working_dir=other.working_dir, user=other.user,
             shell=other.shell, cmd=other.cmd, entrypoint=other.entrypoint, ports=dict(other.ports),
@@ -173,6 +176,16 @@ class StageBuild:
         await self.materialise(share=True)
         assert self.tree is not None
         return self.tree
+
+    def may_give_away(self, paths: list[str]) -> bool:
+        """Whether these paths can be moved out: the tree is the build's own, and nobody else takes files from there."""
+        self.uses.remove(paths)
+        others = [path for use in self.uses for path in use]
+        if self.tree is None or any(re.search(r"[*?[\\]", path) for path in (*paths, *others)):
+            return False
+        taken = [f"/{resolve_inside(self.tree, path)}/" for path in paths]
+        needed = [f"/{resolve_inside(self.tree, path)}/" for path in others]
+        return not any(a.startswith(b) or b.startswith(a) for a in taken for b in needed)
 
     async def source(self, name: str) -> CopySource:
         """The stage, under the name that it was asked for, as the source of COPY --from."""
@@ -333,7 +346,9 @@ class StageBuild:
         owner, mode_text = instruction.flag("chown"), instruction.flag("chmod")
         owner = self._expand(owner) if owner else None
         if mode_text and not re.fullmatch(r"[0-7]{3,4}", mode_text):
-            raise CopyError(f"invalid chmod parameter: '{mode_text}'. it should be octal string and between 0 and 07777")
+            raise CopyError(
+                f"invalid chmod parameter: '{mode_text}'. it should be octal string and between 0 and 07777"
+            )
         mode = int(mode_text, 8) if mode_text else None
         add = instruction.keyword == "ADD"
         for source in sources:
@@ -342,10 +357,15 @@ class StageBuild:
         name = instruction.flag("from")
         stage = self.plan.stage(name) if name else None
         content = stage.key if stage else await in_thread(self.plan.context.digest, sources)
+        if stage:
+            stage.uses.append(sources)
 
         async def change(tree: Path, share: bool) -> None:
             files = await stage.source(name or "") if stage else self.plan.context
-            placement = Placement(user_ids(tree, owner) if owner else (0, 0), mode, share and stage is not None)
+            ids = user_ids(tree, owner) if owner else (0, 0)
+            shared = share and stage is not None
+            move = shared and stage is not None and stage.may_give_away(sources)
+            placement = Placement(ids, mode, shared, move)
             await in_thread(add_files if add else copy_files, tree, files, sources, destination, placement)
 
         self._advance([instruction.keyword, sources, destination, owner, mode, content])
@@ -360,8 +380,13 @@ class StageBuild:
         variables = {**self.arguments, **self.env}
         network = instruction.flag("network") != "none"
         user_name, working_dir = self.user, self.working_dir
-        wanted = [wish for text in instruction.flags.get("mount", ()) if (wish := self._mount_options(text, step))]
+        wanted = [
+            wish for text in instruction.flags.get("mount", ()) if (wish := self._mount_options(text, step))
+        ]
         stages = [self.plan.stage(options["from"]) if "from" in options else None for options in wanted]
+        for options, stage in zip(wanted, stages, strict=True):
+            if stage:
+                stage.uses.append([options["source"]])
         mounted = [
             [options["target"], await self._mount_key(options, stage)]
             for options, stage in zip(wanted, stages, strict=True)

@@ -95,7 +95,9 @@ def parse(content: bytes) -> Dockerfile:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise DockerfileError(f"the Dockerfile is not UTF-8 text (byte 0x{content[error.start]:02x})", line) from None
+        raise DockerfileError(
+            f"the Dockerfile is not UTF-8 text (byte 0x{content[error.start]:02x})", line
+        ) from None
     lines = text.splitlines()
     escape = _escape_directive(lines)
     arguments: list[Instruction] = []
@@ -111,7 +113,9 @@ def parse(content: bytes) -> Dockerfile:
         else:
             raise DockerfileError("no build stage in current context", number)
     if not stages:
-        raise DockerfileError("file with no instructions" if not arguments else "no build stage in current context")
+        raise DockerfileError(
+            "file with no instructions" if not arguments else "no build stage in current context"
+        )
     return Dockerfile(tuple(arguments), tuple(_stage(i, *parts) for i, parts in enumerate(stages)), escape)
 
 
@@ -292,7 +296,9 @@ def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
     return result
 
 
-def _expand(word: str, position: int, variables: Mapping[str, str], escape: str, until: str) -> tuple[str, int]:
+def _expand(
+    word: str, position: int, variables: Mapping[str, str], escape: str, until: str
+) -> tuple[str, int]:
     result = ""
     quote = ""
     while position < len(word):
@@ -319,7 +325,9 @@ def _expand(word: str, position: int, variables: Mapping[str, str], escape: str,
             result += character
         position += 1
     if quote:
-        raise ValueError(f"unexpected end of statement while looking for matching {quote} in {json.dumps(word)}")
+        raise ValueError(
+            f"unexpected end of statement while looking for matching {quote} in {json.dumps(word)}"
+        )
     return result, position
 
 

@@ -56,7 +56,10 @@ class Interpreter:
     def masked(self) -> tuple[str, ...]:
         """Host folders of installed packages, to be covered by an empty tmpfs after ``binds``."""
         library = Path(self.prefix, "lib")
-        candidates = (library / f"python{self.minor}" / "site-packages", library / "python3" / "dist-packages")
+        candidates = (
+            library / f"python{self.minor}" / "site-packages",
+            library / "python3" / "dist-packages",
+        )
         return tuple(str(path) for path in candidates if path.is_dir())
 
 

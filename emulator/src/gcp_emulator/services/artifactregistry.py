@@ -37,7 +37,14 @@ _REPOSITORY_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _SLASHES = re.compile(r"(?<=/packages/).+?(?=/versions/|/tags/|$)")
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _MUTABLE = frozenset(
-    {"cleanupPolicies", "cleanupPolicyDryRun", "description", "dockerConfig", "labels", "vulnerabilityScanningConfig"}
+    {
+        "cleanupPolicies",
+        "cleanupPolicyDryRun",
+        "description",
+        "dockerConfig",
+        "labels",
+        "vulnerabilityScanningConfig",
+    }
 )
 _TYPE = "type.googleapis.com/google.devtools.artifactregistry.v1."
 _EMPTY = {"@type": "type.googleapis.com/google.protobuf.Empty"}
@@ -72,7 +79,12 @@ def parse_reference(text: str) -> Reference | None:
     if found is None:
         return None
     return Reference(
-        found["location"], found["project"], found["repository"], found["package"], found["tag"] or "latest", found["digest"]
+        found["location"],
+        found["project"],
+        found["repository"],
+        found["package"],
+        found["tag"] or "latest",
+        found["digest"],
     )
 
 
@@ -98,7 +110,10 @@ class ArtifactRegistry(Service):
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         """Packages whose id holds a slash keep it as %2F, which the router has decoded."""
-        return {name: _SLASHES.sub(lambda found: found[0].replace("/", "%2F"), value) for name, value in path.items()}
+        return {
+            name: _SLASHES.sub(lambda found: found[0].replace("/", "%2F"), value)
+            for name, value in path.items()
+        }
 
     # ---------------------------------------------------------------- for other services
 
@@ -134,7 +149,9 @@ class ArtifactRegistry(Service):
         if repository is None:
             raise PushRefusedError(f'name unknown: Repository "{parsed.repository_id}" not found')
         if repository["format"] != "DOCKER":
-            raise PushRefusedError(f'name unknown: Repository "{parsed.repository_id}" is not a DOCKER repository')
+            raise PushRefusedError(
+                f'name unknown: Repository "{parsed.repository_id}" is not a DOCKER repository'
+            )
         version, tag = f"{parsed.package}/versions/{image.digest}", f"{parsed.package}/tags/{parsed.tag}"
         current = self._tags.get(tag)
         if current and current["version"] != version and _has_immutable_tags(repository):
@@ -201,7 +218,9 @@ class ArtifactRegistry(Service):
 
         parent = "/".join(resource.split("/")[:4])
         metadata = {"@type": _TYPE + "OperationMetadata"}
-        return self.emulator.operations.start(operation_name(parent), work(), key=call.method.id, metadata=metadata)
+        return self.emulator.operations.start(
+            operation_name(parent), work(), key=call.method.id, metadata=metadata
+        )
 
     # ---------------------------------------------------------------- repositories
 
@@ -231,7 +250,13 @@ class ArtifactRegistry(Service):
         if name in self._repositories:
             raise already_exists("the repository already exists")
         now = clock.timestamp()
-        record: Json = {"mode": "STANDARD_REPOSITORY", **call.body, "name": name, "createTime": now, "updateTime": now}
+        record: Json = {
+            "mode": "STANDARD_REPOSITORY",
+            **call.body,
+            "name": name,
+            "createTime": now,
+            "updateTime": now,
+        }
         self._repositories.put(name, record)
         return self._operation(call, name, {"@type": _TYPE + "Repository", **self._view(record)})
 
@@ -241,7 +266,10 @@ class ArtifactRegistry(Service):
 
     @handles("artifactregistry.projects.locations.repositories.list")
     async def list_repositories(self, call: Call) -> Json:
-        found = [self._view(record) for _, record in self._repositories.items(call.params["parent"] + "/repositories/")]
+        found = [
+            self._view(record)
+            for _, record in self._repositories.items(call.params["parent"] + "/repositories/")
+        ]
         return call.page(found, "repositories")
 
     @handles("artifactregistry.projects.locations.repositories.patch")
@@ -290,7 +318,9 @@ class ArtifactRegistry(Service):
     async def list_docker_images(self, call: Call) -> Json:
         parent = call.params["parent"]
         self._repository(parent)
-        found = [self._docker_image(name, record) for name, record in self._versions.items(parent + "/packages/")]
+        found = [
+            self._docker_image(name, record) for name, record in self._versions.items(parent + "/packages/")
+        ]
         return call.page(found, "dockerImages")
 
     @handles("artifactregistry.projects.locations.repositories.dockerImages.get")
@@ -369,8 +399,14 @@ class ArtifactRegistry(Service):
         shown = {key: record[key] for key in ("name", "createTime", "updateTime")}
         if view == "FULL":
             package = name.partition("/versions/")[0]
-            tags = [{"name": f"{package}/tags/{tag}", "version": name} for tag in self._tags_of(package, name)]
-            shown["metadata"] = {"imageSizeBytes": str(record["size"]), "mediaType": _MEDIA_TYPE, "name": name}
+            tags = [
+                {"name": f"{package}/tags/{tag}", "version": name} for tag in self._tags_of(package, name)
+            ]
+            shown["metadata"] = {
+                "imageSizeBytes": str(record["size"]),
+                "mediaType": _MEDIA_TYPE,
+                "name": name,
+            }
             if tags:
                 shown["relatedTags"] = tags
         return shown

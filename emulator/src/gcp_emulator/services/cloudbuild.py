@@ -65,7 +65,9 @@ class CloudBuild(Service):
         """Ends the builds of an emulator that was killed."""
         own_proxy = f"http://127.0.0.1:{self.emulator.front.port}"
         self._registry = self.emulator.service(ArtifactRegistry)
-        self._builder = Builder(self._folder / "cache", self._registry.images, host_access(os.environ, own_proxy))
+        self._builder = Builder(
+            self._folder / "cache", self._registry.images, host_access(os.environ, own_proxy)
+        )
         free_workspaces(self._folder / "workspaces")
         for _, record in self._builds.items():
             if record["status"] in _UNFINISHED:
@@ -78,6 +80,7 @@ class CloudBuild(Service):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._builder.close()
 
     # ---------------------------------------------------------------- builds
 
@@ -138,12 +141,18 @@ class CloudBuild(Service):
         resource = f"projects/{home}/serviceAccounts/{email}"
         known = found is not None or not call.body.get("serviceAccount")
         if not known or not self.emulator.iam.allows(call.identity, "iam.serviceAccounts.actAs", resource):
-            raise ApiError("PERMISSION_DENIED", f"caller does not have permission to act as service account {resource}")
+            raise ApiError(
+                "PERMISSION_DENIED", f"caller does not have permission to act as service account {resource}"
+            )
         return identity_of(email), resource
 
     def _resolve(self, source: Json, identity: Identity) -> Json:
         """The source with the generation that the build's account sees now."""
-        bucket, name, generation = source.get("bucket", ""), source.get("object", ""), source.get("generation")
+        bucket, name, generation = (
+            source.get("bucket", ""),
+            source.get("object", ""),
+            source.get("generation"),
+        )
         try:
             self.emulator.service(Storage).read_object(
                 bucket, name, identity=identity, generation=int(generation) if generation else None
@@ -151,10 +160,13 @@ class CloudBuild(Service):
         except ApiError as error:
             reason = _REASONS.get(error.code, "invalid")
             raise invalid_argument(
-                f"could not resolve source: googleapi: Error {error.code}: {error.message}, {reason}", field="build.source"
+                f"could not resolve source: googleapi: Error {error.code}: {error.message}, {reason}",
+                field="build.source",
             ) from None
         if not generation:
-            generation = (self.emulator.store.collection("storage.objects").get(f"{bucket}/{name}") or {})["generation"]
+            generation = (self.emulator.store.collection("storage.objects").get(f"{bucket}/{name}") or {})[
+                "generation"
+            ]
         return {"bucket": bucket, "object": name, "generation": str(generation)}
 
     @handles("cloudbuild.projects.builds.get")
@@ -182,7 +194,9 @@ class CloudBuild(Service):
             for name, record in self._builds.items(prefix if location == "-" else f"{prefix}{location}/")
             if all(_matches(record, field, value) for field, value in wanted)
         ]
-        return call.page(sorted(found, key=lambda each: str(each["createTime"]), reverse=True), "builds", default=50)
+        return call.page(
+            sorted(found, key=lambda each: str(each["createTime"]), reverse=True), "builds", default=50
+        )
 
     @handles("cloudbuild.projects.builds.cancel")
     async def cancel_global_build(self, call: Call) -> Json:
@@ -195,7 +209,9 @@ class CloudBuild(Service):
     async def _cancel(self, record: Json) -> Json:
         task = self._tasks.get(record["name"])
         if task is None or record["status"] not in _UNFINISHED:
-            raise failed_precondition(f"Cannot cancel build {record['id']}: its status is {record['status']}.")
+            raise failed_precondition(
+                f"Cannot cancel build {record['id']}: its status is {record['status']}."
+            )
         self._cancelled.add(record["name"])
         task.cancel()
         await asyncio.wait([task])
@@ -225,7 +241,10 @@ class CloudBuild(Service):
         _, project, *_ = call.params["name"].split("/")
         number = self.emulator.projects.number(project)
         email = f"{number}-compute@developer.gserviceaccount.com"
-        return {"name": call.params["name"], "serviceAccountEmail": f"projects/{project}/serviceAccounts/{email}"}
+        return {
+            "name": call.params["name"],
+            "serviceAccountEmail": f"projects/{project}/serviceAccounts/{email}",
+        }
 
     # ---------------------------------------------------------------- operations
 
@@ -296,7 +315,10 @@ class CloudBuild(Service):
             status, detail = ("CANCELLED", "") if name in self._cancelled else ("INTERNAL_ERROR", _STOPPED)
         except Exception as error:
             log.error("build %s failed: %s", name, traceback.format_exc())
-            status, detail = "INTERNAL_ERROR", f"{type(error).__name__}: {error} (this is a defect of the emulator)"
+            status, detail = (
+                "INTERNAL_ERROR",
+                f"{type(error).__name__}: {error} (this is a defect of the emulator)",
+            )
         self._cancelled.discard(name)
         if failure:
             record["failureInfo"] = failure
@@ -323,7 +345,8 @@ def _conditions(text: str) -> list[tuple[str, str]]:
         match = _FILTER.match(text, position)
         if match is None or match["field"] not in ("status", "tags", "build_id", "images"):
             raise invalid_argument(
-                f"The emulator's filter knows status, tags, build_id and images with = and AND, not: {text}", field="filter"
+                f"The emulator's filter knows status, tags, build_id and images with = and AND, not: {text}",
+                field="filter",
             )
         found.append((match["field"], match["quoted"] if match["quoted"] is not None else match["bare"]))
         position = match.end()

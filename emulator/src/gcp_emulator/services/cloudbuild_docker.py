@@ -85,7 +85,9 @@ class Docker:
                 case "tag" | "push":
                     raise ValueError(f'"docker {command}" got {len(rest)} arguments')
                 case _:
-                    raise ValueError(f"'{command}' is not emulated; the emulator's docker knows build, tag and push")
+                    raise ValueError(
+                        f"'{command}' is not emulated; the emulator's docker knows build, tag and push"
+                    )
         except ValueError as error:
             log(f"docker: {error}.")
             raise StepFailed(_USAGE) from error
@@ -103,11 +105,15 @@ class Docker:
             raise ValueError(f"the context must be a folder of the workspace, not {options.path}")
         here = os.path.normpath(self._workspace / folder)
         context = Path(os.path.normpath(os.path.join(here, options.path)))
-        if not context.is_relative_to(self._workspace) or not context.resolve().is_relative_to(self._workspace.resolve()):
+        if not context.is_relative_to(self._workspace) or not context.resolve().is_relative_to(
+            self._workspace.resolve()
+        ):
             raise ValueError(f"the context must be a folder of the workspace, not {options.path}")
         if not context.is_dir():
             raise ValueError(f"unable to prepare context: path {options.path!r} not found")
-        dockerfile = os.path.relpath(os.path.join(here, options.file), context) if options.file else "Dockerfile"
+        dockerfile = (
+            os.path.relpath(os.path.join(here, options.file), context) if options.file else "Dockerfile"
+        )
         build_args = {}
         for text in options.build_arg:
             name, equals, value = text.partition("=")

@@ -43,13 +43,17 @@ def check(build: Json) -> None:
         raise invalid_argument(f"invalid build: too many steps: {len(build['steps'])} > {_MAX_STEPS}")
     for index, step in enumerate(build["steps"]):
         if not step.get("name"):
-            raise invalid_argument(f"invalid build: build step {index} must specify name", field=f"steps[{index}].name")
+            raise invalid_argument(
+                f"invalid build: build step {index} must specify name", field=f"steps[{index}].name"
+            )
         _refuse(step, _STEP_NOT_EMULATED, f"steps[{index}].")
     _refuse(build, _NOT_EMULATED, "")
     artifacts = {key: value for key, value in build.get("artifacts", {}).items() if key != "images"}
     _refuse(artifacts, tuple(artifacts), "artifacts.")
     if unknown := [kind for kind in build.get("source", {}) if kind != "storageSource"]:
-        raise invalid_argument(f"The emulator builds from storageSource only, not from {unknown[0]}.", field="source")
+        raise invalid_argument(
+            f"The emulator builds from storageSource only, not from {unknown[0]}.", field="source"
+        )
     options = build.get("options", {})
     if options.get("defaultLogsBucketBehavior") == "REGIONAL_USER_OWNED_BUCKET":
         raise invalid_argument(
@@ -64,7 +68,9 @@ def check(build: Json) -> None:
         raise invalid_argument(_LOGGING_RULE)
     seconds = timeout_of(build)
     if not 0 < seconds <= MAX_TIMEOUT:
-        raise invalid_argument(f"invalid build: timeout {seconds:g}s must be positive and at most {MAX_TIMEOUT}s")
+        raise invalid_argument(
+            f"invalid build: timeout {seconds:g}s must be positive and at most {MAX_TIMEOUT}s"
+        )
 
 
 def _refuse(fields: Json, names: tuple[str, ...], path: str) -> None:
@@ -114,7 +120,9 @@ def substitute(build: Json, values: Mapping[str, str]) -> Json:
     result = {key: template.fill(value) if key in _TEMPLATES else value for key, value in build.items()}
     unused = sorted(set(own) - template.used)
     if unused and not loose:
-        raise _substitution_error(f'key "{unused[0]}" in the substitution data is not matched in the template')
+        raise _substitution_error(
+            f'key "{unused[0]}" in the substitution data is not matched in the template'
+        )
     return result
 
 

@@ -47,7 +47,13 @@ class BuildRun:
     """The execution of a build. ``record`` is the Build resource; ``save`` stores it after each change."""
 
     def __init__(
-        self, emulator: Emulator, record: Json, identity: Identity, builder: Builder, folder: Path, save: Callable[[], None]
+        self,
+        emulator: Emulator,
+        record: Json,
+        identity: Identity,
+        builder: Builder,
+        folder: Path,
+        save: Callable[[], None],
     ) -> None:
         """``folder`` is for the workspace; it is made and removed."""
         self._emulator = emulator
@@ -62,7 +68,9 @@ class BuildRun:
         self._step = "MAIN"
         logging = record.get("options", {}).get("logging", "LOGGING_UNSPECIFIED")
         self._to_logging = logging not in ("NONE", "GCS_ONLY")
-        self._to_bucket = logging in ("GCS_ONLY", "LEGACY", "LOGGING_UNSPECIFIED") and bool(record.get("logsBucket"))
+        self._to_bucket = logging in ("GCS_ONLY", "LEGACY", "LOGGING_UNSPECIFIED") and bool(
+            record.get("logsBucket")
+        )
 
     async def execute(self) -> None:
         """Run the build; raises `BuildEnded` when it does not succeed. Cancelling it kills what runs."""
@@ -72,7 +80,9 @@ class BuildRun:
                 await self._phases()
         except TimeoutError:
             self._log("TIMEOUT", "ERROR: context deadline exceeded")
-            raise BuildEnded("TIMEOUT", "FAILURE_TYPE_UNSPECIFIED", "Build timed out: context deadline exceeded") from None
+            raise BuildEnded(
+                "TIMEOUT", "FAILURE_TYPE_UNSPECIFIED", "Build timed out: context deadline exceeded"
+            ) from None
         except BuildEnded as ended:
             self._log("ERROR", f"ERROR: {ended.detail.removeprefix('Build step failure: ')}")
             raise
@@ -112,7 +122,10 @@ class BuildRun:
         self._log("FETCHSOURCE", f"Fetching storage object: {uri}")
         try:
             archive = self._emulator.service(Storage).read_object(
-                source["bucket"], source["object"], identity=self._identity, generation=int(source["generation"])
+                source["bucket"],
+                source["object"],
+                identity=self._identity,
+                generation=int(source["generation"]),
             )
             await in_thread(unpack_tar, archive, self._folder)
         except (ApiError, CopyError) as error:
@@ -141,7 +154,9 @@ class BuildRun:
         except TimeoutError:
             step["status"] = "TIMEOUT"
             raise BuildEnded(
-                "TIMEOUT", "FAILURE_TYPE_UNSPECIFIED", f'build step {index} "{step["name"]}" timed out after {step["timeout"]}'
+                "TIMEOUT",
+                "FAILURE_TYPE_UNSPECIFIED",
+                f'build step {index} "{step["name"]}" timed out after {step["timeout"]}',
             ) from None
         finally:
             self._step = "MAIN"
@@ -169,10 +184,16 @@ class BuildRun:
             )
             raise StepFailed(1)
         if step.get("entrypoint") not in (None, "", "docker"):
-            self._log(f'{prefix}The emulator does not run the entrypoint "{step["entrypoint"]}" in {name}, only docker itself.')
+            self._log(
+                f'{prefix}The emulator does not run the entrypoint "{step["entrypoint"]}" in {name}, only docker itself.'
+            )
             raise StepFailed(1)
         self._log(f"{prefix}Already have image (with digest): {name}")
-        env = dict(text.split("=", 1) for text in [*self._record["options"].get("env", ()), *step.get("env", ())] if "=" in text)
+        env = dict(
+            text.split("=", 1)
+            for text in [*self._record["options"].get("env", ()), *step.get("env", ())]
+            if "=" in text
+        )
         folder = step.get("dir", "").removeprefix("/workspace").strip("/")
         await self._docker.run(step.get("args", []), folder, env, lambda line: self._log(prefix + line))
 
@@ -190,7 +211,9 @@ class BuildRun:
         image = self._docker.find(name)
         if image is None:
             raise BuildEnded(
-                "FAILURE", "PUSH_IMAGE_NOT_FOUND", f'failed to find one or more images after execution of build steps: ["{name}"]'
+                "FAILURE",
+                "PUSH_IMAGE_NOT_FOUND",
+                f'failed to find one or more images after execution of build steps: ["{name}"]',
             )
         result: Json = {"name": name}
         self._log(f"Pushing {name}")
