@@ -95,7 +95,7 @@ class Emulator:
 
 
 def _service_classes() -> list[type[Service]]:
-    """Every Service with an ``api`` that the modules of ``gcp_emulator.services`` define, in name order."""
+    """Every Service with an ``api`` that the modules of ``gcp_emulator.services`` define, in the order of their start."""
     found: dict[str, type[Service]] = {}
     for module in pkgutil.iter_modules(services_package.__path__):
         loaded = importlib.import_module(f"{services_package.__name__}.{module.name}")
@@ -107,4 +107,20 @@ def _service_classes() -> list[type[Service]]:
                 and value.__module__ == loaded.__name__
             ):
                 found[value.__name__] = value
-    return [found[name] for name in sorted(found)]
+    return _in_order([found[name] for name in sorted(found)])
+
+
+def _in_order(kinds: list[type[Service]]) -> list[type[Service]]:
+    """The same classes, each behind those that it starts after."""
+    ordered: list[type[Service]] = []
+
+    def add(kind: type[Service]) -> None:
+        for other in kinds:
+            if other.api in kind.starts_after:
+                add(other)
+        if kind not in ordered:
+            ordered.append(kind)
+
+    for kind in kinds:
+        add(kind)
+    return ordered

@@ -75,6 +75,8 @@ class Service:
     #: Further host names of the API, beside the document's rootUrl and its regional forms.
     hosts: ClassVar[tuple[str, ...]] = ()
     error_style: ClassVar[ErrorStyle] = "rpc"
+    #: APIs whose services are started before this one and stopped after it.
+    starts_after: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator

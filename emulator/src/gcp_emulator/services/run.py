@@ -22,6 +22,7 @@ class CloudRun(Serving, JobsApi):
 
     api = "run"
     versions = ("v2",)
+    starts_after = ("sqladmin",)
 
     async def start(self) -> None:
         await self.start_services()
