@@ -5,12 +5,12 @@ How an image is laid out, and what a sandbox must do to run it:
 * ``Image.root`` holds only the image's own files: what the base, COPY and RUN made. A Python base image is a
   virtual environment of a host interpreter in ``/usr/local``, so ``/usr/local/bin/python`` and ``pip`` work as in
   the official image and ``pip install`` writes into the image.
-* The operating system is the host's: ``/usr`` is bound read-only, then ``Image.root/usr/local`` is bound over
-  ``/usr/local``. ``/bin``, ``/sbin`` and ``/lib*`` are in the tree as the links that a merged-/usr host has.
+* The operating system is the host's ``/usr``. Of it ``/usr/local`` and ``/usr/src`` are the image's own, and so is every
+  folder there that the host does not have. ``/bin``, ``/sbin`` and ``/lib*`` are in the tree as the links that a merged-/usr
+  host has.
 * ``Image.python`` says which host interpreter it is. Each of ``Interpreter.binds`` is bound read-only at the same
   path (the virtual environment and the shared library's run path name it), and each of ``Interpreter.masked`` is
-  covered by an empty tmpfs so that packages installed on the host are not seen. Both mount points exist in the tree
-  or below a bind.
+  covered by an empty tmpfs so that packages installed on the host are not seen. These mount points are not in the tree.
 
 Trees in the store are never written to again: files may be hard links shared with the builder's layer cache and
 with other images, so a sandbox binds them read-only.
