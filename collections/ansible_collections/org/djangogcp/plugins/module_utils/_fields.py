@@ -65,8 +65,6 @@ def _same(value: t.Any) -> t.Any:
 PLAIN = Codec(_same, _same)
 # int64 is a string in Google's JSON, which has only doubles.
 INT64 = Codec(str, int)
-# google.protobuf.Duration: "3.5s".
-SECONDS = Codec(lambda value: f"{value}s", lambda text: int(float(str(text).rstrip("s"))))
 # A reference whose last segment is what a person types.
 SHORT_NAME = Codec(_same, lambda value: value.rsplit("/", 1)[-1])
 

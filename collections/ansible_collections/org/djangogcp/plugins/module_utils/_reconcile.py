@@ -154,7 +154,6 @@ class ResourceSpec:
         id_param: the query parameter of a create that carries the name, "" for none.
         id_field: the body field of a create that carries the name, "" for none.
         create_params: further query of a create, with ids in braces.
-        read_params: query of reads.
         defaults: the wire shape that a create starts from.
         create_body: turns the wire shape of a create into its request body, for APIs that wrap it.
         update: how a plan becomes a request.
@@ -177,7 +176,6 @@ class ResourceSpec:
     id_param: str = ""
     id_field: str = ""
     create_params: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
-    read_params: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     defaults: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     create_body: t.Callable[[Ids, Json], Json] = lambda ids, wire: wire
     update: t.Callable[[Plan], Request] = patch_with_mask
@@ -242,7 +240,7 @@ class Outcome:
 def read(client: Client, spec: ResourceSpec, ids: Ids) -> Json | None:
     """The wire shape of a resource, None when it is absent."""
     try:
-        return client.find(spec.url(ids), spec.call("read", ids), params=dict(spec.read_params))
+        return client.find(spec.url(ids), spec.call("read", ids))
     except ApiError as error:
         raise _explained(spec, error, "read") from error
 

@@ -29,7 +29,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 )
 
 API = "https://storage.googleapis.com/storage/v1"
-UPLOAD_API = "https://storage.googleapis.com/upload/storage/v1"
 
 LIFECYCLE_RULE = (
     Field("action", fields=(Field("type"), Field("storage_class")), whole=True),

@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     INT64,
-    SECONDS,
     Change,
     Field,
     Kind,
@@ -44,7 +43,6 @@ def names(field, wanted, server):
         (Field("a", default="ON"), "ON", {}),
         (Field("a", same=str.upper), "europe-west1", {"a": "EUROPE-WEST1"}),
         (Field("a", codec=INT64), 5, {"a": "5"}),
-        (Field("a", codec=SECONDS), 300, {"a": "300s"}),
         (Field("a", kind=Kind.SET), ["x", "y"], {"a": ["y", "x"]}),
         (Field("a", kind=Kind.LIST), [], {}),
         (Field("a", kind=Kind.MAP), {}, {}),
