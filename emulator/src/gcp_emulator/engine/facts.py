@@ -62,7 +62,9 @@ def _method(raw: Json) -> MethodFacts:
     if permission == "none":
         permission = []
     permissions = (permission,) if isinstance(permission, str) else tuple(permission)
-    return MethodFacts(permissions=permissions, resource=raw.get("resource"), required=tuple(raw.get("required", ())))
+    return MethodFacts(
+        permissions=permissions, resource=raw.get("resource"), required=tuple(raw.get("required", ()))
+    )
 
 
 @cache

@@ -215,6 +215,7 @@ SERVICE = ResourceSpec(
     ),
 )
 
+
 def _update_job(plan: Plan) -> Request:
     """jobs.patch knows no mask: it takes the whole job."""
     return dataclasses.replace(put_whole(plan), method="PATCH")

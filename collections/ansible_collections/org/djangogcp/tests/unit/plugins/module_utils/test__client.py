@@ -194,7 +194,7 @@ def test_one_connection_serves_many_requests():
         session = new_session()
         session.trust_env = False
         tokens = TokenSource(AuthOptions(auth_kind="accesstoken", access_token="t"), session, None)
-        for dummy in range(3):
+        for _attempt in range(3):
             Client(tokens, session).get(f"http://127.0.0.1:{server.server_port}/x", CALL)
         session.close()
         server.shutdown()
