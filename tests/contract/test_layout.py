@@ -1,0 +1,257 @@
+"""The checkout, the tarball and AWX all run the same playbooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import ansible_runner
+import pytest
+import yaml
+
+from tests.contract.wire import COLLECTION, ROOT
+
+BIN = Path(sys.executable).parent
+ENTRY_POINTS = sorted([ROOT / "deploy.yml", *(ROOT / "playbooks").rglob("*.yml")])
+INVENTORIES = sorted(path.name for path in (ROOT / "inventories").iterdir())
+SITE = {
+    "djangogcp_project": "my-project",
+    "djangogcp_region": "europe-west1",
+    "djangogcp_source_dir": "app",
+    "djangogcp_superuser_email": "you@example.com",
+}
+
+
+def ansible(tool: str, *arguments: str | Path, cwd: Path = ROOT, **environment: str) -> str:
+    """The output of one of Ansible's tools, which must succeed."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GCP_"))
+    }
+    done = subprocess.run(
+        [str(BIN / tool), *map(str, arguments)],
+        cwd=cwd,
+        env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("playbook", ENTRY_POINTS, ids=lambda path: path.name)
+def test_an_entry_point_is_three_lines_that_import_the_collections_playbook(playbook: Path) -> None:
+    plays = yaml.safe_load(playbook.read_text("utf-8"))
+    assert len(playbook.read_text("utf-8").strip().splitlines()) == 3
+    assert [set(play) for play in plays] == [{"name", "ansible.builtin.import_playbook"}]
+    assert plays[0]["ansible.builtin.import_playbook"] == f"org.djangogcp.{playbook.stem}"
+
+
+def test_every_playbook_of_the_collection_has_an_entry_point() -> None:
+    assert sorted(path.stem for path in ENTRY_POINTS) == sorted(
+        path.stem for path in (COLLECTION / "playbooks").glob("*.yml")
+    )
+
+
+@pytest.mark.parametrize("inventory", INVENTORIES)
+def test_the_playbooks_are_sound_with_every_inventory(inventory: str) -> None:
+    output = ansible("ansible-playbook", "--syntax-check", "-i", f"inventories/{inventory}", *ENTRY_POINTS)
+    assert "WARNING" not in output
+    for playbook in ENTRY_POINTS:
+        assert f"playbook: {playbook}" in output
+
+
+@pytest.mark.parametrize("inventory", INVENTORIES)
+def test_an_inventory_holds_sites_that_need_no_other_machine(inventory: str) -> None:
+    listed = json.loads(ansible("ansible-inventory", "--list", "-i", f"inventories/{inventory}"))
+    sites = listed["sites"]["hosts"]
+    assert sites != []
+    for site in sites:
+        variables = listed["_meta"]["hostvars"][site]
+        assert variables["ansible_connection"] == "local"
+        assert variables["ansible_python_interpreter"] == "{{ ansible_playbook_python }}"
+
+
+def test_deploy_works_from_any_folder_without_configuration(tmp_path: Path) -> None:
+    options = ("--syntax-check", "-i", ROOT / "inventories" / "prod")
+    ansible("ansible-playbook", ROOT / "deploy.yml", *options, cwd=tmp_path, HOME=str(tmp_path))
+
+
+def test_the_version_stands_in_one_place() -> None:
+    assert (ROOT / "galaxy.yml").is_symlink()
+    assert (ROOT / "galaxy.yml").resolve() == COLLECTION / "galaxy.yml"
+    listed = subprocess.run(
+        ["git", "ls-files", "*galaxy.yml"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len(listed.stdout.splitlines()) == 2
+
+
+def test_the_collection_needs_no_other_one() -> None:
+    assert yaml.safe_load((COLLECTION / "galaxy.yml").read_text("utf-8"))["dependencies"] == {}
+    required = yaml.safe_load((ROOT / "collections" / "requirements.yml").read_text("utf-8"))
+    assert (required or {}).get("collections") == []
+
+
+def test_the_change_log_is_sound() -> None:
+    ansible("antsibull-changelog", "lint", cwd=COLLECTION)
+
+
+# ------------------------------------------------------------------ the tarball
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection, built from what is under version control, as a release would be."""
+    source = tmp_path_factory.mktemp("source")
+    archive = source / "checkout.tar"
+    subprocess.run(
+        ["git", "archive", "--output", str(archive), "HEAD", str(COLLECTION.relative_to(ROOT))],
+        cwd=ROOT,
+        check=True,
+    )
+    with tarfile.open(archive) as file:
+        file.extractall(source, filter="data")
+    folder = tmp_path_factory.mktemp("dist")
+    ansible(
+        "ansible-galaxy",
+        "collection",
+        "build",
+        "--output-path",
+        folder,
+        source / COLLECTION.relative_to(ROOT),
+    )
+    return next(folder.glob("org-djangogcp-*.tar.gz"))
+
+
+def test_the_tarball_holds_the_collection_and_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as file:
+        names = {member.name for member in file.getmembers() if member.isfile()}
+    assert {name.partition("/")[0] for name in names} <= {
+        "CHANGELOG.md",
+        "CHANGELOG.rst",
+        "FILES.json",
+        "LICENSE",
+        "MANIFEST.json",
+        "README.md",
+        "changelogs",
+        "docs",
+        "extensions",
+        "meta",
+        "playbooks",
+        "plugins",
+        "roles",
+        "tests",
+    }
+    assert not [name for name in names if "/output/" in name or name.endswith((".pyc", ".tar.gz"))]
+    for kind in (
+        "playbooks/*.yml",
+        "plugins/modules/*.py",
+        "plugins/module_utils/**/*.py",
+        "roles/*/tasks/main.yml",
+    ):
+        here = {str(path.relative_to(COLLECTION)) for path in COLLECTION.glob(kind)}
+        assert here - names == set()
+
+
+def test_the_installed_collection_deploys(tarball: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "collections"
+    ansible("ansible-galaxy", "collection", "install", "--offline", "-p", installed, tarball, cwd=tmp_path)
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(installed)}
+    inventory = ROOT / "inventories" / "prod"
+    ansible(
+        "ansible-playbook",
+        "org.djangogcp.deploy",
+        "--syntax-check",
+        "-i",
+        inventory,
+        cwd=tmp_path,
+        **environment,
+    )
+    documented = ansible("ansible-doc", "-t", "module", "-l", "org.djangogcp", cwd=tmp_path, **environment)
+    assert documented.count("org.djangogcp.") == len(list((COLLECTION / "plugins" / "modules").glob("*.py")))
+
+
+# ------------------------------------------------------------------ AWX
+
+
+@pytest.fixture
+def awx(tmp_path: Path) -> Path:
+    """A job's folder as AWX makes it: the project copied without .git, and the inventory as a script of exported variables."""
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", ".cache", ".rehearsal", ".mypy_cache", ".ruff_cache", "__pycache__"
+    )
+    shutil.copytree(ROOT, tmp_path / "project", symlinks=True, ignore=ignored)
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        **SITE,
+        "djangogcp_project": "",
+    }
+    exported = {
+        "all": {"children": ["sites"]},
+        "sites": {"hosts": ["polls"]},
+        "_meta": {"hostvars": {"polls": variables}},
+    }
+    (tmp_path / "inventory").mkdir()
+    script = tmp_path / "inventory" / "hosts"
+    script.write_text(f"#!{sys.executable}\nprint({json.dumps(json.dumps(exported))})\n", "utf-8")
+    script.chmod(0o700)
+    return tmp_path
+
+
+def awx_job(folder: Path, options: str) -> tuple[str, str]:
+    """Status and output of a job. The path of collections is what AWX exports: its own, then ansible.cfg's."""
+    configured = "collections"
+    paths = [
+        "/runner/requirements_collections",
+        configured,
+        "~/.ansible/collections",
+        "/usr/share/ansible/collections",
+    ]
+    done = ansible_runner.run(
+        private_data_dir=str(folder),
+        playbook="deploy.yml",
+        inventory=str(folder / "inventory" / "hosts"),
+        cmdline=f"-u root {options}",
+        envvars={
+            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(paths),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "GCP_PROJECT": "",
+            "GCP_AUTH_KIND": "serviceaccount",
+            "GCP_ENV_TYPE": "tower",
+        },
+        quiet=True,
+    )
+    with done.stdout as stdout:
+        return str(done.status), stdout.read()
+
+
+def test_awx_takes_the_path_of_collections_from_ansible_cfg() -> None:
+    import configparser
+
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "ansible.cfg")
+    assert parser.get("defaults", "collections_path") == "collections"
+    assert set(parser["defaults"]) == {"collections_path"}, "AWX sets the rest itself"
+
+
+@pytest.mark.parametrize("option", ["--syntax-check", "--list-tasks"])
+def test_a_job_of_awx_finds_the_collection(awx: Path, option: str) -> None:
+    status, output = awx_job(awx, option)
+    assert status == "successful", output
+    assert "playbook: " in output
+    if option == "--list-tasks":
+        assert "preflight" in output
+
+
+def test_a_job_of_awx_takes_an_empty_project_for_none(awx: Path) -> None:
+    status, output = awx_job(awx, "")
+    assert status == "failed"
+    assert "djangogcp_project" in output
+    assert "Traceback" not in output
