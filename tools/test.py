@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 CACHE = ROOT / ".cache"
 COLLECTION = ROOT / "collections" / "ansible_collections" / "org" / "djangogcp"
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 Command = tuple[str, ...]
 
@@ -61,7 +62,8 @@ LAYERS = (
     ),
     Layer(
         "sanity",
-        (("ansible-test", "sanity", "--color", "no", "--truncate", "0"),),
+        # The version is said because a shim in PATH may name versions that are not there.
+        (("ansible-test", "sanity", "--python", PYTHON_VERSION, "--color", "no", "--truncate", "0"),),
         folder=COLLECTION,
         static=True,
         prepare=pip_for_ansible_test,
