@@ -200,9 +200,9 @@ def _type_problem(name: str, value: t.Any, option: Values) -> str | None:
         return _problem(name, value, expected)
     element_type = option.get("elements")
     if element_type:
-        _, test = _TYPES[element_type]
+        expected, test = _TYPES[element_type]
         if not all(test(element) for element in value):
-            return _problem(name, value, f"a list of which each entry is {_TYPES[element_type][0]}")
+            return _problem(name, value, f"a list of which each entry is {expected}")
     return None
 
 

@@ -63,7 +63,7 @@ _list:
       description: V(requirements.txt), V(pyproject.toml) or empty.
       type: str
     requirements_files:
-      description: O(requirements_file) and the files that it includes, relative to the folder.
+      description: The file C(requirements_file) and the files that it includes, relative to the folder.
       type: list
       elements: str
     requirements:
