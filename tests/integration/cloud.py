@@ -23,19 +23,25 @@ from emulator.tests.running import PROJECT, RunningEmulator
 MODULES = "ansible_collections.org.djangogcp.plugins.modules"
 REGION = "us-central1"
 OWNER = "owner@example.com"
-#: May see that the project is there, and nothing else.
+#: Has no role anywhere.
 NOBODY = "nobody@example.com"
-#: Owns the other project, and may do nothing in the first.
+#: Owns the other project, and has no role in the first but those of `Cloud.grant`.
 STRANGER = "stranger@example.com"
 OTHER_PROJECT = "other-project"
+#: Where no API is enabled, and none may become so.
 BARE_PROJECT = "bare-project"
+#: Where APIs are enabled and disabled.
+CHANGING_PROJECT = "changing-project"
 _SEED = {
     "projects": [
         {
             "id": OTHER_PROJECT,
             "bindings": [{"role": "roles/owner", "members": [f"user:{STRANGER}"]}],
         },
-        {"id": BARE_PROJECT, "bindings": [{"role": "roles/owner", "members": [f"user:{OWNER}"]}]},
+        *(
+            {"id": project, "bindings": [{"role": "roles/owner", "members": [f"user:{OWNER}"]}]}
+            for project in (BARE_PROJECT, CHANGING_PROJECT)
+        ),
     ],
     "users": [OWNER, NOBODY, STRANGER],
 }
@@ -134,6 +140,19 @@ class Cloud:
         assert len(value) >= 8, "too short to look for"
         return not any(value in text or encoded in text for text in self.printed)
 
+    def shown_secrets(self) -> list[str]:
+        """What a module has printed and must not have: the names of secrets by their newest values, and credentials."""
+        url = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+        names = [one["name"].rpartition("/")[2] for one in self.api(url).get("secrets", [])]
+        held = [name for name in names if self.api(f"{url}/{name}/versions").get("versions")]
+        values = {f"secret {name}": self.secret_value(name) for name in held}
+        for user in (OWNER, NOBODY, STRANGER):
+            file = Path(self.variables(user)["GOOGLE_APPLICATION_CREDENTIALS"])
+            values[f"refresh token of {user}"] = json.loads(file.read_text("utf-8"))["refresh_token"]
+        tokens = self.running.call(self.running.emulator.store.collection("tokens").names)
+        values |= {f"access token {number}": token for number, token in enumerate(tokens)}
+        return [name for name, value in values.items() if not self.never_printed(value)]
+
     def api(
         self, url: str, *, method: str = "GET", body: Any = None, status: int = 200, user: str = OWNER
     ) -> Any:
@@ -149,7 +168,7 @@ class Cloud:
         self.api(url, status=404)
         return True
 
-    def grant(self, role: str, user: str = NOBODY) -> None:
+    def grant(self, role: str, user: str) -> None:
         """Bind a role on the project to a user."""
         self.running.grant(f"projects/{PROJECT}", role, f"user:{user}")
 

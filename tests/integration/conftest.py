@@ -15,18 +15,24 @@ from tests.integration.cloud import PROJECT, REGION, Cloud, write_app
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    """A running emulator with an empty project whose APIs are enabled; no call may have been unknown to it."""
+    """A running emulator with an empty project whose APIs are enabled.
+
+    At the end no call may have been unknown to it, and no module may have printed a secret.
+    """
     # Not pytest's folder: paths of sockets have to be short.
     state = Path(tempfile.mkdtemp(prefix="djangogcp-"))
     running = RunningEmulator(state / "state")
     with pytest.MonkeyPatch.context() as patch:
         (state / "runtime").mkdir(mode=0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(state / "runtime"))
-        yield Cloud(running, patch)
+        found = Cloud(running, patch)
+        yield found
+        shown = found.shown_secrets()
     unhandled = list(running.emulator.unhandled)
     running.stop()
     shutil.rmtree(state)
     assert unhandled == []
+    assert shown == [], "a module has printed the value of these"
 
 
 @pytest.fixture(scope="session")

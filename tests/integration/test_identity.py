@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cloud import NOBODY, PROJECT, REGION, STRANGER, Cloud
+from tests.integration.cloud import CHANGING_PROJECT, PROJECT, REGION, STRANGER, Cloud
 
 MODULES = (
     Path(__file__).resolve().parents[2] / "collections/ansible_collections/org/djangogcp/plugins/modules"
@@ -201,13 +201,12 @@ def test_parallel_grants_on_one_policy_lose_nothing(cloud: Cloud) -> None:
 
 
 def test_apis_are_enabled_and_disabled(cloud: Cloud) -> None:
-    url = "serviceusage.googleapis.com/v1/projects/other-project/services/run.googleapis.com"
-    cloud.running.grant("projects/other-project", "roles/owner", "user:owner@example.com")
+    url = f"serviceusage.googleapis.com/v1/projects/{CHANGING_PROJECT}/services/run.googleapis.com"
 
     def enabled() -> bool:
-        return cloud.api(url, user=STRANGER)["state"] == "ENABLED"
+        return cloud.api(url)["state"] == "ENABLED"
 
-    asked = {"project": "other-project", "services": ["run.googleapis.com"]}
+    asked = {"project": CHANGING_PROJECT, "services": ["run.googleapis.com"]}
     planned = cloud.ok("project_services", check=True, **asked)
     assert planned["actions"] == ["enable run.googleapis.com"]
     assert planned["diff"] == {"before": {"enabled": []}, "after": {"enabled": ["run.googleapis.com"]}}
@@ -227,16 +226,16 @@ def test_a_service_that_does_not_exist_cannot_be_enabled(cloud: Cloud) -> None:
 
 
 def test_project_info_tells_who_calls_and_what_is_missing(cloud: Cloud) -> None:
-    cloud.grant("roles/browser")
+    cloud.grant("roles/browser", STRANGER)
     found = cloud.ok(
-        "project_info", user=NOBODY, permissions=["run.services.create", "resourcemanager.projects.get"]
+        "project_info", user=STRANGER, permissions=["run.services.create", "resourcemanager.projects.get"]
     )
     assert found["project"]["number"] == cloud.running.number
     assert found["missing_permissions"] == [{"permission": "run.services.create", "role": "roles/run.admin"}]
     assert found["caller"] == {
-        "email": NOBODY,
-        "member": f"user:{NOBODY}",
-        "database_user": NOBODY,
+        "email": STRANGER,
+        "member": f"user:{STRANGER}",
+        "database_user": STRANGER,
         "database_user_type": "CLOUD_IAM_USER",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.cloud import NOBODY, PROJECT, REGION, STRANGER, Cloud
+from tests.integration.cloud import NOBODY, OTHER_PROJECT, PROJECT, REGION, STRANGER, Cloud
 
 URL = "storage.googleapis.com/storage/v1/b"
 
@@ -88,9 +88,9 @@ def test_a_bucket_that_holds_objects_is_not_deleted(cloud: Cloud) -> None:
 
 def test_a_name_that_another_project_has_is_explained(cloud: Cloud) -> None:
     cloud.running.call(
-        cloud.running.emulator.projects.set_enabled, "other-project", "storage.googleapis.com", enabled=True
+        cloud.running.emulator.projects.set_enabled, OTHER_PROJECT, "storage.googleapis.com", enabled=True
     )
-    cloud.api(f"{URL}?project=other-project", method="POST", body={"name": "taken-bucket"}, user=STRANGER)
+    cloud.api(f"{URL}?project={OTHER_PROJECT}", method="POST", body={"name": "taken-bucket"}, user=STRANGER)
     message = cloud.error("storage_buckets", buckets=[{"name": "taken-bucket", "location": REGION}])
     assert message == (
         "Failed to read bucket taken-bucket: owner@example.com does not have storage.buckets.get access to the Google "
