@@ -42,6 +42,8 @@ MODULES = (
     "run_service",
     "run_service_info",
 )
+#: What is there or is not.
+NOTHING_TO_CHANGE = ("project_services", "sql_database")
 OWNER = "owner@example.com"
 #: What the examples take for granted, as tasks before those of a module.
 BEFORE: dict[str, list[dict[str, Any]]] = {
@@ -165,7 +167,7 @@ def test_examples_use_the_full_name_and_say_what_they_do(module: str) -> None:
 
 @pytest.mark.parametrize("module", modules_with_state())
 def test_what_has_a_state_shows_how_to_make_change_and_delete_it(module: str) -> None:
-    assert len(examples(module)) >= 3
+    assert len(examples(module)) >= (2 if module in NOTHING_TO_CHANGE else 3)
 
 
 def playbook(source: Path) -> list[dict[str, Any]]:

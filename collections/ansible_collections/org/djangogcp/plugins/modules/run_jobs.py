@@ -75,6 +75,14 @@ EXAMPLES = r"""
                 command: [python]
                 args: [manage.py, migrate, --noinput]
 
+- name: Label it
+  org.djangogcp.run_jobs:
+    project: my-project
+    location: us-central1
+    jobs:
+      - name: polls-migrate
+        labels: {site: polls}
+
 - name: Delete it
   org.djangogcp.run_jobs:
     project: my-project

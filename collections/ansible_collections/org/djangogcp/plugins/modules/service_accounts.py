@@ -54,6 +54,13 @@ EXAMPLES = r"""
       - name: polls-migrator
         display_name: polls, migrations and static files
 
+- name: Say what a service account is for
+  org.djangogcp.service_accounts:
+    project: my-project
+    service_accounts:
+      - name: polls-migrator
+        description: Owns the tables of polls
+
 - name: Delete a service account
   org.djangogcp.service_accounts:
     project: my-project

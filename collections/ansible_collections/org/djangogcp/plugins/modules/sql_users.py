@@ -83,6 +83,14 @@ EXAMPLES = r"""
         type: CLOUD_IAM_SERVICE_ACCOUNT
         database_roles: [cloudsqlsuperuser]
 
+- name: Take all further roles from a user
+  org.djangogcp.sql_users:
+    project: my-project
+    instance: djangogcp
+    users:
+      - name: polls_web
+        database_roles: []
+
 - name: Remove a user
   org.djangogcp.sql_users:
     project: my-project
