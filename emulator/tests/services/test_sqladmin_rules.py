@@ -36,6 +36,7 @@ def test_defaults_are_filled_in() -> None:
         "authorizedNetworks": [],
         "sslMode": "ALLOW_UNENCRYPTED_AND_ENCRYPTED",
         "requireSsl": False,
+        "serverCaMode": "GOOGLE_MANAGED_INTERNAL_CA",
     }
     assert settings["backupConfiguration"]["transactionLogRetentionDays"] == 7
 

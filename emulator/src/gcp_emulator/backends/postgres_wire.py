@@ -119,7 +119,7 @@ class _Session:
             b"".join(key.encode() + b"\0" + value.encode() + b"\0" for key, value in options.items()) + b"\0"
         )
         self._writer.write(struct.pack("!ii", len(body) + 8, _PROTOCOL) + body)
-        scram = _Scram(password)
+        scram = Scram(password)
         while True:
             kind, payload = await self._receive()
             if kind == b"E":
@@ -204,7 +204,7 @@ class _Session:
             raise ConnectionResetError("PostgreSQL closed the connection.") from None
 
 
-class _Scram:
+class Scram:
     """The client's side of SCRAM-SHA-256."""
 
     def __init__(self, password: str) -> None:

@@ -2,7 +2,7 @@
 
 Sources: the discovery documents sqladmin:v1 and sqladmin:v1beta4 (20261018), and the pages that
 :mod:`gcp_emulator.services.sqladmin_rules` names. Databases, users, backups and SQL are in
-:mod:`gcp_emulator.services.sqladmin_data`.
+:mod:`gcp_emulator.services.sqladmin_data`, the ways to connect in :mod:`gcp_emulator.services.sqladmin_connect`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
-import ipaddress
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,9 @@ from typing import TYPE_CHECKING, Any
 from gcp_emulator.backends.postgres_process import PostgresError
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found, precondition_failed
-from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import sqladmin_rules as rules
-from gcp_emulator.services.sqladmin_data import SqlAdminData
-from gcp_emulator.services.sqladmin_pipe import pipe
+from gcp_emulator.services.sqladmin_connect import SqlAdminConnect
 from gcp_emulator.services.sqladmin_servers import Servers, active
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ _NAME_LOCK = datetime.timedelta(days=7)
 End = Callable[[ApiError | None], None]
 
 
-class SqlAdmin(SqlAdminData):
+class SqlAdmin(SqlAdminConnect):
     api = "sqladmin"
     versions = ("v1", "v1beta4")
     error_style = "legacy"
@@ -62,6 +59,7 @@ class SqlAdmin(SqlAdminData):
                 self._resume(name, operation)
 
     async def stop(self) -> None:
+        await self.close_ports()
         await self.servers.stop()
 
     async def _bring_back(self, key: str, record: Json) -> None:
@@ -75,6 +73,7 @@ class SqlAdmin(SqlAdminData):
             return
         if record["state"] == "FAILED":
             self._set_state(key, "RUNNABLE")
+        await self.open_port(key)
 
     def _resume(self, name: str, operation: Json) -> None:
         key = f"{operation['targetProject']}/{operation['targetId']}"
@@ -87,10 +86,10 @@ class SqlAdmin(SqlAdminData):
         if kind == "CREATE":
             method, work, end = "insert", self._create(key, record, None), self._created(key)
         elif kind == "DELETE":
-            method, work, end = "delete", self.servers.destroy(key), self._removed(key)
+            method, work, end = "delete", self._destroy(key), self._removed(key)
         else:
             method, end = "patch", self._applied(key)
-            work = self.servers.apply(key, record["settings"], restart=True)
+            work = self._apply(key, record["settings"], restart=True)
         self._launch(name, operation, key, work, f"sql.instances.{method}", end)
 
     # Operations --------------------------------------------------------------------------------------------------
@@ -201,6 +200,10 @@ class SqlAdmin(SqlAdminData):
 
     # Instances ---------------------------------------------------------------------------------------------------
 
+    def record(self, key: str) -> Json | None:
+        """What is stored of the instance ``PROJECT/NAME``."""
+        return self._instances.get(key)
+
     def instance(self, call: Call) -> tuple[str, Json]:
         """Key and record of the call's instance; 404 in Cloud SQL's words."""
         key = f"{call.params['project']}/{call.params['instance']}"
@@ -245,7 +248,7 @@ class SqlAdmin(SqlAdminData):
             "gceZone": record.get("gceZone") or f"{region}-b",
             "databaseInstalledVersion": "POSTGRES_" + binaries.version.replace(".", "_"),
             "serviceAccountEmailAddress": _agent(self.emulator.projects.number(project), name),
-            "ipAddresses": _addresses(key, record["settings"]),
+            "ipAddresses": self.addresses(key, record["settings"]),
         }
         record["settings"] |= {"kind": "sql#settings", "settingsVersion": "1"}
         self._instances.put(key, record)
@@ -266,6 +269,7 @@ class SqlAdmin(SqlAdminData):
     async def _create(self, key: str, record: Json, root_password: str | None) -> None:
         major = rules.major_version(record["databaseVersion"])
         await self.servers.create(key, record["settings"], major, root_password)
+        await self.open_port(key)
 
     def _created(self, key: str) -> End:
         return lambda error: self._set_state(key, "FAILED" if error else "RUNNABLE")
@@ -291,7 +295,8 @@ class SqlAdmin(SqlAdminData):
 
     def _instance_view(self, call: Call, record: Json) -> Json:
         link = self.link(call, f"projects/{record['project']}/instances/{record['name']}")
-        return record | {"selfLink": link, "etag": _etag(record)}
+        authority = self.server_ca(f"{record['project']}/{record['name']}")
+        return record | {"selfLink": link, "etag": _etag(record), "serverCaCert": authority}
 
     @handles("sql.instances.patch")
     async def patch_instance(self, call: Call) -> Json:
@@ -323,9 +328,15 @@ class SqlAdmin(SqlAdminData):
         rules.check_update(record, wanted)
         settings = rules.complete_settings(wanted["settings"], rules.major_version(record["databaseVersion"]))
         settings |= {"kind": "sql#settings", "settingsVersion": str(int(before["settingsVersion"]) + 1)}
-        self._instances.put(key, wanted | {"settings": settings, "ipAddresses": _addresses(key, settings)})
-        work = self.servers.apply(key, settings, restart=rules.needs_restart(before, settings))
+        self._instances.put(
+            key, wanted | {"settings": settings, "ipAddresses": self.addresses(key, settings)}
+        )
+        work = self._apply(key, settings, restart=rules.needs_restart(before, settings))
         return self.begin(call, key, "UPDATE", work, self._applied(key))
+
+    async def _apply(self, key: str, settings: Json, *, restart: bool) -> None:
+        await self.servers.apply(key, settings, restart=restart)
+        await self.open_port(key)
 
     def _applied(self, key: str) -> End:
         return lambda error: self._set_state(key, "FAILED") if error else None
@@ -333,7 +344,7 @@ class SqlAdmin(SqlAdminData):
     @handles("sql.instances.restart")
     async def restart_instance(self, call: Call) -> Json:
         key, record = self.running(call)
-        work = self.servers.apply(key, record["settings"], restart=True)
+        work = self._apply(key, record["settings"], restart=True)
         return self.begin(call, key, "RESTART", work, self._applied(key))
 
     @handles("sql.instances.delete")
@@ -352,7 +363,11 @@ class SqlAdmin(SqlAdminData):
         ):
             raise failed_precondition("gcp-emulator does not emulate final backups; nothing was done.")
         self._set_state(key, "PENDING_DELETE")
-        return self.begin(call, key, "DELETE", self.servers.destroy(key), self._removed(key))
+        return self.begin(call, key, "DELETE", self._destroy(key), self._removed(key))
+
+    async def _destroy(self, key: str) -> None:
+        await self.close_port(key)
+        await self.servers.destroy(key)
 
     def _removed(self, key: str) -> End:
         def end(error: ApiError | None) -> None:
@@ -362,6 +377,7 @@ class SqlAdmin(SqlAdminData):
             self._instances.delete(key)
             self._deleted.put(key, {"time": clock.timestamp()})
             self.forget_backups(key)
+            self.forget_authority(key)
 
         return end
 
@@ -397,52 +413,6 @@ class SqlAdmin(SqlAdminData):
         ]
         return {"kind": "sql#tiersList", "items": items}
 
-    # The socket of Cloud Run -------------------------------------------------------------------------------------
-
-    async def connect_instance(
-        self,
-        connection_name: str,
-        identity: Identity,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> str | None:
-        """Serves one client of ``/cloudsql/CONNECTION_NAME``: checks ``cloudsql.instances.connect``, then pipes.
-
-        Returns when both sides are done; ``writer`` is closed. What Cloud Run would write to the log of the client is
-        returned when no connection was made, else None: the client sees its connection closed. The password is
-        PostgreSQL's own business.
-        """
-        try:
-            port = self._reachable(connection_name, identity)
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
-        except (ApiError, OSError) as error:
-            writer.close()
-            text = error.message if isinstance(error, ApiError) else str(error)
-            return (
-                "Cloud SQL connection failed. Please see https://cloud.google.com/sql/docs/postgres/connect-run for "
-                f'additional details: ensure that the account has access to "{connection_name}" (and make sure there\'s '
-                f"no typo in that name). Error during generateEphemeral for {connection_name}: {text}"
-            )
-        await pipe(reader, writer, server_reader, server_writer)
-        return None
-
-    def _reachable(self, connection_name: str, identity: Identity) -> int:
-        """The port of the instance's server; ApiError says why there is none for this caller."""
-        project, _, rest = connection_name.rpartition(":")[0].rpartition(":")
-        name = connection_name.rpartition(":")[2]
-        if self.emulator.projects.find(project) is not None:
-            self.emulator.projects.require_enabled(project, "sqladmin.googleapis.com", "Cloud SQL Admin API")
-        self.emulator.iam.require(identity, "cloudsql.instances.connect", f"projects/{project}")
-        key = f"{project}/{name}"
-        record = self._instances.get(key)
-        if record is None or record["region"] != rest:
-            raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
-        if record["state"] != "RUNNABLE" or not active(record["settings"]):
-            raise failed_precondition(
-                f"The instance {connection_name} is not running (state {record['state']})."
-            )
-        return self.servers[key].port
-
 
 def _finish(operation: Json, error: ApiError | None) -> Json:
     operation |= {"status": "DONE", "endTime": clock.timestamp()}
@@ -468,14 +438,6 @@ def _agent(number: str, name: str) -> str:
     return (
         f"p{number}-{hashlib.sha256(name.encode()).hexdigest()[:6]}@gcp-sa-cloud-sql.iam.gserviceaccount.com"
     )
-
-
-def _addresses(key: str, settings: Json) -> list[Json]:
-    """A loopback address of the instance's own, stable, as its public one."""
-    if not settings["ipConfiguration"]["ipv4Enabled"]:
-        return []
-    offset = int(hashlib.sha256(key.encode()).hexdigest(), 16) % (2**22 - 2) + 1
-    return [{"type": "PRIMARY", "ipAddress": str(ipaddress.IPv4Address("127.64.0.0") + offset)}]
 
 
 def _flag_view(name: str, flag: Json, version: str | None) -> Json:

@@ -21,6 +21,7 @@ from gcp_emulator.backends import postgres_wire as wire
 from gcp_emulator.backends.postgres import Cluster
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services import sqladmin_rules as rules
 from gcp_emulator.services.secretmanager import SecretManager
@@ -376,7 +377,7 @@ class SqlAdminData(Service):
             if not rules.flag_enabled(settings, "cloudsql.iam_authentication"):
                 raise rules.invalid("IAM authentication is not enabled for the instance.")
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
-            user = call.identity.email.lower().removesuffix(".gserviceaccount.com")
+            user = database_user(call.identity)
             return user, roles.iam_password(self.servers[key], user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
@@ -390,6 +391,11 @@ class SqlAdminData(Service):
             )
         call.require("secretmanager.versions.access", name)
         return body["user"], self.emulator.service(SecretManager).payload(name).decode()
+
+
+def database_user(identity: Identity) -> str:
+    """The name of an account's IAM database user (https://cloud.google.com/sql/docs/postgres/iam-logins)."""
+    return identity.email.lower().removesuffix(".gserviceaccount.com")
 
 
 def _named(name: str | None, what: str) -> str:

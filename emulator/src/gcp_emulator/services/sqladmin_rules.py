@@ -24,6 +24,7 @@ _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
 #: ``PROJECT:INSTANCE`` may be this long.
 _MAX_FULL_NAME = 98
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+_SERVER_CA_MODE = "GOOGLE_MANAGED_INTERNAL_CA"
 #: What a patch of ``settings`` replaces whole although it is an object.
 _MAPS = frozenset({"userLabels"})
 
@@ -293,6 +294,12 @@ def _network(given: Json) -> Json:
     network["requireSsl"] = mode == trusted
     if not (network["ipv4Enabled"] or network.get("privateNetwork") or network.get("pscConfig")):
         raise invalid("At least one of Public IP or Private IP or PSC connectivity must be enabled.")
+    if network.get("pscConfig", {}).get("pscEnabled"):
+        raise failed_precondition("gcp-emulator does not emulate Private Service Connect; nothing was done.")
+    if network.setdefault("serverCaMode", _SERVER_CA_MODE) != _SERVER_CA_MODE:
+        raise failed_precondition(
+            f"gcp-emulator emulates the server CA mode {_SERVER_CA_MODE} only; nothing was done."
+        )
     network["authorizedNetworks"] = [_authorized(entry) for entry in network["authorizedNetworks"]]
     return network
 
