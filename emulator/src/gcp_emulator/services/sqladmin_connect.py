@@ -154,7 +154,11 @@ class SqlAdminConnect(SqlAdminData):
         public_key = call.body.get("public_key")
         if not public_key:
             raise rules.invalid("Missing parameter: public_key.")
-        client = Client(call.identity.email, call.body.get("access_token") or None)
+        token = call.body.get("access_token") or None
+        # A certificate holds names in ASCII only, and every token that Google issues is.
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise rules.invalid("Invalid access_token: it is not printable ASCII.")
+        client = Client(call.identity.email, token)
         try:
             certificate = self.authority(key).sign_client(
                 public_key, client, datetime.timedelta(seconds=seconds)
