@@ -14,7 +14,13 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, Kind, decode, differences
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    Field,
+    Kind,
+    decode,
+    differences,
+    dig,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
@@ -23,6 +29,8 @@ _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 _LOGGING = "https://logging.googleapis.com/v2"
 _LOG_LINES = 200
+#: Names the revision that did not start and that a further one was made for.
+RETRY_ANNOTATION = "djangogcp/retry-of"
 #: How long the first line of a finished execution's log may be on its way to Cloud Logging, in seconds.
 _LOG_SECONDS = 15.0
 
@@ -70,14 +78,15 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
     """What to ask for so that a changed template becomes a tagged revision without traffic.
 
     Args:
-        current: the service as read; None when there is none yet (its first revision has to serve).
+        current: the service as read; None when there is none yet. As long as nothing serves, the first revision that
+            starts has to.
         asked: the options.
         tag: the tag of the candidate.
 
     Returns:
         The options with ``traffic`` that leaves everything where it serves now; unchanged when there is nothing to try out.
     """
-    if current is None:
+    if current is None or not _serving(current):
         return asked
     changed = any(
         change.name.startswith("template")
@@ -91,6 +100,29 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
         {"type": _REVISION, "revision": name, "percent": percent} for name, percent in sorted(serving.items())
     ]
     return {**asked, "traffic": [*pinned, {"type": _LATEST, "percent": 0, "tag": tag}]}
+
+
+def with_another_try(current: Json | None, asked: Json) -> Json:
+    """What to ask for so that a template whose revision did not start gets a new revision.
+
+    Cloud Run makes revisions for changed templates only: what was mended outside of the template (a grant, a database)
+    would never be tried again. The annotation is the change.
+
+    Args:
+        current: the service as read.
+        asked: the options.
+    """
+    if current is None or "template" not in asked or current.get("reconciling"):
+        return asked
+    created, ready = current.get("latestCreatedRevision", ""), current.get("latestReadyRevision", "")
+    if created == ready:
+        return asked
+    annotations = {
+        **(dig(current, "template.annotations") or {}),
+        **(asked["template"].get("annotations") or {}),
+    }
+    annotations[RETRY_ANNOTATION] = str(created).rpartition("/")[2]
+    return {**asked, "template": {**asked["template"], "annotations": annotations}}
 
 
 def _serving(service: Json) -> list[tuple[str, int, str]]:

@@ -13,6 +13,7 @@ version_added: 1.0.0
 description:
   - Creates, updates and deletes a Cloud Run service and its traffic, and waits until what was asked for serves.
   - Only what is asked for is compared; lists (containers, environment variables, volumes, traffic) are exactly what is asked.
+  - When the newest revision did not start, the same template is tried again as a new revision.
   - With O(candidate_tag) a changed template becomes a revision that has an address of its own but no traffic, so that it can
     be tried out before it serves.
 extends_documentation_fragment:
@@ -176,6 +177,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     refuse_unknown,
     revision_log,
     serving,
+    with_another_try,
     with_candidate,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
@@ -216,6 +218,7 @@ def desired(params: Json, current: Json | None) -> Json:
     for name in ("scaling", "template"):
         if name in asked:
             refuse_unknown(asked[name], next(f for f in SERVICE.fields if f.name == name).fields, name)
+    asked = with_another_try(current, asked)
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
 
 

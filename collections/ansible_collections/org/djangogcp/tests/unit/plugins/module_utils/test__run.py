@@ -7,9 +7,11 @@ from __future__ import annotations
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    RETRY_ANNOTATION,
     Overrides,
     candidate,
     refuse_unknown,
+    with_another_try,
     with_candidate,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
@@ -82,6 +84,25 @@ def test_a_revision_that_an_interrupted_run_left_behind_is_tried_out():
     interrupted["trafficStatuses"] = [{"type": REVISION, "revision": "polls-1", "percent": 100}]
     result = with_candidate(interrupted, asked("app@sha256:2"), "candidate")
     assert result["traffic"][-1] == {"type": LATEST, "percent": 0, "tag": "candidate"}
+
+
+def test_as_long_as_nothing_serves_the_next_revision_does():
+    failed = service(ready="")
+    failed["trafficStatuses"] = []
+    assert with_candidate(failed, asked("app@sha256:2"), "candidate") == asked("app@sha256:2")
+
+
+def test_a_template_whose_revision_did_not_start_is_tried_again_as_a_new_one():
+    failed = service(created="polls-2", ready="polls-1")
+    failed["template"]["annotations"] = {"team": "web"}
+    result = with_another_try(failed, asked("app@sha256:1"))
+    assert result["template"]["annotations"] == {"team": "web", RETRY_ANNOTATION: "polls-2"}
+
+
+def test_a_template_whose_revision_is_ready_is_left_alone():
+    assert with_another_try(service(), asked("app@sha256:1")) == asked("app@sha256:1")
+    assert with_another_try(None, asked("app@sha256:1")) == asked("app@sha256:1")
+    assert with_another_try(service(created="polls-2"), {"traffic": []}) == {"traffic": []}
 
 
 def test_the_candidate_is_what_carries_the_tag_without_traffic():
