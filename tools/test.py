@@ -72,6 +72,7 @@ LAYERS = (
     Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
     Layer("unit: emulator", ((*PYTEST, "emulator/tests"),)),
     Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
+    Layer("integration", ((*PYTEST, "tests/integration"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION / "extensions"),
     Layer("end to end", ((*PYTEST, "tests/e2e"),)),

@@ -167,6 +167,18 @@ def test_a_check_of_a_deployed_site_finds_nothing(deployed: Rehearsal) -> None:
     assert check.changed_tasks() == []
 
 
+def test_the_status_command_shows_the_site(deployed: Rehearsal) -> None:
+    shown = deployed.make("rehearse-status")
+    assert shown.status == 0, shown.output
+    assert deployed.url("polls") in shown.output
+
+
+def test_provisioning_a_deployed_site_changes_nothing(deployed: Rehearsal) -> None:
+    run = deployed.playbook("playbooks/provision.yml")
+    assert run.status == 0, run.output
+    assert run.changed_tasks() == []
+
+
 def test_the_state_survives_stop_and_start(deployed: Rehearsal) -> None:
     assert deployed.make("rehearse-stop").status == 0
     again = deployed.make("rehearse")

@@ -117,7 +117,8 @@ def test_an_app_that_does_not_listen_never_gets_traffic(deployed: Rehearsal, pro
     dockerfile.write_text("\n".join([*lines, 'CMD ["python", "-c", "raise SystemExit(3)"]', ""]), "utf-8")
     run = deploy(deployed, project_copy)
     assert run.status != 0
-    assert "failed to start and listen on the port" in run.output
+    assert "failed the configured startup probe checks" in run.output
+    assert "Container called exit(3)." in run.output
     assert deployed.get("polls", "/polls/").status_code == 200
 
 
