@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from gcp_emulator.backends import postgres_roles
+from gcp_emulator.backends.postgres import Cluster
 from gcp_emulator.backends.postgres_binaries import find_binaries
 from gcp_emulator.backends.postgres_tls import Client, ServerAuthority, read_client, to_pem
 from gcp_emulator.engine.identity import identity_of
@@ -394,3 +397,14 @@ def test_without_the_flag_a_token_is_worth_nothing(connect: Connect) -> None:
 def test_an_unknown_user_is_postgresqls_business(connect: Connect) -> None:
     certificate = connect.certificate(connect.token())
     assert connect.knock(certificate, "nobody@example.com") == "scram"
+
+
+def test_a_server_that_takes_no_questions_answers_the_client_itself(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Cluster) -> None:
+        raise psycopg2.OperationalError("the database system is starting up")
+
+    certificate = connect.certificate(connect.token())
+    monkeypatch.setattr(postgres_roles, "list_users", refuse)
+    assert connect.knock(certificate, IAM_USER) == "scram"

@@ -18,6 +18,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
@@ -224,8 +225,13 @@ class SqlAdminConnect(SqlAdminData):
             return None
         if not rules.flag_enabled(record["settings"], "cloudsql.iam_authentication"):
             return None
-        kinds = {one.name: one.type for one in await self.servers.run(key, roles.list_users)}
-        kind = _IAM_KINDS.get(kinds.get(user, ""))
+        try:
+            # Not in the instance's turn: a login does not wait for a backup.
+            users = await asyncio.to_thread(roles.list_users, self.servers[key])
+        except psycopg2.Error:
+            # The server is about to start or to stop, and tells the client so itself.
+            return None
+        kind = next((_IAM_KINDS.get(one.type) for one in users if one.name == user), None)
         if kind is None:
             return None
         if problem := self._login_problem(key, user, token or await ask()):
