@@ -12,7 +12,7 @@ from tests.e2e.rehearsal import Rehearsal, Run
 @pytest.fixture(scope="session")
 def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     """A rehearsal in a folder of its own, deployed with ``make rehearse``."""
-    found = Rehearsal(tmp_path_factory.mktemp("rehearsal"), REHEARSAL_SCALE="0.01")
+    found = Rehearsal(tmp_path_factory.mktemp("rehearsal"), REHEARSAL_SCALE="0.03")
     yield found
     found.make("rehearse-clean")
 
