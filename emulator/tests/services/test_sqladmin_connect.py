@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import re
@@ -12,6 +13,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -408,3 +410,30 @@ def test_a_server_that_takes_no_questions_answers_the_client_itself(
     certificate = connect.certificate(connect.token())
     monkeypatch.setattr(postgres_roles, "list_users", refuse)
     assert connect.knock(certificate, IAM_USER) == "scram"
+
+
+def test_the_socket_of_cloud_run_takes_a_token_as_password_too(connect: Connect) -> None:
+    connect.do("POST", "instances/main/users", {"name": "owner@example.com", "type": "CLOUD_IAM_USER"})
+    service = connect.running.emulator.service(SqlAdmin)
+    folder = Path(tempfile.mkdtemp(prefix="s-"))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await service.connect_instance(f"{PROJECT}:europe-west1:main", identity_of(CLIENT), reader, writer)
+
+    def log_in(user: str, token: str) -> Any:
+        options = {"host": str(folder), "dbname": "postgres", "passfile": "/dev/null"}
+        with closing(psycopg2.connect(user=user, password=token, **options)) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT session_user")
+            return cursor.fetchone()[0]
+
+    server = connect.running.run(asyncio.start_unix_server(serve, folder / ".s.PGSQL.5432"))
+    try:
+        assert log_in(IAM_USER, connect.token()) == IAM_USER
+        assert log_in("owner@example.com", connect.token("owner@example.com")) == "owner@example.com"
+        refusal = 'FATAL:  Cloud SQL IAM user authentication failed for user "owner@example.com"'
+        with pytest.raises(psycopg2.OperationalError, match=refusal):
+            log_in("owner@example.com", connect.token())
+    finally:
+        connect.running.call(server.close)
+        shutil.rmtree(folder)
