@@ -74,6 +74,7 @@ LAYERS = (
     Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
+    Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION / "extensions"),
     Layer("end to end", ((*PYTEST, "tests/e2e"),)),
 )
