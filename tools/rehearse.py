@@ -156,22 +156,27 @@ def _in_environment(command: list[str]) -> list[str]:
 def _summary(recap: str) -> None:
     address = _address()
     changed = re.search(r"changed=(\d+)", recap)
-    count = changed[1] if changed else "?"
+    nothing = changed is not None and changed[1] == "0"
+    reader = [str(BIN / "python"), str(ROOT / "tools" / "made.py"), PROJECT, REGION]
+    made = subprocess.run(
+        _in_environment(reader), cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     print(f"""
-The site is served{" (nothing had to be changed)" if count == "0" else ""}.
+The site is served{" (nothing had to be changed)" if nothing else ""}.
 
-  for a browser     {address}
-  its admin         {address}admin/
-  admin login       admin@example.com
-  show its password make rehearse-password
-  what was made     changed={count}: service, jobs, database, buckets, secrets, service accounts; see `make rehearse-status`
+  for a browser      {address}
+  its admin          {address}admin/
+  admin login        admin@example.com
+  show its password  make rehearse-password
 
-Next:
-  make rehearse           again: nothing changes
-  . {_shown(ENVIRONMENT):<22}then any Google client talks to the emulator, for example
+  what is there in the project {PROJECT}:
+{made}
+  what to try next:
+    make rehearse         again: nothing changes
+    make rehearse-status  what serves, and what is not as declared
+    . {_shown(ENVIRONMENT)}      then any Google client talks to the emulator, for example
                           ansible-playbook deploy.yml -i inventories/local --check --diff
-  make rehearse-stop      stop everything, keep the state
-  make rehearse-clean     remove the state as well""")
+    make rehearse-stop    stop everything and keep the state; make rehearse-clean removes it""")
 
 
 def _address() -> str:

@@ -19,7 +19,8 @@ ROLES_OF_THE_WEB_ACCOUNT = {
 def test_it_ends_with_what_a_person_needs_next(rehearsal: Rehearsal, first_run: Run) -> None:
     summary = first_run.output.rpartition("PLAY RECAP")[2]
     assert rehearsal.browser_url("polls") in summary
-    assert "admin login       admin@example.com" in summary
+    assert "admin login        admin@example.com" in summary
+    assert "polls-collectstatic, polls-manage, polls-migrate, polls-superuser" in summary
     assert "make rehearse-password" in summary
 
 
