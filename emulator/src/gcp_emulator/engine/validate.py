@@ -163,7 +163,7 @@ class BodyValidator:
         if "enum" in spec and value not in spec["enum"]:
             raise _bad_value(path, "TYPE_ENUM", value)
         if form == "byte":
-            _check_base64(value, path)
+            return _base64(value, path)
         if form == "google-duration" and not re.fullmatch(r"-?\d+(\.\d{1,9})?s", value):
             raise invalid_argument(
                 f"Invalid value at '{path}' (type.googleapis.com/google.protobuf.Duration), Field '{path}', Illegal duration format; duration must end with 's'",
@@ -185,13 +185,17 @@ def _integer(value: Any, form: str, path: str, *, as_text: bool) -> int | str:
     return str(number) if as_text else number
 
 
-def _check_base64(value: str, path: str) -> None:
+def _base64(value: str, path: str) -> str:
+    """Bytes in the one spelling that responses use. gcloud sends an etag back in the URL-safe alphabet."""
     try:
-        base64.b64decode(value.replace("-", "+").replace("_", "/") + "=" * (-len(value) % 4), validate=True)
+        data = base64.b64decode(
+            value.replace("-", "+").replace("_", "/") + "=" * (-len(value) % 4), validate=True
+        )
     except binascii.Error:
         raise invalid_argument(
             f"Invalid value at '{path}' (TYPE_BYTES), Base64 decoding failed for \"{value[:20]}\"", field=path
         ) from None
+    return base64.b64encode(data).decode()
 
 
 def query_parameters(method: Method, pairs: list[tuple[str, str]], tolerated: frozenset[str]) -> Json:
