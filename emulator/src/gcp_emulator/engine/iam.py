@@ -136,7 +136,8 @@ class Iam:
             self._policies.put(
                 resource,
                 {
-                    "version": policy.get("version", 1),
+                    # "Policy versions": without conditions, which are refused, it is 1 whatever was sent.
+                    "version": 1,
                     "bindings": bindings,
                     "generation": stored["generation"] + 1,
                 },
