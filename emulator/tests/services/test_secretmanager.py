@@ -67,6 +67,19 @@ def test_a_reader_of_one_secret_cannot_read_another(emulator: RunningEmulator) -
     assert codes == [200, 403]
 
 
+def test_a_payload_that_was_damaged_on_its_way_is_refused(emulator: RunningEmulator) -> None:
+    _create(emulator)
+    url = f"{BASE}/projects/{emulator.project}/secrets/one:addVersion"
+    payload = {"data": base64.b64encode(b"123456789").decode(), "dataCrc32c": str(0xE3069283)}
+    added = emulator.session().post(url, json={"payload": payload}).json()
+    assert added["clientSpecifiedPayloadChecksum"] is True
+    refused = emulator.session().post(url, json={"payload": payload | {"dataCrc32c": "1"}})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        400,
+        "The secret payload does not match its checksum.",
+    )
+
+
 @pytest.mark.parametrize("verb", ["disable", "destroy"])
 def test_a_version_that_is_not_enabled_cannot_be_accessed(emulator: RunningEmulator, verb: str) -> None:
     _create(emulator)

@@ -130,8 +130,14 @@ class SecretManager(Service):
         data = base64.b64decode(call.body["payload"]["data"].replace("-", "+").replace("_", "/"))
         if len(data) > _MAX_PAYLOAD:
             raise invalid_argument(f"The secret payload is larger than the maximum of {_MAX_PAYLOAD} bytes.")
+        checksum = call.body["payload"].get("dataCrc32c")
+        if checksum is not None and int(checksum) != crc32c(data):
+            raise invalid_argument(
+                "The secret payload does not match its checksum.", field="payload.data_crc32c"
+            )
         secret["lastVersion"] += 1
         record = {
+            **({"clientSpecifiedPayloadChecksum": True} if checksum is not None else {}),
             "createTime": clock.timestamp(),
             "state": "ENABLED",
             "replicationStatus": {"automatic": {}},
