@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -451,3 +452,18 @@ asyncio.run(run_task(task, 60, lambda stream, line: print(line, flush=True)))
         await until(lambda: not alive(marker))
 
     asyncio.run(gone())
+
+
+def test_an_instance_whose_stop_is_broken_off_is_killed(build: Build) -> None:
+    async def check() -> None:
+        logs = Logs()
+        stubborn = "    signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True))\n"
+        image = build(SERVER, textwrap.dedent(stubborn), SERVE)
+        async with running(image, logs) as instance:
+            stopping = asyncio.create_task(instance.stop(60))
+            await until(lambda: "asked" in logs.of("stdout"))
+            stopping.cancel()
+            await asyncio.wait({stopping})
+            assert not instance.running
+
+    asyncio.run(check())

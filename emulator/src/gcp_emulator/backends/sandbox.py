@@ -194,13 +194,15 @@ class Sandbox:
         self._send({"do": "signal", "number": number})
 
     async def stop(self, grace: float) -> Exit:
-        """SIGTERM, then after ``grace`` seconds SIGKILL for everything inside."""
-        if self.running:
-            self.signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self.wait()
-        await self.close()
+        """SIGTERM, then after ``grace`` seconds, or when cancelled, SIGKILL for everything inside."""
+        try:
+            if self.running:
+                self.signal(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(grace):
+                        await self.wait()
+        finally:
+            await self.close()
         return self._ended.result()
 
     async def close(self) -> None:
