@@ -344,6 +344,31 @@ def test_the_log_goes_to_the_bucket_that_the_build_names(site: Site, emulator: R
     assert site.logs(build["id"]) == []
 
 
+def test_the_log_of_a_build_that_names_no_bucket_can_be_followed_in_googles(
+    site: Site, emulator: RunningEmulator
+) -> None:
+    site.upload(Dockerfile=SCRATCH, main_py="")
+    default = f"serviceAccount:{emulator.number}-compute@developer.gserviceaccount.com"
+    emulator.grant(f"projects/{PROJECT}", "roles/cloudbuild.builds.builder", default)
+    request = {
+        key: value for key, value in site.request().items() if key not in ("serviceAccount", "options")
+    }
+
+    build = site.build(request)
+
+    assert build["status"] == "SUCCESS"
+    assert build["logsBucket"] == f"gs://{emulator.number}.cloudbuild-logs.googleusercontent.com"
+    url = f"{STORAGE}/{emulator.number}.cloudbuild-logs.googleusercontent.com/log-{build['id']}.txt"
+    whole = site.session.get(url)
+    assert whole.text.startswith(f'starting build "{build["id"]}"\n')
+    rest = site.session.get(url, headers={"Range": "bytes=10-"})
+    assert (rest.status_code, rest.text) == (206, whole.text[10:])
+    assert site.session.get(url, headers={"Range": f"bytes={len(whole.content)}-"}).status_code == 416
+    assert site.session.get(url.replace(build["id"], "0" * 36)).status_code == 404
+    assert emulator.session("user:stranger@example.com").get(url).status_code == 403
+    assert emulator.session(None).get(url).status_code == 401
+
+
 def test_the_source_is_read_as_the_build_s_account(site: Site, emulator: RunningEmulator) -> None:
     site.upload(Dockerfile=SCRATCH, main_py="")
     emulator.call(emulator.emulator.iam.forget, f"projects/_/buckets/{BUCKET}")

@@ -28,7 +28,9 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.front.messages import Request, Response
 from gcp_emulator.services.artifactregistry import ArtifactRegistry
+from gcp_emulator.services.cloudbuild_logs import DefaultLogs
 from gcp_emulator.services.cloudbuild_request import QUEUE_TTL, check, service_account, substitute, timeout_of
 from gcp_emulator.services.cloudbuild_run import BuildEnded, BuildRun, free_workspaces
 from gcp_emulator.services.storage import Storage
@@ -58,6 +60,7 @@ class CloudBuild(Service):
         super().__init__(emulator)
         self._builds = emulator.store.collection("cloudbuild.builds")
         self._folder = emulator.settings.state / "cloudbuild"
+        self._default_logs = DefaultLogs(self._folder / "logs")
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
 
@@ -81,6 +84,20 @@ class CloudBuild(Service):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._builder.close()
+
+    # ---------------------------------------------------------------- logs in the default bucket
+
+    def owns(self, host: str, path: str) -> bool:
+        return host == "storage.googleapis.com" and DefaultLogs.owner(path) is not None
+
+    async def serve(self, request: Request) -> Response:
+        owner = DefaultLogs.owner(request.path)
+        project = self.emulator.projects.find(owner[0]) if owner else None
+        if owner is None or project is None:
+            return Response(404)
+        identity = self.emulator.tokens.authenticate(request.headers.get("authorization"))
+        self.emulator.iam.require(identity, "cloudbuild.builds.get", f"projects/{project['projectId']}")
+        return self._default_logs.answer(request, owner[1])
 
     # ---------------------------------------------------------------- builds
 
@@ -121,6 +138,8 @@ class CloudBuild(Service):
             "timing": {},
             "results": {},
         }
+        if record["options"]["logging"] not in ("CLOUD_LOGGING_ONLY", "NONE"):
+            record.setdefault("logsBucket", DefaultLogs.bucket(number))
         if build.get("images"):
             record["artifacts"] = {"images": build["images"]}
         if source := build.get("source", {}).get("storageSource"):
@@ -298,7 +317,7 @@ class CloudBuild(Service):
         )
         run = BuildRun(
             self.emulator, record, identity, self._builder, self._folder / "workspaces" / record["id"],
-            lambda: self._save(record),
+            lambda: self._save(record), self._default_logs,
         )  # fmt: skip
         status, detail, failure = "SUCCESS", "", None
         try:

@@ -23,6 +23,7 @@ from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.services.artifactregistry import ArtifactRegistry, PushRefusedError, parse_reference
 from gcp_emulator.services.cloudbuild_docker import Docker, StepFailed, push_image
+from gcp_emulator.services.cloudbuild_logs import DefaultLogs
 from gcp_emulator.services.cloudbuild_request import timeout_of
 from gcp_emulator.services.storage import Storage
 
@@ -54,6 +55,7 @@ class BuildRun:
         builder: Builder,
         folder: Path,
         save: Callable[[], None],
+        default_logs: DefaultLogs,
     ) -> None:
         """``folder`` is for the workspace; it is made and removed."""
         self._emulator = emulator
@@ -62,15 +64,17 @@ class BuildRun:
         self._registry = emulator.service(ArtifactRegistry)
         self._folder = folder
         self._save = save
+        self._default_logs = default_logs
         self._held: set[str] = set()
         self._docker = Docker(builder, folder, self._push)
         self._lines: list[str] = []
         self._step = "MAIN"
         logging = record.get("options", {}).get("logging", "LOGGING_UNSPECIFIED")
         self._to_logging = logging not in ("NONE", "GCS_ONLY")
-        self._to_bucket = logging in ("GCS_ONLY", "LEGACY", "LOGGING_UNSPECIFIED") and bool(
-            record.get("logsBucket")
-        )
+        stored = logging in ("GCS_ONLY", "LEGACY", "LOGGING_UNSPECIFIED")
+        number = record["name"].split("/")[1]
+        self._to_default = stored and record["logsBucket"] == DefaultLogs.bucket(number)
+        self._to_bucket = stored and not self._to_default
 
     async def execute(self) -> None:
         """Run the build; raises `BuildEnded` when it does not succeed. Cancelling it kills what runs."""
@@ -250,6 +254,8 @@ class BuildRun:
     def _log(self, *lines: str) -> None:
         """Entries as the page "Viewing build logs" shows them: resource ``build``, label ``build_step``."""
         self._lines += lines
+        if self._to_default:
+            self._default_logs.add(self._record["id"], lines)
         if not self._to_logging:
             return
         project = self._record["projectId"]
