@@ -400,6 +400,11 @@ class ServicesApi(RunBase):
 
     # ---------------------------------------------------------------- instances
 
+    def reachable(self, name: str) -> dict[str, int]:
+        """The revisions of the service ``name`` that traffic or a tag reaches, with their percentages."""
+        record = self.services.get(name)
+        return self._reachable(name, record) if record else {}
+
     def _reachable(self, name: str, record: Json) -> dict[str, int]:
         """The revisions that traffic or a tag reaches, with their percentages."""
         shares: dict[str, int] = {}
