@@ -239,7 +239,7 @@ def test_all_examples_run(emulator: RunningEmulator, tmp_path: Path) -> None:
     plays.write_text(yaml.safe_dump(playbook(source), sort_keys=False), "utf-8")
     state = emulator.emulator.settings.state
     credentials = seed.credentials_path(state, OWNER)
-    variables = environment.variables(state, emulator.emulator.front.port, "my-project", credentials, None)
+    variables = environment.variables(state, emulator.emulator.front.port, "my-project", credentials)
     done = subprocess.run(
         [str(ROOT / ".venv/bin/ansible-playbook"), str(plays), "-i", "localhost,", "-c", "local", "--diff"],
         cwd=ROOT,

@@ -101,7 +101,7 @@ class Cloud:
         emulator = self.running.emulator
         state = emulator.settings.state
         credentials = seed.credentials_path(state, user)
-        return environment.variables(state, emulator.front.port, PROJECT, credentials, None)
+        return environment.variables(state, emulator.front.port, PROJECT, credentials)
 
     def run(self, module: str, *, check: bool = False, user: str = OWNER, **options: Any) -> Result:
         """Run a module with ``--diff`` and return what it printed, whether it failed or not."""

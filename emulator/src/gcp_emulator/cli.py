@@ -249,7 +249,7 @@ def _env(options: argparse.Namespace) -> int:
     if credentials is not None and not credentials.exists():
         raise CliError(f"{options.user} is not a user of the seed (no {credentials})")
     print(
-        environment.shell(environment.variables(state, running["port"], options.project, credentials, None)),
+        environment.shell(environment.variables(state, running["port"], options.project, credentials)),
         end="",
     )
     return 0

@@ -6,9 +6,7 @@ import shlex
 from pathlib import Path
 
 
-def variables(
-    state: Path, port: int, project: str, credentials: Path | None, token_file: Path | None
-) -> dict[str, str]:
+def variables(state: Path, port: int, project: str, credentials: Path | None) -> dict[str, str]:
     """Variable -> value. Some machines preset the CA variables for the system's bundle, so every one is set."""
     proxy = f"http://127.0.0.1:{port}"
     bundle = str(state / "ca" / "bundle.pem")
@@ -37,8 +35,7 @@ def variables(
     }
     if credentials is not None:
         values["GOOGLE_APPLICATION_CREDENTIALS"] = str(credentials)
-    if token_file is not None:
-        values["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] = str(token_file)
+        values["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"] = str(credentials)
     return values
 
 
