@@ -65,6 +65,7 @@ def start() -> int:
     exports = _emulator("env", "--project", PROJECT, "--user", OPERATOR, capture=True)
     own = {
         "ANSIBLE_HOME": str(HOME / "ansible"),
+        "ANSIBLE_REMOTE_TMP": str(HOME / "ansible" / "tmp"),
         "CLOUDSDK_PYTHON_SITEPACKAGES": "0",
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in own.items()]
