@@ -72,7 +72,7 @@ def start() -> int:
     text = f"# Points any Google client at the emulator: . {_shown(ENVIRONMENT)}\n{exports}" + "\n".join(
         lines
     )
-    text += f'\ncase ":$PATH:" in *:{BIN}:*) ;; *) export PATH={shlex.quote(str(BIN))}:"$PATH" ;; esac\n'
+    text += f'\ncase ":$PATH:" in *:{shlex.quote(str(BIN))}:*) ;; *) export PATH={shlex.quote(str(BIN))}:"$PATH" ;; esac\n'
     ENVIRONMENT.write_text(text, "utf-8")
     return 0
 
