@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import google.auth
 import google.auth.transport.requests
+import google.oauth2.credentials
 import psycopg2
 import requests
 
@@ -101,7 +102,7 @@ class Rehearsal:
 
     def _authorized(self) -> requests.Session:
         if "operator" not in self._sessions:
-            credentials, _ = google.auth.load_credentials_from_file(
+            credentials = google.oauth2.credentials.Credentials.from_authorized_user_file(
                 str(self.state / "credentials" / f"{OPERATOR}.json"), scopes=_SCOPES
             )
             credentials.refresh(google.auth.transport.requests.Request(self.session()))
@@ -139,8 +140,6 @@ class Rehearsal:
 
     def secret(self, name: str) -> str:
         """The newest value of a secret, from the emulator's API."""
-        import base64
-
         found = self.api(
             f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/{name}/versions/latest:access"
         )
