@@ -57,7 +57,7 @@ def get(emulator: RunningEmulator, path: str) -> Any:
 
 
 def test_a_repository_is_created_by_an_operation_and_read_back(emulator: RunningEmulator) -> None:
-    done = create(emulator, labels={"a": "b"}, description="d")
+    done = create(emulator, labels={"a": "b"}, description="d", mode="MODE_UNSPECIFIED")
 
     assert done["response"]["@type"] == "type.googleapis.com/google.devtools.artifactregistry.v1.Repository"
     found = get(emulator, REPOSITORY)

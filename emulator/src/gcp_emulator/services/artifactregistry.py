@@ -98,6 +98,7 @@ class PushRefusedError(Exception):
 
 class ArtifactRegistry(Service):
     api = "artifactregistry"
+    versions = ("v1", "v1beta2")  # gcloud asks v1beta2 for the locations
 
     def __init__(self, emulator: Emulator) -> None:
         super().__init__(emulator)
@@ -250,9 +251,10 @@ class ArtifactRegistry(Service):
         if name in self._repositories:
             raise already_exists("the repository already exists")
         now = clock.timestamp()
+        mode = call.body.get("mode", "MODE_UNSPECIFIED")
         record: Json = {
-            "mode": "STANDARD_REPOSITORY",
             **call.body,
+            "mode": "STANDARD_REPOSITORY" if mode == "MODE_UNSPECIFIED" else mode,
             "name": name,
             "createTime": now,
             "updateTime": now,
