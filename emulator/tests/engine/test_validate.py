@@ -84,6 +84,15 @@ def test_unknown_names_pass_where_the_facts_say_so() -> None:
         _validate({"nmo": 1}, tolerated=frozenset({"nme"}))
 
 
+def test_an_enum_s_number_stands_for_its_name_where_it_is_known() -> None:
+    validator = BodyValidator(load("run", "v2").schemas, {})
+    body = {"launchStage": 4, "ingress": 1}
+    named = {"launchStage": "GA", "ingress": "INGRESS_TRAFFIC_ALL"}
+    assert validator.validate("GoogleCloudRunV2Service", body) == named
+    with pytest.raises(ApiError, match=r"^Invalid value at 'ingress' \(TYPE_ENUM\), 9$"):
+        validator.validate("GoogleCloudRunV2Service", {"ingress": 9})
+
+
 def test_bytes_must_be_base64_of_either_alphabet_and_are_kept_in_the_standard_one() -> None:
     secrets = load("secretmanager", "v1")
     validator = BodyValidator(secrets.schemas, {})

@@ -14,6 +14,7 @@ from typing import Any
 
 from gcp_emulator.engine.discovery import Method
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
+from gcp_emulator.engine.facts import read_yaml
 
 #: Query parameters that every Google API accepts (https://cloud.google.com/apis/docs/system-parameters).
 SYSTEM_PARAMETERS = frozenset(
@@ -158,10 +159,10 @@ class BodyValidator:
                 raise _bad_value(path, "TYPE_DOUBLE", value) from None
         if kind == "integer" or form in ("int64", "uint64"):
             return _integer(value, form or "int32", path, as_text=kind == "string")
+        if "enum" in spec:
+            return _enum_name(spec["enum"], value, path)
         if not isinstance(value, str):
             raise _bad_value(path, "TYPE_STRING", value)
-        if "enum" in spec and value not in spec["enum"]:
-            raise _bad_value(path, "TYPE_ENUM", value)
         if form == "byte":
             return _base64(value, path)
         if form == "google-duration" and not re.fullmatch(r"-?\d+(\.\d{1,9})?s", value):
@@ -183,6 +184,16 @@ def _integer(value: Any, form: str, path: str, *, as_text: bool) -> int | str:
     if not low <= number <= high or (isinstance(value, float) and value != number):
         raise _bad_value(path, _TYPE_NAMES[form], value)
     return str(number) if as_text else number
+
+
+def _enum_name(names: list[str], value: Any, path: str) -> str:
+    """The name itself, or the one behind a number (``facts/enums.yaml``)."""
+    numbers: list[int] = read_yaml("enums.yaml")["numbers"].get(names[0], [])
+    if value in names:
+        return str(value)
+    if isinstance(value, bool) or value not in numbers:
+        raise _bad_value(path, "TYPE_ENUM", value)
+    return names[numbers.index(value)]
 
 
 def _base64(value: str, path: str) -> str:
