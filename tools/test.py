@@ -75,7 +75,7 @@ LAYERS = (
     Layer("integration", ((*PYTEST, "tests/integration"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
-    Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION / "extensions"),
+    Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
     Layer("end to end", ((*PYTEST, "tests/e2e"),)),
 )
 

@@ -159,8 +159,11 @@ def _update_user(plan: Plan) -> Request:
     """users.update names the user and the roles in the query, and ignores the roles of its body."""
     user = plan.current
     params: Json = {"name": user["name"]}
-    if any(change.name == "database_roles" for change in plan.changes):
-        params.update(databaseRoles=plan.merged["databaseRoles"], revokeExistingRoles=True)
+    roles = next((change for change in plan.changes if change.name == "database_roles"), None)
+    if roles is not None:
+        # Only when a role has to go: sites that share a user add theirs at the same time.
+        revoke = bool(set(roles.before or []) - set(roles.after))
+        params.update(databaseRoles=plan.merged["databaseRoles"], revokeExistingRoles=revoke or None)
     body = {"name": user["name"], **{path: plan.merged[path] for path in plan.secrets}}
     return Request("PUT", params, body, _users_path(user))
 
