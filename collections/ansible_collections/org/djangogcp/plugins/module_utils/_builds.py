@@ -84,9 +84,14 @@ class Image:
         )
 
     @property
+    def tagged(self) -> str:
+        """The image by its tag."""
+        return f"{self.name}:{self.tag}"
+
+    @property
     def uri(self) -> str:
         """What to deploy: by digest, or by tag while the digest is unknown."""
-        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
+        return f"{self.name}@{self.digest}" if self.digest else self.tagged
 
     def result(self) -> Json:
         """The image as modules return it."""
@@ -113,14 +118,13 @@ class BuildRequest:
         A named service account needs ``options.logging`` (Cloud Build documentation, "Configure user-specified service
         accounts").
         """
-        tagged = f"{image.name}:{image.tag}"
         options: Json = {"logging": "CLOUD_LOGGING_ONLY"}
         if self.machine_type:
             options["machineType"] = self.machine_type
         return {
             "source": {"storageSource": {"bucket": bucket, "object": name, "generation": generation}},
-            "steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["build", "-t", tagged, "."]}],
-            "images": [tagged],
+            "steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["build", "-t", image.tagged, "."]}],
+            "images": [image.tagged],
             "serviceAccount": f"projects/{project}/serviceAccounts/{self.service_account}",
             "options": options,
             "timeout": f"{self.timeout}s",
@@ -145,7 +149,10 @@ class Builds:
         return dataclasses.replace(image, digest=str(found["version"]).rpartition("/")[2])
 
     def find_running(self, image: Image) -> Json | None:
-        """A build of this image that an interrupted run has left running."""
+        """A build of this image that an interrupted run has left running.
+
+        Sites that are deployed from one source have builds with one tag, so the image itself has to be the same.
+        """
         call = Call(f"list the builds of {image.tag}", "cloudbuild.builds.list")
         builds = self._client.list(
             self._parent, call, items="builds", params={"filter": f'tags="{image.tag}"', "pageSize": 20}
@@ -154,7 +161,7 @@ class Builds:
             (
                 build
                 for build in builds
-                if build.get("status") in _RUNNING and image.tag in build.get("tags", [])
+                if build.get("status") in _RUNNING and image.tagged in build.get("images", [])
             ),
             None,
         )

@@ -80,12 +80,18 @@ def test_a_running_build_of_the_same_source_is_found_again():
     url = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
     listed = {
         "builds": [
-            {"id": "1", "status": "FAILURE", "tags": ["source-1"]},
-            {"id": "2", "status": "WORKING", "tags": ["source-1"]},
+            {"id": "1", "status": "FAILURE", "images": [f"{NAME}:source-1"]},
+            {"id": "2", "status": "WORKING", "images": [f"{NAME}:source-1"]},
         ]
     }
     assert builds({url: listed}).find_running(Image(NAME, "source-1"))["id"] == "2"
     assert builds({url: listed}).find_running(Image(NAME, "source-2")) is None
+
+
+def test_a_running_build_of_the_same_source_for_another_site_is_not_taken():
+    url = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
+    listed = {"builds": [{"id": "1", "status": "WORKING", "images": [f"{NAME}-of-another:source-1"]}]}
+    assert builds({url: listed}).find_running(Image(NAME, "source-1")) is None
 
 
 def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
