@@ -19,13 +19,23 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Ids, Outcome, read, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Ids,
+    Outcome,
+    ResourceSpec,
+    read,
+    reconcile,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import (
     SECRET,
     newest_version,
     read_version,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER, sql_user_name
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
+    SHARED_USER,
+    USER,
+    sql_user_name,
+)
 
 
 def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
@@ -41,6 +51,7 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
         DjangoGcpError: the secret has no version to give, or what `reconcile` raises.
     """
     ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
+    spec = SHARED_USER if user["append_roles"] else USER
     if user["append_roles"] and asked["database_roles"]:
         held = decode(read(task.client, USER, ids) or {}, USER.fields)["database_roles"]
         asked = {**asked, "database_roles": sorted({*asked["database_roles"], *held})}
@@ -49,9 +60,9 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
             task.client, USER, ids, asked, state="absent", check_mode=task.check_mode, wait=task.wait
         )
     if user["password_secret"] is None:
-        outcome = reconcile(task.client, USER, ids, asked, check_mode=task.check_mode, wait=task.wait)
+        outcome = reconcile(task.client, spec, ids, asked, check_mode=task.check_mode, wait=task.wait)
     else:
-        outcome = _with_password(task, ids, user["password_secret"], asked)
+        outcome = _with_password(task, spec, ids, user["password_secret"], asked)
     if outcome.changed and asked["database_roles"] == [] and not task.check_mode:
         # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
         # only an update revokes.
@@ -59,7 +70,7 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
     return outcome
 
 
-def _with_password(task: Task, ids: Ids, secret: str, asked: Json) -> Outcome:
+def _with_password(task: Task, spec: ResourceSpec, ids: Ids, secret: str, asked: Json) -> Outcome:
     secret_ids = {"project": ids["project"], "name": secret}
     newest = newest_version(task.client, task.project, secret)
     if newest is None or not newest.is_enabled:
@@ -76,13 +87,13 @@ def _with_password(task: Task, ids: Ids, secret: str, asked: Json) -> Outcome:
     key, value = _annotation(ids, number)
     exists = read(task.client, USER, ids) is not None
     if exists and annotations.get(key) == value:
-        outcome = reconcile(task.client, USER, ids, asked, check_mode=task.check_mode, wait=task.wait)
+        outcome = reconcile(task.client, spec, ids, asked, check_mode=task.check_mode, wait=task.wait)
     else:
         known = number is not None and not task.check_mode
         password = read_version(task.client, task.project, secret, str(number)).decode() if known else ""
         outcome = reconcile(
             task.client,
-            USER,
+            spec,
             ids,
             {**asked, "password": password},
             check_mode=task.check_mode,

@@ -11,6 +11,8 @@ Source: discovery document sqladmin:v1.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
@@ -155,14 +157,13 @@ DATABASE = ResourceSpec(
 )
 
 
-def _update_user(plan: Plan) -> Request:
+def _update_user(plan: Plan, *, revoke_others: bool = True) -> Request:
     """users.update names the user and the roles in the query, and ignores the roles of its body."""
     user = plan.current
     params: Json = {"name": user["name"]}
     roles = next((change for change in plan.changes if change.name == "database_roles"), None)
     if roles is not None:
-        # Only when a role has to go: sites that share a user add theirs at the same time.
-        revoke = bool(set(roles.before or []) - set(roles.after))
+        revoke = revoke_others and bool(set(roles.before or []) - set(roles.after))
         params.update(databaseRoles=plan.merged["databaseRoles"], revokeExistingRoles=revoke or None)
     body = {"name": user["name"], **{path: plan.merged[path] for path in plan.secrets}}
     return Request("PUT", params, body, _users_path(user))
@@ -194,6 +195,10 @@ USER = ResourceSpec(
         Field("database_roles", kind=Kind.SET),
     ),
 )
+
+
+#: A user whom several sites share: what another site has granted since the user was read must not be revoked.
+SHARED_USER = dataclasses.replace(USER, update=functools.partial(_update_user, revoke_others=False))
 
 
 def sql_user_name(user_type: str, name: str) -> str:

@@ -206,6 +206,14 @@ class TestUsers:
         (sent,) = [one for one in google.sent if one.method == "PUT"]
         assert sent.params == {"name": "web", "databaseRoles": ["b"], "revokeExistingRoles": True}
 
+    def test_appended_roles_revoke_nothing_that_another_site_granted_in_between(self, google, client):
+        user = {"name": "web", "project": "p", "instance": "db"}
+        google.answer("GET", self.WEB, MISSING, user | {"databaseRoles": ["of-another"]})
+        google.answer("PUT", USERS, DONE)
+        users(client, {"name": "web", "database_roles": ["own"], "append_roles": True})
+        (sent,) = [one for one in google.sent if one.method == "PUT"]
+        assert sent.params == {"name": "web", "databaseRoles": ["own"]}
+
     def test_a_service_account_is_named_without_its_domain(self, google, client):
         google.answer("GET", f"{USERS}/web@p.iam", {"name": "web@p.iam", "type": "CLOUD_IAM_SERVICE_ACCOUNT"})
         user = {"name": "web@p.iam.gserviceaccount.com", "type": "CLOUD_IAM_SERVICE_ACCOUNT"}
