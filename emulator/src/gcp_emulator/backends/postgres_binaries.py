@@ -14,12 +14,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 #: Where distributions put the server programs when they are not on PATH: Debian, PGDG's RPMs, Alpine.
 _USUAL_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*")
+_CURATING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,16 @@ def _share_dir(bin_dir: Path, major: str) -> Path | None:
 def curate(binaries: PostgresBinaries, directory: Path, allowed: frozenset[str]) -> PostgresBinaries:
     """The same server with only the ``allowed`` extensions, all of them trusted.
 
-    The tree is made once below ``directory``, which several servers may share. PostgreSQL before 13 has no trusted
-    extensions and is returned as it is.
+    The tree is made once below ``directory``, which several servers and threads may share. PostgreSQL before 13 has no
+    trusted extensions and is returned as it is.
     """
     if binaries.major < 13:
         return binaries
+    with _CURATING:
+        return _curated(binaries, directory, allowed)
+
+
+def _curated(binaries: PostgresBinaries, directory: Path, allowed: frozenset[str]) -> PostgresBinaries:
     extensions = binaries.extensions & (allowed | {"plpgsql"})
     directory = directory.resolve()
     tree = directory / f"postgresql-{binaries.version}"
