@@ -11,7 +11,9 @@ import google.auth
 import google.auth.impersonated_credentials
 import google.auth.transport.requests
 import pytest
+from google.api_core.exceptions import Conflict, NotFound
 from google.auth.exceptions import RefreshError
+from google.cloud import logging, run_v2, secretmanager
 from google.oauth2 import service_account
 
 from emulator.tests.running import PROJECT
@@ -84,15 +86,13 @@ def test_impersonation_needs_the_token_creator_s_role(environment: Cloud, tmp_pa
 
 
 def test_secret_manager(environment: Cloud) -> None:
-    secretmanager = pytest.importorskip("google.cloud.secretmanager")
-    exceptions = pytest.importorskip("google.api_core.exceptions")
     client = secretmanager.SecretManagerServiceClient(transport="rest")
     parent = f"projects/{PROJECT}"
     secret = client.create_secret(
         parent=parent, secret_id="client-token", secret={"replication": {"automatic": {}}}
     )
     assert secret.name == f"projects/{environment.number}/secrets/client-token"
-    with pytest.raises(exceptions.Conflict):
+    with pytest.raises(Conflict):
         client.create_secret(
             parent=parent, secret_id="client-token", secret={"replication": {"automatic": {}}}
         )
@@ -104,28 +104,29 @@ def test_secret_manager(environment: Cloud) -> None:
     )
     assert dict(changed.labels) == {"a": "b"}
     client.delete_secret(name=secret.name)
-    with pytest.raises(exceptions.NotFound):
+    with pytest.raises(NotFound):
         client.get_secret(name=secret.name)
 
 
 def test_cloud_run(environment: Cloud, image: str) -> None:
-    run = pytest.importorskip("google.cloud.run_v2")
     parent = f"projects/{PROJECT}/locations/{REGION}"
-    services = run.ServicesClient(transport="rest")
-    container = run.Container(image=image, env=[run.EnvVar(name="GREETING", value="client")])
-    wanted = run.Service(template=run.RevisionTemplate(containers=[container]), invoker_iam_disabled=True)
+    services = run_v2.ServicesClient(transport="rest")
+    container = run_v2.Container(image=image, env=[run_v2.EnvVar(name="GREETING", value="client")])
+    wanted = run_v2.Service(
+        template=run_v2.RevisionTemplate(containers=[container]), invoker_iam_disabled=True
+    )
     service = services.create_service(parent=parent, service=wanted, service_id="client-web").result(60)
     assert environment.running.session(None).get(service.uri).text == "client None"
     service.template.containers[0].env[0].value = "changed"
     service = services.update_service(service=service).result(60)
     assert environment.running.session(None).get(service.uri).text == "changed None"
-    revisions = run.RevisionsClient(transport="rest")
+    revisions = run_v2.RevisionsClient(transport="rest")
     assert len(list(revisions.list_revisions(parent=service.name))) == 2
     services.delete_service(name=service.name).result(60)
 
-    jobs = run.JobsClient(transport="rest")
-    task = run.TaskTemplate(containers=[run.Container(image=image, args=["good", "0"])], max_retries=0)
-    job = run.Job(template=run.ExecutionTemplate(template=task))
+    jobs = run_v2.JobsClient(transport="rest")
+    task = run_v2.TaskTemplate(containers=[run_v2.Container(image=image, args=["good", "0"])], max_retries=0)
+    job = run_v2.Job(template=run_v2.ExecutionTemplate(template=task))
     job = jobs.create_job(parent=parent, job=job, job_id="client-job").result(60)
     execution = jobs.run_job(name=job.name).result(60)
     assert execution.succeeded_count == 1
@@ -133,7 +134,6 @@ def test_cloud_run(environment: Cloud, image: str) -> None:
 
 
 def test_logging(environment: Cloud) -> None:
-    logging = pytest.importorskip("google.cloud.logging")
     running = environment.running
     resource = {"type": "global", "labels": {"project_id": PROJECT}}
     for number in range(3):
