@@ -1,12 +1,15 @@
-"""One deployed rehearsal for all end-to-end tests; they run in file order and leave it deployed."""
+"""The deployed rehearsals of the end-to-end tests, which run in file order and leave them deployed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.rehearsal import Rehearsal, Run
+from tests.e2e import projects
+from tests.e2e.rehearsal import BIN, ROOT, Rehearsal, Run
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,32 @@ def first_run(rehearsal: Rehearsal) -> Run:
 def deployed(rehearsal: Rehearsal, first_run: Run) -> Rehearsal:
     """The rehearsal with the site deployed."""
     return rehearsal
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several sites in an empty project of their own, and the run that deployed them all at once."""
+
+    rehearsal: Rehearsal
+    inventory: Path
+    first_run: Run
+
+    def playbook(self, playbook: str, *options: str) -> Run:
+        """A playbook on all sites at the same time."""
+        return self.rehearsal.playbook(playbook, "--forks", "3", *options, inventory=self.inventory)
+
+
+@pytest.fixture(scope="session")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
+    """The sites east, north and south of one small project, deployed from nothing."""
+    folder = tmp_path_factory.mktemp("side-by-side")
+    rehearsal = Rehearsal(folder / "home", REHEARSAL_SCALE="0.01")
+    started = rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
+    assert started.status == 0, started.output
+    site = projects.small_site(projects.startproject(folder / "project"))
+    inventory = projects.inventory(folder / "hosts.yml", dict.fromkeys(("east", "north", "south"), site))
+    try:
+        run = rehearsal.playbook("deploy.yml", "--forks", "3", inventory=inventory)
+        yield SideBySide(rehearsal, inventory, run)
+    finally:
+        rehearsal.make("rehearse-clean")

@@ -40,6 +40,15 @@ def startproject(folder: Path) -> Path:
     return folder
 
 
+def small_site(folder: Path) -> dict[str, Any]:
+    """The variables of a site that :func:`startproject` made, small enough for several in the smallest instance."""
+    return {
+        "djangogcp_source_dir": str(folder),
+        "djangogcp_max_instances": 1,
+        **yaml.safe_load(recipe("startproject")),
+    }
+
+
 def wagtail_start(folder: Path) -> Path:
     """``wagtail start mysite`` with what the handbook adds and takes away."""
     folder.mkdir(parents=True)
