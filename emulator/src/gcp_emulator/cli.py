@@ -190,7 +190,9 @@ async def _serve(options: argparse.Namespace, state: Path) -> int:
 def _choose_port(asked: int | None, state: Path) -> int:
     """The port to use: asked for, or remembered, or the default, or (first start only) any free one."""
     remembered = state / "port"
-    wanted = asked or (int(remembered.read_text("utf-8")) if remembered.exists() else None)
+    wanted = asked
+    if asked is None and remembered.exists():
+        wanted = int(remembered.read_text("utf-8"))
     if wanted is not None:
         if not _is_free(wanted):
             raise CliError(
