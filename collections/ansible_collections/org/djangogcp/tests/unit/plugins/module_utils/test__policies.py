@@ -125,6 +125,20 @@ def test_check_mode_takes_a_missing_resource_for_one_without_grants(google, clie
     assert google.calls == ["GET key:getIamPolicy"]
 
 
+def test_revoking_on_a_missing_resource_changes_nothing(google, client, refuse):
+    google.answer("GET", READ, refuse(404, "NOT_FOUND", "no"))
+    outcome = ensure_grants(client, SECRET, [Grant(ROLE, (WEB,), present=False)], check_mode=False)
+    assert not outcome.changed
+    assert google.calls == ["GET key:getIamPolicy"]
+
+
+def test_granting_on_a_missing_resource_is_an_error(google, client, refuse):
+    google.answer("GET", READ, refuse(404, "NOT_FOUND", "no"))
+    grants = [Grant(ROLE, (WEB,)), Grant(ROLE, (JOB,), present=False)]
+    with pytest.raises(ApiError, match="Failed to read the IAM policy of secret key"):
+        ensure_grants(client, SECRET, grants, check_mode=False)
+
+
 @pytest.mark.parametrize(
     ("resource", "read", "written"),
     [
