@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg2
@@ -256,6 +257,14 @@ def test_a_folder_closed_to_the_account_is_no_obstacle(room: Path) -> None:
     finally:
         cluster.destroy()
     assert not (closed / "deep" / "cluster").exists()
+
+
+def test_servers_that_are_made_at_the_same_time_share_one_tree(room: Path) -> None:
+    programs = room / "together"
+    with ThreadPoolExecutor() as threads:
+        made = list(threads.map(lambda _: curate(BINARIES[0], programs, frozenset({"hstore"})), range(4)))
+    assert made == [made[0]] * 4
+    assert [path.name for path in programs.iterdir()] == [f"postgresql-{BINARIES[0].version}"]
 
 
 @pytest.fixture(scope="module")
