@@ -20,13 +20,13 @@ import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
 
 _CLOUD_BUILD = "https://cloudbuild.googleapis.com/v1"
 _ARTIFACT_REGISTRY = "https://artifactregistry.googleapis.com/v1"
-_LOGGING = "https://logging.googleapis.com/v2"
 _STORAGE_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
 
 #: Build.status values that are not the end (cloudbuild v1, Build.status).
@@ -226,26 +226,12 @@ class Builds:
 
     def _explain(self, build: Json, image: Image) -> str:
         detail = build.get("failureInfo", {}).get("detail") or build.get("statusDetail") or "no detail given"
-        lines = "\n".join(self._log(str(build["id"])))
+        selector = f'resource.type="build" AND resource.labels.build_id="{build["id"]}"'
+        lines = "\n".join(log_lines(self._client, self._project, selector, limit=_LOG_LINES))
         return (
             f"Failed to build {image.name}: build {build['id']} ended with {build['status']}: {detail.rstrip('.')}. "
             f"The end of its log says why; mend the source and run again.\n{lines}"
         ).rstrip()
-
-    def _log(self, build_id: str) -> list[str]:
-        """The last lines of a build's log, oldest first."""
-        body = {
-            "resourceNames": [f"projects/{self._project}"],
-            "filter": f'resource.type="build" AND resource.labels.build_id="{build_id}"',
-            "orderBy": "timestamp desc",
-            "pageSize": _LOG_LINES,
-        }
-        call = Call(f"read the log of build {build_id}", "logging.logEntries.list")
-        try:
-            page = self._client.request("POST", f"{_LOGGING}/entries:list", call, body=body, repeatable=True)
-        except DjangoGcpError as error:
-            return [f"(the log cannot be shown: {error.message})"]
-        return [str(entry.get("textPayload", "")) for entry in reversed(page.get("entries") or [])]
 
 
 def is_finished(build: t.Mapping[str, t.Any]) -> bool:

@@ -21,14 +21,13 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     differences,
     dig,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
 
 _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-_LOGGING = "https://logging.googleapis.com/v2"
-_LOG_LINES = 200
 #: Names the revision that did not start and that a further one was made for.
 RETRY_ANNOTATION = "djangogcp/retry-of"
 #: How long the first line of a finished execution's log may be on its way to Cloud Logging, in seconds.
@@ -157,37 +156,6 @@ def candidate(service: Json, tag: str) -> Json | None:
             revision = str(target.get("revision") or newest).rpartition("/")[2]
             return {"revision": revision, "uri": target.get("uri", "")}
     return None
-
-
-def log_lines(client: Client, project: str, selector: str, *, limit: int = _LOG_LINES) -> list[str]:
-    """The newest lines that a filter of Cloud Logging selects, oldest first.
-
-    What cannot be read is told as a line, because the log is wanted most when something else has failed already.
-    """
-    body = {
-        "resourceNames": [f"projects/{project}"],
-        "filter": selector,
-        "orderBy": "timestamp desc",
-        "pageSize": limit,
-    }
-    call = Call("read the log", "logging.logEntries.list")
-    try:
-        page = client.request("POST", f"{_LOGGING}/entries:list", call, body=body, repeatable=True)
-    except DjangoGcpError as error:
-        return [f"(the log cannot be shown: {error.message})"]
-    return [line for entry in reversed(page.get("entries") or []) for line in _text(entry).splitlines()]
-
-
-def _text(entry: Json) -> str:
-    payload = entry.get("jsonPayload")
-    if not isinstance(payload, dict):
-        return str(entry.get("textPayload", ""))
-    text = str(payload.get("message", payload))
-    return (
-        f"{entry['severity']}: {text}"
-        if entry.get("severity", "DEFAULT") not in ("DEFAULT", "INFO")
-        else text
-    )
 
 
 def revision_log(client: Client, project: str, revision: str) -> list[str]:
