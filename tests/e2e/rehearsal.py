@@ -54,7 +54,9 @@ class Rehearsal:
     def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
         self._environment = {**os.environ, "REHEARSAL_HOME": str(home), **environment}
-        self._environment.pop("ANSIBLE_HOME", None)
+        # These come from the `make test` around the tests and would change what `make` and Ansible do here.
+        for name in ("ANSIBLE_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+            self._environment.pop(name, None)
         self._sessions: dict[str, requests.Session] = {}
 
     @property
