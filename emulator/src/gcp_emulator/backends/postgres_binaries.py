@@ -9,6 +9,7 @@ listed control files exist and all say ``trusted``, behaves as Cloud SQL does, w
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -48,12 +49,15 @@ class PostgresBinaries:
 def find_binaries(extra: Iterable[Path] = ()) -> list[PostgresBinaries]:
     """The installed PostgreSQL servers, newest first, each version once.
 
-    Looks at ``extra`` (folders of programs, such as a pip-installed server's), PATH and the distributions' usual
-    places, in this order.
+    Looks at ``extra`` (folders of programs), PATH, the distributions' usual places and the Python package
+    ``pgserver``, in this order.
     """
     places = [*extra, *(Path(entry) for entry in os.get_exec_path())]
     for pattern in _USUAL_PLACES:
         places += sorted(Path("/").glob(pattern.lstrip("/")))
+    packaged = importlib.util.find_spec("pgserver")
+    if packaged is not None and packaged.origin is not None:
+        places.append(Path(packaged.origin).parent / "pginstall" / "bin")
     found: dict[str, PostgresBinaries] = {}
     seen: set[Path] = set()
     for place in places:
