@@ -83,12 +83,6 @@ class Operations:
     def list(self, prefix: str) -> list[Json]:
         return [operation for _, operation in self._long_running.items(prefix)]
 
-    def update_metadata(self, name: str, metadata: Json) -> None:
-        """Replaces the metadata of a running operation."""
-        operation = self.get(name)
-        operation["metadata"] = metadata
-        self._long_running.put(name, operation)
-
     def launch(
         self,
         collection: Collection,

@@ -107,17 +107,3 @@ class Service:
 
     async def stop(self) -> None:
         """Called before the store closes: end every process and task of this service."""
-
-
-class LongRunningOperations(Service):
-    """Answers ``operations`` get, list, wait and delete of APIs that use google.longrunning."""
-
-    def _operation(self, call: Call) -> Json:
-        return self.emulator.operations.get(call.params["name"])
-
-    async def get_operation(self, call: Call) -> Json:
-        return self._operation(call)
-
-    async def list_operations(self, call: Call) -> Json:
-        found = self.emulator.operations.list(call.params["name"] + "/operations/")
-        return call.page(found, "operations")

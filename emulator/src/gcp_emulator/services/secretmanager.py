@@ -9,6 +9,8 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
+import google_crc32c
+
 from gcp_emulator.engine import clock, masks
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.service import Call, Service, handles
@@ -131,7 +133,7 @@ class SecretManager(Service):
         if len(data) > _MAX_PAYLOAD:
             raise invalid_argument(f"The secret payload is larger than the maximum of {_MAX_PAYLOAD} bytes.")
         checksum = call.body["payload"].get("dataCrc32c")
-        if checksum is not None and int(checksum) != crc32c(data):
+        if checksum is not None and int(checksum) != google_crc32c.value(data):
             raise invalid_argument(
                 "The secret payload does not match its checksum.", field="payload.data_crc32c"
             )
@@ -169,7 +171,10 @@ class SecretManager(Service):
         name, _ = self.version(call.params["name"])
         return {
             "name": self._public(name),
-            "payload": {"data": base64.b64encode(data).decode(), "dataCrc32c": str(crc32c(data))},
+            "payload": {
+                "data": base64.b64encode(data).decode(),
+                "dataCrc32c": str(google_crc32c.value(data)),
+            },
         }
 
     @handles("secretmanager.projects.secrets.versions.enable")
@@ -218,24 +223,3 @@ class SecretManager(Service):
             raise failed_precondition(
                 f"The etag provided [{given}] does not match the etag of the current state of the resource."
             )
-
-
-def _crc32c_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-_TABLE = _crc32c_table()
-
-
-def crc32c(data: bytes, value: int = 0) -> int:
-    """The CRC-32C (Castagnoli, RFC 3720 appendix B.4) that Google attaches to payloads."""
-    value ^= 0xFFFFFFFF
-    for byte in data:
-        value = _TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
-    return value ^ 0xFFFFFFFF
