@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from gcp_emulator import services as services_package
 from gcp_emulator.engine.dispatch import Dispatcher
-from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.iam import Iam
 from gcp_emulator.engine.identity import Tokens
 from gcp_emulator.engine.logs import Logs
 from gcp_emulator.engine.operations import Operations, Profile
 from gcp_emulator.engine.projects import Projects
+from gcp_emulator.engine.requests import RequestLog
 from gcp_emulator.engine.service import Service
 from gcp_emulator.engine.store import Store
 from gcp_emulator.front.ca import CertificateAuthority
-from gcp_emulator.front.messages import Request, Response, json_response
+from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.server import Front, not_found
 
 S = TypeVar("S", bound=Service)
-_KEPT_REQUESTS = 2000
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ class Emulator:
         self.logs = Logs(self.store)
         self.operations = Operations(self.store, settings.profile)
         self.authority = CertificateAuthority(settings.state / "ca")
-        #: The newest API calls: method id, caller, parameters.
-        self.requests: deque[Json] = deque(maxlen=_KEPT_REQUESTS)
+        self.requests = RequestLog()
         #: Calls that nothing answered; a test run fails on any.
         self.unhandled: list[str] = []
         self.services = [kind(self) for kind in _service_classes()]
@@ -90,7 +87,10 @@ class Emulator:
         if request.path == "/_emulator/unhandled":
             return json_response({"unhandled": self.unhandled})
         if request.path == "/_emulator/requests":
-            return json_response({"requests": list(self.requests)})
+            after = dict(request.query_pairs).get("after", "0")
+            if not after.isdecimal():
+                return text_response("after is the number of a request\n", status=400)
+            return json_response({"requests": [entry.view() for entry in self.requests.after(int(after))]})
         return not_found(request)
 
 

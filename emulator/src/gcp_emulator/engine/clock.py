@@ -16,6 +16,11 @@ def timestamp(moment: datetime.datetime | None = None) -> str:
     return (moment or now()).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def moment(seconds: float) -> datetime.datetime:
+    """The moment so many seconds after the epoch."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
 def parse_timestamp(text: str) -> datetime.datetime:
     """The moment of an RFC 3339 text (nanoseconds are cut to microseconds)."""
     text = re.sub(r"(\.\d{6})\d+", r"\1", text)

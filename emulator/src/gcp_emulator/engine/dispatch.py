@@ -24,6 +24,7 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.facts import Facts, load_facts
 from gcp_emulator.engine.masks import select_fields
+from gcp_emulator.engine.requests import Entry
 from gcp_emulator.engine.service import Call, Handler, Service
 from gcp_emulator.engine.validate import BodyValidator, query_parameters
 from gcp_emulator.front.messages import (
@@ -89,14 +90,34 @@ class Dispatcher:
         """The response to any request for a Google host; never raises."""
         for service in self._services:
             if service.owns(request.host, request.path):
-                return await self._guard(service.serve(request), service.error_style)
+                return await self._serve(service, request)
+        entry = self._emulator.requests.open(request)
+        response = await self._answer(request, entry)
+        entry.end(response.status)
+        return response
+
+    async def _serve(self, service: Service, request: Request) -> Response:
+        """What a service answers itself."""
+        method_id = service.method_id(request)
+        # What people deployed has Cloud Logging to tell of its requests.
+        if method_id is None:
+            return await self._guard(service.serve(request), service.error_style)
+        entry = self._emulator.requests.open(request)
+        entry.method = method_id
+        identity = self._emulator.tokens.find(request.headers.get("authorization"))
+        entry.caller = identity.member if identity else ""
+        response = await self._guard(service.serve(request), service.error_style)
+        entry.end(response.status)
+        return response
+
+    async def _answer(self, request: Request, entry: Entry) -> Response:
         mounted = [api for api in self._mounted if api.answers(request.host)]
         if not mounted:
             self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
             return text_response(f"gcp-emulator: no API is emulated at {request.host}\n", status=404)
         for api in mounted:
             if found := api.document.route(request.method, request.path):
-                return await self._guard(self._call(api, request, *found), api.service.error_style)
+                return await self._guard(self._call(api, request, entry, *found), api.service.error_style)
         known = any(api.document.has_path(request.path) for api in mounted)
         self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
         return text_response(
@@ -122,17 +143,24 @@ class Dispatcher:
             return json_response(failure.body(style), status=500)
 
     async def _call(
-        self, api: MountedApi, request: Request, method: Method, path: dict[str, str], upload: bool
+        self,
+        api: MountedApi,
+        request: Request,
+        entry: Entry,
+        method: Method,
+        path: dict[str, str],
+        upload: bool,
     ) -> Response:
         emulator = self._emulator
+        entry.method, entry.params = method.id, dict(path)
         handler = api.handlers.get(method.id)
         if handler is None:
             emulator.unhandled.append(method.id)
             raise failed_precondition(f"gcp-emulator does not emulate {method.id}; nothing was done.")
         facts = api.facts.methods[method.id]
         identity = emulator.tokens.authenticate(request.headers.get("authorization"))
+        entry.caller = identity.member
         params, project = self._canonical(api.service.canonical(path), api, method)
-        emulator.requests.append({"method": method.id, "caller": identity.member, "params": params})
         if project is not None and not api.facts.always_enabled:
             emulator.projects.require_enabled(project, api.document.host, api.document.title)
         resource = _resource(facts.resource, params)

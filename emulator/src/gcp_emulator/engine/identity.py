@@ -78,6 +78,12 @@ class Tokens:
             return None
         return Identity(record["member"]), left
 
+    def find(self, authorization: str | None) -> Identity | None:
+        """The caller behind an Authorization header, or None without a valid token."""
+        scheme, _, token = (authorization or "").partition(" ")
+        found = self.resolve(token.strip()) if scheme.lower() == "bearer" else None
+        return found[0] if found else None
+
     def authenticate(self, authorization: str | None) -> Identity:
         """The caller behind an Authorization header; ApiError UNAUTHENTICATED in Google's words otherwise."""
         scheme, _, token = (authorization or "").partition(" ")

@@ -98,6 +98,10 @@ class Service:
         """Whether this service answers ``host`` + ``path`` itself, outside its discovery document."""
         return False
 
+    def method_id(self, request: Request) -> str | None:
+        """What the request log and faults call a request that :meth:`owns` claimed; None keeps it out of both."""
+        return None
+
     async def serve(self, request: Request) -> Response:
         """Answers a request that :meth:`owns` claimed."""
         raise AssertionError(f"{type(self).__name__} claims paths that it does not serve")

@@ -90,6 +90,9 @@ class CloudBuild(Service):
     def owns(self, host: str, path: str) -> bool:
         return host == "storage.googleapis.com" and DefaultLogs.owner(path) is not None
 
+    def method_id(self, request: Request) -> str:
+        return "storage.objects.get"
+
     async def serve(self, request: Request) -> Response:
         owner = DefaultLogs.owner(request.path)
         project = self.emulator.projects.find(owner[0]) if owner else None

@@ -117,6 +117,12 @@ class OAuth(Service):
             return True
         return any(route[1:] == (host, path) for route in self._routes)
 
+    def method_id(self, request: Request) -> str:
+        """``oauth2.token``, ``oauth2.certs`` ...: names of our own, because no discovery document has these."""
+        if request.path.startswith(_X509_PREFIXES + _JWK_PREFIXES):
+            return "oauth2.certs"
+        return "oauth2." + request.path.rpartition("/")[2]
+
     async def serve(self, request: Request) -> Response:
         try:
             if request.path.startswith(_X509_PREFIXES + _JWK_PREFIXES):

@@ -133,6 +133,12 @@ class Storage(Service):
             return True
         return host == HOST and not path.startswith(_JSON_PATHS)
 
+    def method_id(self, request: Request) -> str:
+        if _UPLOAD.fullmatch(request.path):
+            return "storage.objects.insert"
+        methods = {"PUT": "storage.objects.insert", "DELETE": "storage.objects.delete"}
+        return methods.get(request.method, "storage.objects.get")
+
     async def serve(self, request: Request) -> Response:
         if not request.host.endswith("." + HOST):
             if found := _UPLOAD.fullmatch(request.path):
@@ -148,7 +154,6 @@ class Storage(Service):
         upload_id = dict(request.query_pairs).get("upload_id")
         if upload_id is None and request.method == "POST":
             identity = self._caller(request)
-            self._log("storage.objects.insert", identity, {"bucket": bucket})
             return await self._uploads.begin(request, identity, bucket)
         if upload_id is not None and request.method in ("PUT", "POST"):
             return await self._uploads.resume(request, upload_id)
@@ -160,16 +165,11 @@ class Storage(Service):
         method = discovery.load("storage", "v1").methods["storage.objects.get"]
         params = query_parameters(method, request.query_pairs, frozenset())
         identity = self._caller(request)
-        self._log("storage.objects.get", identity, {"bucket": bucket, "object": name})
         return self._media(request, identity, bucket, name, params)
 
     def _caller(self, request: Request) -> Identity | None:
         authorization = request.headers.get("authorization")
         return None if authorization is None else self.emulator.tokens.authenticate(authorization)
-
-    def _log(self, method: str, identity: Identity | None, params: Json) -> None:
-        caller = identity.member if identity else "allUsers"
-        self.emulator.requests.append({"method": method, "caller": caller, "params": params})
 
     def _media(
         self, request: Request, identity: Identity | None, bucket: str, name: str, params: Json
