@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 from urllib.parse import unquote
@@ -44,17 +44,27 @@ class Method:
     parameters: Mapping[str, Parameter]
     request: str | None
     response: str | None
-    regex: re.Pattern[str]
-    upload_regexes: tuple[re.Pattern[str], ...] = ()
+    #: Regular expressions for the path and for those of media uploads.
+    pattern: str
+    upload_patterns: tuple[str, ...] = ()
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        # Most methods are never called: compiling all of them would take half of the emulator's start.
+        return re.compile(self.pattern)
+
+    @cached_property
+    def _upload_regexes(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(pattern) for pattern in self.upload_patterns)
 
     def match(self, path: str) -> dict[str, str] | None:
         """The decoded path parameters when ``path`` (raw, without query) is this method's."""
-        found = self.regex.fullmatch(path)
+        found = self._regex.fullmatch(path)
         return None if found is None else _decode(self, found)
 
     def match_upload(self, path: str) -> dict[str, str] | None:
         """As :meth:`match`, for the media upload paths."""
-        for regex in self.upload_regexes:
+        for regex in self._upload_regexes:
             if found := regex.fullmatch(path):
                 return _decode(self, found)
         return None
@@ -100,7 +110,7 @@ def _group(name: str) -> str:
     return "p_" + re.sub(r"\W", "_", name)
 
 
-def _compile(template: str, parameters: Mapping[str, Parameter]) -> re.Pattern[str]:
+def _pattern(template: str, parameters: Mapping[str, Parameter]) -> str:
     parts: list[str] = []
     for literal, plus, name in re.findall(r"([^{]+)|\{(\+?)([^}]+)\}", template):
         if literal:
@@ -112,7 +122,7 @@ def _compile(template: str, parameters: Mapping[str, Parameter]) -> re.Pattern[s
         else:
             inner = ".+" if plus else "[^/]+"
         parts.append(f"(?P<{_group(name)}>{inner})")
-    return re.compile("".join(parts))
+    return "".join(parts)
 
 
 def _methods(node: Json) -> Iterator[Json]:
@@ -136,7 +146,7 @@ def _method(raw: Json, service_path: str) -> Method:
         for name, spec in raw.get("parameters", {}).items()
     }
     uploads = tuple(
-        _compile(protocol["path"], parameters)
+        _pattern(protocol["path"], parameters)
         for protocol in raw.get("mediaUpload", {}).get("protocols", {}).values()
     )
     return Method(
@@ -146,15 +156,15 @@ def _method(raw: Json, service_path: str) -> Method:
         parameters=parameters,
         request=raw.get("request", {}).get("$ref"),
         response=raw.get("response", {}).get("$ref"),
-        regex=_compile("/" + service_path + raw["path"], parameters),
-        upload_regexes=uploads,
+        pattern=_pattern("/" + service_path + raw["path"], parameters),
+        upload_patterns=uploads,
     )
 
 
 def _specificity(method: Method) -> tuple[int, int]:
     """Custom verbs first, then the paths whose template and patterns hold the most literal text."""
     verb = 0 if re.search(r"\}:\w+$", method.path) else 1
-    return verb, -len(_VARIABLE.sub("", method.regex.pattern))
+    return verb, -len(_VARIABLE.sub("", method.pattern))
 
 
 @cache

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import traceback
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gcp_emulator.engine import discovery
@@ -85,6 +86,7 @@ class Dispatcher:
         self._emulator = emulator
         self._services = services
         self._mounted = [MountedApi(service, version) for service in services for version in service.versions]
+        self._answering = lru_cache(maxsize=256)(self._find)
 
     async def answer(self, request: Request) -> Response:
         """The response to any request for a Google host; never raises."""
@@ -111,7 +113,7 @@ class Dispatcher:
         return response
 
     async def _answer(self, request: Request, entry: Entry) -> Response:
-        mounted = [api for api in self._mounted if api.answers(request.host)]
+        mounted = self._answering(request.host)
         if not mounted:
             self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
             return text_response(f"gcp-emulator: no API is emulated at {request.host}\n", status=404)
@@ -123,6 +125,9 @@ class Dispatcher:
         return text_response(
             f"The requested URL {request.path} was not found on this server.\n", status=405 if known else 404
         )
+
+    def _find(self, host: str) -> list[MountedApi]:
+        return [api for api in self._mounted if api.answers(host)]
 
     async def _guard(self, work: Any, style: ErrorStyle) -> Response:
         try:

@@ -83,7 +83,7 @@ class Iam:
         """``resource`` itself and everything above it, up to the project."""
         yield resource
         if resource.startswith("projects/_/buckets/"):
-            bucket = self._buckets.get(resource.split("/")[3])
+            bucket = self._buckets.peek(resource.split("/")[3])
             if bucket is not None:
                 yield f"projects/{bucket['project']}"
             return
@@ -99,13 +99,13 @@ class Iam:
         if identity is not None and identity.kind == "user":
             members.add("domain:" + identity.email.partition("@")[2])
         names = list(self.ancestors(resource))
-        policies = [(self._policies.get(name) or {}).get("bindings", []) for name in names]
+        policies = [(self._policies.peek(name) or {}).get("bindings", []) for name in names]
         members |= _convenience_members(members, policies[-1], names[-1].removeprefix("projects/"))
         return any(
             role_has(binding["role"], permission)
             for bindings in policies
             for binding in bindings
-            if members & set(binding["members"])
+            if not members.isdisjoint(binding["members"])
         )
 
     def require(self, identity: Identity | None, permission: str, resource: str) -> None:

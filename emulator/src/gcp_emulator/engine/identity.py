@@ -69,7 +69,7 @@ class Tokens:
 
     def resolve(self, token: str) -> tuple[Identity, int] | None:
         """Identity and remaining seconds, or None for an unknown or expired token."""
-        record = self._tokens.get(token)
+        record = self._tokens.peek(token)
         if record is None:
             return None
         left = int(record["expires"] - time.time())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from gcp_emulator.engine.errors import ApiError, Json, error_info
 from gcp_emulator.engine.facts import read_yaml
@@ -38,9 +40,9 @@ class Projects:
             self.set_enabled(project_id, host, enabled=True)
         return record
 
-    def find(self, id_or_number: str) -> Json | None:
+    def find(self, id_or_number: str) -> Mapping[str, Any] | None:
         """The project by id or number."""
-        found = self._projects.get(id_or_number)
+        found = self._projects.peek(id_or_number)
         if found is None and id_or_number.isdigit():
             found = next((p for _, p in self._projects.items() if p["projectNumber"] == id_or_number), None)
         return found
@@ -50,7 +52,7 @@ class Projects:
 
     def number(self, project_id: str) -> str:
         """The number of an existing project."""
-        record = self._projects.get(project_id)
+        record = self._projects.peek(project_id)
         if record is None:
             raise KeyError(project_id)
         return str(record["projectNumber"])

@@ -1,14 +1,15 @@
 """The emulator's memory: JSON documents by collection and name, written through to one SQLite file.
 
-Values are kept as JSON text, so that what a caller reads is always its own copy.
+Values are kept as JSON text, so that what a caller reads is its own copy; what every request needs is read shared (``peek``).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gcp_emulator.engine.errors import Json
 
@@ -21,6 +22,7 @@ class Collection:
         self._kind = kind
         rows = database.execute("SELECT name, body FROM documents WHERE kind = ?", (kind,))
         self._texts: dict[str, str] = dict(rows.fetchall())
+        self._shared: dict[str, Mapping[str, Any]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._texts
@@ -33,16 +35,25 @@ class Collection:
         text = self._texts.get(name)
         return None if text is None else json.loads(text)
 
+    def peek(self, name: str) -> Mapping[str, Any] | None:
+        """The document, parsed once and shared, so callers change nothing in it; None when there is none."""
+        found = self._shared.get(name)
+        if found is None and name in self._texts:
+            found = self._shared[name] = json.loads(self._texts[name])
+        return found
+
     def put(self, name: str, body: Json) -> None:
         """Creates or replaces the document."""
         text = json.dumps(body, separators=(",", ":"))
         self._texts[name] = text
+        self._shared.pop(name, None)
         self._database.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (self._kind, name, text))
 
     def delete(self, name: str) -> bool:
         """Removes the document; False when there was none."""
         if self._texts.pop(name, None) is None:
             return False
+        self._shared.pop(name, None)
         self._database.execute("DELETE FROM documents WHERE kind = ? AND name = ?", (self._kind, name))
         return True
 

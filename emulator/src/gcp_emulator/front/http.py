@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 
 import h11
 
@@ -60,8 +63,9 @@ class _Events:
                 continue
             return event  # type: ignore[return-value]
 
-    async def send(self, event: h11.Event) -> None:
-        data = self.connection.send(event)
+    async def send(self, *sent: h11.Event) -> None:
+        """Sends events in one write: each write is a TLS record and a system call."""
+        data = b"".join(self.connection.send(event) or b"" for event in sent)
         if data:
             self._writer.write(data)
             await self._writer.drain()
@@ -164,15 +168,16 @@ async def _send_response(events: _Events, response: Response, *, head: bool) -> 
         headers.set("Transfer-Encoding", "chunked")
     if "date" not in headers:
         headers.set("Date", _http_date())
-    await events.send(h11.Response(status_code=response.status, headers=_encode(headers)))
+    started = h11.Response(status_code=response.status, headers=_encode(headers))
+    if isinstance(body, bytes):
+        data = [h11.Data(data=body)] if body and not head else []
+        await events.send(started, *data, h11.EndOfMessage())
+        return
+    await events.send(started)
     if not head:
-        if isinstance(body, bytes):
-            if body:
-                await events.send(h11.Data(data=body))
-        else:
-            async for part in body:
-                if part:
-                    await events.send(h11.Data(data=part))
+        async for part in body:
+            if part:
+                await events.send(h11.Data(data=part))
     await events.send(h11.EndOfMessage())
 
 
@@ -186,9 +191,12 @@ async def _refuse(events: _Events, error: h11.RemoteProtocolError) -> None:
 
 
 def _http_date() -> str:
-    from email.utils import formatdate
+    return _date_of(int(time.time()))
 
-    return formatdate(usegmt=True)
+
+@lru_cache(maxsize=1)
+def _date_of(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 async def forward(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Response:

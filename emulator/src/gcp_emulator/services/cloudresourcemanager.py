@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from gcp_emulator.engine.errors import Json, invalid_argument
 from gcp_emulator.engine.service import Call, Service, handles
@@ -72,7 +74,7 @@ class ResourceManager(Service):
         ]
         return call.page(found, "projects", default=500)
 
-    def _project(self, call: Call) -> Json:
+    def _project(self, call: Call) -> Mapping[str, Any]:
         project = self.emulator.projects.find(self._name(call).removeprefix("projects/"))
         if project is None:
             raise AssertionError("the engine lets no call for an unknown project through")
@@ -85,7 +87,7 @@ class ResourceManager(Service):
         return given if "/" in given else f"projects/{given}"
 
     @staticmethod
-    def _view(call: Call, project: Json) -> Json:
+    def _view(call: Call, project: Mapping[str, Any]) -> Json:
         if call.method.path.startswith("v1/"):
             return {
                 "projectNumber": project["projectNumber"],
@@ -105,7 +107,7 @@ class ResourceManager(Service):
         }
 
 
-def _matches(project: Json, query: str | None) -> bool:
+def _matches(project: Mapping[str, Any], query: str | None) -> bool:
     """Whether the project fits every ``key:value`` of a query (``*`` matches any text, letter case does not matter)."""
     if not query:
         return True

@@ -80,6 +80,7 @@ class OAuth(Service):
             ("GET", "www.googleapis.com", "/oauth2/v1/certs"): self._certificates,
             ("GET", "www.googleapis.com", "/oauth2/v3/certs"): self._jwks,
         }
+        self._addresses = {(host, path) for _, host, path in self._routes}
 
     @property
     def accounts(self) -> ServiceAccounts:
@@ -115,7 +116,7 @@ class OAuth(Service):
     def owns(self, host: str, path: str) -> bool:
         if host == "www.googleapis.com" and path.startswith(_X509_PREFIXES + _JWK_PREFIXES):
             return True
-        return any(route[1:] == (host, path) for route in self._routes)
+        return (host, path) in self._addresses
 
     def method_id(self, request: Request) -> str:
         """``oauth2.token``, ``oauth2.certs`` ...: names of our own, because no discovery document has these."""
