@@ -55,6 +55,11 @@ make_venv() {
     printf '%s' "$want" >"$stamp"
 }
 
+# Byte-code of the emulator, also where PYTHONDONTWRITEBYTECODE is set: compiling it takes longer than starting it.
+compile_emulator() {
+    "$venv/bin/python" -m compileall -q emulator/src || say "no byte-code can be written below emulator/src: starts are slower"
+}
+
 find_postgres() {
     "$venv/bin/python" -c 'from gcp_emulator.backends.postgres_binaries import find_binaries; import sys; sys.exit(not find_binaries())' && return
     say "no PostgreSQL server found"
@@ -71,6 +76,7 @@ find_bubblewrap() {
 }
 
 make_venv
+compile_emulator
 find_postgres
 find_bubblewrap
 if [[ $purpose == test && -z $(command -v chromium chromium-browser google-chrome | head -n 1) ]]; then

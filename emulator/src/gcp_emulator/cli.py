@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import IO
 
 from gcp_emulator import environment, seed
-from gcp_emulator.app import Emulator, Settings
-from gcp_emulator.engine.operations import Profile
 
 DEFAULT_PORT = 8910
 _START_SECONDS = 60
@@ -161,6 +159,10 @@ def _last_line(path: Path) -> str:
 
 
 async def _serve(options: argparse.Namespace, state: Path) -> int:
+    # Imported here, because the verbs that only look at a running emulator would wait for it.
+    from gcp_emulator.app import Emulator, Settings
+    from gcp_emulator.engine.operations import Profile
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     lock = _Lock(state_folder(state)).acquire()
     if lock is None:

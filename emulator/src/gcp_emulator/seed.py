@@ -15,12 +15,14 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from gcp_emulator.app import Emulator
 from gcp_emulator.engine import clock
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
 
 #: The client that `gcloud auth application-default login` writes; any value is accepted.
 _CLIENT_ID = "emulator.apps.googleusercontent.com"
