@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from gcp_emulator import services as services_package
+from gcp_emulator.control import answer_faults
 from gcp_emulator.engine.dispatch import Dispatcher
+from gcp_emulator.engine.faults import Faults
 from gcp_emulator.engine.iam import Iam
 from gcp_emulator.engine.identity import Tokens
 from gcp_emulator.engine.logs import Logs
@@ -21,6 +23,7 @@ from gcp_emulator.engine.store import Store
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.server import Front, not_found
+from gcp_emulator.services.iam import IamApi
 
 S = TypeVar("S", bound=Service)
 
@@ -52,6 +55,7 @@ class Emulator:
         self.unhandled: list[str] = []
         self.services = [kind(self) for kind in _service_classes()]
         self._dispatcher = Dispatcher(self, self.services)
+        self.faults = Faults(self._dispatcher.method_ids)
         self.front = Front(self.authority, self._dispatcher.answer, self._control)
 
     def service(self, kind: type[S]) -> S:
@@ -79,13 +83,15 @@ class Emulator:
         project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
         if self.projects.find(project) is None:
             return True
-        return email in self.store.collection("iam.serviceAccounts")
+        return self.service(IamApi).accounts.knows(email)
 
     async def _control(self, request: Request) -> Response:
         if request.path == "/_emulator/health":
             return json_response({"status": "ok", "projects": [p["projectId"] for p in self.projects.all()]})
         if request.path == "/_emulator/unhandled":
             return json_response({"unhandled": self.unhandled})
+        if request.path == "/_emulator/faults" or request.path.startswith("/_emulator/faults/"):
+            return await answer_faults(self.faults, request)
         if request.path == "/_emulator/requests":
             after = dict(request.query_pairs).get("after", "0")
             if not after.isdecimal():

@@ -1,4 +1,4 @@
-"""``gcp-emulator start | stop | status | env``: one emulator per state folder."""
+"""``gcp-emulator start | stop | status | env | faults``: one emulator per state folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from gcp_emulator import environment, seed
+from gcp_emulator import cli_faults, environment, seed
 
 DEFAULT_PORT = 8910
 _START_SECONDS = 60
@@ -62,7 +62,25 @@ def _parser() -> argparse.ArgumentParser:
     env = _verb(verbs, "env", _env, "print the shell variables that point any Google client at it")
     env.add_argument("--project", required=True, help="the project for GOOGLE_CLOUD_PROJECT")
     env.add_argument("--user", help="a seeded user whose credentials to use")
+    faults = verbs.add_parser("faults", help="make calls fail", description="The plan of faults.")
+    actions = faults.add_subparsers(required=True, metavar="ACTION")
+    cli_faults.add_list(_verb(actions, "list", _faults, "show the plan and what has happened of it"))
+    cli_faults.add_add(_verb(actions, "add", _faults, "add a fault, or all of a file"))
+    cli_faults.add_clear(
+        _verb(actions, "clear", _faults, "remove one fault, or all; what they held up goes on")
+    )
     return parser
+
+
+def _faults(options: argparse.Namespace) -> int:
+    running = _Lock(options.state.resolve()).holder()
+    if running is None:
+        raise CliError("not running; start it first")
+    try:
+        print(cli_faults.change(options, running["port"]), end="")
+    except cli_faults.FaultsError as error:
+        raise CliError(str(error)) from None
+    return 0
 
 
 def _verb(

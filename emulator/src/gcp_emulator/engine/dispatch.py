@@ -6,15 +6,19 @@ and only a permitted call has its body looked at.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
+import sqlite3
 import traceback
-from functools import lru_cache
+from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.discovery import Api, Method
+from gcp_emulator.engine.disturb import disturbed
 from gcp_emulator.engine.errors import (
     ApiError,
     ErrorStyle,
@@ -30,6 +34,7 @@ from gcp_emulator.engine.service import Call, Handler, Service
 from gcp_emulator.engine.validate import BodyValidator, query_parameters
 from gcp_emulator.front.messages import (
     BodyTooLargeError,
+    BrokenConnectionError,
     PeerGoneError,
     Request,
     Response,
@@ -87,9 +92,13 @@ class Dispatcher:
         self._services = services
         self._mounted = [MountedApi(service, version) for service in services for version in service.versions]
         self._answering = lru_cache(maxsize=256)(self._find)
+        #: Every method id that something answers, our own names for what has none included.
+        self.method_ids = frozenset(method for api in self._mounted for method in api.handlers) | {
+            name for service in services for name in service.unrouted_methods
+        }
 
     async def answer(self, request: Request) -> Response:
-        """The response to any request for a Google host; never raises."""
+        """The response to any request for a Google host. BrokenConnectionError when a fault wants none."""
         for service in self._services:
             if service.owns(request.host, request.path):
                 return await self._serve(service, request)
@@ -108,7 +117,9 @@ class Dispatcher:
         entry.method = method_id
         identity = self._emulator.tokens.find(request.headers.get("authorization"))
         entry.caller = identity.member if identity else ""
-        response = await self._guard(service.serve(request), service.error_style)
+        response = await self._guard(
+            self._disturbed(request, entry, partial(service.serve, request), method_id), service.error_style
+        )
         entry.end(response.status)
         return response
 
@@ -119,7 +130,13 @@ class Dispatcher:
             return text_response(f"gcp-emulator: no API is emulated at {request.host}\n", status=404)
         for api in mounted:
             if found := api.document.route(request.method, request.path):
-                return await self._guard(self._call(api, request, entry, *found), api.service.error_style)
+                entry.method, entry.params = found[0].id, dict(found[1])
+                facts = api.facts.methods.get(entry.method)
+                permission = facts.permissions[0] if facts and facts.permissions else entry.method
+                work = self._disturbed(
+                    request, entry, partial(self._call, api, request, entry, *found), permission
+                )
+                return await self._guard(work, api.service.error_style)
         known = any(api.document.has_path(request.path) for api in mounted)
         self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
         return text_response(
@@ -129,6 +146,25 @@ class Dispatcher:
     def _find(self, host: str) -> list[MountedApi]:
         return [api for api in self._mounted if api.answers(host)]
 
+    async def _disturbed(
+        self,
+        request: Request,
+        entry: Entry,
+        work: Callable[[], Awaitable[Response]],
+        permission: str,
+    ) -> Response:
+        """What ``work`` answers, as the faults of the plan leave it. ``permission`` is the one that a 403 names."""
+        plan = self._emulator.faults
+        if not plan:
+            return await work()
+        identity = self._emulator.tokens.find(request.headers.get("authorization"))
+        entry.caller = identity.member if identity else ""
+        striking = plan.strike(entry.method, entry.caller, request.target)
+        for fault in striking:
+            for service in self._services:
+                await service.disturb(fault)
+        return await disturbed(striking, permission, request.path, work)
+
     async def _guard(self, work: Any, style: ErrorStyle) -> Response:
         try:
             response: Response = await work
@@ -137,15 +173,23 @@ class Dispatcher:
             return json_response(error.body(style), status=error.code, headers=error.headers.items())
         except BodyTooLargeError as error:
             return json_response(ApiError("INVALID_ARGUMENT", str(error), code=413).body(style), status=413)
-        except PeerGoneError:  # nobody is left to answer
+        except (PeerGoneError, BrokenConnectionError):  # nobody is left to answer
             raise
+        except (OSError, sqlite3.OperationalError) as error:
+            if getattr(error, "errno", None) != errno.ENOSPC and "disk is full" not in str(error):
+                return self._defect(error, style)
+            full = "gcp-emulator: the disk that holds its state is full; make room and call again."
+            return json_response(ApiError("INTERNAL", full).body(style), status=500)
         except Exception as error:
-            log.error("%s", traceback.format_exc())
-            failure = ApiError(
-                "INTERNAL",
-                f"gcp-emulator: {type(error).__name__}: {error} (this is a defect of the emulator)",
-            )
-            return json_response(failure.body(style), status=500)
+            return self._defect(error, style)
+
+    @staticmethod
+    def _defect(error: Exception, style: ErrorStyle) -> Response:
+        log.error("%s", traceback.format_exc())
+        failure = ApiError(
+            "INTERNAL", f"gcp-emulator: {type(error).__name__}: {error} (this is a defect of the emulator)"
+        )
+        return json_response(failure.body(style), status=500)
 
     async def _call(
         self,
@@ -157,7 +201,6 @@ class Dispatcher:
         upload: bool,
     ) -> Response:
         emulator = self._emulator
-        entry.method, entry.params = method.id, dict(path)
         handler = api.handlers.get(method.id)
         if handler is None:
             emulator.unhandled.append(method.id)

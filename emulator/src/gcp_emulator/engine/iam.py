@@ -16,6 +16,7 @@ from functools import cache
 
 from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
 from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.store import Store
 
@@ -64,6 +65,10 @@ def _convenience_members(members: set[str], project_bindings: list[Json], projec
     }
 
 
+def _grants(resource: str, bindings: list[Json]) -> set[tuple[str, str, str]]:
+    return {(resource, binding["role"], member) for binding in bindings for member in binding["members"]}
+
+
 def policy_etag(policy: Json) -> str:
     """The etag of a policy: a digest of its bindings and generation, in base64 as Google sends it."""
     canonical = json.dumps([policy.get("bindings", []), policy.get("generation", 0)], sort_keys=True)
@@ -78,6 +83,8 @@ class Iam:
         self._policies = store.collection("iam.policies")
         self._buckets = store.collection("storage.buckets")
         self._member_exists = member_exists
+        #: Grants that are not yet in force, and for how many checks (the fault ``grant_pending``).
+        self._pending: dict[tuple[str, str, str], int] = {}
 
     def ancestors(self, resource: str) -> Iterator[str]:
         """``resource`` itself and everything above it, up to the project."""
@@ -101,12 +108,25 @@ class Iam:
         names = list(self.ancestors(resource))
         policies = [(self._policies.peek(name) or {}).get("bindings", []) for name in names]
         members |= _convenience_members(members, policies[-1], names[-1].removeprefix("projects/"))
-        return any(
-            role_has(binding["role"], permission)
-            for bindings in policies
+        granting = (
+            (name, binding["role"], member)
+            for name, bindings in zip(names, policies, strict=True)
             for binding in bindings
             if not members.isdisjoint(binding["members"])
+            if role_has(binding["role"], permission)
+            for member in members.intersection(binding["members"])
         )
+        return self._in_force(list(granting)) if self._pending else any(True for _ in granting)
+
+    def _in_force(self, granting: list[tuple[str, str, str]]) -> bool:
+        """Whether anything of what grants has arrived; what is on its way is one check nearer then."""
+        if any(one not in self._pending for one in granting):
+            return True
+        for one in granting:
+            self._pending[one] -= 1
+            if not self._pending[one]:
+                del self._pending[one]
+        return False
 
     def require(self, identity: Identity | None, permission: str, resource: str) -> None:
         """PERMISSION_DENIED unless :meth:`allows`."""
@@ -133,6 +153,9 @@ class Iam:
             raise aborted(_STALE_POLICY.format(given=given, current=current))
         bindings = self._checked(policy.get("bindings", []))
         if bindings != stored["bindings"]:
+            if fault := striking("grant_pending"):
+                new = _grants(resource, bindings) - _grants(resource, stored["bindings"])
+                self._pending |= dict.fromkeys(new, fault.calls)
             self._policies.put(
                 resource,
                 {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gcp_emulator.engine import clock
+from gcp_emulator.engine import clock, faults
 from gcp_emulator.engine.errors import ApiError, Json, not_found
 from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.store import Collection, Store
@@ -111,6 +111,7 @@ class Operations:
         result: Json | None = None
         error: ApiError | None = None
         try:
+            await faults.held_up()
             result = await work
         except ApiError as failure:
             error = failure

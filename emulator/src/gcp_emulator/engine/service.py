@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gcp_emulator.engine.discovery import Method
 from gcp_emulator.engine.errors import ErrorStyle, Json, invalid_argument
+from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.front.messages import Request, Response
 
@@ -75,6 +76,8 @@ class Service:
     #: Further host names of the API, beside the document's rootUrl and its regional forms.
     hosts: ClassVar[tuple[str, ...]] = ()
     error_style: ClassVar[ErrorStyle] = "rpc"
+    #: What :meth:`method_id` returns beyond the ids of the discovery document.
+    unrouted_methods: ClassVar[tuple[str, ...]] = ()
     #: APIs whose services are started before this one and stopped after it.
     starts_after: ClassVar[tuple[str, ...]] = ()
 
@@ -105,6 +108,9 @@ class Service:
     async def serve(self, request: Request) -> Response:
         """Answers a request that :meth:`owns` claimed."""
         raise AssertionError(f"{type(self).__name__} claims paths that it does not serve")
+
+    async def disturb(self, fault: Fault) -> None:
+        """Called for a fault that does not concern one call alone (``database_restart``)."""
 
     async def start(self) -> None:
         """Called once after the store is open: bring back what was running."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.faults import require_space
 
 
 class Collection:
@@ -45,16 +46,18 @@ class Collection:
     def put(self, name: str, body: Json) -> None:
         """Creates or replaces the document."""
         text = json.dumps(body, separators=(",", ":"))
-        self._texts[name] = text
+        require_space()
         self._shared.pop(name, None)
         self._database.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (self._kind, name, text))
+        self._texts[name] = text
 
     def delete(self, name: str) -> bool:
         """Removes the document; False when there was none."""
-        if self._texts.pop(name, None) is None:
+        if name not in self._texts:
             return False
         self._shared.pop(name, None)
         self._database.execute("DELETE FROM documents WHERE kind = ? AND name = ?", (self._kind, name))
+        del self._texts[name]
         return True
 
     def names(self, prefix: str = "") -> list[str]:

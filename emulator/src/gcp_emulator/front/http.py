@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import lru_cache
 
 import h11
 
-from gcp_emulator.front.messages import Headers, PeerGoneError, Request, Response
+from gcp_emulator.front.messages import BrokenConnectionError, Headers, PeerGoneError, Request, Response
 
 Answer = Callable[[Request], Awaitable[Response]]
 _CHUNK = 64 * 1024
@@ -131,7 +132,11 @@ async def serve_connection(
             return Connect(name.strip("[]"), int(port))
         request = _request(head, scheme, host)
         request.body = events.data()
-        response = await answer(request)
+        try:
+            response = await answer(request)
+        except BrokenConnectionError:
+            _reset(writer)
+            return None
         try:
             await _send_response(events, response, head=head.method == b"HEAD")
             # What the handler did not read would be taken for the next request.
@@ -142,6 +147,14 @@ async def serve_connection(
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
             return None
         connection.start_next_cycle()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends the connection with RST, as a peer that crashes does."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _request(head: h11.Request, scheme: str, host: str | None) -> Request:

@@ -20,6 +20,10 @@ class PeerGoneError(ConnectionResetError):
     """The other side closed the connection in the middle of a body."""
 
 
+class BrokenConnectionError(ConnectionResetError):
+    """The connection is to be reset instead of an answer."""
+
+
 class Headers:
     """Header fields in order, looked up without regard to case."""
 

@@ -22,6 +22,7 @@ from gcp_emulator.engine.errors import (
     not_found,
 )
 from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.faults import fallible
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.service import Call, Service, handles
@@ -220,7 +221,7 @@ class ArtifactRegistry(Service):
         parent = "/".join(resource.split("/")[:4])
         metadata = {"@type": _TYPE + "OperationMetadata"}
         return self.emulator.operations.start(
-            operation_name(parent), work(), key=call.method.id, metadata=metadata
+            operation_name(parent), fallible(work()), key=call.method.id, metadata=metadata
         )
 
     # ---------------------------------------------------------------- repositories

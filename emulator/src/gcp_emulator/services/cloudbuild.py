@@ -26,6 +26,7 @@ from gcp_emulator.engine.errors import (
     invalid_argument,
     not_found,
 )
+from gcp_emulator.engine.faults import held_up, operation_failure
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Request, Response
@@ -33,6 +34,7 @@ from gcp_emulator.services.artifactregistry import ArtifactRegistry
 from gcp_emulator.services.cloudbuild_logs import DefaultLogs
 from gcp_emulator.services.cloudbuild_request import QUEUE_TTL, check, service_account, substitute, timeout_of
 from gcp_emulator.services.cloudbuild_run import BuildEnded, BuildRun, free_workspaces
+from gcp_emulator.services.iam import IamApi
 from gcp_emulator.services.storage import Storage
 
 if TYPE_CHECKING:
@@ -161,7 +163,9 @@ class CloudBuild(Service):
         found = next(by_id, None)
         email = found["email"] if found else account
         resource = f"projects/{home}/serviceAccounts/{email}"
-        known = found is not None or not call.body.get("serviceAccount")
+        known = not call.body.get("serviceAccount") or (
+            found is not None and self.emulator.service(IamApi).accounts.knows(email)
+        )
         if not known or not self.emulator.iam.allows(call.identity, "iam.serviceAccounts.actAs", resource):
             raise ApiError(
                 "PERMISSION_DENIED", f"caller does not have permission to act as service account {resource}"
@@ -326,6 +330,11 @@ class CloudBuild(Service):
         try:
             record |= {"status": "WORKING", "startTime": clock.timestamp()}
             self._save(record)
+            await held_up()
+            if operation_failure():
+                raise BuildEnded(
+                    "INTERNAL_ERROR", "FAILURE_TYPE_UNSPECIFIED", "An internal error has occurred."
+                )
             try:
                 await run.execute()
             finally:

@@ -20,6 +20,7 @@ from gcp_emulator.backends.builder_copy import CopyError
 from gcp_emulator.backends.images import Image, remove_tree
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json
+from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.services.artifactregistry import ArtifactRegistry, PushRefusedError, parse_reference
 from gcp_emulator.services.cloudbuild_docker import Docker, StepFailed, push_image
@@ -199,6 +200,12 @@ class BuildRun:
             if "=" in text
         )
         folder = step.get("dir", "").removeprefix("/workspace").strip("/")
+        if striking("build_out_of_memory"):
+            self._log(f"{prefix}Killed")
+            raise StepFailed(137)  # 128 + SIGKILL, as docker tells it
+        if striking("disk_full"):
+            self._log(f"{prefix}write /var/lib/docker/tmp/layer: no space left on device")
+            raise StepFailed(1)
         await self._docker.run(step.get("args", []), folder, env, lambda line: self._log(prefix + line))
 
     # ---------------------------------------------------------------- images

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.services.iam_keys import KeyRing
 
@@ -32,6 +33,8 @@ class ServiceAccounts:
         self._emulator = emulator
         #: By e-mail; the engine looks here to tell whether a policy member exists.
         self._accounts = emulator.store.collection("iam.serviceAccounts")
+        #: New accounts that calls do not know yet, and how many (the fault ``unknown_account``).
+        self._unknown: dict[str, int] = {}
         #: By unique id, for undelete.
         self._deleted = emulator.store.collection("iam.deletedServiceAccounts")
         self.keys = KeyRing(emulator.store)
@@ -43,10 +46,19 @@ class ServiceAccounts:
             found = next((a for _, a in self._accounts.items() if a["uniqueId"] == email_or_id), None)
         return found
 
+    def knows(self, email: str) -> bool:
+        """Whether a call that names the account finds it."""
+        if email not in self._unknown:
+            return email in self._accounts
+        self._unknown[email] -= 1
+        if not self._unknown[email]:
+            del self._unknown[email]
+        return False
+
     def get(self, name: str) -> Json:
         """The record of ``projects/P/serviceAccounts/EMAIL``; NOT_FOUND."""
         found = self._accounts.get(name.rpartition("/")[2])
-        if found is None or found["name"] != name:
+        if found is None or found["name"] != name or not self.knows(found["email"]):
             raise not_found(f"Service account {name} does not exist.")
         return found
 
@@ -79,6 +91,8 @@ class ServiceAccounts:
             raise already_exists(
                 f"Service account {account_id} already exists within project projects/{project}."
             )
+        if fault := striking("unknown_account"):
+            self._unknown[email] = fault.calls
         return self._add(project, email, display_name, description)
 
     def ensure_default(self, project: str) -> None:

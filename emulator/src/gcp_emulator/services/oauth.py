@@ -57,6 +57,13 @@ class OAuth(Service):
 
     api = "oauth2"
     versions = ("v2",)
+    unrouted_methods = (
+        "oauth2.certs",
+        "oauth2.revoke",
+        "oauth2.token",
+        "oauth2.tokeninfo",
+        "oauth2.userinfo",
+    )
 
     def __init__(self, emulator: Emulator) -> None:
         super().__init__(emulator)

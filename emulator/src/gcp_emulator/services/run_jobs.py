@@ -16,6 +16,7 @@ from gcp_emulator.backends.instances import TaskResult, run_task
 from gcp_emulator.backends.sandbox import SandboxError, SandboxUnavailable
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, already_exists, failed_precondition, invalid_argument
+from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import run_template
 from gcp_emulator.services.run_base import RunBase, internal_error
@@ -113,7 +114,7 @@ class JobsApi(RunBase):
             self.emulator.iam.forget(str(name))
             return view
 
-        return self.operate(call, name, "Job", view, work())
+        return self.operate(call, name, "Job", view, fallible(work()))
 
     @handles("run.projects.locations.jobs.run")
     async def run_job(self, call: Call) -> Json:
@@ -134,9 +135,10 @@ class JobsApi(RunBase):
         if call.body.get("validateOnly"):
             return self.validated(name, "Execution", {"name": full, **execution})
         self._begin(name, full, execution)
+        running = self._running[full]
 
         async def work() -> Json:
-            await asyncio.wait({self._running[full]})
+            await asyncio.wait({running})
             return {"name": full, **self.found(self.executions, full)}
 
         return self.operate(call, name, "Execution", {"name": full, **execution}, work())
@@ -255,6 +257,8 @@ class JobsApi(RunBase):
         record = self.found(self.jobs, str(name))
         status = record["status"]
         try:
+            if error := operation_failure():
+                raise Refusal(error.message, "INTERNAL")
             self.runtime.check(name, record["spec"]["template"]["template"], job=True)
             outcome = condition("Ready", "SUCCEEDED")
         except Refusal as refusal:
@@ -354,6 +358,8 @@ class JobsApi(RunBase):
         self, name: Name, full: str, task: Json, env: dict[str, str]
     ) -> tuple[TaskResult | None, str]:
         """Run the container once: (result, Google's words for a failure or nothing)."""
+        if error := operation_failure():
+            return None, error.message
         resource = {
             "type": "cloud_run_job",
             "labels": {"project_id": name.project, "location": name.region, "job_name": name.id},

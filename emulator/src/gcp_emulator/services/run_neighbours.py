@@ -11,6 +11,7 @@ from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.front.server import http_handler
 from gcp_emulator.services.artifactregistry import ArtifactRegistry
+from gcp_emulator.services.iam import IamApi
 from gcp_emulator.services.metadata import metadata_answer
 from gcp_emulator.services.oauth import OAuth
 from gcp_emulator.services.secretmanager import SecretManager
@@ -94,7 +95,7 @@ class Neighbours:
         """The deployer must be allowed to act as an existing service account; in Google's words else."""
         home = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
         owner = self._emulator.projects.find(home)
-        known = owner is None or email in self._emulator.store.collection("iam.serviceAccounts")
+        known = owner is None or self._emulator.service(IamApi).accounts.knows(email)
         resource = f"projects/{owner['projectId'] if owner else project}/serviceAccounts/{email}"
         if not known or not self._emulator.iam.allows(caller, "iam.serviceAccounts.actAs", resource):
             raise ApiError(

@@ -23,6 +23,7 @@ from gcp_emulator.engine.errors import (
     invalid_argument,
     not_found,
 )
+from gcp_emulator.engine.faults import fallible, operation_failure, striking
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import run_template
 from gcp_emulator.services.run_base import RunBase, internal_error
@@ -59,6 +60,8 @@ class ServicesApi(RunBase):
         self.services = emulator.store.collection("run.services")
         self.revisions = emulator.store.collection("run.revisions")
         self._pools: dict[str, RevisionPool] = {}
+        #: Requests that a revision serves before its container ends at each (the fault ``revision_crashes``).
+        self.crashes: dict[str, int] = {}
         self._rollouts: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._background: set[asyncio.Task[object]] = set()
 
@@ -129,7 +132,7 @@ class ServicesApi(RunBase):
                 self.emulator.iam.forget(str(name))
             return view
 
-        return self.operate(call, name, "Service", view, work())
+        return self.operate(call, name, "Service", view, fallible(work()))
 
     @handles("run.projects.locations.services.getIamPolicy")
     async def get_service_policy(self, call: Call) -> Json:
@@ -318,12 +321,16 @@ class ServicesApi(RunBase):
         record["deployed"] = _essence(record["spec"]["template"])
         record["status"]["latestCreatedRevision"] = full
         self.services.put(str(name), record)
+        if fault := striking("revision_crashes"):
+            self.crashes[full] = fault.calls
         return full
 
     async def _try(self, name: Name, revision: str) -> Json | None:
         """Start the revision's first instance. Returns None, or the failing condition's message and reason."""
         record = self.found(self.revisions, revision)
         try:
+            if error := operation_failure():
+                raise Refusal(error.message, "INTERNAL")
             image = self.neighbours.image(record["spec"]["containers"][0]["image"], name.project)
             reference = record["spec"]["containers"][0]["image"].partition("@")[0]
             folder, _, last = reference.rpartition("/")
@@ -368,6 +375,8 @@ class ServicesApi(RunBase):
 
     def _resolve_traffic(self, name: Name, record: Json) -> Json | None:
         """Write ``trafficStatuses`` of the declared traffic. Returns why it cannot be routed, leaving the old routes."""
+        if error := operation_failure():
+            return {"message": error.message, "reason": "INTERNAL"}
         number = self.emulator.projects.number(name.project)
         addresses = hosts(name, number)
         statuses: list[Json] = []

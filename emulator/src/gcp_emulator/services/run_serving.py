@@ -168,6 +168,13 @@ class Serving(ServicesApi):
             response.body = _held(response.body, stack)
         return response
 
+    def _crashes(self, revision: str) -> bool:
+        """Whether the container is to end at this request, after the number that the fault lets it serve."""
+        left = self.crashes.get(revision)
+        if left is not None:
+            self.crashes[revision] = max(0, left - 1)
+        return left == 0
+
     async def _connect(
         self, revision: str, stack: contextlib.AsyncExitStack
     ) -> tuple[Instance, asyncio.StreamReader, asyncio.StreamWriter]:
@@ -186,6 +193,8 @@ class Serving(ServicesApi):
                 await place.aclose()
                 continue
             stack.callback(writer.close)
+            if self._crashes(revision):
+                await instance.kill()
             return instance, reader, writer
 
     def _log_request(

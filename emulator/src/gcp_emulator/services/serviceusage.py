@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, error_info, failed_precondition, invalid_argument
 from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.faults import fallible
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.iam import IamApi
 
@@ -133,7 +134,7 @@ class ServiceUsage(Service):
             "resourceNames": [f"projects/{number}/services/{name}" for name in names],
         }
         name = f"operations/acat.p2-{number}-{clock.new_id()}"
-        return self.emulator.operations.start(name, work, key=call.method.id, metadata=metadata)
+        return self.emulator.operations.start(name, fallible(work), key=call.method.id, metadata=metadata)
 
     def _with_dependencies(self, names: list[str]) -> set[str]:
         found: set[str] = set()

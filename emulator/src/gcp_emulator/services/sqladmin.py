@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gcp_emulator.backends.postgres_process import PostgresError
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found, precondition_failed
+from gcp_emulator.engine.faults import Fault, fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import sqladmin_rules as rules
 from gcp_emulator.services.sqladmin_connect import SqlAdminConnect
@@ -47,6 +48,7 @@ class SqlAdmin(SqlAdminConnect):
         self._operations = store.collection("sqladmin.operations")
         #: Instances with an operation that has not ended: Cloud SQL runs one at a time.
         self._busy: set[str] = set()
+        self._restarts: set[asyncio.Task[None]] = set()
 
     # Life of the service -----------------------------------------------------------------------------------------
 
@@ -59,8 +61,23 @@ class SqlAdmin(SqlAdminConnect):
                 self._resume(name, operation)
 
     async def stop(self) -> None:
+        for task in self._restarts:
+            task.cancel()
+        await asyncio.gather(*self._restarts, return_exceptions=True)
         await self.close_ports()
         await self.servers.stop()
+
+    async def disturb(self, fault: Fault) -> None:
+        if fault.kind == "database_restart":
+            task = asyncio.create_task(self._restart_all(fault.seconds))
+            self._restarts.add(task)
+            task.add_done_callback(self._restarts.discard)
+
+    async def _restart_all(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        running = [(key, record) for key, record in self._instances.items() if record["state"] == "RUNNABLE"]
+        for key, record in running:
+            await self.servers.apply(key, record["settings"], restart=True)
 
     async def _bring_back(self, key: str, record: Json) -> None:
         if record["state"] not in ("RUNNABLE", "FAILED", "PENDING_DELETE"):
@@ -157,9 +174,11 @@ class SqlAdmin(SqlAdminConnect):
             self._operations.put(name, operation | {"status": "RUNNING", "startTime": clock.timestamp()})
             if work is not None:
                 try:
-                    await work
+                    await fallible(work)
                 except (PostgresError, ApiError) as error:
                     raise ApiError("INTERNAL", str(error)) from None
+            elif failure := operation_failure():
+                raise failure
             return {}
 
         def finish(current: Json, _: Json | None, error: ApiError | None) -> Json:

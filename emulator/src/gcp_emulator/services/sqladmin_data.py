@@ -21,6 +21,7 @@ from gcp_emulator.backends import postgres_wire as wire
 from gcp_emulator.backends.postgres import Cluster
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services import sqladmin_rules as rules
@@ -35,6 +36,10 @@ P = ParamSpec("P")
 _SQL_SECONDS = 30.0
 _SQL_BYTES = 10 * 2**20
 _MAX_ROLE_NAME = 63
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html, class 53.
+_DISK_FULL = wire.ServerMessage(
+    "ERROR", "53100", 'could not extend file "base/16384/2619": No space left on device'
+)
 _SECRET_VERSION = re.compile(r"projects/[^/]+/locations/([^/]+)/secrets/[^/]+/versions/[^/]+")
 
 
@@ -354,6 +359,8 @@ class SqlAdminData(Service):
                 raise rules.invalid(f"Missing parameter: {field}.")
         user, password = self._login(call, key, settings)
         began = time.monotonic()
+        if striking("disk_full"):
+            return _sql_answer(wire.Execution(error=_DISK_FULL), 0.0)
         try:
             execution = await wire.execute(
                 self.servers[key].port, body["database"], user, password, body["sqlStatement"],

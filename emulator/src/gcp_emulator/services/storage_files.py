@@ -19,6 +19,8 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from gcp_emulator.engine.faults import require_space
+
 #: Bytes that one trip to a worker thread moves.
 _BLOCK = 1024 * 1024
 
@@ -69,6 +71,7 @@ class Files:
 
     async def append(self, upload_id: str, body: AsyncIterable[bytes]) -> None:
         """Adds ``body`` to an unfinished upload; what arrived before a broken connection stays."""
+        require_space()
         with self.upload_path(upload_id).open("ab") as file:
             pending = bytearray()
             try:
