@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gcp_emulator import services as services_package
+from gcp_emulator.console.site import Console
 from gcp_emulator.control import answer_faults
 from gcp_emulator.engine.dispatch import Dispatcher
 from gcp_emulator.engine.faults import Faults
@@ -54,6 +55,7 @@ class Emulator:
         #: Calls that nothing answered; a test run fails on any.
         self.unhandled: list[str] = []
         self.services = [kind(self) for kind in _service_classes()]
+        self._console = Console(self)
         self._dispatcher = Dispatcher(self, self.services)
         self.faults = Faults(self._dispatcher.method_ids)
         self.front = Front(self.authority, self._dispatcher.answer, self._control)
@@ -86,6 +88,8 @@ class Emulator:
         return self.service(IamApi).accounts.knows(email)
 
     async def _control(self, request: Request) -> Response:
+        if not request.path.startswith("/_emulator/"):
+            return await self._console.answer(request)
         if request.path == "/_emulator/health":
             return json_response({"status": "ok", "projects": [p["projectId"] for p in self.projects.all()]})
         if request.path == "/_emulator/unhandled":

@@ -74,6 +74,14 @@ class Logs:
         text: str | Json = payload["message"] if set(payload) == {"message"} else payload
         self.write(project, log_id, resource, text, **{**fields, **lifted})
 
+    def newest(self, project: str, count: int, *, after: int = 0) -> list[tuple[int, Json]]:
+        """At most ``count`` of the newest entries whose row number is greater than ``after``, oldest first."""
+        rows = self._database.execute(
+            "SELECT id, entry FROM logs WHERE project = ? AND id > ? ORDER BY id DESC LIMIT ?",
+            (project, after, count),
+        ).fetchall()
+        return [(row, json.loads(text)) for row, text in reversed(rows)]
+
     def entries(self, project: str) -> Iterator[tuple[int, Json]]:
         """Row number and entry, oldest first."""
         for row, text in self._database.execute(

@@ -58,6 +58,8 @@ class Operations:
     def __init__(self, store: Store, profile: Profile) -> None:
         self.profile = profile
         self._long_running = store.collection("operations")
+        #: When each operation of any shape began and ended, and its ``key``: most shapes tell neither.
+        self._times = store.collection("operations.times")
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(
@@ -95,6 +97,7 @@ class Operations:
     ) -> None:
         """As :meth:`start` for APIs with an operation shape of their own (sqladmin): ``finish`` writes the end."""
         collection.put(name, operation)
+        self._times.put(name, {"method": key, "begun": clock.timestamp()})
         task = asyncio.create_task(self._run(collection, name, work, self.profile.seconds(key), finish))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -126,6 +129,7 @@ class Operations:
             )
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         collection.put(name, finish(collection.get(name) or {}, result, error))
+        self._times.put(name, {**(self._times.get(name) or {}), "ended": clock.timestamp()})
 
     def abandon_unfinished(self) -> None:
         """After a start: operations that a killed emulator left open end in an error."""
