@@ -169,6 +169,7 @@ The site is served{" (nothing had to be changed)" if nothing else ""}.
   its admin          {address}admin/
   admin login        admin@example.com
   show its password  make rehearse-password
+  what goes on       http://127.0.0.1:{_port()}/   (what is there, who may do what, requests, logs)
 
   what is there in the project {PROJECT}:
 {made}
@@ -182,8 +183,12 @@ The site is served{" (nothing had to be changed)" if nothing else ""}.
 
 def _address() -> str:
     """Where a browser finds the site."""
-    port = (STATE / "port").read_text("utf-8").strip()
-    return f"http://{SITE}-{project_number(PROJECT)}.{REGION}.run.app.localhost:{port}/"
+    return f"http://{SITE}-{project_number(PROJECT)}.{REGION}.run.app.localhost:{_port()}/"
+
+
+def _port() -> str:
+    """The port of the emulator, which is also the address of its state page."""
+    return (STATE / "port").read_text("utf-8").strip()
 
 
 def status() -> int:

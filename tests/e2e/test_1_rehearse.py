@@ -6,6 +6,7 @@ import re
 
 import psycopg2
 import pytest
+import requests
 
 from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run
 
@@ -22,6 +23,17 @@ def test_it_ends_with_what_a_person_needs_next(rehearsal: Rehearsal, first_run: 
     assert "admin login        admin@example.com" in summary
     assert "polls-collectstatic, polls-manage, polls-migrate, polls-superuser" in summary
     assert "make rehearse-password" in summary
+    assert f"http://127.0.0.1:{rehearsal.port}/ " in summary
+
+
+def test_the_state_page_shows_the_site_and_no_secret(deployed: Rehearsal) -> None:
+    secrets = deployed.secret_values()
+    for page in ("", "run", "databases", "storage", "secrets", "access", "operations", "requests", "logs"):
+        shown = requests.get(f"http://127.0.0.1:{deployed.port}/{page}", timeout=20)
+        assert shown.status_code == 200, page
+        assert not [value for value in secrets if value in shown.text], f"a secret is on the page /{page}"
+        if page == "":
+            assert f'href="{deployed.browser_url("polls")}/"' in shown.text
 
 
 def test_the_password_command_shows_the_password(deployed: Rehearsal) -> None:
