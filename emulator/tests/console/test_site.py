@@ -113,7 +113,6 @@ def test_hostile_names_are_shown_as_text(emulator: RunningEmulator, browser: req
         HOSTILE,
         severity=HOSTILE,
     )
-    get(emulator, browser, f"/_/storage.googleapis.com/{HOSTILE}")
     shown = 0
     for path in (*PAGES, f"/storage/{bucket}", f"/storage/{bucket}?prefix={HOSTILE}"):
         page = get(emulator, browser, path)
@@ -121,7 +120,6 @@ def test_hostile_names_are_shown_as_text(emulator: RunningEmulator, browser: req
         assert "<script>alert" not in page.text, path
         shown += "&lt;script&gt;alert(" in page.text
     assert shown >= 3, "the bucket, its filter and the log show the name, escaped"
-    emulator.emulator.unhandled.clear()
 
 
 def test_no_page_shows_a_secret_also_not_one_that_was_printed(
@@ -148,6 +146,18 @@ def test_requests_are_listed_with_caller_and_status(
     assert "secretmanager.projects.secrets.get" in text
     assert "owner@example.com" in text
     assert '<span class="badge warn">404</span>' in text
+
+
+def test_faults_and_unhandled_calls_are_told(emulator: RunningEmulator, browser: requests.Session) -> None:
+    fault = {"method": "secretmanager.projects.secrets.get", "kind": "unavailable", "count": 2}
+    emulator.call(emulator.emulator.faults.add, [fault])
+    get(emulator, browser, "/_/compute.googleapis.com/nobody/answers/this")
+    text = get(emulator, browser, "/problems").text
+    assert "unavailable</th>" in text
+    assert "0 of 2" in text
+    assert "GET https://compute.googleapis.com/nobody/answers/this" in text
+    assert '<span class="count">2</span>' in text
+    emulator.expect_unhandled("GET https://compute.googleapis.com/nobody/answers/this")
 
 
 def events(answer: requests.Response) -> Iterator[dict[str, str]]:

@@ -37,7 +37,8 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-_REQUESTS, _ENTRIES, _OBJECTS, _OPERATIONS = 200, 300, 200, 100
+#: How many rows a page shows at first.
+_REQUESTS, _ENTRIES, _OBJECTS, _OPERATIONS, _LATEST = 200, 300, 200, 100, 8
 #: Between two looks at what is new, and between two signs of life, in seconds.
 _LOOK, _ALIVE = 0.4, 15.0
 
@@ -124,7 +125,7 @@ class Console:
             project=visit.project,
             kept=visit.kept,
             choices=project_choices(visit.projects, visit.project),
-            problems=len(self._emulator.unhandled),
+            problems=len(self._emulator.unhandled) + len(self._emulator.faults.view()),
             **values,
         )
         return _response(html.encode(), "text/html; charset=utf-8", status)
@@ -147,7 +148,7 @@ class Console:
             buckets=buckets,
             secrets=secrets,
             accounts=access.accounts(store, visit.id),
-            stretches=activity.operations(store, visit.id, visit.number, limit=30)[:1],
+            stretches=activity.operations(store, visit.id, visit.number, limit=_LATEST)[:1],
             state=str(emulator.settings.state),
         )
 
@@ -212,7 +213,8 @@ class Console:
         return activity.log_entries(self._emulator.store, entries)
 
     async def _problems(self, visit: Visit) -> Response:
-        return self._page(visit, "problems", unhandled=list(self._emulator.unhandled))
+        faults = activity.faults(self._emulator.faults.view())
+        return self._page(visit, "problems", unhandled=list(self._emulator.unhandled), faults=faults)
 
     # ---------------------------------------------------------------- streams
 

@@ -21,6 +21,7 @@ _PAUSE = 30.0
 #: A shorter value is a word that logs may hold for other reasons.
 _SHORTEST_SECRET = 6
 HIDDEN = "[secret]"
+_RANDOM_ID = re.compile(r"\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: What every name of a resource in a region begins with.
 _PARENT = re.compile(r"^projects/[^/]+/locations/(?=.)")
 
@@ -106,7 +107,7 @@ def requests(entries: Iterable[Json]) -> list[Json]:
             "time": entry["time"],
             "http": entry["http"],
             "method": entry["method"] or f"{entry['host']}{entry['path']}",
-            "target": ", ".join(_PARENT.sub("", str(value)) for value in entry["params"].values()),
+            "target": ", ".join(_shortened(str(value)) for value in entry["params"].values()),
             "caller": entry["caller"].partition(":")[2].removesuffix(".iam.gserviceaccount.com") or "nobody",
             "member": entry["caller"],
             "status": entry["status"],
@@ -118,11 +119,34 @@ def requests(entries: Iterable[Json]) -> list[Json]:
     return rows[::-1]
 
 
+def _shortened(value: str) -> str:
+    """A parameter without the region's parent, and random ids cut to their beginning."""
+    return _RANDOM_ID.sub(r"\1…", _PARENT.sub("", value))
+
+
 def _status_tone(status: int) -> str:
     """0 is no answer (yet)."""
     if status == 0:
         return "busy"
     return "good" if status < 400 else "warn" if status < 500 else "bad"
+
+
+def faults(plan: Iterable[Json]) -> list[Json]:
+    """The faults that are planned; one that strikes no more is spent."""
+    return [
+        {
+            "id": one["id"],
+            "kind": one["kind"].replace("_", " "),
+            "method": one["method"],
+            "caller": "" if one["caller"] == "*" else one["caller"],
+            "target": "" if one["target"] == "*" else one["target"],
+            "probability": one["probability"],
+            "struck": one["struck"],
+            "count": one["count"],
+            "spent": bool(one["count"]) and one["struck"] >= one["count"],
+        }
+        for one in plan
+    ]
 
 
 def log_entries(store: Store, entries: Iterable[tuple[int, Json]]) -> list[Json]:
