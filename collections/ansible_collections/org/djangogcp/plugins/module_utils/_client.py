@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import ssl
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import Token, TokenSource
@@ -30,6 +32,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import (
 try:
     import requests
     import requests.adapters
+    import requests.utils
 except ImportError:  # run_module tells it with Ansible's own words
     HAS_REQUESTS = False
 else:
@@ -246,8 +249,57 @@ def new_session() -> requests.Session:
     """A session that keeps as many connections as requests are sent in parallel."""
     session = requests.Session()
     session.headers["User-Agent"] = USER_AGENT
-    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=PARALLEL_REQUESTS))
+    session.mount("https://", _adapter_class()(pool_maxsize=PARALLEL_REQUESTS))
     return session
+
+
+def tls_context() -> ssl.SSLContext:
+    """What every connection verifies Google's certificates with: the CA bundle that requests would take.
+
+    Raises:
+        DjangoGcpError: the bundle cannot be read.
+    """
+    return _tls_context(
+        os.environ.get("REQUESTS_CA_BUNDLE")
+        or os.environ.get("CURL_CA_BUNDLE")
+        or requests.utils.DEFAULT_CA_BUNDLE_PATH
+    )
+
+
+@functools.cache
+def _tls_context(bundle: str) -> ssl.SSLContext:
+    """Made once: requests has the bundle read anew for each connection, which costs more than all else in a request."""
+    try:
+        if os.path.isdir(bundle):
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise DjangoGcpError(
+            f"Cannot read the CA certificates in {bundle} ({error}). "
+            "Check the variables REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE."
+        ) from error
+
+
+@functools.cache
+def _adapter_class() -> type[requests.adapters.HTTPAdapter]:
+    """The class of the adapter; in a function, because requests may be missing when this file is imported."""
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        """Gives all connections, direct and through a proxy, the one TLS context."""
+
+        def init_poolmanager(self, *args: t.Any, **options: t.Any) -> None:
+            super().init_poolmanager(*args, ssl_context=tls_context(), **options)
+
+        def proxy_manager_for(self, proxy: str, **options: t.Any) -> t.Any:
+            return super().proxy_manager_for(proxy, ssl_context=tls_context(), **options)
+
+        def send(self, *args: t.Any, **options: t.Any) -> requests.Response:
+            return super().send(*args, **{**options, "verify": True})
+
+        def cert_verify(self, conn: t.Any, url: str, verify: t.Any, cert: t.Any) -> None:
+            """Nothing to set: the context verifies."""
+
+    return Adapter
 
 
 def _authorize(token: Token, request: requests.PreparedRequest) -> requests.PreparedRequest:

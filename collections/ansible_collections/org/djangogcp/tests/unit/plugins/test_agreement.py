@@ -111,6 +111,13 @@ def test_the_action_group_holds_every_module():
     assert runtime["action_groups"]["gcp"] == MODULES
 
 
+def test_every_module_can_run_in_ansibles_own_process():
+    links = {
+        path.stem: path.readlink() for path in (COLLECTION / "plugins/action").iterdir() if path.is_symlink()
+    }
+    assert links == dict.fromkeys(MODULES, pathlib.Path("../plugin_utils/in_process.py"))
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_that_it_is_in_the_action_group(name):
     fragments = yaml.safe_load(module_of(name).DOCUMENTATION)["extends_documentation_fragment"]
