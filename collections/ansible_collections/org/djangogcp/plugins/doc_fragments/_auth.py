@@ -66,6 +66,13 @@ options:
     default:
       - https://www.googleapis.com/auth/cloud-platform
       - https://www.googleapis.com/auth/userinfo.email
+  request_timeout:
+    description:
+      - After so many seconds without an answer a request counts as lost. It is sent again where that does no harm, for at most
+        three minutes in all.
+      - If not set, the environment variable E(GCP_REQUEST_TIMEOUT) is used.
+    type: int
+    default: 75
 requirements:
   - requests
   - google-auth

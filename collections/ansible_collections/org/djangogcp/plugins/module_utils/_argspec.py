@@ -12,6 +12,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleFallbackNotFound
+from ansible_collections.org.djangogcp.plugins.module_utils._client import READ_TIMEOUT_SECONDS
 
 
 def first_set_env(*names: str) -> str:
@@ -66,6 +67,11 @@ AUTH_ARGS: dict[str, dict[str, t.Any]] = {
             "https://www.googleapis.com/auth/userinfo.email",
         ],
         "fallback": _env("GCP_SCOPES"),
+    },
+    "request_timeout": {
+        "type": "int",
+        "default": READ_TIMEOUT_SECONDS,
+        "fallback": _env("GCP_REQUEST_TIMEOUT"),
     },
 }
 

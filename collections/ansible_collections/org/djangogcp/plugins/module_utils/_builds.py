@@ -17,9 +17,14 @@ import io
 import re
 import typing as t
 import urllib.parse
+import uuid
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ApiError,
+    ConnectionLostError,
+    DjangoGcpError,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
@@ -112,8 +117,10 @@ class BuildRequest:
     timeout: int
     machine_type: str | None = None
 
-    def body(self, project: str, image: Image, bucket: str, name: str, generation: str) -> Json:
-        """The Build (cloudbuild v1) that turns an uploaded source into an image.
+    def body(
+        self, project: str, image: Image, bucket: str, name: str, generation: str, submission: str
+    ) -> Json:
+        """The Build (cloudbuild v1) that turns an uploaded source into an image. `submission` is a tag of this request alone.
 
         A named service account needs ``options.logging`` (Cloud Build documentation, "Configure user-specified service
         accounts").
@@ -128,7 +135,7 @@ class BuildRequest:
             "serviceAccount": f"projects/{project}/serviceAccounts/{self.service_account}",
             "options": options,
             "timeout": f"{self.timeout}s",
-            "tags": [image.tag],
+            "tags": [image.tag, submission],
         }
 
 
@@ -153,18 +160,19 @@ class Builds:
 
         Sites that are deployed from one source have builds with one tag, so the image itself has to be the same.
         """
-        call = Call(f"list the builds of {image.tag}", "cloudbuild.builds.list")
-        builds = self._client.list(
-            self._parent, call, items="builds", params={"filter": f'tags="{image.tag}"', "pageSize": 20}
-        )
         return next(
             (
                 build
-                for build in builds
+                for build in self._tagged(image.tag)
                 if build.get("status") in _RUNNING and image.tagged in build.get("images", [])
             ),
             None,
         )
+
+    def _tagged(self, tag: str) -> t.Iterator[Json]:
+        call = Call(f"list the builds of {tag}", "cloudbuild.builds.list")
+        params = {"filter": f'tags="{tag}"', "pageSize": 20}
+        return self._client.list(self._parent, call, items="builds", params=params)
 
     def upload(self, archive: Archive, bucket: str, name: str) -> str:
         """Put the source into the bucket and return the object's generation. The same source is uploaded once."""
@@ -186,10 +194,17 @@ class Builds:
         return str(stored["generation"])
 
     def submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
-        """Start a build and return it."""
+        """Start a build and return it. When the answer is lost, the tag of the request tells whether it was started."""
         call = Call(f"start the build of {image.name}:{image.tag}", "cloudbuild.builds.create")
-        body = request.body(self._project, image, bucket, name, generation)
-        operation = self._client.request("POST", self._parent, call, body=body)
+        submission = f"submission-{uuid.uuid4().hex}"
+        body = request.body(self._project, image, bucket, name, generation, submission)
+        try:
+            operation = self._client.request("POST", self._parent, call, body=body)
+        except ConnectionLostError:
+            found = next(self._tagged(submission), None)
+            if found is not None:
+                return found
+            operation = self._client.request("POST", self._parent, call, body=body)
         return self.get(str(operation["metadata"]["build"]["id"]))
 
     def get(self, build_id: str) -> Json:

@@ -46,7 +46,7 @@ USER_AGENT = "org.djangogcp (ansible)"
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 # Above the 60 s that Google's front ends give a call, so that their answer is what is reported.
-_READ_TIMEOUT_SECONDS = 75.0
+READ_TIMEOUT_SECONDS = 75
 # For one call with all its repetitions.
 _CALL_TIMEOUT_SECONDS = 180.0
 _SERVICE_USAGE = "serviceusage.googleapis.com"
@@ -73,6 +73,7 @@ class Client:
         tokens: what authenticates the requests.
         session: the requests session; proxies and CA bundles come from the environment as requests reads it.
         clock: where the time comes from.
+        read_timeout: how long one request may be silent, in seconds (option ``request_timeout``).
         absent_when_disabled: take what an API that is not enabled would hold for absent. For check mode on a project whose
             APIs the same run would enable first.
 
@@ -86,11 +87,13 @@ class Client:
         session: requests.Session,
         clock: Clock | None = None,
         *,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
         absent_when_disabled: bool = False,
     ) -> None:
         self._tokens = tokens
         self._session = session
         self.clock = clock or Clock()
+        self._read_timeout = read_timeout
         self._absent_when_disabled = absent_when_disabled
 
     def get(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json:
@@ -187,7 +190,7 @@ class Client:
                     data=data,
                     headers=headers,
                     auth=functools.partial(_authorize, token),
-                    timeout=(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
+                    timeout=(_CONNECT_TIMEOUT_SECONDS, self._read_timeout),
                     allow_redirects=False,
                 )
             except requests.exceptions.RequestException as error:
@@ -213,10 +216,6 @@ class Client:
                     continue
             if status < 300 or status == allowed:
                 return response
-            if not safe and status in (502, 504):
-                raise ConnectionLostError(
-                    f"Failed to {call.doing}: {_host(url)} answered HTTP {status}. It is unknown whether it was done; run again."
-                )
             refusal = api_error(
                 doing=call.doing,
                 status=status,
@@ -224,6 +223,11 @@ class Client:
                 text=response.text,
                 permission=call.permission,
             )
+            if not safe and status in RETRYABLE_STATUSES - {429}:
+                raise ConnectionLostError(
+                    f"Failed to {call.doing}: {_host(url)} answered HTTP {status} ({refusal.explanation.rstrip('.')}). "
+                    "It is unknown whether it was done; run again."
+                )
             if not self._is_just_enabled(refusal) or not deadline.sleep(delay):
                 raise refusal
         raise AssertionError("delays() never ends")
@@ -323,20 +327,29 @@ def _content(response: requests.Response, call: Call) -> Json:
     return content if isinstance(content, dict) else {"items": content}
 
 
+# What the innermost error says when there was no connection yet. ProxyError and SSLError alone do not tell: urllib3 raises them
+# also for a connection through a proxy, or in TLS, that breaks after the request was sent.
+_NO_CONNECTION = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "Tunnel connection failed",
+    "certificate verify failed",
+)
+
+
 def _never_sent(error: requests.exceptions.RequestException) -> bool:
     """Whether a request failed before any of it was sent: no connection, so nothing was done."""
-    if isinstance(
-        error,
-        (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError),
-    ):
+    if isinstance(error, requests.exceptions.ConnectTimeout):
         return True
-    return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+    text = repr(error)
+    return any(sign in text for sign in _NO_CONNECTION)
 
 
 def _may_recover(error: requests.exceptions.RequestException) -> bool:
-    """Whether trying again can help; a certificate, an address or a proxy that is wrong stays wrong."""
+    """Whether trying again can help; a certificate or an address that is wrong stays wrong."""
+    # A connection that broke in TLS is told from a certificate or a protocol that does not fit by its end.
     if isinstance(error, requests.exceptions.SSLError):
-        return False
+        return "EOF occurred" in repr(error)
     return isinstance(
         error,
         (

@@ -88,7 +88,12 @@ def run_module(
         )
     session = new_session()
     tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
-    client = Client(tokens, session, absent_when_disabled=module.check_mode)
+    client = Client(
+        tokens,
+        session,
+        read_timeout=module.params["request_timeout"],
+        absent_when_disabled=module.check_mode,
+    )
     wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
     try:
         result = work(Task(module.params, client, module.check_mode, wait))

@@ -217,6 +217,8 @@ class Outcome:
         before: what was asked for, as it was.
         after: what was asked for, as it is.
         actions: verb phrases of what was done, for instance "create secret polls-secret-key".
+        contested: whether it changed while the task ran, by another writer or by a request of ours whose answer was lost: what
+            was read before the task is not what was there.
     """
 
     label: str
@@ -225,6 +227,7 @@ class Outcome:
     before: Json
     after: Json
     actions: list[str]
+    contested: bool = False
 
     @property
     def diff(self) -> Json:
@@ -301,7 +304,9 @@ class _Run:
         for delay in delays(first=0.3, factor=2, longest=10):
             current = read(self.client, self.spec, self.ids)
             try:
-                return self._absent(current) if state == "absent" else self._present(current)
+                outcome = self._absent(current) if state == "absent" else self._present(current)
+                outcome.contested = conflicts > 0
+                return outcome
             except ApiError as error:
                 lost_race = error.is_stale or (
                     error.already_exists and current is None and self._exists_now()

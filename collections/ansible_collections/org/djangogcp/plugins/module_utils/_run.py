@@ -13,7 +13,7 @@ import difflib
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Field,
     Kind,
@@ -200,24 +200,38 @@ class Executions:
 
     def succeeded_as_is(self) -> Json | None:
         """The job's newest execution when it ran exactly what the job says now and succeeded, else None."""
-        call = Call(f"read job {self._job}", "run.jobs.get")
-        job = self._client.get(self._url, call)
-        newest = (job.get("latestCreatedExecution") or {}).get("name")
-        if not newest:
-            return None
-        name = str(newest).rpartition("/")[2]
-        execution = self._client.find(
-            f"{self._url}/executions/{name}", Call(f"read execution {name}", "run.executions.get")
-        )
+        job = self._job_now()
+        newest = self._newest(job)
+        execution = self._execution(newest) if newest else None
         same = execution is not None and execution.get("template") == job["template"].get("template")
         return execution if same and execution is not None and _succeeded(execution) else None
 
+    def _job_now(self) -> Json:
+        return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
+
+    @staticmethod
+    def _newest(job: Json) -> str:
+        return str((job.get("latestCreatedExecution") or {}).get("name", "")).rpartition("/")[2]
+
+    def _execution(self, name: str) -> Json | None:
+        call = Call(f"read execution {name}", "run.executions.get")
+        return self._client.find(f"{self._url}/executions/{name}", call)
+
     def start(self, overrides: Overrides) -> Json:
-        """Start an execution and return it."""
+        """Start an execution and return it. When the answer is lost, the job's newest execution tells whether it was started."""
         body = overrides.body()
         permission = "run.jobs.runWithOverrides" if body else "run.jobs.run"
         call = Call(f"run job {self._job}", permission)
-        operation = self._client.request("POST", f"{self._url}:run", call, body=body)
+        before = self._newest(self._job_now())
+        try:
+            operation = self._client.request("POST", f"{self._url}:run", call, body=body)
+        except ConnectionLostError:
+            job = self._job_now()
+            newest = self._newest(job)
+            execution = self._execution(newest) if newest and newest != before else None
+            if execution is not None and _runs(execution, job, overrides):
+                return execution
+            operation = self._client.request("POST", f"{self._url}:run", call, body=body)
         if operation.get("error"):
             raise DjangoGcpError(f"Failed to run job {self._job}: {operation['error'].get('message', '')}.")
         return t.cast(Json, operation.get("metadata") or operation.get("response") or {})
@@ -278,6 +292,14 @@ class Executions:
             if code:
                 return int(code)
         return -1
+
+
+def _runs(execution: Json, job: Json, overrides: Overrides) -> bool:
+    """Whether an execution does what was asked: what the job says, with the arguments that were given."""
+    container = dig(execution, "template.containers") or [{}]
+    own = dig(job, "template.template.containers") or [{}]
+    args = overrides.args if overrides.args is not None else own[0].get("args") or []
+    return container[0].get("image") == own[0].get("image") and (container[0].get("args") or []) == args
 
 
 def _succeeded(execution: Json) -> bool:

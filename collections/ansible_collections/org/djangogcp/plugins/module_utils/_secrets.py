@@ -20,6 +20,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
     SECRET,
     SecretVersion,
     add_version,
+    destroy_version,
+    enabled_between,
     newest_version,
     read_version,
     retire_versions,
@@ -75,8 +77,7 @@ class SecretsRun:
         payload = self._new_payload(secret, newest)
         number = newest.number if newest else None
         if payload is not _UNCHANGED:
-            number = self._add(name, newest, t.cast("bytes | None", payload))
-            self._values[name] = t.cast("bytes | None", payload)
+            number, self._values[name] = self._add(secret, newest, t.cast("bytes | None", payload))
             outcome.changed = True
             outcome.actions.append(f"add version {number} to secret {name}")
             outcome.before["version"] = newest.number if newest else None
@@ -124,11 +125,30 @@ class SecretsRun:
             f"enabled newest version. Add one, or correct values_from."
         )
 
-    def _add(self, name: str, newest: SecretVersion | None, payload: bytes | None) -> str:
+    def _add(
+        self, secret: Json, newest: SecretVersion | None, payload: bytes | None
+    ) -> tuple[str, bytes | None]:
+        """Add a version; returns the number and the value that the secret has then."""
+        before = int(newest.number) if newest else 0
+        # Version numbers are consecutive.
+        next_number = str(before + 1)
         if self._task.check_mode or payload is None:
-            # Version numbers are consecutive.
-            return str(int(newest.number) + 1 if newest else 1)
-        return add_version(self._task.client, self._task.project, name, payload)
+            return next_number, payload
+        number = add_version(self._task.client, self._task.project, secret["name"], payload)
+        return (number, payload) if number == next_number else self._settled(secret, before, number, payload)
+
+    def _settled(self, secret: Json, before: int, number: str, payload: bytes) -> tuple[str, bytes]:
+        """What holds when other runs added versions since ours looked: the oldest of them, which all runs see.
+
+        Who was later takes its own version back, unless it is another value that somebody gave.
+        """
+        where = (self._task.client, self._task.project, secret["name"])
+        for other in enabled_between(*where, before, int(number)):
+            value = read_version(*where, other)
+            if secret["generate"] is not None or value == payload:
+                destroy_version(*where, number)
+                return other, value
+        return number, payload
 
     def _retire(self, secret: Json, number: str | None, outcome: Outcome) -> list[str]:
         if secret["old_versions"] == "keep" or number is None or f"create {outcome.label}" in outcome.actions:

@@ -9,10 +9,22 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Client
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ApiError,
+    ConnectionLostError,
+    DjangoGcpError,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import execute_sql
+
+_ATTEMPTS = 5
+# Two runs grant on one object, or create one thing, at the same time. PostgreSQL has no SQLSTATE of its own for the first.
+# Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CONFLICT = re.compile(r"tuple concurrently (?:updated|deleted)|SQLSTATE (?:40001|40P01|23505|42710)\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +76,23 @@ class Database:
             if done:
                 continue
             if not check_mode:
-                self._run(statement.statement, statement.name, repeatable=False)
+                self._fulfil(statement)
             ran.append(statement)
         return ran
+
+    def _fulfil(self, statement: Statement) -> None:
+        """Run a statement. When its answer is lost, or another run was in its way, its check tells whether it is needed still."""
+        for delay in itertools.islice(delays(first=0.5, factor=2, longest=8), _ATTEMPTS - 1):
+            try:
+                self._run(statement.statement, statement.name, repeatable=False)
+                return
+            except DjangoGcpError as error:
+                if not isinstance(error, ConnectionLostError) and not _CONFLICT.search(error.message):
+                    raise
+                self._client.clock.sleep(delay)
+                if self._is_fulfilled(statement, check_mode=False):
+                    return
+        self._run(statement.statement, statement.name, repeatable=False)
 
     def _all_fulfilled(self, statements: list[Statement], check_mode: bool) -> list[bool] | None:
         """Ask all checks in one request; None when one of them fails, as it may before what is to run has run."""

@@ -238,7 +238,8 @@ def work(task: Task) -> Json:
         )
     except OperationError as error:
         raise with_log(task, ids, error) from error
-    after = current if task.check_mode else read(task.client, SERVICE, ids) if outcome.changed else current
+    stale = not task.check_mode and (outcome.changed or outcome.contested)
+    after = read(task.client, SERVICE, ids) if stale else current
     tag = task.params["candidate_tag"]
     return {
         **one_result("service", outcome),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError
@@ -68,14 +69,48 @@ class SecretVersion:
 
 
 def newest_version(client: Client, project: str, secret: str) -> SecretVersion | None:
-    """The newest version, whatever its state; None when the secret or any version is missing."""
+    """The newest version that was not destroyed; None when the secret or any version is missing.
+
+    A destroyed one holds nothing: it may be what a run took back that another one was ahead of (see `enabled_between`).
+    """
     url = f"{API}/projects/{project}/secrets/{secret}/versions/latest"
     answer = client.find(
         url, Call(f"read the newest version of secret {secret}", "secretmanager.versions.get")
     )
+    if answer is not None and _is_gone(answer):
+        versions = _versions(client, project, secret)
+        answer = max((one for one in versions if not _is_gone(one)), key=_number, default=None)
     if answer is None:
         return None
-    return SecretVersion(str(answer["name"]).rsplit("/", 1)[-1], answer.get("state") == "ENABLED")
+    return SecretVersion(str(_number(answer)), answer.get("state") == "ENABLED")
+
+
+def enabled_between(client: Client, project: str, secret: str, low: int, high: int) -> list[str]:
+    """The numbers of the enabled versions above `low` and below `high`, the oldest first."""
+    versions = _versions(client, project, secret)
+    numbers = [_number(version) for version in versions if version.get("state") == "ENABLED"]
+    return [str(number) for number in sorted(numbers) if low < number < high]
+
+
+def destroy_version(client: Client, project: str, secret: str, number: str) -> None:
+    """Destroy a version, which cannot be undone."""
+    call = Call(f"destroy version {number} of secret {secret}", "secretmanager.versions.destroy")
+    url = f"{API}/projects/{project}/secrets/{secret}/versions/{number}:destroy"
+    client.request("POST", url, call, body={}, repeatable=True)
+
+
+def _versions(client: Client, project: str, secret: str) -> t.Iterator[Json]:
+    call = Call(f"list the versions of secret {secret}", "secretmanager.versions.list")
+    return client.list(f"{API}/projects/{project}/secrets/{secret}/versions", call, items="versions")
+
+
+def _number(version: Json) -> int:
+    return int(str(version["name"]).rsplit("/", 1)[-1])
+
+
+def _is_gone(version: Json) -> bool:
+    """Whether it is destroyed, or will be: a secret with versionDestroyTtl only disables it at first."""
+    return version.get("state") == "DESTROYED" or bool(version.get("scheduledDestroyTime"))
 
 
 def read_version(client: Client, project: str, secret: str, number: str) -> bytes:
@@ -111,12 +146,9 @@ def retire_versions(
     """
     url = f"{API}/projects/{project}/secrets/{secret}/versions"
     done = {"disable": ("DISABLED", "DESTROYED"), "destroy": ("DESTROYED",)}[how]
-    versions = client.list(
-        url, Call(f"list the versions of secret {secret}", "secretmanager.versions.list"), items="versions"
-    )
     retired = []
-    for version in versions:
-        number = str(version["name"]).rsplit("/", 1)[-1]
+    for version in _versions(client, project, secret):
+        number = str(_number(version))
         if number == keep or version.get("state") in done:
             continue
         retired.append(number)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from ansible_collections.org.djangogcp.plugins.module_utils._builds import (
     BuildError,
     BuildRequest,
@@ -96,7 +97,7 @@ def test_a_running_build_of_the_same_source_for_another_site_is_not_taken():
 
 def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
     body = BuildRequest("b@my-project.iam.gserviceaccount.com", 600).body(
-        "my-project", Image(NAME, "source-1"), "bucket", "o.tar.gz", "7"
+        "my-project", Image(NAME, "source-1"), "bucket", "o.tar.gz", "7", "submission-1"
     )
     assert body == {
         "source": {"storageSource": {"bucket": "bucket", "object": "o.tar.gz", "generation": "7"}},
@@ -105,8 +106,35 @@ def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
         "serviceAccount": "projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com",
         "options": {"logging": "CLOUD_LOGGING_ONLY"},
         "timeout": "600s",
-        "tags": ["source-1"],
+        "tags": ["source-1", "submission-1"],
     }
+
+
+BUILDS = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
+LOST = requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError(104, "reset by peer"))
+
+
+def submit(client):
+    request = BuildRequest("b@my-project.iam.gserviceaccount.com", 600)
+    return Builds(client, "my-project", "us-central1").submit(
+        request, Image(NAME, "source-1"), "b", "o.tar.gz", "7"
+    )
+
+
+def test_a_build_whose_answer_was_lost_is_found_by_the_tag_of_its_request(google, client):
+    google.answer("POST", BUILDS, LOST)
+    google.answer("GET", BUILDS, {"builds": [{"id": "b1", "status": "WORKING"}]})
+    assert submit(client)["id"] == "b1"
+    (body,) = google.bodies("POST")
+    assert google.sent[-1].params["filter"] == f'tags="{body["tags"][1]}"'
+
+
+def test_a_build_that_was_not_started_is_started_once_more(google, client):
+    google.answer("POST", BUILDS, (503, ""), {"metadata": {"build": {"id": "b2"}}})
+    google.answer("GET", BUILDS, {})
+    google.answer("GET", f"{BUILDS}/b2", {"id": "b2", "status": "QUEUED"})
+    assert submit(client)["id"] == "b2"
+    assert len(google.bodies("POST")) == 2
 
 
 def test_a_failed_build_ends_with_its_log():

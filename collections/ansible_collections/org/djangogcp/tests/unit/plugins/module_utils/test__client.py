@@ -29,11 +29,6 @@ def test_a_read_is_repeated_after_a_passing_fault(google, client, fault):
     assert client.get(URL, CALL) == {"ok": True}
 
 
-def test_a_read_is_repeated_after_a_reset(google, client):
-    google.answer("GET", URL, RESET, {"ok": True})
-    assert client.get(URL, CALL) == {"ok": True}
-
-
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 412])
 def test_a_refusal_is_not_repeated(google, client, refuse, status):
     google.answer("GET", URL, refuse(status, "REFUSED", "no"))
@@ -42,7 +37,27 @@ def test_a_refusal_is_not_repeated(google, client, refuse, status):
     assert len(google.sent) == 1
 
 
-@pytest.mark.parametrize("fault", [RESET, (502, ""), (504, "")])
+# What urllib3 makes of a connection through a proxy that breaks after the request was sent.
+THROUGH_A_PROXY = requests.exceptions.ProxyError(
+    "Max retries exceeded (Caused by ProxyError('Unable to connect to proxy', RemoteDisconnected('closed')))"
+)
+IN_TLS = requests.exceptions.SSLError(
+    "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol"
+)
+NO_TUNNEL = requests.exceptions.ProxyError(
+    "(Caused by ProxyError('Unable to connect to proxy', OSError('Tunnel connection failed: 503 Unavailable')))"
+)
+
+
+@pytest.mark.parametrize("fault", [RESET, THROUGH_A_PROXY, IN_TLS])
+def test_a_read_is_repeated_however_the_connection_broke(google, client, fault):
+    google.answer("GET", URL, fault, {"ok": True})
+    assert client.get(URL, CALL) == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    "fault", [RESET, THROUGH_A_PROXY, IN_TLS, (500, ""), (502, ""), (503, ""), (504, "")]
+)
 def test_a_post_whose_fate_is_unknown_is_not_repeated(google, client, fault):
     google.answer("POST", URL, fault)
     with pytest.raises(ConnectionLostError, match=r"It is unknown whether it was done; run again\.$"):
@@ -50,7 +65,7 @@ def test_a_post_whose_fate_is_unknown_is_not_repeated(google, client, fault):
     assert len(google.sent) == 1
 
 
-@pytest.mark.parametrize("fault", [(429, ""), NO_CONNECTION])
+@pytest.mark.parametrize("fault", [(429, ""), NO_CONNECTION, NO_TUNNEL])
 def test_a_post_that_was_certainly_not_done_is_repeated(google, client, fault):
     google.answer("POST", URL, fault, {"ok": True})
     assert client.request("POST", URL, CALL, body={}) == {"ok": True}

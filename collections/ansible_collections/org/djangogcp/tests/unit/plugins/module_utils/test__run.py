@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     RETRY_ANNOTATION,
+    Executions,
     Overrides,
     candidate,
     refuse_unknown,
@@ -110,6 +112,44 @@ def test_the_candidate_is_what_carries_the_tag_without_traffic():
     tried["trafficStatuses"].append({"type": LATEST, "tag": "candidate", "uri": "https://candidate---polls"})
     assert candidate(tried, "candidate") == {"revision": "polls-2", "uri": "https://candidate---polls"}
     assert candidate(service(), "candidate") is None
+
+
+JOB_URL = "https://run.googleapis.com/v2/projects/p/locations/l/jobs/migrate"
+LOST = requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError(104, "reset by peer"))
+
+
+def job(newest):
+    containers = [{"image": "app@sha256:1", "args": ["migrate"]}]
+    return {
+        "template": {"template": {"containers": containers}},
+        "latestCreatedExecution": {"name": newest},
+    }
+
+
+def test_an_execution_whose_answer_was_lost_is_found_again(google, client):
+    google.answer("GET", JOB_URL, job("migrate-1"), job("migrate-2"))
+    google.answer("POST", f"{JOB_URL}:run", LOST)
+    containers = [{"image": "app@sha256:1", "args": ["migrate"]}]
+    google.answer(
+        "GET",
+        f"{JOB_URL}/executions/migrate-2",
+        {"name": "migrate-2", "template": {"containers": containers}},
+    )
+    assert Executions(client, "p", "l", "migrate").start(Overrides())["name"] == "migrate-2"
+    assert len(google.bodies("POST")) == 1
+
+
+@pytest.mark.parametrize(("newest", "args"), [("migrate-1", ["migrate"]), ("migrate-2", ["another"])])
+def test_an_execution_that_was_not_started_is_started_once_more(google, client, newest, args):
+    google.answer("GET", JOB_URL, job("migrate-1"), job(newest))
+    google.answer("POST", f"{JOB_URL}:run", (503, ""), {"metadata": {"name": "migrate-3"}})
+    containers = [{"image": "app@sha256:1", "args": args}]
+    google.answer(
+        "GET",
+        f"{JOB_URL}/executions/migrate-2",
+        {"name": "migrate-2", "template": {"containers": containers}},
+    )
+    assert Executions(client, "p", "l", "migrate").start(Overrides())["name"] == "migrate-3"
 
 
 def test_an_execution_without_overrides_sends_none():

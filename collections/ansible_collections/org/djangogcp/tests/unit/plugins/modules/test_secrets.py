@@ -181,6 +181,70 @@ def test_old_versions_are_disabled_and_the_newest_is_not(google, client):
     assert google.bodies("POST") == [{"etag": "2"}]
 
 
+def race(google, own, theirs, state="ENABLED"):
+    """Another run added version 1 between our look and our version 2."""
+    missing(google, "key")
+    adds(google, "key", 2)
+    google.answer(
+        "GET",
+        f"{API}/key/versions",
+        {
+            "versions": [
+                {"name": "x/versions/2", "state": "ENABLED"},
+                {"name": "x/versions/1", "state": state},
+            ]
+        },
+    )
+    for number, value in (("1", theirs), ("2", own)):
+        payload = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
+        google.answer("GET", f"{API}/key/versions/{number}:access", payload)
+    google.answer("POST", f"{API}/key/versions/2:destroy", {})
+
+
+def test_runs_that_generate_at_the_same_time_settle_on_the_oldest_version(google, client):
+    race(google, "aaaa", "theirs")
+    missing(google, "url")
+    adds(google, "url", 1)
+    result = run(
+        client,
+        secret("key", generate={"length": 4, "alphabet": "a"}),
+        secret("url", template="pg://{pw}", values_from={"pw": "key"}),
+    )
+    assert result["secrets"][0]["version"] == "1"
+    assert "POST 2:destroy" in google.calls
+    assert added(google, "url") == ["pg://theirs"]
+
+
+def test_a_version_of_another_run_that_is_gone_again_does_not_count(google, client):
+    race(google, "aaaa", "theirs", state="DESTROYED")
+    result = run(client, secret("key", generate={"length": 4, "alphabet": "a"}))
+    assert result["secrets"][0]["version"] == "2"
+    assert "POST 2:destroy" not in google.calls
+
+
+@pytest.mark.parametrize(("theirs", "number"), [("same", "1"), ("another", "2")])
+def test_runs_that_give_one_value_settle_and_another_value_stays(google, client, theirs, number):
+    race(google, "same", theirs)
+    assert run(client, secret("key", value="same"))["secrets"][0]["version"] == number
+
+
+def test_a_destroyed_newest_version_hides_no_older_one(google, client):
+    there(google, "key", "generated", number="2", state="DESTROYED")
+    google.answer(
+        "GET",
+        f"{API}/key/versions",
+        {
+            "versions": [
+                {"name": "x/versions/2", "state": "DESTROYED"},
+                {"name": "x/versions/1", "state": "ENABLED"},
+            ]
+        },
+    )
+    result = run(client, secret("key", generate={"length": 4, "alphabet": "a"}))
+    assert not result["changed"]
+    assert result["secrets"][0]["version"] == "1"
+
+
 def test_a_lost_answer_does_not_add_a_second_version(google, client):
     google.answer("GET", f"{API}/key", {"name": "key", "etag": "e"})
     google.answer("GET", f"{API}/key/versions/latest", MISSING, {"name": "x/versions/1", "state": "ENABLED"})

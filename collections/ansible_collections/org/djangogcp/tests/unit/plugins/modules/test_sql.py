@@ -284,6 +284,21 @@ class TestStatements:
         google.answer("POST", EXECUTE, MISSING)
         assert statements(client, check_mode=True)["actions"] == ["make a", "make b"]
 
+    def test_a_statement_whose_answer_was_lost_runs_again_only_when_it_is_needed(self, google, client):
+        done = {"results": [ONE]}
+        for after_loss, runs in (([done], 1), ([{"results": [NONE]}, {}], 2)):
+            google.sent.clear()
+            google.answer("POST", EXECUTE, {"results": [NONE, ONE]}, (503, ""), *after_loss, done)
+            assert statements(client)["actions"] == ["make a"]
+            assert [one.body["sqlStatement"] for one in google.sent].count("CREATE a") == runs
+
+    def test_a_statement_waits_for_another_run_that_is_in_its_way(self, google, client):
+        in_the_way = {"status": {"code": 3, "message": "ERROR: tuple concurrently updated (SQLSTATE XX000)"}}
+        google.answer(
+            "POST", EXECUTE, {"results": [NONE, ONE]}, in_the_way, {"results": [NONE]}, {}, {"results": [ONE]}
+        )
+        assert statements(client)["actions"] == ["make a"]
+
     def test_the_database_says_why_a_statement_failed(self, google, client):
         google.answer(
             "POST",
