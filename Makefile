@@ -1,6 +1,6 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password test lint build
+.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password test fuzz lint build
 REHEARSE = .venv/bin/python tools/rehearse.py
 
 help: ## list the verbs
@@ -25,6 +25,10 @@ rehearse-password: ## show the password of the rehearsal's admin
 test: ## run the whole test suite (does its own set-up)
 	@tools/bootstrap.sh test
 	@.venv/bin/python tools/test.py
+
+fuzz: ## send the emulator many more absurd requests than the test suite does, other ones each time
+	@tools/bootstrap.sh test
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} .venv/bin/pytest -q -p no:randomly emulator/tests/fuzz
 
 lint: ## run the linters and type checkers only
 	@tools/bootstrap.sh test

@@ -266,7 +266,7 @@ def test_what_is_not_emulated_is_refused_and_reported(emulator: RunningEmulator)
     assert folder.status_code == 400
     placed = session.post(f"{API}/b?project={PROJECT}", json={"name": "auto", "autoclass": {"enabled": True}})
     assert _error(placed)[2] == "gcp-emulator does not emulate Autoclass; nothing was done."
-    assert session.get("https://storage.googleapis.com/first-bucket").status_code == 501
+    assert session.get("https://storage.googleapis.com/first-bucket").status_code == 400
     emulator.expect_unhandled("storage.folders.insert", "GET https://storage.googleapis.com/first-bucket")
 
 

@@ -290,5 +290,5 @@ def test_the_signature_of_a_deleted_account_is_worth_nothing(
 
 def test_the_older_signature_is_refused_honestly(emulator: RunningEmulator, signing: storage.Blob) -> None:
     url = signing.generate_signed_url(version="v2", expiration=datetime.timedelta(seconds=60))
-    assert _code(emulator.session(None).get(url)) == (501, "NotImplemented")
+    assert _code(emulator.session(None).get(url)) == (400, "NotImplemented")
     emulator.expect_unhandled(f"GET {HOST}/things/dir/a%20b.txt")

@@ -7,7 +7,6 @@ and only a permitted call has its body looked at.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import re
 import sqlite3
@@ -31,7 +30,7 @@ from gcp_emulator.engine.facts import Facts, load_facts
 from gcp_emulator.engine.masks import select_fields
 from gcp_emulator.engine.requests import Entry
 from gcp_emulator.engine.service import Call, Handler, Service
-from gcp_emulator.engine.validate import BodyValidator, query_parameters
+from gcp_emulator.engine.validate import BodyValidator, parse_json, query_parameters
 from gcp_emulator.front.messages import (
     BodyTooLargeError,
     BrokenConnectionError,
@@ -261,10 +260,7 @@ class Dispatcher:
         data = await request.read()
         if method.request is None:
             return {}, {}
-        try:
-            raw = json.loads(data) if data.strip() else {}
-        except ValueError as error:
-            raise invalid_argument(f"Invalid JSON payload received. {error}") from None
+        raw = parse_json(data)
         return api.validator.validate(method.request, raw), raw
 
 

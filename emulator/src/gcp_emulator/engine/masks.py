@@ -6,10 +6,14 @@ Sources: https://google.aip.dev/161 and https://cloud.google.com/storage/docs/js
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from gcp_emulator.engine.errors import Json, invalid_argument
 from gcp_emulator.engine.validate import camel
+
+#: More slashes and brackets than any resource has levels.
+_MAX_FIELDS_DEPTH = 100
 
 
 def parse_mask(text: str | None, *, body: Json, mutable: frozenset[str] | None = None) -> list[str]:
@@ -54,6 +58,8 @@ def apply_mask(current: Json, changes: Json, paths: list[str]) -> Json:
 
 def select_fields(value: Any, expression: str) -> Any:
     """The part of ``value`` that a ``fields`` expression names, e.g. ``items(name,size),nextPageToken``."""
+    if len(re.findall(r"[(/]", expression)) > _MAX_FIELDS_DEPTH:
+        raise invalid_argument("The field selection is nested too deep.", reason="invalidParameter")
     tree, rest = _parse_fields(expression)
     if rest:
         raise invalid_argument(f"Invalid field selection {expression}", reason="invalidParameter")

@@ -10,6 +10,7 @@ from gcp_emulator.engine.discovery import Method
 from gcp_emulator.engine.errors import ErrorStyle, Json, invalid_argument
 from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.validate import is_number
 from gcp_emulator.front.messages import Request, Response
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ class Call:
     ) -> Json:
         """One page of ``items`` under ``key`` with ``nextPageToken`` when there are more (https://google.aip.dev/158)."""
         size = int(self.params.get(size_parameter) or default)
+        if size < 0:
+            raise invalid_argument("The page size must not be negative.", field=size_parameter)
         token = str(self.params.get("pageToken") or "0")
-        if not token.isdigit():
+        if not is_number(token):
             raise invalid_argument("The page token is invalid.", field="pageToken")
         start = int(token)
         result: Json = {}

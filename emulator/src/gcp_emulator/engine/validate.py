@@ -7,7 +7,7 @@ The texts are those of the JSON transcoder in front of Google's APIs, for exampl
 from __future__ import annotations
 
 import base64
-import binascii
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +40,8 @@ SYSTEM_PARAMETERS = frozenset(
         "$httpMethod",
     ]
 )
+#: How deep a message may be nested (https://protobuf.dev/programming-guides/proto-limits/).
+_MAX_DEPTH = 100
 _TYPE_NAMES = {"int32": "TYPE_INT32", "uint32": "TYPE_UINT32", "int64": "TYPE_INT64", "uint64": "TYPE_UINT64"}
 _INT_BOUNDS = {
     "int32": (-(2**31), 2**31 - 1),
@@ -47,6 +49,40 @@ _INT_BOUNDS = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
+
+
+def parse_json(data: bytes | str, *, reason: str | None = None) -> Any:
+    """The value of a JSON text, {} for an empty one; ApiError INVALID_ARGUMENT for anything that Google's parser refuses.
+
+    That is also what Python's accepts beyond RFC 8259: NaN, halves of surrogate pairs, nesting without end.
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        value = json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except ValueError as error:
+        raise invalid_argument(f"Invalid JSON payload received. {error}", reason=reason) from None
+    except RecursionError:
+        raise _too_deep() from None
+    if _is_deeper(value, _MAX_DEPTH):
+        raise _too_deep()
+    return value
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"Unexpected token. {text}")
+
+
+def _too_deep() -> ApiError:
+    return invalid_argument("Invalid JSON payload received. Message too deep. Max recursion depth reached.")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in items)
 
 
 def _payload_error(text: str, path: str) -> ApiError:
@@ -62,6 +98,11 @@ def _bad_value(path: str, kind: str, value: Any) -> ApiError:
         else str(value)
     )
     return invalid_argument(f"Invalid value at '{path}' ({kind}), {shown}", field=path)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number that is not negative and that an int64 can hold; ``str.isdigit`` knows more digits."""
+    return re.fullmatch(r"[0-9]{1,18}", text) is not None
 
 
 def camel(name: str) -> str:
@@ -202,7 +243,7 @@ def _base64(value: str, path: str) -> str:
         data = base64.b64decode(
             value.replace("-", "+").replace("_", "/") + "=" * (-len(value) % 4), validate=True
         )
-    except binascii.Error:
+    except ValueError:  # also of letters that are not ASCII
         raise invalid_argument(
             f"Invalid value at '{path}' (TYPE_BYTES), Base64 decoding failed for \"{value[:20]}\"", field=path
         ) from None

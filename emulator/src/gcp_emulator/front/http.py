@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import struct
 import time
@@ -123,12 +124,18 @@ async def serve_connection(
         try:
             head = await events.next()
         except h11.RemoteProtocolError as error:
-            await _refuse(events, error)
+            # 501 is h11's hint for an unknown Transfer-Encoding: the request is wrong, not the server.
+            await _refuse(
+                events, error.error_status_hint if error.error_status_hint < 500 else 400, str(error)
+            )
             return None
         if not isinstance(head, h11.Request):
             return None
         if head.method == b"CONNECT":
             name, _, port = head.target.decode("latin-1").rpartition(":")
+            if re.fullmatch(r"[0-9]{1,5}", port) is None:
+                await _refuse(events, 400, "CONNECT takes HOST:PORT")
+                return None
             return Connect(name.strip("[]"), int(port))
         request = _request(head, scheme, host)
         request.body = events.data()
@@ -194,11 +201,11 @@ async def _send_response(events: _Events, response: Response, *, head: bool) -> 
     await events.send(h11.EndOfMessage())
 
 
-async def _refuse(events: _Events, error: h11.RemoteProtocolError) -> None:
+async def _refuse(events: _Events, status: int, reason: str) -> None:
     with contextlib.suppress(ConnectionError, h11.ProtocolError):
-        text = f"{error}\n".encode()
+        text = f"{reason}\n".encode()
         headers = [(b"Content-Length", str(len(text)).encode()), (b"Connection", b"close")]
-        await events.send(h11.Response(status_code=error.error_status_hint, headers=headers))
+        await events.send(h11.Response(status_code=status, headers=headers))
         await events.send(h11.Data(data=text))
         await events.send(h11.EndOfMessage())
 

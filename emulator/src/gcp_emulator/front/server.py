@@ -81,9 +81,10 @@ class Front:
     ) -> None:
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await writer.drain()
+        scheme = "http"
         if tunnel.port == 443:
             await writer.start_tls(self.authority.context(tunnel.host), ssl_handshake_timeout=20)
-            scheme = "https" if tunnel.port == 443 else "http"
+            scheme = "https"
         await serve_connection(reader, writer, self._answer, scheme=scheme, host=tunnel.host)
 
     async def _route(self, request: Request) -> Response:

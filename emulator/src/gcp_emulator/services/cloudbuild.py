@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import os
 import re
@@ -293,7 +292,7 @@ class CloudBuild(Service):
         project = parts[2] if parts[0] == "operations" and len(parts) == 4 else parts[1]
         try:
             build_id = base64.b64decode(parts[-1], validate=True).decode("ascii")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             build_id = ""
         if self.emulator.projects.find(project) is None:
             raise not_found("Requested entity was not found.")

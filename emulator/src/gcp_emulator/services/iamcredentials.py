@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import base64
 import datetime
-import json
 import time
 
 from gcp_emulator.engine import clock
-from gcp_emulator.engine.errors import Json, invalid_argument
+from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
 from gcp_emulator.engine.identity import TOKEN_SECONDS, Identity, identity_of
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.engine.validate import parse_json
 from gcp_emulator.services.iam import IamApi
 from gcp_emulator.services.iam_accounts import ServiceAccounts
 from gcp_emulator.services.oauth import OAuth
@@ -101,8 +101,8 @@ class IamCredentials(Service):
 
 def _check_claims(payload: str) -> None:
     try:
-        claims = json.loads(payload)
-    except ValueError:
+        claims = parse_json(payload)
+    except ApiError:
         claims = None
     if not isinstance(claims, dict):
         raise invalid_argument("The JWT payload must be a serialized JSON object.", field="payload")

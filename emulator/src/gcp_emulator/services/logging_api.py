@@ -6,7 +6,6 @@ Source: https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from urllib.parse import unquote
 
@@ -82,14 +81,7 @@ class CloudLogging(Service):
     async def list_logs(self, call: Call) -> Json:
         project = call.params["parent"].removeprefix("projects/")
         names = sorted({entry["logName"] for _, entry in self.emulator.logs.entries(project)})
-        size, start = (
-            int(call.params.get("pageSize") or _DEFAULT_PAGE),
-            int(call.params.get("pageToken") or 0),
-        )
-        result: Json = {"logNames": names[start : start + size]} if names[start:] else {}
-        if start + size < len(names):
-            result["nextPageToken"] = str(start + size)
-        return result
+        return call.page(names, "logNames", default=_DEFAULT_PAGE)
 
     def _checked(self, call: Call, entry: Json) -> tuple[str, str, Json]:
         """Project, log id and entry of one entry to write."""
@@ -153,5 +145,5 @@ def _parse_token(token: str) -> tuple[str, int]:
     try:
         moment, _, row = base64.urlsafe_b64decode(token).decode().partition(" ")
         return moment, int(row)
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+    except ValueError:
         raise invalid_argument("page_token is invalid.", field="pageToken") from None

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
-from gcp_emulator.engine.validate import camel
+from gcp_emulator.engine.validate import camel, is_number
 
 Predicate = Callable[[Json], bool]
 
@@ -250,7 +250,7 @@ def _test(path: list[str], operator: str, value: _Value) -> Callable[[Any], bool
 
 
 def _severity(text: str) -> int:
-    if text.isdigit():
+    if is_number(text):
         return int(text)
     try:
         return SEVERITIES[text.upper()]

@@ -7,7 +7,6 @@ https://developers.google.com/identity/openid-connect/openid-connect (ID tokens,
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.identity import CLOUD_PLATFORM, Identity, identity_of
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.engine.validate import parse_json
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.services.iam import IamApi
 from gcp_emulator.services.iam_accounts import ServiceAccounts
@@ -328,8 +328,8 @@ async def _form(request: Request) -> dict[str, str]:
     text = (await request.read()).decode("utf-8", errors="replace")
     if (request.headers.get("content-type") or "").startswith("application/json"):
         try:
-            given = json.loads(text or "{}")
-        except ValueError:
+            given = parse_json(text)
+        except ApiError:
             given = None
         if not isinstance(given, dict):
             raise OAuthError("invalid_request", "Could not parse the JSON body.")

@@ -6,7 +6,6 @@ Source: https://www.rfc-editor.org/rfc/rfc7519, https://developers.google.com/id
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.errors import ApiError, Json
+from gcp_emulator.engine.validate import parse_json
 from gcp_emulator.services.iam_keys import SigningKey
 
 
@@ -47,9 +47,9 @@ def decode_jwt(text: str) -> Jwt:
     if len(parts) != 3:
         raise ValueError("a JWT has three parts")
     try:
-        header, claims = (json.loads(_decode(part)) for part in parts[:2])
+        header, claims = (parse_json(_decode(part)) for part in parts[:2])
         signature = _decode(parts[2])
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except (ValueError, ApiError) as error:
         raise ValueError(str(error)) from None
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise ValueError("header and claims of a JWT are objects")

@@ -82,7 +82,7 @@ class SecretManager(Service):
 
     @handles("secretmanager.projects.secrets.create")
     async def create_secret(self, call: Call) -> Json:
-        secret_id = call.params["secretId"]
+        secret_id = call.params.get("secretId", "")
         if not _SECRET_ID.fullmatch(secret_id):
             raise invalid_argument(
                 f"The provided Secret ID [{secret_id}] does not match the expected format [[a-zA-Z_0-9]+]"

@@ -17,6 +17,7 @@ from typing import Any
 
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition
 from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.validate import is_number
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
@@ -234,7 +235,7 @@ def _check_tier(tier: Any, edition: str) -> None:
         raise invalid("Missing parameter: settings.tier.")
     shared, plus = limits()["shared_core_tiers"], limits()["enterprise_plus_tiers"]
     family, _, size = tier.rpartition("-")
-    is_plus = size.isdigit() and int(size) in plus.get(family, ())
+    is_plus = is_number(size) and int(size) in plus.get(family, ())
     custom = re.fullmatch(r"db-custom-(\d+)-(\d+)", tier)
     if not (tier in shared or custom or is_plus):
         raise invalid(

@@ -86,6 +86,7 @@ class Storage(Service):
             self._buckets,
             self._objects,
             self._files,
+            emulator.unhandled,
         )
 
     async def start(self) -> None:
@@ -145,10 +146,7 @@ class Storage(Service):
                 return await self._upload(request, unquote(found[1]))
             if found := _DOWNLOAD.fullmatch(request.path):
                 return self._download(request, unquote(found[1]), unquote(found[2]))
-        response = await self._xml.serve(request)
-        if response.status == 501:
-            self.emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
-        return response
+        return await self._xml.serve(request)
 
     async def _upload(self, request: Request, bucket: str) -> Response:
         upload_id = dict(request.query_pairs).get("upload_id")

@@ -31,7 +31,6 @@ _XML_CODES = {
     412: ("PreconditionFailed", "At least one of the pre-conditions you specified did not hold."),
     413: ("EntityTooLarge", "Your proposed upload is larger than the maximum object size."),
     416: ("InvalidRange", "The requested range cannot be satisfied."),
-    501: ("NotImplemented", "The requested functionality is not emulated."),
 }
 
 
@@ -42,6 +41,13 @@ class XmlError(ApiError):
         super().__init__("FAILED_PRECONDITION", message, code=code)
         self.name = name
         self.elements = elements
+
+
+class NotEmulatedError(XmlError):
+    """What Google would do and the emulator does not. 400, because clients try a 501 again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(400, "NotImplemented", f"gcp-emulator {what}")
 
 
 def xml_error(error: ApiError) -> Response:

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.validate import is_number
 from gcp_emulator.front.messages import Request
-from gcp_emulator.services.storage_errors import XmlError
+from gcp_emulator.services.storage_errors import NotEmulatedError, XmlError
 
 ALGORITHM = "GOOG4-RSA-SHA256"
 _MAX_SECONDS = 7 * 24 * 3600
@@ -41,7 +42,7 @@ def signer(request: Request, keys: PublicKeys) -> Identity:
     """The service account that signed the URL of ``request``; XmlError when the signature does not hold (any more)."""
     given = {name.lower(): value for name, value in request.query_pairs}
     if given.get("x-goog-algorithm") != ALGORITHM:
-        raise XmlError(501, "NotImplemented", f"gcp-emulator verifies {ALGORITHM} (V4) signatures only.")
+        raise NotEmulatedError(f"verifies {ALGORITHM} (V4) signatures only.")
     credential = _CREDENTIAL.fullmatch(given.get("x-goog-credential", ""))
     if credential is None:
         raise _malformed(
@@ -76,11 +77,11 @@ def _malformed(name: str, details: str) -> XmlError:
 
 def _check_time(given: dict[str, str], day: str) -> None:
     text, seconds = given.get("x-goog-date", ""), given.get("x-goog-expires", "")
-    if not re.fullmatch(r"\d{8}T\d{6}Z", text) or not text.startswith(day):
+    if not re.fullmatch(r"[0-9]{8}T[0-9]{6}Z", text) or not text.startswith(day):
         raise _malformed(
             "X-Goog-Date", "The date must be an ISO 8601 basic time on the day of the credential scope."
         )
-    if not seconds.isdigit() or not 0 < int(seconds) <= _MAX_SECONDS:
+    if not is_number(seconds) or not 0 < int(seconds) <= _MAX_SECONDS:
         raise _malformed("X-Goog-Expires", f"Expiration must be between 1 and {_MAX_SECONDS} seconds.")
     try:
         signed = datetime.datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)

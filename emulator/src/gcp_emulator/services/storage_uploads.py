@@ -7,7 +7,6 @@ A session survives a restart of the emulator: its record is in the store, its by
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import time
@@ -21,7 +20,7 @@ from gcp_emulator.engine.errors import ApiError, Json, invalid_argument, not_fou
 from gcp_emulator.engine.facts import load_facts
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.store import Store
-from gcp_emulator.engine.validate import BodyValidator, query_parameters
+from gcp_emulator.engine.validate import BodyValidator, is_number, parse_json, query_parameters
 from gcp_emulator.front.messages import Headers, Request, Response, json_response
 from gcp_emulator.services.storage_buckets import Buckets, refuse_acl_parameters
 from gcp_emulator.services.storage_errors import refuse_encryption
@@ -98,7 +97,7 @@ class Uploads:
                 "name": write.name,
                 "metadata": write.metadata,
                 "params": params,
-                "total": int(total) if total and total.isdigit() else None,
+                "total": int(total) if total and is_number(total) else None,
             },
         )
         location = (
@@ -185,11 +184,7 @@ class Uploads:
         self._locks.pop(upload_id, None)
 
     def _metadata(self, text: bytes) -> Json:
-        try:
-            raw = json.loads(text) if text.strip() else {}
-        except ValueError as error:
-            raise invalid_argument(f"Invalid JSON payload received. {error}", reason="parseError") from None
-        return self._validator.validate("Object", raw)
+        return self._validator.validate("Object", parse_json(text, reason="parseError"))
 
     @staticmethod
     def _write(

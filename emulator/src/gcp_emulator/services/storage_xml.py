@@ -2,7 +2,7 @@
 
 ``https://storage.googleapis.com/BUCKET/OBJECT`` and ``https://BUCKET.storage.googleapis.com/OBJECT``: GET, HEAD, PUT,
 DELETE and OPTIONS. Source: https://cloud.google.com/storage/docs/xml-api/reference-methods. Listing, bucket methods and the multipart and
-resumable uploads of this API are not emulated (501).
+resumable uploads of this API are not emulated (400).
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from urllib.parse import unquote
 
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.identity import Identity, Tokens
+from gcp_emulator.engine.validate import is_number
 from gcp_emulator.front.messages import Headers, Request, Response
 from gcp_emulator.services.storage_access import Access
 from gcp_emulator.services.storage_buckets import Buckets, is_uniform
 from gcp_emulator.services.storage_cors import add_headers, preflight
-from gcp_emulator.services.storage_errors import XmlError, acl_refused, not_emulated, xml_error
+from gcp_emulator.services.storage_errors import (
+    NotEmulatedError,
+    XmlError,
+    acl_refused,
+    not_emulated,
+    xml_error,
+)
 from gcp_emulator.services.storage_files import Files
 from gcp_emulator.services.storage_media import media_response
 from gcp_emulator.services.storage_objects import Objects, Write, object_etag
@@ -79,6 +86,7 @@ class XmlApi:
         buckets: Buckets,
         objects: Objects,
         files: Files,
+        unhandled: list[str],
     ) -> None:
         self._tokens = tokens
         self._keys = keys
@@ -86,6 +94,7 @@ class XmlApi:
         self._buckets = buckets
         self._objects = objects
         self._files = files
+        self._unhandled = unhandled
 
     async def serve(self, request: Request) -> Response:
         """The response to any request of this API; never an ApiError."""
@@ -95,6 +104,8 @@ class XmlApi:
         except NotModifiedError:
             response = Response(304)
         except ApiError as error:
+            if isinstance(error, NotEmulatedError):
+                self._unhandled.append(f"{request.method} https://{request.host}{request.path}")
             # An anonymous caller is forbidden here (403), where the JSON API asks for credentials (401).
             anonymous = error.code == 401 and error.reason == "required"
             response = xml_error(ApiError("PERMISSION_DENIED", error.message) if anonymous else error)
@@ -181,24 +192,20 @@ def _target(request: Request) -> tuple[str, str]:
 
 def _refuse_unemulated(request: Request, bucket: str, name: str) -> None:
     if not bucket or not name:
-        raise XmlError(
-            501, "NotImplemented", "gcp-emulator does not emulate the XML API's service and bucket methods."
-        )
+        raise NotEmulatedError("does not emulate the XML API's service and bucket methods.")
     for key in dict(request.query_pairs):
         if key in _REFUSED_QUERY:
-            raise XmlError(501, "NotImplemented", f"gcp-emulator does not emulate ?{key} of the XML API.")
+            raise NotEmulatedError(f"does not emulate ?{key} of the XML API.")
     for key in _REFUSED_HEADERS:
         if key in request.headers:
-            raise XmlError(
-                501, "NotImplemented", f"gcp-emulator does not emulate the header {key} of the XML API."
-            )
+            raise NotEmulatedError(f"does not emulate the header {key} of the XML API.")
 
 
 def _generation(query: dict[str, str]) -> int | None:
     text = query.get("generation")
     if text is None:
         return None
-    if not text.isdigit():
+    if not is_number(text):
         raise XmlError(400, "InvalidArgument", "Invalid argument.", Details=f"Invalid generation: {text}")
     return int(text)
 
@@ -209,7 +216,7 @@ def _conditions(headers: Headers) -> dict[str, str]:
         value = headers.get(header)
         if value is None:
             continue
-        if not value.isdigit():
+        if not is_number(value):
             raise XmlError(400, "InvalidArgument", "Invalid argument.", Details=f"Invalid {header}: {value}")
         found[parameter] = value
     return found
