@@ -73,6 +73,7 @@ LAYERS = (
     Layer("unit: emulator", ((*PYTEST, "emulator/tests"),)),
     Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
+    Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),

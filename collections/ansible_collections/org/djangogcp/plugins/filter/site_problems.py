@@ -261,6 +261,11 @@ def source_problems(source: Values) -> list[str]:
         return [_problem(name, source["path"], "an existing folder")]
     if not source["manage_py"]:
         return [_problem(name, source["path"], "the folder that holds manage.py")]
+    if source["unreadable_files"]:
+        return [
+            _problem(name, source["path"], f"files of UTF-8 text, but {problem}")
+            for problem in source["unreadable_files"]
+        ]
     problems = []
     if source["wsgi_problem"]:
         suggestion = nearest(source["wsgi_module"], source["wsgi_modules"])

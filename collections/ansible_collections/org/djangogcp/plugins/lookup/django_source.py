@@ -79,9 +79,14 @@ _list:
     python_version:
       description: The minor version that C(.python-version) asks for, such as V(3.13), empty if it does not.
       type: str
+    unreadable_files:
+      description: The files that decide how the project is deployed and cannot be read as UTF-8, each with the reason.
+      type: list
+      elements: str
 """
 
 import ast
+import os
 import re
 import tomllib
 import typing as t
@@ -89,27 +94,44 @@ from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
 
-SKIPPED_FOLDERS = {"node_modules", "site-packages", "tests"}
+SKIPPED_FOLDERS = {"node_modules", "site-packages", "tests", "venv"}
+#: Files whose text decides how the project is deployed.
+TEXT_FILES = (
+    "manage.py",
+    "Dockerfile",
+    "Procfile",
+    "pyproject.toml",
+    ".python-version",
+    ".dockerignore",
+    ".gcloudignore",
+)
+#: Longer ones are no source code.
+MAX_TEXT_BYTES = 1024 * 1024
+#: How many folders, and how far down, are looked at for a wsgi.py.
+MAX_FOLDERS = 2000
+MAX_DEPTH = 3
 
 
 def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
     """What a deploy must know about the Django project in *folder*.
 
-    *wsgi_module* is ``package.module:attribute``; if empty it is looked for. Unreadable or broken files count as absent.
+    *wsgi_module* is ``package.module:attribute``; if empty it is looked for. Broken files count as empty; those that cannot be
+    read are listed. Nothing outside the folder is read, and of a file no more than `MAX_TEXT_BYTES`.
     """
-    root = Path(folder).expanduser().absolute()
+    # No name holds a NUL, and functions of os stumble over one.
+    root = Path(os.path.abspath(os.path.expanduser(folder.replace("\0", "\ufffd"))))
     settings_module = _settings_module(root / "manage.py")
     found = _wsgi_modules(root)
     preferred = f"{settings_module.split('.')[0]}.wsgi:application"
     chosen = wsgi_module or (preferred if preferred in found else (found[0] if len(found) == 1 else ""))
     requirements_file = next(
-        (name for name in ("requirements.txt", "pyproject.toml") if (root / name).is_file()), ""
+        (name for name in ("requirements.txt", "pyproject.toml") if os.path.isfile(root / name)), ""
     )
     requirements_files = _requirements_files(root, requirements_file) if requirements_file else []
     return {
         "path": str(root),
-        "exists": root.is_dir(),
-        "manage_py": (root / "manage.py").is_file(),
+        "exists": os.path.isdir(root),
+        "manage_py": os.path.isfile(root / "manage.py"),
         "settings_module": settings_module,
         "wsgi_module": chosen,
         "wsgi_modules": found,
@@ -117,17 +139,41 @@ def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
         "requirements_file": requirements_file,
         "requirements_files": requirements_files,
         "requirements": _requirements(root, requirements_files),
-        "dockerfile": (root / "Dockerfile").is_file(),
+        "dockerfile": os.path.isfile(root / "Dockerfile"),
         "procfile_web": _procfile_web(root / "Procfile"),
         "python_version": _python_version(root / ".python-version"),
+        "unreadable_files": _unreadable_files(root, dict.fromkeys((*TEXT_FILES, *requirements_files))),
     }
+
+
+def _read(path: Path) -> str:
+    """The beginning of a file, "" if there is none; OSError or UnicodeDecodeError if it is no text that can be read."""
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as file:
+        data = file.read(MAX_TEXT_BYTES)
+    # A character may stand on the end.
+    return data.decode("utf-8", "strict" if len(data) < MAX_TEXT_BYTES else "ignore")
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return _read(path)
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def _unreadable_files(root: Path, names: t.Iterable[str]) -> list[str]:
+    """Each of some files that cannot be read as text, with the reason."""
+    found = []
+    for name in names:
+        try:
+            _read(root / name)
+        except UnicodeDecodeError as error:
+            found.append(f"{name} is not UTF-8 ({error.reason} at byte {error.start})")
+        except OSError as error:
+            found.append(f"{name} cannot be read ({error.strerror})")
+    return found
 
 
 def _settings_module(manage_py: Path) -> str:
@@ -140,7 +186,7 @@ def _top_level_names(source: str) -> set[str]:
     """The names that a module defines or imports at its top level; empty if it is not Python."""
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     names: set[str] = set()
     for node in body:
@@ -158,17 +204,28 @@ def _top_level_names(source: str) -> set[str]:
 
 
 def _wsgi_modules(root: Path) -> list[str]:
-    """Every ``wsgi.py`` of at most three folders down that has an ``application``."""
+    """Every ``wsgi.py`` of at most three folders down that has an ``application``, the uppermost first."""
     found = []
-    for pattern in ("wsgi.py", "*/wsgi.py", "*/*/wsgi.py", "*/*/*/wsgi.py"):
-        for path in sorted(root.glob(pattern)):
-            parts = path.relative_to(root).with_suffix("").parts
-            hidden = any(
-                part.startswith(".") or part in SKIPPED_FOLDERS or not part.isidentifier() for part in parts
-            )
-            if not hidden and "application" in _top_level_names(_text(path)):
-                found.append(".".join(parts) + ":application")
+    level: list[tuple[str, ...]] = [()]
+    looked_at = 0
+    for _ in range(MAX_DEPTH + 1):
+        below: list[tuple[str, ...]] = []
+        for parts in level[: max(0, MAX_FOLDERS - looked_at)]:
+            _, folders, files = next(os.walk(root.joinpath(*parts)), ("", [], []))
+            if "wsgi.py" in files and "application" in _top_level_names(
+                _text(root.joinpath(*parts, "wsgi.py"))
+            ):
+                found.append(".".join((*parts, "wsgi:application")))
+            below += [
+                (*parts, name) for name in sorted(folders) if _may_be_package(root.joinpath(*parts, name))
+            ]
+        looked_at += len(level)
+        level = below
     return found
+
+
+def _may_be_package(folder: Path) -> bool:
+    return folder.name.isidentifier() and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
 
 
 def _wsgi_problem(root: Path, wsgi_module: str) -> str:
@@ -177,7 +234,7 @@ def _wsgi_problem(root: Path, wsgi_module: str) -> str:
     module, attribute = wsgi_module.split(":")
     relative = Path(*module.split("."))
     path = next(
-        (p for p in (relative.with_suffix(".py"), relative / "__init__.py") if (root / p).is_file()), None
+        (p for p in (relative.with_suffix(".py"), relative / "__init__.py") if os.path.isfile(root / p)), None
     )
     if path is None:
         return f"there is no file {relative.with_suffix('.py')}"
@@ -187,17 +244,18 @@ def _wsgi_problem(root: Path, wsgi_module: str) -> str:
 
 
 def _requirements_files(root: Path, name: str) -> list[str]:
-    """*name* and what it includes by ``-r`` or ``-c``, relative to *root*, each once."""
-    files, waiting = [], [Path(name)]
+    """*name* and what it includes by ``-r`` or ``-c``, relative to *root*, each once. What is outside of *root* is not read."""
+    files: list[str] = []
+    waiting = [name]
     while waiting:
-        path = waiting.pop(0)
-        if str(path) not in files and (root / path).is_file():
-            files.append(str(path))
-            if path.suffix != ".toml":
+        path = os.path.normpath(waiting.pop(0))
+        if path not in files and not path.startswith(("/", "..")) and os.path.isfile(root / path):
+            files.append(path)
+            if not path.endswith(".toml"):
                 included = re.findall(
                     r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", _text(root / path), re.MULTILINE
                 )
-                waiting += [path.parent / child for child in included]
+                waiting += [os.path.join(os.path.dirname(path), child) for child in included]
     return files
 
 
@@ -205,19 +263,24 @@ def _requirements(root: Path, files: list[str]) -> list[str]:
     """The normalized names (PEP 503) of the distributions that requirements files or pyproject.toml ask for."""
     lines: list[str] = []
     for name in files:
-        if name == "pyproject.toml":
-            try:
-                lines += tomllib.loads(_text(root / name)).get("project", {}).get("dependencies", [])
-            except tomllib.TOMLDecodeError:
-                continue
-        else:
-            lines += _text(root / name).splitlines()
+        text = _text(root / name)
+        lines += _dependencies(text) if name == "pyproject.toml" else text.splitlines()
     names = [
         found.group(1)
         for line in lines
         if (found := re.match(r"\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)", line))
     ]
     return sorted({re.sub(r"[-_.]+", "-", name).lower() for name in names})
+
+
+def _dependencies(text: str) -> list[str]:
+    """``project.dependencies`` of a pyproject.toml; none if it is broken."""
+    try:
+        project = tomllib.loads(text).get("project")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return []
+    dependencies = project.get("dependencies") if isinstance(project, dict) else None
+    return [str(one) for one in dependencies] if isinstance(dependencies, list) else []
 
 
 def _procfile_web(path: Path) -> str:

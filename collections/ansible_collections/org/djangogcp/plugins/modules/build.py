@@ -13,8 +13,8 @@ version_added: 1.0.0
 description:
   - Packs a project's source, looks for an image of exactly this source in Artifact Registry by the tag
     C(source-<digest>), and only when there is none has Cloud Build make it from the Dockerfile.
-  - Version control, caches, virtual environments and files that hold secrets (C(.env), keys, credentials) are never
-    uploaded; C(.dockerignore) is honoured on top of that.
+  - Version control, caches, virtual environments and files that hold secrets are never uploaded; the notes list them.
+    C(.dockerignore) and C(.gcloudignore) are honoured on top of that.
   - With O(wait=false) the build goes on while other tasks run; the same module with O(build_id) tells how far it is.
 extends_documentation_fragment:
   - org.djangogcp._auth
@@ -61,6 +61,13 @@ options:
     description:
       - The id of a build that an earlier task started, to wait for it.
     type: str
+notes:
+  - Never uploaded, in any folder, are C(.git), C(.hg), C(.svn), C(__pycache__), C(*.py[cod]), C(.venv), C(venv), C(node_modules),
+    C(.mypy_cache), C(.pytest_cache), C(.ruff_cache), C(.tox), C(.nox) and C(.DS_Store).
+  - Never uploaded, because they hold secrets, are C(.env), C(.env.*), C(.envrc), C(*.pem), C(*.key), C(*.p12), C(*.pfx), C(*.jks),
+    C(*.kdbx), C(id_rsa*), C(id_dsa*), C(id_ecdsa*), C(id_ed25519*), C(.ssh), C(.gnupg), C(.aws), C(.netrc), C(.pgpass), C(.pypirc),
+    C(.boto), C(*credentials*.json), C(*service-account*.json), C(*service_account*.json), C(client_secret*.json), C(*.sqlite3),
+    C(*.sqlite3-*), and any C(*.json) that is a key of a service account or a person's credentials, whatever its name is.
 author:
   - The djangogcp contributors (@djangogcp)
 """
@@ -168,9 +175,7 @@ def packed(source_dir: str, dockerfile: str | None) -> Archive:
     """
     own = os.path.isfile(os.path.join(source_dir, "Dockerfile"))
     if not own and not dockerfile and os.path.isdir(source_dir):
-        raise SourceError(
-            f"Failed to pack the source {source_dir}: it has no Dockerfile. Add one, or give its text with dockerfile."
-        )
+        raise SourceError(source_dir, "it has no Dockerfile", "Add one, or give its text with dockerfile.")
     return pack(source_dir, None if own else {"Dockerfile": dockerfile or ""})
 
 

@@ -51,6 +51,7 @@ SOURCE = {
     "dockerfile": False,
     "procfile_web": "",
     "python_version": "",
+    "unreadable_files": [],
 }
 
 
