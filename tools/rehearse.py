@@ -61,7 +61,7 @@ def start() -> int:
         raise RehearsalError(
             f"{HOME} has {free // 1024**2} MiB of free space; a rehearsal needs {_NEEDED_SPACE // 1024**2} MiB"
         )
-    _emulator("start", "--seed", str(ROOT / "rehearsal" / "seed.yaml"), *_profile())
+    _emulator("start", "--seed", str(ROOT / "rehearsal" / "seed.yaml"), *_profile(), *_runtime())
     exports = _emulator("env", "--project", PROJECT, "--user", OPERATOR, capture=True)
     own = {
         "ANSIBLE_HOME": str(HOME / "ansible"),
@@ -86,6 +86,12 @@ def _profile() -> list[str]:
     """The speed of the emulator's operations, from REHEARSAL_PROFILE and REHEARSAL_SCALE."""
     profile = os.environ.get("REHEARSAL_PROFILE", "realistic")
     return ["--profile", profile, "--scale", os.environ.get("REHEARSAL_SCALE", "0.05")]
+
+
+def _runtime() -> list[str]:
+    """What runs the containers, from REHEARSAL_RUNTIME: process, docker or auto."""
+    runtime = os.environ.get("REHEARSAL_RUNTIME")
+    return ["--runtime", runtime] if runtime else []
 
 
 def deploy() -> int:
@@ -220,7 +226,8 @@ def stop() -> int:
 
 def clean() -> int:
     """Stops the emulator and removes the state."""
-    stop()
+    if STATE.exists():
+        _emulator("clean")
     if HOME.exists():
         shutil.rmtree(HOME)
     return 0

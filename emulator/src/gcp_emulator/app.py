@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from gcp_emulator import services as services_package
+from gcp_emulator.backends.docker import DockerRuntime
+from gcp_emulator.backends.runtime import ProcessRuntime, Runtime
 from gcp_emulator.console.site import Console
 from gcp_emulator.control import answer_faults
 from gcp_emulator.engine.dispatch import Dispatcher
@@ -27,15 +30,19 @@ from gcp_emulator.front.server import Front, not_found
 from gcp_emulator.services.iam import IamApi
 
 S = TypeVar("S", bound=Service)
+RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "docker": DockerRuntime}
+"""What makes each kind of runtime, given the folder for its images."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the emulator keeps its state and how slow it is. ``port`` 0 takes any free port."""
+    """Where the emulator keeps its state, how slow it is and what runs containers (a key of `RUNTIMES`). ``port`` 0 takes any
+    free port."""
 
     state: Path
     port: int = 0
     profile: Profile = field(default_factory=Profile)
+    runtime: str = "process"
 
 
 class Emulator:
@@ -51,6 +58,7 @@ class Emulator:
         self.logs = Logs(self.store)
         self.operations = Operations(self.store, settings.profile)
         self.authority = CertificateAuthority(settings.state / "ca")
+        self.runtime = RUNTIMES[settings.runtime](settings.state / "images")
         self.requests = RequestLog()
         #: Calls that nothing answered; a test run fails on any.
         self.unhandled: list[str] = []
@@ -65,7 +73,9 @@ class Emulator:
         return next(service for service in self.services if isinstance(service, kind))
 
     async def start(self) -> None:
-        """Opens the port and brings back what was running. OSError when the port is taken."""
+        """Opens the port and brings back what was running. OSError when the port is taken, `SandboxUnavailable` when the
+        container engine that was asked for does not answer."""
+        await self.runtime.start()
         self.operations.abandon_unfinished()
         await self.front.start(self.settings.port)
         for service in self.services:
@@ -77,6 +87,7 @@ class Emulator:
         await self.operations.stop()
         for service in reversed(self.services):
             await service.stop()
+        await self.runtime.stop()
         self.store.close()
 
     def _member_exists(self, member: str) -> bool:

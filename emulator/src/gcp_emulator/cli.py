@@ -1,4 +1,4 @@
-"""``gcp-emulator start | stop | status | env | faults``: one emulator per state folder."""
+"""``gcp-emulator start | stop | clean | status | env | faults``: one emulator per state folder."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from gcp_emulator import cli_faults, environment, seed
+from gcp_emulator.backends.docker_command import DockerError, check_engine
+from gcp_emulator.backends.images import remove_tree
+from gcp_emulator.backends.sandbox import SandboxUnavailable
 
 DEFAULT_PORT = 8910
 _START_SECONDS = 60
@@ -56,8 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--scale", type=float, default=1.0, help="factor on the times of the realistic profile"
     )
+    start.add_argument(
+        "--runtime",
+        choices=["process", "docker", "auto"],
+        help="what builds images and runs them: sandboxed processes, the containers of the engine that answers, or those when "
+        "one does (default: as the images of the state, else process)",
+    )
     start.add_argument("--foreground", action="store_true", help="stay in the foreground")
     _verb(verbs, "stop", _stop, "stop it and everything it runs; state is kept")
+    _verb(verbs, "clean", _clean, "stop it and remove its state, and its images from the container engine")
     _verb(verbs, "status", _status, "say whether it runs; exit status 3 when not")
     env = _verb(verbs, "env", _env, "print the shell variables that point any Google client at it")
     env.add_argument("--project", required=True, help="the project for GOOGLE_CLOUD_PROJECT")
@@ -127,14 +137,21 @@ class _Lock:
 
 def _start(options: argparse.Namespace) -> int:
     state: Path = options.state.resolve()
+    runtime = _choose_runtime(options.runtime, state)
     running = _Lock(state).holder()
     if running is not None:
         print(f"already running on 127.0.0.1:{running['port']} (pid {running['pid']})")
         return 0
     if options.foreground:
-        return asyncio.run(_serve(options, state))
+        return asyncio.run(_serve(options, state, runtime))
     with (state_folder(state) / "emulator.log").open("ab") as log:
-        command = [sys.executable, "-m", "gcp_emulator", *_start_arguments(options, state), "--foreground"]
+        command = [
+            sys.executable,
+            "-m",
+            "gcp_emulator",
+            *_start_arguments(options, state, runtime),
+            "--foreground",
+        ]
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
@@ -162,8 +179,9 @@ def state_folder(state: Path) -> Path:
     return state
 
 
-def _start_arguments(options: argparse.Namespace, state: Path) -> list[str]:
-    arguments = ["start", "--state", str(state), "--profile", options.profile, "--scale", str(options.scale)]
+def _start_arguments(options: argparse.Namespace, state: Path, runtime: str) -> list[str]:
+    arguments = ["start", "--state", str(state), "--runtime", runtime]
+    arguments += ["--profile", options.profile, "--scale", str(options.scale)]
     if options.port is not None:
         arguments += ["--port", str(options.port)]
     if options.seed is not None:
@@ -176,7 +194,7 @@ def _last_line(path: Path) -> str:
     return lines[-1] if lines else f"see {path}"
 
 
-async def _serve(options: argparse.Namespace, state: Path) -> int:
+async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
     # Imported here, because the verbs that only look at a running emulator would wait for it.
     from gcp_emulator.app import Emulator, Settings
     from gcp_emulator.engine.operations import Profile
@@ -187,9 +205,9 @@ async def _serve(options: argparse.Namespace, state: Path) -> int:
         raise CliError(f"another emulator uses {state}")
     with lock:
         lock.truncate(0)
-        emulator = Emulator(
-            Settings(state, _choose_port(options.port, state), Profile(options.profile, options.scale))
-        )
+        port = _choose_port(options.port, state)
+        (state / "runtime").write_text(f"{runtime}\n", "utf-8")
+        emulator = Emulator(Settings(state, port, Profile(options.profile, options.scale), runtime))
         if options.seed is not None:
             try:
                 seed.apply(emulator, options.seed)
@@ -223,6 +241,32 @@ def _choose_port(asked: int | None, state: Path) -> int:
     return DEFAULT_PORT if _is_free(DEFAULT_PORT) else 0
 
 
+def _known_runtime(state: Path) -> str | None:
+    """The runtime whose images the state holds; None for a state that is yet to be made."""
+    if (state / "runtime").exists():
+        return (state / "runtime").read_text("utf-8").strip()
+    return "process" if (state / "store.sqlite").exists() else None
+
+
+def _choose_runtime(asked: str | None, state: Path) -> str:
+    """``process`` or ``docker``. CliError when it is not the one of the state's images, or no engine answers."""
+    known = _known_runtime(state)
+    if known and asked not in (None, "auto", known):
+        raise CliError(
+            f"{state} holds images of the runtime {known}, which the runtime {asked} cannot run. Go on with {known}, or remove "
+            "the state (gcp-emulator clean)."
+        )
+    wanted = known or asked or "process"
+    if wanted != "process":
+        try:
+            check_engine()
+        except SandboxUnavailable as error:
+            if wanted == "docker":
+                raise CliError(str(error)) from None
+            return "process"
+    return "docker" if wanted == "auto" else wanted
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -251,6 +295,21 @@ def _stop(options: argparse.Namespace) -> int:
     raise CliError(
         f"the emulator (pid {running['pid']}) did not stop within {_STOP_SECONDS} s; see {state / 'emulator.log'}"
     )
+
+
+def _clean(options: argparse.Namespace) -> int:
+    state: Path = options.state.resolve()
+    _stop(options)
+    if _known_runtime(state) == "docker":
+        from gcp_emulator.backends.docker import DockerRuntime
+
+        try:
+            DockerRuntime(state / "images").clear()
+        except DockerError as error:
+            # Whoever has no engine any more must be able to go on. Another start in the same place would remove them.
+            print(f"note: what the container engine has of it stays there ({error})", file=sys.stderr)
+    remove_tree(state)
+    return 0
 
 
 def _status(options: argparse.Namespace) -> int:

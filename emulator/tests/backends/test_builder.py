@@ -265,6 +265,14 @@ def test_users_can_be_made_and_taken(workshop: Workshop, context: Path) -> None:
     assert workshop.lines[-5:-1] == ["2000", "2000", "app", "/home/app"]
 
 
+def test_without_buildkit_mounts_are_refused(workshop: Workshop, context: Path) -> None:
+    failure = workshop.failure(context, BASE + "RUN --mount=type=cache,target=/x true\n", buildkit=False)
+    assert failure.message == (
+        "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images "
+        "with BuildKit enabled"
+    )
+
+
 def test_mounts_are_seen_during_one_run_only(workshop: Workshop, context: Path) -> None:
     image = workshop.build(
         context,

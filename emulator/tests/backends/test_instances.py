@@ -12,15 +12,21 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gcp_emulator.backends.bubblewrap import check_available
+from gcp_emulator.backends.builder_run import HostAccess
+from gcp_emulator.backends.docker import DockerRuntime
 from gcp_emulator.backends.images import Image
 from gcp_emulator.backends.instances import Instance, InstanceError, InstanceSpec, Probe, run_task
-from gcp_emulator.backends.sandbox import Exit, SandboxUnavailable, UnixListener, Volume, check_available
+from gcp_emulator.backends.runtime import SandboxMaker, bubblewrap_sandbox
+from gcp_emulator.backends.sandbox import Exit, SandboxUnavailable, UnixListener, Volume
 
 from emulator.tests.backends.apps import SERVE, SERVER, image_of, reporting
+from emulator.tests.backends.engines import BASE
 
 try:
     check_available()
@@ -28,12 +34,45 @@ except SandboxUnavailable as why:
     pytest.skip(str(why), allow_module_level=True)
 
 Build = Callable[..., Image]
+#: What runs the images of an engine, by digest; every other image is run by bubblewrap.
+MAKERS: dict[str, SandboxMaker] = {}
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Build:
-    """`image_of` in this test's folder."""
-    return functools.partial(image_of, tmp_path)
+def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
+    """`image_of` in this test's folder; for tests that are marked `both` also of a container engine."""
+    if getattr(request, "param", "process") == "process":
+        return functools.partial(image_of, tmp_path)
+    found: Build = request.getfixturevalue("build_docker")
+    return found
+
+
+#: For what each runtime sees to by itself.
+both = pytest.mark.parametrize("build", ["process", "docker"], indirect=True)
+
+
+@pytest.fixture
+def build_docker(docker_runtime: DockerRuntime, docker_image: Image) -> Build:
+    """`image_of`, but of one image of the engine whose configuration varies: every test would build for seconds."""
+
+    def build(*sources: str, user: str = "2000", cmd: tuple[str, ...] | None = None) -> Image:
+        source = "".join(textwrap.dedent(text) for text in sources)
+        config = replace(docker_image.config, cmd=cmd or ("python3", "-c", source), user=user)
+        return replace(docker_image, config=config)
+
+    MAKERS[docker_image.digest] = docker_runtime.sandbox
+    return build
+
+
+@pytest.fixture(scope="module")
+def docker_image(docker_runtime: DockerRuntime, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """An image whose only file of its own is /app/main.py, as `image_of` makes it."""
+    context = tmp_path_factory.mktemp("context")
+    (context / "main.py").touch()
+    (context / "Dockerfile").write_text(
+        f"FROM {BASE}\nCOPY main.py /app/\nWORKDIR /app\nENV PYTHONUNBUFFERED=1\n"
+    )
+    return asyncio.run(docker_runtime.builder(context.parent, HostAccess({}, ())).build(context, log=print))
 
 
 async def answer_metadata(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,6 +99,7 @@ def spec(image: Image, **changes: Any) -> InstanceSpec:
         "env": {},
         "metadata": answer_metadata,
         "proxy": answer_proxy,
+        "sandbox": MAKERS.get(image.digest, bubblewrap_sandbox),
     }
     return InstanceSpec(image=image, **{**values, **changes})
 
@@ -91,6 +131,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             await asyncio.sleep(0.01)
 
 
+@both
 def test_two_instances_serve_the_same_port_and_nothing_listens_on_the_host(build: Build) -> None:
     async def check() -> None:
         image = build(SERVER, SERVE)
@@ -102,6 +143,7 @@ def test_two_instances_serve_the_same_port_and_nothing_listens_on_the_host(build
     asyncio.run(check())
 
 
+@both
 def test_the_application_has_the_images_user_and_no_capability(build: Build) -> None:
     async def check() -> None:
         image = build(reporting('[os.getuid(), os.getgid(), open("/proc/self/status").read()]'), SERVE)
@@ -119,6 +161,7 @@ def test_the_application_has_the_images_user_and_no_capability(build: Build) -> 
     asyncio.run(check())
 
 
+@both
 def test_an_image_without_a_user_runs_as_root_without_capabilities(build: Build) -> None:
     async def check() -> None:
         image = build(reporting('[os.getuid(), open("/proc/self/status").read()]'), SERVE, user="")
@@ -130,6 +173,7 @@ def test_an_image_without_a_user_runs_as_root_without_capabilities(build: Build)
     asyncio.run(check())
 
 
+@both
 def test_environment_is_the_images_then_the_platforms_then_the_specs(build: Build, tmp_path: Path) -> None:
     async def check() -> None:
         bundle = tmp_path / "ca.pem"
@@ -148,6 +192,7 @@ def test_environment_is_the_images_then_the_platforms_then_the_specs(build: Buil
     asyncio.run(check())
 
 
+@both
 def test_secret_files_have_their_content_mode_and_owner_and_are_on_no_disk(build: Build) -> None:
     async def check() -> None:
         expression = (
@@ -162,17 +207,23 @@ def test_secret_files_have_their_content_mode_and_owner_and_are_on_no_disk(build
     asyncio.run(check())
 
 
+@both
 def test_a_volume_may_lie_inside_a_folder_of_the_image(build: Build) -> None:
     async def check() -> None:
         volume = Volume("/app/conf/deep", {"value": (b"x", 0o444)})
-        image = build(reporting('[sorted(os.listdir("/app")), os.listdir("/app/conf/deep")]'), SERVE)
+        expression = (
+            '[sorted(os.listdir("/app")), os.path.exists("/app/conf") and os.listdir("/app/conf/deep")]'
+        )
+        image = build(reporting(expression), SERVE)
         async with running(image, volumes=(volume,)) as instance:
             assert await get(instance) == [["conf", "main.py"], ["value"]]
-        assert os.listdir(image.root / "app") == ["main.py"]
+        async with running(image) as another:
+            assert await get(another) == [["main.py"], False]
 
     asyncio.run(check())
 
 
+@both
 def test_the_image_cannot_be_written_but_temporary_folders_can(build: Build) -> None:
     async def check() -> None:
         expression = '[os.access("/app", os.W_OK), os.access("/", os.W_OK), os.access("/tmp", os.W_OK), os.access("/dev/shm", os.W_OK)]'
@@ -182,6 +233,7 @@ def test_the_image_cannot_be_written_but_temporary_folders_can(build: Build) -> 
     asyncio.run(check())
 
 
+@both
 def test_the_metadata_server_answers_at_its_address_and_name(build: Build) -> None:
     async def check() -> None:
         source = """
@@ -197,6 +249,7 @@ def test_the_metadata_server_answers_at_its_address_and_name(build: Build) -> No
     asyncio.run(check())
 
 
+@both
 def test_outgoing_https_goes_to_the_proxy_and_nothing_else_leaves(build: Build) -> None:
     async def check() -> None:
         source = """
@@ -222,6 +275,7 @@ def test_outgoing_https_goes_to_the_proxy_and_nothing_else_leaves(build: Build) 
     asyncio.run(check())
 
 
+@both
 def test_the_cloud_sql_socket_reaches_its_handler(build: Build) -> None:
     async def check() -> None:
         path = "/cloudsql/project-1:us-central1:djangogcp/.s.PGSQL.5432"
@@ -249,6 +303,7 @@ def test_the_cloud_sql_socket_reaches_its_handler(build: Build) -> None:
     asyncio.run(check())
 
 
+@both
 def test_output_is_passed_on_line_by_line_and_dev_stdout_can_be_opened(build: Build) -> None:
     async def check() -> None:
         logs = Logs()
@@ -286,6 +341,7 @@ PORT_FAILURE = (
 )
 
 
+@both
 def test_an_application_that_exits_fails_at_once_with_its_code(build: Build) -> None:
     failure, logs = failing_to_start(build('print("no settings"); raise SystemExit(1)'))
     assert str(failure) == PORT_FAILURE
@@ -307,6 +363,7 @@ def test_an_application_that_never_listens_fails_when_the_probe_times_out(build:
     assert failure.exit is None
 
 
+@both
 def test_an_application_that_listens_on_the_loopback_address_only_is_not_reached(build: Build) -> None:
     failure, _ = failing_to_start(
         build(SERVER, 'http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()'),
@@ -315,6 +372,7 @@ def test_an_application_that_listens_on_the_loopback_address_only_is_not_reached
     assert str(failure) == PORT_FAILURE
 
 
+@both
 def test_a_command_that_does_not_exist_is_named(build: Build) -> None:
     failure, logs = failing_to_start(build("", cmd=("/app/missing",)))
     assert str(failure) == (
@@ -377,6 +435,7 @@ def test_an_instance_that_fails_its_liveness_probe_is_killed(build: Build) -> No
     asyncio.run(check())
 
 
+@both
 def test_stopping_sends_sigterm_and_gives_time(build: Build) -> None:
     async def check() -> None:
         logs = Logs()
@@ -393,6 +452,7 @@ def test_stopping_sends_sigterm_and_gives_time(build: Build) -> None:
     asyncio.run(check())
 
 
+@both
 def test_what_ignores_sigterm_is_killed_after_the_grace(build: Build) -> None:
     async def check() -> None:
         async with running(build(SERVER, "signal.signal(signal.SIGTERM, signal.SIG_IGN)", SERVE)) as instance:
@@ -401,6 +461,7 @@ def test_what_ignores_sigterm_is_killed_after_the_grace(build: Build) -> None:
     asyncio.run(check())
 
 
+@both
 def test_a_task_reports_its_exit_code_and_its_timeout(build: Build) -> None:
     async def check() -> None:
         image = build(
@@ -454,6 +515,7 @@ asyncio.run(run_task(task, 60, lambda stream, line: print(line, flush=True)))
     asyncio.run(gone())
 
 
+@both
 def test_an_instance_whose_stop_is_broken_off_is_killed(build: Build) -> None:
     async def check() -> None:
         logs = Logs()

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gcp_emulator.backends.bubblewrap import BubblewrapSandbox, check_available
 from gcp_emulator.backends.rootfs import Rootfs
-from gcp_emulator.backends.sandbox import Sandbox, SandboxSpec, SandboxUnavailable, check_available
+from gcp_emulator.backends.sandbox import SandboxSpec, SandboxUnavailable
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -28,8 +29,11 @@ def tree(tmp_path: Path) -> Path:
 
 
 def start(tree: Path) -> None:
-    spec = SandboxSpec(Rootfs(tree, SYSTEM_PYTHON), ("/bin/true",), {})
-    asyncio.run(Sandbox.start(spec, lambda stream, line: None))
+    async def check() -> None:
+        spec = SandboxSpec(("/bin/true",), {})
+        await BubblewrapSandbox(Rootfs(tree, SYSTEM_PYTHON), spec, lambda stream, line: None).start()
+
+    asyncio.run(check())
 
 
 def test_without_bubblewrap_the_error_says_what_to_install(

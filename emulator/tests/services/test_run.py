@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 from gcp_emulator.backends import autoscaler
-from gcp_emulator.backends.sandbox import SandboxUnavailable, check_available
+from gcp_emulator.backends.bubblewrap import check_available
+from gcp_emulator.backends.sandbox import SandboxUnavailable
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.artifactregistry import ArtifactRegistry
 from gcp_emulator.services.oauth import OAuth

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import requests
-from gcp_emulator.backends.sandbox import SandboxUnavailable, check_available
+from gcp_emulator.backends.bubblewrap import check_available
+from gcp_emulator.backends.sandbox import SandboxUnavailable
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.identity import identity_of

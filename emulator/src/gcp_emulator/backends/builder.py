@@ -1,8 +1,7 @@
 """Build an image from a Dockerfile with processes, without a container engine.
 
 Every stage is an ordinary folder that holds the image's own files; RUN executes in bubblewrap (see `builder_run`), layers
-are cached by content (see `builder_cache`). Another builder, for example one that drives a container engine, would
-offer the same `build`.
+are cached by content (see `builder_cache`).
 """
 
 from __future__ import annotations
@@ -66,13 +65,10 @@ class Builder:
         *,
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
+        buildkit: bool = True,
         log: Log,
     ) -> Image:
-        """Build the image of a Dockerfile (a path relative to the context) up to the stage ``target``, default the last.
-
-        ``log`` gets one line at a time, like `docker build` prints them. Cancelling (`asyncio.timeout`) kills what runs.
-        Raises `BuildFailed`.
-        """
+        """See `gcp_emulator.backends.runtime.ImageBuilder`."""
         async with self._slots:
             self._running += 1
             work = self._cache.work / uuid.uuid4().hex
@@ -81,6 +77,8 @@ class Builder:
                 if self._overlay is None:
                     self._overlay = await is_available(work)
                 parsed = await in_thread(_read, context_dir, dockerfile)
+                if not buildkit:
+                    _refuse_mounts(parsed)
                 context = build_context(context_dir, dockerfile)
                 return await _Build(
                     parsed,
@@ -120,6 +118,14 @@ def _read(context: Path, name: str) -> Dockerfile:
             f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: {name}: no such file"
         )
     return parse(path.read_bytes())
+
+
+def _refuse_mounts(parsed: Dockerfile) -> None:
+    if any("mount" in instruction.flags for stage in parsed.stages for instruction in stage.instructions):
+        raise DockerfileError(
+            "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build "
+            "images with BuildKit enabled"
+        )
 
 
 class _Build:

@@ -20,11 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gcp_emulator.backends.bubblewrap import check_available
 from gcp_emulator.backends.builder_cache import in_thread
 from gcp_emulator.backends.builder_copy import OWN_USR_FOLDERS, resolve_inside
 from gcp_emulator.backends.builder_overlay import Overlay
 from gcp_emulator.backends.images import Interpreter
-from gcp_emulator.backends.sandbox import check_available
 
 Log = Callable[[str], None]
 
@@ -38,7 +38,7 @@ _HOST_ETC = (
     "/etc/alternatives", "/etc/ca-certificates", "/etc/hosts", "/etc/ld.so.cache", "/etc/pip.conf", "/etc/pki",
     "/etc/protocols", "/etc/resolv.conf", "/etc/services", "/etc/ssl",
 )  # fmt: skip
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _ABSOLUTE_PATH = re.compile(r"(?:(?<=^)|(?<=[\s=])|(?<=file://))/[^\s,;'\"]+")
 _LINE_LIMIT = 64 * 1024
@@ -65,12 +65,12 @@ def host_access(environ: Mapping[str, str], own_proxy: str | None = None) -> Hos
     """
     proxied = any(
         own_proxy and environ.get(spelling, "").rstrip("/") == own_proxy.rstrip("/")
-        for name in _PROXY_VARIABLES
+        for name in PROXY_VARIABLES
         for spelling in (name, name.lower())
     )
     env = {}
     for name, value in environ.items():
-        is_proxy = name.upper() in _PROXY_VARIABLES
+        is_proxy = name.upper() in PROXY_VARIABLES
         if (is_proxy and not proxied) or name.startswith("PIP_") or name in _CA_VARIABLES:
             env[name] = value
     texts = list(env.values())
@@ -180,7 +180,7 @@ async def execute(
         )  # fmt: skip
     try:
         assert process.stdout is not None
-        await _pass_lines(process.stdout, log)
+        await pass_lines(process.stdout, log)
         code = await process.wait()
         _remove_empty([view.upper / path.relative_to(tree) for path in missing] if view else missing)
         if view and code == 0:
@@ -244,7 +244,8 @@ def _remove_empty(paths: Sequence[Path]) -> None:
                 path.unlink()
 
 
-async def _pass_lines(stream: asyncio.StreamReader, log: Log) -> None:
+async def pass_lines(stream: asyncio.StreamReader, log: Log) -> None:
+    """Give ``log`` every line of a stream until its end."""
     rest = b""
     while chunk := await stream.read(65536):
         *lines, rest = (rest + chunk).split(b"\n")

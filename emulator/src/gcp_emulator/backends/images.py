@@ -116,7 +116,8 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class Image:
-    """One built image. ``digest`` is ``sha256:<64 hex>``, ``size`` is in bytes, ``created`` in Unix seconds."""
+    """One built image. ``digest`` is ``sha256:<64 hex>``, ``size`` is in bytes, ``created`` in Unix seconds. ``python`` is
+    None for an image without one, and for an image of a container engine, of which ``root`` holds no more than its users."""
 
     digest: str
     config: ImageConfig
@@ -250,12 +251,16 @@ class ImageStore:
         """Take a finished tree over (it is moved, or deleted when the same image is there already)."""
         salt = json.dumps([config.to_oci(), python and asdict(python)], sort_keys=True)
         hexadecimal, size = tree_digest(tree, salt=salt)
-        digest = f"sha256:{hexadecimal}"
+        return self._keep(f"sha256:{hexadecimal}", tree, config, python, size)
+
+    def _keep(
+        self, digest: str, tree: Path, config: ImageConfig, python: Interpreter | None, size: int
+    ) -> Image:
         with self._lock:
             if present := self.get(digest):
                 remove_tree(tree)
                 return present
-            incoming = self._incoming / hexadecimal
+            incoming = self._incoming / self._home(digest).name
             incoming.mkdir()
             tree.rename(incoming / "root")
             facts = {

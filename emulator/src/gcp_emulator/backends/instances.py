@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gcp_emulator.backends.images import Image, user_ids
-from gcp_emulator.backends.rootfs import Rootfs
+from gcp_emulator.backends.runtime import SandboxMaker, bubblewrap_sandbox
 from gcp_emulator.backends.sandbox import (
+    CA_BUNDLE,
     INSTANCE_ADDRESS,
     ConnectionHandler,
     Exit,
@@ -33,7 +34,6 @@ STOP_GRACE = 10.0
 
 METADATA_ADDRESS = "169.254.169.254"
 _METADATA_NAMES = ("metadata.google.internal", "metadata")
-_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _CA_VARIABLES = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "HTTPLIB2_CA_CERTS",
 )  # fmt: skip
@@ -51,6 +51,13 @@ PROBE_FAILURE = (
     "The user-provided container failed the configured startup probe checks. Logs for this revision might contain "
     "more information."
 )
+
+
+MEMORY_FAILURE = (
+    "Memory limit of {limit} MiB exceeded with {used} MiB used. Consider increasing the memory limit, see "
+    "https://cloud.google.com/run/docs/configuring/memory-limits"
+)
+"""Google's text in the system log."""
 
 
 class InstanceError(Exception):
@@ -97,7 +104,8 @@ class InstanceSpec:
 
     ``container`` is its name in log lines; ``command`` and ``args`` replace the image's ENTRYPOINT and CMD when not empty;
     ``port`` is where it serves, None for a job's task; ``env`` comes last, over the image's and the platform's.
-    ``metadata`` serves 169.254.169.254:80, ``proxy`` every other outgoing connection (HTTPS_PROXY).
+    ``metadata`` serves 169.254.169.254:80, ``proxy`` every other outgoing connection (HTTPS_PROXY). ``cpus`` and ``memory``
+    (bytes) are its limits, ``sandbox`` makes what it runs in.
     """
 
     image: Image
@@ -115,6 +123,9 @@ class InstanceSpec:
     startup_probe: Probe | None = None
     liveness_probe: Probe | None = None
     platform_env: dict[str, str] = field(default_factory=dict)
+    cpus: float | None = None
+    memory: int | None = None
+    sandbox: SandboxMaker = bubblewrap_sandbox
 
     def argv(self) -> tuple[str, ...]:
         """As Kubernetes combines them: a command drops the image's CMD as well."""
@@ -179,14 +190,20 @@ class Instance:
         if self._sandbox:
             await self._sandbox.close()
 
+    def log_end(self, ended: Exit) -> None:
+        """Say in the system log how the container ended."""
+        if ended.memory is not None and self.spec.memory is not None:
+            limit, used = self.spec.memory >> 20, ended.memory >> 20
+            self._on_log("system", MEMORY_FAILURE.format(limit=limit, used=used))
+        self._on_log("system", str(ended))
+
     # ---------------------------------------------------------------- starting
 
     async def _execute(self) -> None:
         try:
             spec, proxy = _sandbox_spec(self.spec)
-            self._sandbox = await Sandbox.start(
-                spec, self._on_log, lambda made: _proxy_env(made.ports[proxy])
-            )
+            self._sandbox = self.spec.sandbox(self.spec.image, spec, self._on_log)
+            await self._sandbox.start(lambda made: _proxy_env(made.ports[proxy]))
         except (SandboxError, LookupError, ValueError) as error:
             message = f"terminated: Application failed to start: {error}"
             self._on_log("system", message)
@@ -204,7 +221,7 @@ class Instance:
                 self._on_log("system", f"{name} succeeded after {_times(attempts, 'attempt')} {container}")
                 return
             if ended.done():
-                self._on_log("system", str(ended.result()))
+                self.log_end(ended.result())
             failures = probing.result().attempts if probing.done() else 1
             self._on_log(
                 "system",
@@ -222,7 +239,7 @@ class Instance:
 
     async def _report_end(self) -> None:
         """Nobody asked for this end: it goes to the log."""
-        self._on_log("system", str(await self.wait()))
+        self.log_end(await self.wait())
 
     async def _watch(self, probe: Probe) -> None:
         """Liveness: an instance that fails is killed (and replaced by whoever waits for its end)."""
@@ -311,10 +328,9 @@ def _sandbox_spec(spec: InstanceSpec) -> tuple[SandboxSpec, TcpListener]:
     if spec.port is not None:
         env["PORT"] = str(spec.port)
     if spec.ca_bundle:
-        env.update(dict.fromkeys(_CA_VARIABLES, _CA_BUNDLE))
+        env.update(dict.fromkeys(_CA_VARIABLES, CA_BUNDLE))
     proxy = TcpListener("127.0.0.1", 0, spec.proxy)
     return SandboxSpec(
-        rootfs=Rootfs.of(spec.image),
         argv=spec.argv(),
         env={**env, **spec.platform_env, **spec.env},
         cwd=spec.working_dir or config.working_dir or "/",
@@ -324,6 +340,8 @@ def _sandbox_spec(spec: InstanceSpec) -> tuple[SandboxSpec, TcpListener]:
         listeners=(TcpListener(METADATA_ADDRESS, 80, spec.metadata), proxy, *spec.sockets),
         hosts=dict.fromkeys(_METADATA_NAMES, METADATA_ADDRESS),
         ca_bundle=spec.ca_bundle,
+        cpus=spec.cpus,
+        memory=spec.memory,
     ), proxy
 
 
@@ -384,5 +402,5 @@ async def run_task(
         await instance.stop()
         raise
     await instance.kill()
-    on_log("system", str(ended))
+    instance.log_end(ended)
     return TaskResult(started, time.time(), ended)

@@ -1,32 +1,25 @@
 """A sandbox: processes of an image that see only what Cloud Run would show them.
 
-Made with bubblewrap: own process, network, IPC and host name spaces; the image's files read-only; nothing listens
-on the host and nothing reaches the host's network. What comes in and goes out passes through sockets that process 1 (shim.py)
-makes inside and hands to the emulator. Dies with the emulator, however the emulator dies.
+Nothing inside listens on the host, and nothing inside reaches the host's network. What comes in and goes out passes through sockets
+that process 1 (shim.py) makes inside and hands to the emulator. A sandbox dies with the emulator, however the emulator dies.
 
-As root the application really runs under the image's user and group ids; as an ordinary user it does so in a user namespace, where
-the image's user is the ordinary user under another number.
-
-Not limited: memory and CPU (that needs a delegated cgroup). Not as in Cloud Run: files outside the temporary folders cannot
-be written, even by their owner.
+Here is all that does not depend on what makes the sandbox; `bubblewrap` makes one of processes, `docker_sandbox` one of a container.
 """
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from gcp_emulator.backends.rootfs import Rootfs
 
 ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """Serves one accepted connection; the connection is closed when it returns or raises."""
@@ -38,21 +31,26 @@ INSTANCE_ADDRESS = "169.254.8.1"
 """The address at which the application is reached. Not 127.0.0.1, so that an application which listens on the
 loopback address only is unreachable, as in Cloud Run (Google: "Container runtime contract")."""
 
-_SHIM = Path(__file__).with_name("shim.py")
-_SHIM_CAPABILITIES = (
-    "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_SETPCAP", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER",
-    "CAP_DAC_OVERRIDE", "CAP_KILL",
+SHIM = Path(__file__).with_name("shim.py")
+"""The program of process 1."""
+
+SHIM_CAPABILITIES = (
+    "NET_ADMIN", "NET_BIND_SERVICE", "SETPCAP", "SETUID", "SETGID", "CHOWN", "FOWNER", "DAC_OVERRIDE", "KILL",
 )  # fmt: skip
-# Not bubblewrap's own --dev: its pseudo-terminals cost a second user namespace, without rights over the network.
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
-_DEVICE_LINKS = {
-    "/dev/fd": "/proc/self/fd", "/dev/stdin": "fd/0", "/dev/stdout": "fd/1", "/dev/stderr": "fd/2",
-}  # fmt: skip
-_TEMPORARY_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
-_DATAGRAM = 1 << 20
+"""What process 1 needs to prepare the sandbox; the application gets none."""
+
+TEMPORARY_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+"""Where the certificates of `SandboxSpec.ca_bundle` are inside."""
+
+LINE_LIMIT = 256 * 1024
+"""Bytes of one log entry (Cloud Logging, "Quotas and limits")."""
+
+DATAGRAM = 1 << 20
+"""Bytes that one message to or from process 1 may have."""
+
 _SPARE_SOCKETS = 16
 _START_TIMEOUT = 30.0
-_LINE_LIMIT = 256 * 1024  # Cloud Logging's limit for one entry (Google: "Quotas and limits")
 
 
 class SandboxUnavailable(RuntimeError):  # noqa: N818 - a state of the machine
@@ -91,10 +89,12 @@ class UnixListener:
 
 @dataclass(frozen=True)
 class Exit:
-    """How the application ended: ``code`` when it exited, ``signal`` when it was killed."""
+    """How the application ended: ``code`` when it exited, ``signal`` when it was killed. ``memory`` is what it had used,
+    in bytes, when it was killed for using more than it may."""
 
     code: int | None = None
     signal: int | None = None
+    memory: int | None = None
 
     def __str__(self) -> str:
         """Cloud Run's words for its system log."""
@@ -106,9 +106,9 @@ class Exit:
 @dataclass(frozen=True)
 class SandboxSpec:
     """What to run. ``argv[0]`` without a slash is looked up in the PATH of ``env``; ``hosts`` are names -> addresses for
-    /etc/hosts; ``ca_bundle`` is a PEM file of the host that takes the place of the system's certificates."""
+    /etc/hosts; ``ca_bundle`` is a PEM file of the host that takes the place of the system's certificates. ``cpus`` (numbers
+    of CPUs) and ``memory`` (bytes) are enforced by runtimes that can."""
 
-    rootfs: Rootfs
     argv: tuple[str, ...]
     env: dict[str, str]
     cwd: str = "/"
@@ -118,27 +118,22 @@ class SandboxSpec:
     listeners: tuple[TcpListener | UnixListener, ...] = ()
     hosts: dict[str, str] = field(default_factory=dict)
     ca_bundle: Path | None = None
+    cpus: float | None = None
+    memory: int | None = None
 
 
-def check_available() -> str:
-    """The path of bubblewrap. Raises `SandboxUnavailable` where it is missing."""
-    program = shutil.which("bwrap")
-    if program is None:
-        raise SandboxUnavailable(
-            "Applications cannot be run: the program 'bwrap' is not in PATH. Install the package bubblewrap "
-            "(Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap)."
-        )
-    return program
+class Sandbox(abc.ABC):
+    """One sandbox. `start` it first; every method must run in the event loop that made it."""
 
-
-class Sandbox:
-    """One started sandbox. Make it with `start`; every method must run in the event loop that started it."""
+    _limits_memory = False
+    """Whether process 1 finds itself in a memory cgroup of the sandbox's own."""
 
     def __init__(self, spec: SandboxSpec, on_log: LogHandler) -> None:
         self.spec = spec
         self.ports: dict[TcpListener | UnixListener, int] = {}
         self._on_log = on_log
         self._print: LogHandler = on_log
+        self._control: socket.socket | None = None
         self._replies: asyncio.Queue[tuple[dict[str, Any], list[int]]] = asyncio.Queue()
         self._spare: deque[socket.socket] = deque()
         self._refill = asyncio.Lock()
@@ -147,29 +142,41 @@ class Sandbox:
         self._pumps: list[asyncio.Task[None]] = []
         self._closed = False
 
+    # ---------------------------------------------------------------- what makes it
+
+    @abc.abstractmethod
+    async def _launch(self) -> tuple[socket.socket, asyncio.StreamReader, asyncio.StreamReader]:
+        """Start process 1. Returns the control socket, and the application's stdout and stderr.
+
+        Raises `SandboxUnavailable` or `SandboxError`.
+        """
+
+    @abc.abstractmethod
+    async def _end(self) -> None:
+        """Kill everything that `_launch` started and wait for its end. The control socket is closed by then."""
+
+    def _explain(self, complaints: list[str]) -> RuntimeError:
+        """The exception for what process 1, or what started it, printed before it ended too early."""
+        return SandboxError(f"The sandbox could not be made: {said(complaints)}")
+
     # ---------------------------------------------------------------- life
 
-    @classmethod
-    async def start(
-        cls, spec: SandboxSpec, on_log: LogHandler, env: Callable[[Sandbox], dict[str, str]] | None = None
-    ) -> Sandbox:
+    async def start(self, env: Callable[[Sandbox], dict[str, str]] | None = None) -> None:
         """Make the sandbox and execute the application.
 
         ``env`` may add variables that depend on the sandbox (the port of a listener). Raises `SandboxUnavailable`
         when the machine refuses, `SandboxError` when this application cannot be executed.
         """
-        sandbox = cls(spec, on_log)
         try:
             async with asyncio.timeout(_START_TIMEOUT):
-                await sandbox._make()
-                await sandbox._execute(env(sandbox) if env else {})
+                await self._make()
+                await self._execute(env(self) if env else {})
         except TimeoutError:
-            await sandbox.close()
+            await self.close()
             raise SandboxError(f"The sandbox did not come up within {_START_TIMEOUT:.0f} s.") from None
         except BaseException:
-            await sandbox.close()
+            await self.close()
             raise
-        return sandbox
 
     async def wait(self) -> Exit:
         """How the application ended, once it has. Everything it printed has been passed on by then."""
@@ -210,17 +217,11 @@ class Sandbox:
         if self._closed:
             return
         self._closed = True
-        loop = asyncio.get_running_loop()
-        if process := getattr(self, "_process", None):
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(
-                        process.pid, signal.SIGKILL
-                    )  # Popen.kill() would collect the status asyncio waits for
-            await process.wait()
-            await asyncio.gather(*self._pumps, return_exceptions=True)
-            loop.remove_reader(self._control)
+        if self._control:
+            asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
+        await self._end()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
         for server in self._servers:
             server.close()
         while self._spare:
@@ -234,41 +235,43 @@ class Sandbox:
     # ---------------------------------------------------------------- making
 
     async def _make(self) -> None:
-        program = check_available()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
-        for end in (self._control, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _DATAGRAM)
-        with contextlib.ExitStack() as opened:
-            opened.enter_context(theirs)
-            arguments, fds = _arguments(self.spec, opened)
-            self._process = await asyncio.create_subprocess_exec(
-                program, *arguments, self.spec.rootfs.python, "-I", "-S", "/run/shim.py", str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(), *fds), env={"PATH": os.defpath}, limit=_LINE_LIMIT,
-            )  # fmt: skip
+        self._control, stdout, stderr = await self._launch()
         asyncio.get_running_loop().add_reader(self._control, self._receive)
         complaints: list[str] = []
         self._print = lambda stream, line: complaints.append(line)
-        for name, stream in (("stdout", self._process.stdout), ("stderr", self._process.stderr)):
-            assert stream
+        for name, stream in (("stdout", stdout), ("stderr", stderr)):
             self._pumps.append(asyncio.create_task(self._pump(name, stream)))
-        own = self.spec.uid if os.geteuid() == 0 else -1
+        self._prepare()
+        try:
+            _, fds = await self._expect("prepared")
+        except SandboxError:
+            await asyncio.gather(*self._pumps, return_exceptions=True)
+            raise self._explain(complaints) from None
+        self._print = self._on_log
+        for listener, fd in zip(self.spec.listeners, fds, strict=True):
+            await self._serve(listener, socket.socket(fileno=fd))
+
+    def _prepare(self) -> None:
+        """The contents of files travel as file descriptors of memory: they touch no disk and no command line."""
         where = [_where(listener) for listener in self.spec.listeners]
         addresses = sorted(
             {INSTANCE_ADDRESS, *(w[1] for w in where if w[0] == "tcp" and w[1] != "127.0.0.1")}
         )
-        paths = [[path, mode] for volume in self.spec.volumes for path, mode in _owned(volume)]
-        self._send({"do": "prepare", "addresses": addresses, "listen": where, "volumes": paths, "own": own})
-        try:
-            _, fds_made = await self._expect("prepared")
-        except SandboxError:
-            await self._process.wait()
-            await asyncio.gather(*self._pumps, return_exceptions=True)
-            raise _explain(complaints) from None
-        self._print = self._on_log
-        for listener, fd in zip(self.spec.listeners, fds_made, strict=True):
-            await self._serve(listener, socket.socket(fileno=fd))
+        files = {
+            f"{volume.path}/{name}": content
+            for volume in self.spec.volumes
+            for name, (content, _) in volume.files.items()
+        }
+        with contextlib.ExitStack() as opened:
+            fds = [memory_file(content, opened) for content in files.values()]
+            self._send(
+                {
+                    "do": "prepare", "addresses": addresses, "files": list(files), "own": self.spec.uid,
+                    "volumes": [[path, mode] for volume in self.spec.volumes for path, mode in _owned(volume)],
+                    "listen": where, "memory": self._limits_memory,
+                },
+                fds,
+            )  # fmt: skip
 
     async def _serve(self, listener: TcpListener | UnixListener, ready: socket.socket) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -298,14 +301,16 @@ class Sandbox:
 
     # ---------------------------------------------------------------- talking with process 1
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        assert self._control
         # When process 1 has ended, whoever waits for its answer hears of it from _receive.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._control.send(json.dumps(message).encode())
+            socket.send_fds(self._control, [json.dumps(message).encode()], fds)
 
     def _receive(self) -> None:
+        assert self._control
         try:
-            datagram, fds, _, _ = socket.recv_fds(self._control, _DATAGRAM, 253)
+            datagram, fds, _, _ = socket.recv_fds(self._control, DATAGRAM, 253)
         except BlockingIOError:
             return
         except OSError:
@@ -316,7 +321,7 @@ class Sandbox:
             return
         message = json.loads(datagram)
         if message["event"] == "ended":
-            end = Exit(message.get("code"), message.get("signal"))
+            end = Exit(message.get("code"), message.get("signal"), message.get("memory"))
             self._pumps.append(asyncio.create_task(self._finish(end)))
         else:
             self._replies.put_nowait((message, fds))
@@ -356,7 +361,7 @@ class Sandbox:
         rest = b""
         while chunk := await stream.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > _LINE_LIMIT:
+            if len(rest) > LINE_LIMIT:
                 lines.append(rest)
                 rest = b""
             for line in lines:
@@ -377,66 +382,15 @@ def _owned(volume: Volume) -> list[tuple[str, int]]:
     return [*files, (volume.path, volume.mode)]
 
 
-def _arguments(spec: SandboxSpec, opened: contextlib.ExitStack) -> tuple[list[str], list[int]]:
-    """bubblewrap's arguments, and the file descriptors that they name (contents never touch a disk or a command line)."""
-    fds: list[int] = []
-
-    def data(content: bytes) -> str:
-        fd = os.memfd_create("sandbox")
-        opened.callback(os.close, fd)
-        os.write(fd, content)
-        os.lseek(fd, 0, os.SEEK_SET)
-        fds.append(fd)
-        return str(fd)
-
-    addresses = {"localhost": "127.0.0.1", **spec.hosts}
-    generated = {
-        "/etc/hosts": "".join(f"{address}\t{name}\n" for name, address in addresses.items()).encode(),
-        "/etc/resolv.conf": b"",
-    }
-    if spec.ca_bundle:
-        generated["/etc/ssl/certs/ca-certificates.crt"] = spec.ca_bundle.read_bytes()
-    if not (spec.rootfs.tree / "etc/passwd").exists():
-        generated["/etc/passwd"] = (
-            f"root:x:0:0::/:/bin/sh\nuser:x:{spec.uid}:{spec.gid}::/:/bin/sh\n".encode()
-        )
-    mounts = [*generated, *(volume.path for volume in spec.volumes), "/run/shim.py", *_TEMPORARY_FOLDERS]
-
-    plan = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    plan += ["--hostname", "localhost", "--die-with-parent", "--new-session", "--as-pid-1"]
-    if os.geteuid() != 0:
-        plan += ["--unshare-user", "--uid", str(spec.uid), "--gid", str(spec.gid)]
-    plan += ["--cap-drop", "ALL"]
-    for capability in _SHIM_CAPABILITIES:
-        plan += ["--cap-add", capability]
-    plan += spec.rootfs.arguments(mounts)
-    plan += ["--proc", "/proc", "--perms", "0755", "--tmpfs", "/dev"]
-    for device in _DEVICES:
-        plan += ["--dev-bind", device, device]
-    for link, target in _DEVICE_LINKS.items():
-        plan += ["--symlink", target, link]
-    for path in _TEMPORARY_FOLDERS:
-        plan += ["--perms", "1777", "--tmpfs", path]
-    for path, content in generated.items():
-        plan += ["--perms", "0644", "--ro-bind-data", data(content), path]
-    for volume in spec.volumes:
-        plan += ["--perms", "0755", "--tmpfs", volume.path]
-        for name, (content, _) in volume.files.items():
-            plan += ["--perms", "0400", "--file", data(content), f"{volume.path}/{name}"]
-    plan += ["--ro-bind", str(_SHIM), "/run/shim.py", "--remount-ro", "/", "--"]
-    return plan, fds
+def memory_file(content: bytes, opened: contextlib.ExitStack) -> int:
+    """The descriptor of an unnamed file in memory, at its begin; closed with ``opened``."""
+    fd = os.memfd_create("sandbox")
+    opened.callback(os.close, fd)
+    os.write(fd, content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
-def _explain(complaints: list[str]) -> RuntimeError:
-    """The right exception for what bubblewrap or process 1 printed before they ended."""
-    said = " ".join(line.strip() for line in complaints[-3:]) or "nothing was printed"
-    namespaces = ("namespace", "uid map", "gid map", "RTM_NEWADDR", "loopback", "Can't mount proc")
-    if any(word in said for word in namespaces):
-        return SandboxUnavailable(
-            f"Applications cannot be run: this machine refuses to make a sandbox ({said}). Allow user namespaces "
-            "(sysctl kernel.unprivileged_userns_clone=1, or on Ubuntu "
-            "kernel.apparmor_restrict_unprivileged_userns=0; in a container, run it with "
-            "--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN), "
-            "or run the emulator as root."
-        )
-    return SandboxError(f"The sandbox could not be made: {said}")
+def said(complaints: list[str]) -> str:
+    """The last of what was printed, in one line."""
+    return " ".join(line.strip() for line in complaints[-3:]) or "nothing was printed"

@@ -1,16 +1,18 @@
 """Process 1 of a sandbox: prepares the network, starts the application, reports how it ended.
 
-Run by the *image's* Python as ``python -I -S shim.py FD`` with nothing but the standard library, so it imports little
-and keeps to what Python 3.9 knows. The emulator holds the other end of FD, a ``SOCK_SEQPACKET`` socket on which each
-datagram is one JSON object; sockets travel beside it (``SCM_RIGHTS``). A socket belongs to the network namespace it was made
+Run by the *image's* Python as ``python -I -S shim.py CONTROL`` with nothing but the standard library, so it imports little
+and keeps to what Python 3.9 knows. CONTROL is a ``SOCK_SEQPACKET`` socket whose other end the emulator holds: the number of an
+inherited one or the path of one to connect to. Each datagram is one JSON object; sockets travel beside it (``SCM_RIGHTS``). A socket belongs to the network namespace it was made
 in, whoever uses it: that is how the emulator, which lives outside, accepts and connects inside.
 
 From the emulator                                       | to the emulator
 --------------------------------------------------------|------------------------------------------------------------
-``prepare`` {addresses, listen, volumes, own}           | ``prepared`` {} + one listening socket per ``listen`` entry
+``prepare`` {addresses, listen, files, volumes, own,    | ``prepared`` {} + one listening socket per ``listen`` entry
+``memory``} + the contents of ``files``                 |
 ``start``   {argv, env, cwd, uid, gid}                  | ``started`` {pid} or ``refused`` {errno, path}
 ``sockets`` {count}                                     | ``sockets`` {} + ``count`` unconnected TCP sockets
-``signal``  {number}                                    | ``ended`` {code} or {signal}, after which this process ends
+``signal``  {number}                                    | ``ended`` {code} or {signal[, memory]}, after which this process
+                                                        | ends; ``memory`` when it was killed for want of it
 
 When the emulator goes away the socket reads end of file, this process ends, and the kernel kills the rest of the namespace.
 """
@@ -36,6 +38,8 @@ _PR_CAPBSET_DROP, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION = 0x20080522
 _DATAGRAM = 1 << 20
+_MOST_FDS = 253  # the kernel's SCM_MAX_FD
+_MEMORY_INTERVAL = 500  # milliseconds
 
 
 def add_address(index: int, address: str) -> None:
@@ -124,38 +128,67 @@ def start(message: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
     return pid, {}
 
 
+class Memory:
+    """The memory cgroup of the container, version 1 or 2. The kernel kills any one process that asks for too much, Cloud Run
+    all of them, so somebody has to look."""
+
+    def __init__(self) -> None:
+        second = os.path.exists("/sys/fs/cgroup/memory.events")
+        folder = "/sys/fs/cgroup/" if second else "/sys/fs/cgroup/memory/"
+        self._events = folder + ("memory.events" if second else "memory.oom_control")
+        self._highest = folder + ("memory.peak" if second else "memory.max_usage_in_bytes")
+        self._limit = folder + ("memory.max" if second else "memory.limit_in_bytes")
+
+    def exceeded(self) -> int | None:
+        """The most that was used, in bytes, when a process has been killed for want of memory; else None."""
+        with open(self._events) as events:
+            kills = [line.split()[1] for line in events if line.startswith("oom_kill ")]
+        if kills in ([], ["0"]):
+            return None
+        # memory.peak came with Linux 5.19; whoever was killed had reached the limit.
+        highest = self._highest if os.path.exists(self._highest) else self._limit
+        with open(highest) as number:
+            return int(number.read())
+
+
 class Shim:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.child: int | None = None
+        self.memory: Memory | None = None
 
     def send(self, event: str, fds: Iterable[int] = (), **fields: Any) -> None:
         socket.send_fds(self.control, [json.dumps(dict(fields, event=event)).encode()], list(fds))
 
-    def prepare(self, message: dict[str, Any]) -> None:
+    def prepare(self, message: dict[str, Any], fds: list[int]) -> None:
+        for path, fd in zip(message["files"], fds):  # noqa: B905 - Python 3.9
+            with open(path, "wb") as file, open(fd, "rb") as content:
+                file.write(content.read())
         for index, address in enumerate(message["addresses"], 1):
             add_address(index, address)
         for path, mode in message["volumes"]:
             if os.getuid() == 0:
                 os.chown(path, message["own"], message["own"])
             os.chmod(path, mode)
+        if message["memory"]:
+            self.memory = Memory()
         listeners = [listen(where) for where in message["listen"]]
         self.send("prepared", fds=[listener.fileno() for listener in listeners])
 
-    def start(self, message: dict[str, Any]) -> None:
+    def start(self, message: dict[str, Any], _: list[int]) -> None:
         self.child, failure = start(message)
         if failure:
             self.send("refused", **failure)
         else:
             self.send("started", pid=self.child)
 
-    def sockets(self, message: dict[str, Any]) -> None:
+    def sockets(self, message: dict[str, Any], _: list[int]) -> None:
         made = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(message["count"])]
         self.send("sockets", fds=[one.fileno() for one in made])
         for one in made:
             one.close()
 
-    def signal(self, message: dict[str, Any]) -> None:
+    def signal(self, message: dict[str, Any], _: list[int]) -> None:
         if self.child:
             os.kill(self.child, message["number"])
 
@@ -172,9 +205,16 @@ class Shim:
                 code = os.waitstatus_to_exitcode(status)
                 if code >= 0:
                     self.send("ended", code=code)
-                else:
+                elif not self.starved():
                     self.send("ended", signal=-code)
                 return True
+
+    def starved(self) -> bool:
+        """Whether the application has been killed, in whole or in part, because it used more memory than it may."""
+        used = self.memory.exceeded() if self.memory and self.child else None
+        if used is not None:
+            self.send("ended", signal=signal.SIGKILL, memory=used)
+        return used is not None
 
     def run(self) -> None:
         woken, wake = socket.socketpair()
@@ -186,19 +226,28 @@ class Shim:
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         poll.register(woken, select.POLLIN)
-        while True:
-            for fd, _ in poll.poll():
+        while not self.starved():
+            for fd, _ in poll.poll(_MEMORY_INTERVAL if self.memory else None):
                 if fd == woken.fileno():
                     woken.recv(4096)
                     if self.reap():
                         return
                 else:
-                    datagram = self.control.recv(_DATAGRAM)
+                    datagram, fds, _, _ = socket.recv_fds(self.control, _DATAGRAM, _MOST_FDS)
                     if not datagram:
                         return
                     message = json.loads(datagram)
-                    verbs[message.pop("do")](message)
+                    verbs[message.pop("do")](message, fds)
+
+
+def connect(control: str) -> socket.socket:
+    """The control socket: inherited under a number, or listening at a path."""
+    if control.isdigit():
+        return socket.socket(fileno=int(control))
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(control)
+    return connection
 
 
 if __name__ == "__main__":
-    Shim(socket.socket(fileno=int(sys.argv[1]))).run()
+    Shim(connect(sys.argv[1])).run()

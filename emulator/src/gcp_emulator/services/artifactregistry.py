@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gcp_emulator.backends.images import Image, ImageStore
+from gcp_emulator.backends.images import Image
 from gcp_emulator.engine import clock, masks
 from gcp_emulator.engine.errors import (
     Json,
@@ -103,7 +103,7 @@ class ArtifactRegistry(Service):
 
     def __init__(self, emulator: Emulator) -> None:
         super().__init__(emulator)
-        self.images = ImageStore(emulator.settings.state / "images")
+        self.images = emulator.runtime.images
         self._repositories = emulator.store.collection("artifactregistry.repositories")
         self._packages = emulator.store.collection("artifactregistry.packages")
         self._versions = emulator.store.collection("artifactregistry.versions")

@@ -14,7 +14,6 @@ import re
 import traceback
 from typing import TYPE_CHECKING
 
-from gcp_emulator.backends.builder import Builder
 from gcp_emulator.backends.builder_run import host_access
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import (
@@ -69,8 +68,8 @@ class CloudBuild(Service):
         """Ends the builds of an emulator that was killed."""
         own_proxy = f"http://127.0.0.1:{self.emulator.front.port}"
         self._registry = self.emulator.service(ArtifactRegistry)
-        self._builder = Builder(
-            self._folder / "cache", self._registry.images, host_access(os.environ, own_proxy)
+        self._builder = self.emulator.runtime.builder(
+            self._folder / "cache", host_access(os.environ, own_proxy)
         )
         free_workspaces(self._folder / "workspaces")
         for _, record in self._builds.items():

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gcp_emulator.backends.builder import Builder
 from gcp_emulator.backends.builder_archive import unpack_tar
 from gcp_emulator.backends.builder_cache import in_thread
 from gcp_emulator.backends.builder_copy import CopyError
 from gcp_emulator.backends.images import Image, remove_tree
+from gcp_emulator.backends.runtime import ImageBuilder
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.faults import striking
@@ -53,7 +53,7 @@ class BuildRun:
         emulator: Emulator,
         record: Json,
         identity: Identity,
-        builder: Builder,
+        builder: ImageBuilder,
         folder: Path,
         save: Callable[[], None],
         default_logs: DefaultLogs,

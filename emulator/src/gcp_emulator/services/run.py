@@ -1,7 +1,7 @@
 """Cloud Run Admin API v2, and the addresses of the services that run.
 
 Services, revisions and traffic are in `run_services`, their addresses in `run_serving`, jobs in `run_jobs`; `run_template` says
-what is refused, `run_runtime` makes containers of templates, and `run_neighbours` is the only place that knows other services.
+what is refused, `run_containers` makes containers of templates, and `run_neighbours` is the only place that knows other services.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.service import Call, Service
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services import run_template
+from gcp_emulator.services.run_containers import Containers
 from gcp_emulator.services.run_names import TYPE, Name, check_region
 from gcp_emulator.services.run_neighbours import Neighbours
-from gcp_emulator.services.run_runtime import Runtime
 
 if TYPE_CHECKING:
     from gcp_emulator.app import Emulator
@@ -32,7 +32,7 @@ class RunBase(Service):
     def __init__(self, emulator: Emulator) -> None:
         super().__init__(emulator)
         self.neighbours = Neighbours(emulator)
-        self.runtime = Runtime(emulator, self.neighbours)
+        self.containers = Containers(emulator, self.neighbours)
 
     def view(self, name: str, record: Json) -> Json:
         """The resource as the API shows it."""

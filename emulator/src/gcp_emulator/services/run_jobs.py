@@ -259,7 +259,7 @@ class JobsApi(RunBase):
         try:
             if error := operation_failure():
                 raise Refusal(error.message, "INTERNAL")
-            self.runtime.check(name, record["spec"]["template"]["template"], job=True)
+            self.containers.check(name, record["spec"]["template"]["template"], job=True)
             outcome = condition("Ready", "SUCCEEDED")
         except Refusal as refusal:
             outcome = condition("Ready", "FAILED", str(refusal), reason=refusal.reason)
@@ -371,7 +371,7 @@ class JobsApi(RunBase):
         }
         try:
             image = self.neighbours.image(task["containers"][0]["image"], name.project)
-            spec, on_log = self.runtime.prepare(name, task, image, env, resource, labels, job=True)
+            spec, on_log = self.containers.prepare(name, task, image, env, resource, labels, job=True)
             result = await run_task(spec, clock.seconds(task["timeout"]), on_log)
         except (Refusal, SandboxUnavailable, SandboxError, OSError) as error:
             return None, str(error)

@@ -342,7 +342,7 @@ class ServicesApi(RunBase):
             record["digest"] = image.digest
             self.neighbours.hold_image(image.digest, revision)
             self.revisions.put(revision, record)
-            self.runtime.check(name, record["spec"], job=False)
+            self.containers.check(name, record["spec"], job=False)
             pool = self._pool(revision)
             if not record["spec"].get("healthCheckDisabled"):
                 await pool.start()
@@ -469,7 +469,7 @@ class ServicesApi(RunBase):
         env = {"K_SERVICE": name.id, "K_REVISION": short(revision), "K_CONFIGURATION": name.id}
         try:
             image = self.neighbours.held_image(record["digest"])
-            spec, on_log = self.runtime.prepare(
+            spec, on_log = self.containers.prepare(
                 name, record["spec"], image, env, self.log_resource(revision), {}, job=False
             )
         except Refusal as refusal:

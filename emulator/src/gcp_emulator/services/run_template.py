@@ -49,6 +49,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAX_ENV = 1000
 _MAX_ENV_VALUE = 32768
 _CPUS = (1, 2, 4, 6, 8)
+_MEMORY = "512Mi"  # Google: "Memory limits"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -164,6 +165,12 @@ def cpu_of(container: Json) -> float:
         ) from None
 
 
+def memory_of(container: Json) -> int:
+    """The container's memory limit in bytes. Raises ApiError for what is no quantity."""
+    text = container.get("resources", {}).get("limits", {}).get("memory", _MEMORY)
+    return int(_bytes(text, "template.containers[0].resources.limits.memory"))
+
+
 def _fill_template(template: Json, default_account: str, timeout: str) -> None:
     template.setdefault("serviceAccount", default_account)
     template.setdefault("timeout", timeout)
@@ -176,7 +183,7 @@ def _fill_container(container: Json) -> None:
     resources = container.setdefault("resources", {"cpuIdle": True})
     limits = resources.setdefault("limits", {})
     limits.setdefault("cpu", "1000m")
-    limits.setdefault("memory", "512Mi")
+    limits.setdefault("memory", _MEMORY)
 
 
 def _fill_probe(probe: Json, port: int) -> None:

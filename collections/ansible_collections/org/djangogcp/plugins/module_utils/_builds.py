@@ -125,12 +125,18 @@ class BuildRequest:
         A named service account needs ``options.logging`` (Cloud Build documentation, "Configure user-specified service
         accounts").
         """
+        step = {
+            "name": "gcr.io/cloud-builders/docker",
+            "args": ["build", "-t", image.tagged, "."],
+            # That builder has BuildKit switched off, and a Dockerfile that mounts caches or secrets needs it.
+            "env": ["DOCKER_BUILDKIT=1"],
+        }
         options: Json = {"logging": "CLOUD_LOGGING_ONLY"}
         if self.machine_type:
             options["machineType"] = self.machine_type
         return {
             "source": {"storageSource": {"bucket": bucket, "object": name, "generation": generation}},
-            "steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["build", "-t", image.tagged, "."]}],
+            "steps": [step],
             "images": [image.tagged],
             "serviceAccount": f"projects/{project}/serviceAccounts/{self.service_account}",
             "options": options,

@@ -101,7 +101,13 @@ def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
     )
     assert body == {
         "source": {"storageSource": {"bucket": "bucket", "object": "o.tar.gz", "generation": "7"}},
-        "steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["build", "-t", f"{NAME}:source-1", "."]}],
+        "steps": [
+            {
+                "name": "gcr.io/cloud-builders/docker",
+                "args": ["build", "-t", f"{NAME}:source-1", "."],
+                "env": ["DOCKER_BUILDKIT=1"],
+            }
+        ],
         "images": [f"{NAME}:source-1"],
         "serviceAccount": "projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com",
         "options": {"logging": "CLOUD_LOGGING_ONLY"},

@@ -9,6 +9,7 @@ from gcp_emulator.backends.images import Image
 from gcp_emulator.backends.instances import InstanceSpec, Probe
 from gcp_emulator.backends.sandbox import LogHandler, UnixListener, Volume
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.services import run_template
 from gcp_emulator.services.run_names import Name
 from gcp_emulator.services.run_neighbours import Neighbours
 
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
 _SYSTEM_SEVERITY = (
     ("failed", "ERROR"),
+    ("exceeded", "ERROR"),
     ("Container called exit(0)", "INFO"),
     ("exit(", "WARNING"),
     ("succeeded", "INFO"),
 )
 
 
-class Runtime:
-    """Builds instance specifications; the same for revisions and tasks."""
+class Containers:
+    """Makes instance specifications of templates; the same for revisions and tasks."""
 
     def __init__(self, emulator: Emulator, neighbours: Neighbours) -> None:
         self._emulator = emulator
@@ -76,6 +78,9 @@ class Runtime:
             proxy=self._neighbours.proxy(),
             startup_probe=_probe(container.get("startupProbe"), startup=True),
             liveness_probe=_probe(container.get("livenessProbe"), startup=False),
+            cpus=run_template.cpu_of(container),
+            memory=run_template.memory_of(container),
+            sandbox=self._emulator.runtime.sandbox,
         )
         return spec, log
 
