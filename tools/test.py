@@ -6,7 +6,9 @@ Usage: test.py [LAYER ...]   (no name: all layers; `lint`: the static ones)
 from __future__ import annotations
 
 import argparse
+import functools
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,7 +27,8 @@ Command = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """One kind of test: its commands run in ``folder``, all of them, even when one fails."""
+    """One kind of test: its commands run in ``folder``, all of them, even when one fails. ``engine``: with a container
+    engine, where one can be had; what needs one says so and is skipped where not."""
 
     name: str
     commands: tuple[Command, ...]
@@ -33,6 +36,7 @@ class Layer:
     static: bool = False
     prepare: Callable[[], None] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    engine: bool = False
 
 
 def pip_for_ansible_test() -> None:
@@ -70,14 +74,14 @@ LAYERS = (
         environment={"HOME": str(CACHE / "home")},
     ),
     Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
-    Layer("unit: emulator", ((*PYTEST, "emulator/tests"),)),
+    Layer("unit: emulator", ((*PYTEST, "emulator/tests"),), engine=True),
     Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
     Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
-    Layer("end to end", ((*PYTEST, "tests/e2e"),)),
+    Layer("end to end", ((*PYTEST, "tests/e2e"),), engine=True),
 )
 
 
@@ -107,11 +111,24 @@ def main() -> int:
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
+@functools.cache
+def engine() -> dict[str, str]:
+    """Sees to a container engine with its base images, once; returns the variables with which it is found."""
+    program = [str(BIN / "python"), str(ROOT / "tools" / "engine.py")]
+    if subprocess.run([*program, "up"], check=False).returncode != 0:
+        print("no container engine: the tests that need one are skipped", flush=True)
+        return {}
+    exports = subprocess.run([*program, "env"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    # Each line is: export NAME='VALUE'
+    return dict(shlex.split(line)[1].split("=", 1) for line in exports.splitlines())
+
+
 def run(layer: Layer) -> Outcome:
     """Runs one layer's commands with the virtual environment first in PATH."""
     if layer.prepare is not None:
         layer.prepare()
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **layer.environment}
+    environment = {**os.environ, **(engine() if layer.engine else {}), **layer.environment}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
     environment.setdefault("PIP_CACHE_DIR", str(CACHE / "pip"))
     environment["ANSIBLE_HOME"] = str(CACHE / "ansible")
     begin = time.monotonic()
