@@ -66,6 +66,7 @@ def start() -> int:
     own = {
         "ANSIBLE_HOME": str(HOME / "ansible"),
         "ANSIBLE_REMOTE_TMP": str(HOME / "ansible" / "tmp"),
+        "DJANGOGCP_TIMELINE_DIR": str(HOME / "timelines"),
         "CLOUDSDK_PYTHON_SITEPACKAGES": "0",
     }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in own.items()]

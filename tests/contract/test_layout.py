@@ -238,7 +238,7 @@ def test_awx_takes_the_path_of_collections_from_ansible_cfg() -> None:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "ansible.cfg")
     assert parser.get("defaults", "collections_path") == "collections"
-    assert set(parser["defaults"]) == {"collections_path"}, "AWX sets the rest itself"
+    assert set(parser["defaults"]) == {"collections_path", "callbacks_enabled"}, "AWX sets the rest itself"
 
 
 @pytest.mark.parametrize("option", ["--syntax-check", "--list-tasks"])

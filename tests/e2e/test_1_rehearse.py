@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 import requests
 
-from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run
+from tests.e2e.rehearsal import PROJECT, REGION, ROOT, Rehearsal, Run
 
 ROLES_OF_THE_WEB_ACCOUNT = {
     "roles/cloudsql.client",
@@ -24,6 +24,17 @@ def test_it_ends_with_what_a_person_needs_next(rehearsal: Rehearsal, first_run: 
     assert "polls-collectstatic, polls-manage, polls-migrate, polls-superuser" in summary
     assert "make rehearse-password" in summary
     assert f"http://127.0.0.1:{rehearsal.port}/ " in summary
+
+
+def test_the_run_leaves_a_timeline_without_secrets(deployed: Rehearsal, first_run: Run) -> None:
+    told = re.search(r"^timeline: (.+\.html)$", first_run.output, re.MULTILINE)
+    assert told is not None, first_run.output
+    page = (ROOT / told[1]).read_text("utf-8")
+    assert (ROOT / told[1]).parent == deployed.home / "timelines"
+    for background in ("Database instance", "Build of the image"):
+        assert f'<div class="lane background"><div class="label">{background}</div>' in page
+    assert "create secret polls-secret-key" in page
+    assert not [value for value in deployed.secret_values() if value in page]
 
 
 def test_the_state_page_shows_the_site_and_no_secret(deployed: Rehearsal) -> None:
