@@ -31,7 +31,7 @@ options:
       - section: djangogcp_timeline
         key: directory
   keep:
-    description: How many pages are kept. The oldest go.
+    description: How many pages are kept. The oldest go. With V(0) none is written.
     type: int
     default: 20
     env:
@@ -155,7 +155,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         """A playbook has ended: write the page."""
-        if not self._steps:
+        if not self._steps or self.get_option("keep") < 1:
             return
         run = Run(
             playbook=self._playbook,
@@ -191,7 +191,7 @@ class CallbackModule(CallbackBase):
         pages = sorted(
             (one for one in directory.iterdir() if _NAME.fullmatch(one.name)), key=lambda one: one.name
         )
-        for old in pages[: max(0, len(pages) - max(1, self.get_option("keep")))]:
+        for old in pages[: max(0, len(pages) - self.get_option("keep"))]:
             old.unlink(missing_ok=True)
         return path
 

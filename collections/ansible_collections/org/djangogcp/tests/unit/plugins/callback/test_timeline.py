@@ -164,6 +164,14 @@ def test_two_runs_of_the_same_second_have_a_page_each(callback, tmp_path):
     assert len(list((tmp_path / "pages").iterdir())) == 2
 
 
+def test_who_keeps_no_page_gets_none(callback, tmp_path):
+    callback.options["keep"] = 0
+    run(callback, "ansible.builtin.debug", {})
+    callback.v2_playbook_on_stats(Stats())
+    assert not (tmp_path / "pages").exists()
+    assert callback.printed == []
+
+
 def test_a_playbook_without_hosts_leaves_nothing(callback, tmp_path):
     callback.v2_playbook_on_stats(Stats())
     assert not (tmp_path / "pages").exists()
