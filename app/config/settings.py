@@ -134,7 +134,8 @@ LOGOUT_REDIRECT_URL = "home"
 # Two buckets. Nobody reads the media bucket but through signed links; everybody reads the static bucket.
 GS_MEDIA_BUCKET_NAME = env("GS_MEDIA_BUCKET_NAME", default="")
 GS_STATIC_BUCKET_NAME = env("GS_STATIC_BUCKET_NAME", default="")
-GS_ORIGIN = "https://storage.googleapis.com"
+# Google's own variable for another server than Cloud Storage; the client library reads it too.
+GS_ORIGIN = env("STORAGE_EMULATOR_HOST", default="https://storage.googleapis.com")
 
 MEDIA_ROOT = BASE_DIR / "media"
 MEDIA_URL = "media/"
@@ -184,10 +185,10 @@ CACHES = {
 # ------------------------------------------------------------------------------------------------------------
 # Cloud Run ends TLS and always sets this header itself, so it cannot be forged from outside.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-SECURE_SSL_REDIRECT = not DEBUG
-SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
-SESSION_COOKIE_SECURE = not DEBUG
-CSRF_COOKIE_SECURE = not DEBUG
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
+SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT
+CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # W005, W021: HSTS for every subdomain, and for good, is for whoever owns the domain to decide, not for one site on it.

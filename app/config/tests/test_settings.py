@@ -101,6 +101,17 @@ class ProductionTests(SimpleTestCase):
         self.assertEqual(policy["img-src"], ["'self'", "data:", f"{host}/my-static/", f"{host}/my-media/"])
         self.assertEqual(policy["script-src"], ["'self'", f"{host}/my-static/"])
 
+    def test_another_server_of_buckets_is_used_and_allowed(self) -> None:
+        server = {"STORAGE_EMULATOR_HOST": "http://gcs.localhost:4443"}
+        self.assertEqual(read("settings.STATIC_URL", **server), "http://gcs.localhost:4443/my-static/")
+        self.assertIn("http://gcs.localhost:4443/my-media/", read("settings.SECURE_CSP['img-src']", **server))
+
+    def test_without_tls_in_front_nothing_asks_for_it(self) -> None:
+        names = "SECURE_SSL_REDIRECT SECURE_HSTS_SECONDS SESSION_COOKIE_SECURE CSRF_COOKIE_SECURE"
+        expression = f"[getattr(settings, name) for name in '{names}'.split()]"
+        self.assertEqual(read(expression), [True, 365 * 24 * 3600, True, True])
+        self.assertEqual(read(expression, SECURE_SSL_REDIRECT="false"), [False, 0, False, False])
+
     def test_asgi_keeps_no_connections(self) -> None:
         code = "import config.asgi; from django.conf import settings; print(settings.DATABASES['default']['CONN_MAX_AGE'])"
         self.assertEqual(run("-c", code).stdout, "0\n")

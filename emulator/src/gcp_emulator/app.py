@@ -28,6 +28,7 @@ from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.server import Front, not_found
 from gcp_emulator.services.iam import IamApi
+from gcp_emulator.services.metadata import Metadata
 
 S = TypeVar("S", bound=Service)
 RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "docker": DockerRuntime}
@@ -36,13 +37,14 @@ RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "do
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the emulator keeps its state, how slow it is and what runs containers (a key of `RUNTIMES`). ``port`` 0 takes any
-    free port."""
+    """Where the emulator keeps its state, how slow it is, what runs containers (a key of `RUNTIMES`) and where it listens.
+    ``port`` 0 takes any free port of ``address``."""
 
     state: Path
     port: int = 0
     profile: Profile = field(default_factory=Profile)
     runtime: str = "process"
+    address: str = "127.0.0.1"
 
 
 class Emulator:
@@ -77,7 +79,7 @@ class Emulator:
         container engine that was asked for does not answer."""
         await self.runtime.start()
         self.operations.abandon_unfinished()
-        await self.front.start(self.settings.port)
+        await self.front.start(self.settings.port, self.settings.address)
         for service in self.services:
             await service.start()
 
@@ -99,6 +101,8 @@ class Emulator:
         return self.service(IamApi).accounts.knows(email)
 
     async def _control(self, request: Request) -> Response:
+        if "metadata-flavor" in request.headers:
+            return await self.service(Metadata).serve(request)
         if not request.path.startswith("/_emulator/"):
             return await self._console.answer(request)
         if request.path == "/_emulator/health":

@@ -52,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help=f"port on 127.0.0.1 (default: the last one used, else {DEFAULT_PORT}, else any free one)",
     )
+    start.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="address to listen on, for others to reach it: a container's own (default: 127.0.0.1)",
+    )
     start.add_argument("--seed", type=Path, help="YAML file of projects, grants and users")
     start.add_argument(
         "--profile", choices=["instant", "realistic"], default="instant", help="how long operations take"
@@ -182,6 +187,7 @@ def state_folder(state: Path) -> Path:
 def _start_arguments(options: argparse.Namespace, state: Path, runtime: str) -> list[str]:
     arguments = ["start", "--state", str(state), "--runtime", runtime]
     arguments += ["--profile", options.profile, "--scale", str(options.scale)]
+    arguments += ["--address", options.address]
     if options.port is not None:
         arguments += ["--port", str(options.port)]
     if options.seed is not None:
@@ -205,9 +211,10 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
         raise CliError(f"another emulator uses {state}")
     with lock:
         lock.truncate(0)
-        port = _choose_port(options.port, state)
+        port = _choose_port(options.port, state, options.address)
         (state / "runtime").write_text(f"{runtime}\n", "utf-8")
-        emulator = Emulator(Settings(state, port, Profile(options.profile, options.scale), runtime))
+        profile = Profile(options.profile, options.scale)
+        emulator = Emulator(Settings(state, port, profile, runtime, options.address))
         if options.seed is not None:
             try:
                 seed.apply(emulator, options.seed)
@@ -225,20 +232,20 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
     return 0
 
 
-def _choose_port(asked: int | None, state: Path) -> int:
+def _choose_port(asked: int | None, state: Path, address: str) -> int:
     """The port to use: asked for, or remembered, or the default, or (first start only) any free one."""
     remembered = state / "port"
     wanted = asked
     if asked is None and remembered.exists():
         wanted = int(remembered.read_text("utf-8"))
     if wanted is not None:
-        if not _is_free(wanted):
+        if not _is_free(wanted, address):
             raise CliError(
-                f"port {wanted} on 127.0.0.1 is taken by another program (another checkout's rehearsal?). "
+                f"port {wanted} on {address} is taken by another program (another checkout's rehearsal?). "
                 "Stop that program, or choose a port with --port."
             )
         return wanted
-    return DEFAULT_PORT if _is_free(DEFAULT_PORT) else 0
+    return DEFAULT_PORT if _is_free(DEFAULT_PORT, address) else 0
 
 
 def _known_runtime(state: Path) -> str | None:
@@ -267,11 +274,11 @@ def _choose_runtime(asked: str | None, state: Path) -> str:
     return "docker" if wanted == "auto" else wanted
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, address: str) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True

@@ -4,9 +4,16 @@ A seed is a YAML file::
 
     projects:
       - id: my-project
-        bindings:                       # who may do what, on the project
+        apis: [sqladmin.googleapis.com]         # enabled, besides those that Google enables
+        service_accounts: [my-site]             # my-site@my-project.iam.gserviceaccount.com
+        bindings:                               # who may do what, on the project
           - {role: roles/owner, members: ["user:someone@example.com"]}
-    users: [someone@example.com]        # each gets Application Default Credentials below STATE/credentials/
+        instances:                              # of Cloud SQL, as in sql.instances.insert, of servers that others run
+          - server: db:5432
+            body: {name: main, region: us-central1, databaseVersion: POSTGRES_17, settings: {tier: db-f1-micro}}
+    users: [someone@example.com]                # each gets Application Default Credentials below STATE/credentials/
+    metadata:                                   # whoever asks for the metadata server is an instance of this account
+      {project: my-project, region: us-central1, service_account: my-site@my-project.iam.gserviceaccount.com}
 """
 
 from __future__ import annotations
@@ -20,6 +27,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.errors import ApiError
+from gcp_emulator.services.iam import IamApi
+from gcp_emulator.services.metadata import Metadata
+from gcp_emulator.services.sqladmin import SqlAdmin
 
 if TYPE_CHECKING:
     from gcp_emulator.app import Emulator
@@ -38,18 +49,34 @@ def apply(emulator: Emulator, path: Path) -> None:
         seed: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SeedError(f"{path}: {error}") from None
-    if not isinstance(seed, dict) or set(seed) - {"projects", "users"}:
-        raise SeedError(f"{path}: the top level must hold `projects` and `users` only")
+    if not isinstance(seed, dict) or set(seed) - {"projects", "users", "metadata"}:
+        raise SeedError(f"{path}: the top level must hold `projects`, `users` and `metadata` only")
     for project in seed.get("projects", []):
         if emulator.projects.find(project["id"]) is None:
-            emulator.projects.create(
-                project["id"], display_name=project.get("name"), created=clock.timestamp()
-            )
-            for binding in project.get("bindings", []):
-                for member in binding["members"]:
-                    emulator.iam.add_binding(f"projects/{project['id']}", binding["role"], member)
+            _make_project(emulator, project)
+        for instance in project.get("instances", []):
+            host, _, port = instance["server"].rpartition(":")
+            try:
+                emulator.service(SqlAdmin).attach(project["id"], instance["body"], host, int(port))
+            except ApiError as error:
+                raise SeedError(f"{path}: the instance of {instance['server']}: {error.message}") from None
     for email in seed.get("users", []):
         _write_credentials(emulator, email, credentials_path(emulator.settings.state, email))
+    if workload := seed.get("metadata"):
+        emulator.service(Metadata).serve_as(
+            workload["service_account"], workload["project"], workload["region"]
+        )
+
+
+def _make_project(emulator: Emulator, project: dict[str, Any]) -> None:
+    emulator.projects.create(project["id"], display_name=project.get("name"), created=clock.timestamp())
+    for api in project.get("apis", []):
+        emulator.projects.set_enabled(project["id"], api, enabled=True)
+    for account in project.get("service_accounts", []):
+        emulator.service(IamApi).accounts.create(project["id"], account)
+    for binding in project.get("bindings", []):
+        for member in binding["members"]:
+            emulator.iam.add_binding(f"projects/{project['id']}", binding["role"], member)
 
 
 def credentials_path(state: Path, email: str) -> Path:

@@ -190,6 +190,28 @@ def test_connect_settings_tell_a_connector_where_to_go_and_whom_to_trust(connect
     assert ipaddress.IPv4Address(connect.address()) in ipaddress.IPv4Network("127.64.0.0/10")
 
 
+def test_an_instance_may_lead_to_a_server_that_others_run(connect: Connect) -> None:
+    admin, key = connect.running.emulator.service(SqlAdmin), f"{PROJECT}/elsewhere"
+    body = {
+        "name": "elsewhere",
+        "region": "europe-west1",
+        "databaseVersion": "POSTGRES_17",
+        "settings": {"tier": "db-f1-micro", "edition": "ENTERPRISE"},
+    }
+    connect.running.call(admin.attach, PROJECT, body, *admin.servers.address(f"{PROJECT}/main"))
+    connect.running.run(admin.open_port(key))
+    certificate = admin.authority(key).sign_client(
+        PUBLIC_KEY, Client(CLIENT, None), datetime.timedelta(hours=1)
+    )
+    assert connect.knock(to_pem(certificate), name="elsewhere") == "scram"
+    refused = connect.owner.post(f"{BASE}/instances/elsewhere/databases", json={"name": "more"})
+    assert refused.status_code == 400
+    assert (
+        "does not run the server of test-project/elsewhere, which is at 127.0.0.1:"
+        in refused.json()["error"]["message"]
+    )
+
+
 def test_an_instance_in_a_network_has_a_private_address_too(connect: Connect) -> None:
     network = f"projects/{PROJECT}/global/networks/default"
     connect.create("private", ipConfiguration={"ipv4Enabled": False, "privateNetwork": network})

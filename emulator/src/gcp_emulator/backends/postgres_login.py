@@ -30,13 +30,16 @@ class LoginRefusedError(Exception):
 
 
 async def serve(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, authenticate: Authenticate
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    server: tuple[str, int],
+    authenticate: Authenticate,
 ) -> None:
-    """Serves one client of the server on 127.0.0.1:``port`` until both have ended, and closes ``writer``.
+    """Serves one client of the ``server`` (host and port) until both have ended, and closes ``writer``.
 
     OSError when the server does not answer; a client that leaves or sends nonsense is just gone.
     """
-    server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+    server_reader, server_writer = await asyncio.open_connection(*server)
     try:
         async with asyncio.timeout(_LOGIN_SECONDS):
             logged_in = await _log_in(reader, writer, server_reader, server_writer, authenticate)

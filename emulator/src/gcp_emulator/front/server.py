@@ -40,9 +40,9 @@ class Front:
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
 
-    async def start(self, port: int) -> None:
-        """Listens on 127.0.0.1; OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, backlog=512)
+    async def start(self, port: int, address: str = "127.0.0.1") -> None:
+        """Listens on the address; OSError when the port is taken."""
+        self._server = await asyncio.start_server(self._accept, address, port, backlog=512)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError
-from gcp_emulator.engine.identity import CLOUD_PLATFORM, Identity
+from gcp_emulator.engine.identity import CLOUD_PLATFORM, Identity, identity_of
 from gcp_emulator.engine.service import Service
 from gcp_emulator.front.http import Answer
 from gcp_emulator.front.messages import Headers, Request, Response
@@ -27,15 +28,30 @@ _RENEW_SECONDS = 300
 
 
 class Metadata(Service):
-    """On the operator's side of the port there is no metadata server: a laptop has none."""
+    """On the operator's side of the port there is no metadata server: a laptop has none.
+
+    Unless the seed names a service account for whoever asks, as in a network of containers that stand for one instance.
+    Clients find it by ``GCE_METADATA_HOST`` and ``GCE_METADATA_IP``.
+    """
 
     api = "metadata"
     versions = ()
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self._answer: Answer | None = None
+
+    def serve_as(self, email: str, project: str, region: str) -> None:
+        """Answers from now on as the metadata server of an instance that runs as the service account ``email``."""
+        identity = identity_of(email)
+        self._answer = metadata_answer(self.emulator, identity, project, region, instance_id=clock.new_id())
 
     def owns(self, host: str, path: str) -> bool:
         return host in HOSTS
 
     async def serve(self, request: Request) -> Response:
+        if self._answer is not None:
+            return await self._answer(request)
         return Response(404, Headers([("Content-Type", "text/plain")]), b"no metadata server on this side\n")
 
 

@@ -75,11 +75,26 @@ class SqlAdmin(SqlAdminConnect):
 
     async def _restart_all(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        running = [(key, record) for key, record in self._instances.items() if record["state"] == "RUNNABLE"]
+        ours = [(key, record) for key, record in self._instances.items() if not self.servers.is_attached(key)]
+        running = [(key, record) for key, record in ours if record["state"] == "RUNNABLE"]
         for key, record in running:
             await self.servers.apply(key, record["settings"], restart=True)
 
+    def attach(self, project: str, body: Json, host: str, port: int) -> None:
+        """Registers an instance whose server somebody else runs at ``host``:``port``; ``body`` as of sql.instances.insert.
+
+        Clients get in with the server's own users and passwords. What it takes to administer the server is refused.
+        """
+        record = self._new_record(project, body)
+        key = f"{project}/{record['name']}"
+        record |= {"state": "RUNNABLE", "databaseInstalledVersion": record["databaseVersion"]}
+        self.servers.attach(key, host, port)
+        self._instances.put(key, record)
+
     async def _bring_back(self, key: str, record: Json) -> None:
+        if self.servers.is_attached(key):
+            await self.open_port(key)
+            return
         if record["state"] not in ("RUNNABLE", "FAILED", "PENDING_DELETE"):
             return
         try:
@@ -246,10 +261,10 @@ class SqlAdmin(SqlAdminConnect):
     @handles("sql.instances.insert")
     async def insert_instance(self, call: Call) -> Json:
         project = call.params["project"]
-        record = rules.new_instance(project, call.body)
-        name, region = record["name"], record["region"]
+        name = rules.new_instance(project, call.body)["name"]
         key = f"{project}/{name}"
         self._require_free_name(key)
+        record = self._new_record(project, call.body)
         asked = rules.major_version(record["databaseVersion"])
         binaries = await self.servers.choose(asked)
         if binaries.major != asked:
@@ -257,6 +272,15 @@ class SqlAdmin(SqlAdminConnect):
                 "PostgreSQL %s runs the instance %s, which asks for version %s", binaries.version, key, asked
             )
         self._require_free_name(key)
+        record["databaseInstalledVersion"] = "POSTGRES_" + binaries.version.replace(".", "_")
+        self._instances.put(key, record)
+        work = self._create(key, record, call.body.get("rootPassword"))
+        return self.begin(call, key, "CREATE", work, self._created(key))
+
+    def _new_record(self, project: str, body: Json) -> Json:
+        """What is stored of a new instance; ApiError when Cloud SQL would refuse it."""
+        record = rules.new_instance(project, body)
+        name, region = record["name"], record["region"]
         record |= {
             "kind": "sql#instance",
             "state": "PENDING_CREATE",
@@ -265,14 +289,11 @@ class SqlAdmin(SqlAdminConnect):
             "instanceType": "CLOUD_SQL_INSTANCE",
             "connectionName": f"{project}:{region}:{name}",
             "gceZone": record.get("gceZone") or f"{region}-b",
-            "databaseInstalledVersion": "POSTGRES_" + binaries.version.replace(".", "_"),
             "serviceAccountEmailAddress": _agent(self.emulator.projects.number(project), name),
-            "ipAddresses": self.addresses(key, record["settings"]),
+            "ipAddresses": self.addresses(f"{project}/{name}", record["settings"]),
         }
         record["settings"] |= {"kind": "sql#settings", "settingsVersion": "1"}
-        self._instances.put(key, record)
-        work = self._create(key, record, call.body.get("rootPassword"))
-        return self.begin(call, key, "CREATE", work, self._created(key))
+        return record
 
     def _require_free_name(self, key: str) -> None:
         deleted = self._deleted.get(key)

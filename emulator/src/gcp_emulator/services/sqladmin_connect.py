@@ -74,8 +74,12 @@ class SqlAdminConnect(SqlAdminData):
     def addresses(self, key: str, settings: Json) -> list[Json]:
         """Loopback addresses of the instance's own, stable while it lives.
 
-        They follow from its authority's key, so that emulators on one machine do not meet.
+        They follow from its authority's key, so that emulators on one machine do not meet. An emulator that others reach
+        over a network has one address, its own, and so can let clients into one instance only.
         """
+        own = self.emulator.settings.address
+        if not ipaddress.ip_address(own).is_loopback:
+            return [{"type": "PRIMARY", "ipAddress": own}]
         network = settings["ipConfiguration"]
         kinds = ["PRIMARY"] if network["ipv4Enabled"] else []
         kinds += ["PRIVATE"] if network.get("privateNetwork") else []
@@ -121,8 +125,8 @@ class SqlAdminConnect(SqlAdminData):
         record = self.record(key)
         name = record["connectionName"] if record else key
         try:
-            port = self._reachable(name, identity_of(client.email))
-            await login.serve(reader, writer, port, partial(self._authenticate, key, client.token))
+            server = self._reachable(name, identity_of(client.email))
+            await login.serve(reader, writer, server, partial(self._authenticate, key, client.token))
         except (ApiError, OSError) as error:
             log.warning("%s may not connect to %s: %s", client.email, name, _text(error))
 
@@ -184,9 +188,9 @@ class SqlAdminConnect(SqlAdminData):
         PostgreSQL's own business, or an access token for an IAM user.
         """
         try:
-            port = self._reachable(connection_name, identity)
+            server = self._reachable(connection_name, identity)
             key = _key(connection_name)
-            await login.serve(reader, writer, port, partial(self._authenticate, key, None))
+            await login.serve(reader, writer, server, partial(self._authenticate, key, None))
         except (ApiError, OSError) as error:
             writer.close()
             return (
@@ -196,8 +200,8 @@ class SqlAdminConnect(SqlAdminData):
             )
         return None
 
-    def _reachable(self, connection_name: str, identity: Identity) -> int:
-        """The port of the instance's server; ApiError says why there is none for this caller."""
+    def _reachable(self, connection_name: str, identity: Identity) -> tuple[str, int]:
+        """Host and port of the instance's server; ApiError says why there is none for this caller."""
         key = _key(connection_name)
         project = key.partition("/")[0]
         if self.emulator.projects.find(project) is not None:
@@ -210,7 +214,7 @@ class SqlAdminConnect(SqlAdminData):
             raise failed_precondition(
                 f"The instance {connection_name} is not running (state {record['state']})."
             )
-        return self.servers[key].port
+        return self.servers.address(key)
 
     # IAM database authentication ---------------------------------------------------------------------------------
 

@@ -30,9 +30,28 @@ class Servers:
         self._directory = directory
         self._clusters: dict[str, Cluster] = {}
         self._locks: dict[str, threading.Lock] = {}
+        self._attached: dict[str, tuple[str, int]] = {}
+
+    def attach(self, key: str, host: str, port: int) -> None:
+        """Lets the instance's clients into a server that somebody else runs, and administers."""
+        self._attached[key] = (host, port)
+
+    def is_attached(self, key: str) -> bool:
+        """Whether somebody else runs the instance's server."""
+        return key in self._attached
+
+    def address(self, key: str) -> tuple[str, int]:
+        """Host and port of the instance's server; ApiError when none runs."""
+        return self._attached.get(key) or ("127.0.0.1", self[key].port)
 
     def __getitem__(self, key: str) -> Cluster:
-        """The cluster of an instance; ApiError when it has none that runs."""
+        """The cluster of an instance; ApiError when it has none that runs here."""
+        if key in self._attached:
+            raise failed_precondition(
+                "gcp-emulator does not run the server of {}, which is at {}:{}: administer it there. Nothing was done.".format(
+                    key, *self._attached[key]
+                )
+            )
         cluster = self._clusters.get(key)
         if cluster is None:
             raise ApiError(

@@ -1,0 +1,74 @@
+"""Seeds: what is there before anybody calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from gcp_emulator import seed
+
+from emulator.tests.running import RunningEmulator
+
+ACCOUNT = "my-site@my-project.iam.gserviceaccount.com"
+SEED = f"""\
+projects:
+  - id: my-project
+    apis: [iamcredentials.googleapis.com]
+    service_accounts: [my-site]
+    bindings:
+      - {{role: roles/iam.serviceAccountTokenCreator, members: ["serviceAccount:{ACCOUNT}"]}}
+    instances:
+      - server: 127.0.0.1:5432
+        body: {{name: main, region: us-central1, databaseVersion: POSTGRES_17, settings: {{tier: db-f1-micro, edition: ENTERPRISE}}}}
+metadata: {{project: my-project, region: us-central1, service_account: {ACCOUNT}}}
+"""
+
+
+@pytest.fixture
+def seeded(tmp_path: Path) -> Iterator[RunningEmulator]:
+    running = RunningEmulator(tmp_path / "state")
+    (tmp_path / "seed.yaml").write_text(SEED, "utf-8")
+    running.call(seed.apply, running.emulator, tmp_path / "seed.yaml")
+    yield running
+    running.stop()
+
+
+def test_whoever_asks_for_the_metadata_server_is_the_service_account(seeded: RunningEmulator) -> None:
+    account = f"{seeded.proxy}/computeMetadata/v1/instance/service-accounts/default"
+    flavor = {"Metadata-Flavor": "Google"}
+    assert requests.get(f"{account}/email", headers=flavor, timeout=10).text == ACCOUNT
+    token = requests.get(f"{account}/token", headers=flavor, timeout=10).json()["access_token"]
+    session = seeded.session(None)
+    url = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ACCOUNT}:signBlob"
+    signed = session.post(url, json={"payload": "aGk="}, headers={"Authorization": f"Bearer {token}"})
+    assert signed.status_code == 200, signed.text
+
+
+def test_a_second_start_takes_nothing_away(seeded: RunningEmulator, tmp_path: Path) -> None:
+    seeded.call(seed.apply, seeded.emulator, tmp_path / "seed.yaml")
+    health = requests.get(f"{seeded.proxy}/_emulator/health", timeout=10).json()
+    assert "my-project" in health["projects"]
+
+
+def test_without_it_there_is_no_metadata_server(tmp_path: Path) -> None:
+    running = RunningEmulator(tmp_path / "state")
+    url = f"{running.proxy}/computeMetadata/v1/project/project-id"
+    assert requests.get(url, headers={"Metadata-Flavor": "Google"}, timeout=10).status_code == 404
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("more: 1", "must hold `projects`, `users` and `metadata` only"),
+        (SEED.replace("f1-micro", "none"), "127.0.0.1:5432"),
+    ],
+)
+def test_a_seed_that_cannot_be_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    running = RunningEmulator(tmp_path / "state")
+    (tmp_path / "seed.yaml").write_text(text, "utf-8")
+    with pytest.raises(seed.SeedError, match=message):
+        running.call(seed.apply, running.emulator, tmp_path / "seed.yaml")
+    running.stop()
