@@ -101,3 +101,14 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, deployed: Rehearsal) ->
     for path in ("/", "/polls/", "/gallery/", "/accounts/login/"):
         page.goto(deployed.browser_url("polls") + path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+
+
+def test_the_timeline_of_a_deploy_fits_a_phone(page: Page, deployed: Rehearsal) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    newest = max((deployed.home / "timelines").glob("*-deploy.html"))
+    page.goto(newest.as_uri())
+    expect(page.get_by_role("heading", name="deploy.yml")).to_be_visible()
+    expect(page.get_by_role("heading", name="What decided how long it took")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert complaints == []

@@ -125,7 +125,7 @@ class Console:
             project=visit.project,
             kept=visit.kept,
             choices=project_choices(visit.projects, visit.project),
-            problems=len(self._emulator.unhandled) + len(self._emulator.faults.view()),
+            problems=len(self._emulator.unhandled) + sum(not fault["spent"] for fault in self._faults()),
             **values,
         )
         return _response(html.encode(), "text/html; charset=utf-8", status)
@@ -210,11 +210,13 @@ class Console:
 
     def _log_rows(self, visit: Visit, after: int) -> list[Json]:
         entries = self._emulator.logs.newest(visit.id, _ENTRIES, after=after)
-        return activity.log_entries(self._emulator.store, entries)
+        return activity.log_entries(self._emulator.store, entries) if entries else []
 
     async def _problems(self, visit: Visit) -> Response:
-        faults = activity.faults(self._emulator.faults.view())
-        return self._page(visit, "problems", unhandled=list(self._emulator.unhandled), faults=faults)
+        return self._page(visit, "problems", unhandled=list(self._emulator.unhandled), faults=self._faults())
+
+    def _faults(self) -> list[Json]:
+        return activity.faults(self._emulator.faults.view())
 
     # ---------------------------------------------------------------- streams
 

@@ -62,7 +62,7 @@ def _operations(store: Store, project: str, number: str) -> Iterator[Json]:
     for kind in ("operations", "sqladmin.operations"):
         for name, body in store.collection(kind).items():
             known = times.get(name)
-            if known is None or not _concerns(name, body, project, number):
+            if known is None or not _concerns(name, project, number):
                 continue
             error = body.get("error") or {}
             errors = error.get("errors") or [error]
@@ -79,7 +79,7 @@ def _operations(store: Store, project: str, number: str) -> Iterator[Json]:
             }
 
 
-def _concerns(name: str, body: Json, project: str, number: str) -> bool:
+def _concerns(name: str, project: str, number: str) -> bool:
     """Service Usage names no project but its number."""
     return name.startswith(f"projects/{project}/") or f"-{number}-" in name
 
