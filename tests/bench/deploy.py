@@ -1,0 +1,297 @@
+"""Deploys of the model site: the first one, one that changes the code, one that changes nothing, and many sites at once."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.bench import others
+from tests.bench.table import Row, median
+from tests.e2e import projects
+from tests.e2e.rehearsal import BIN, ROOT, Rehearsal
+
+SITE = "polls"
+#: On the times of the emulator's `realistic` profile, in which an instance takes four minutes.
+SCALE = 0.25
+_ENOUGH_RESOURCES = 60
+#: What the operations of a deploy wait for: one chain after the other, the longer of the two in the middle.
+_CHAINS = {
+    "before": ("serviceusage.services.batchEnable",),
+    "database": ("sql.instances.insert", "sql.databases.insert", "sql.users.insert"),
+    "image": (
+        "artifactregistry.projects.locations.repositories.create",
+        "cloudbuild.projects.builds.create",
+    ),
+    "after": (
+        "run.projects.locations.jobs.run",
+        "run.projects.locations.services.create",
+        "run.projects.locations.services.patch",
+    ),
+}
+#: Operations of one kind that go on side by side: the longest counts.
+_SIDE_BY_SIDE = (
+    "run.projects.locations.jobs.create",
+    "run.projects.locations.jobs.patch",
+    "sql.users.insert",
+)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One run of the deploy playbook."""
+
+    seconds: float
+    #: Entries of the emulator's request log.
+    requests: list[dict[str, Any]]
+    #: Processes and threads that the run started.
+    tasks: int
+    output: str
+    #: Method id -> the seconds of its operations.
+    operations: dict[str, list[float]]
+
+    @property
+    def reads(self) -> Counter[tuple[str, str]]:
+        """How often each address was read."""
+        return Counter((one["host"], one["path"]) for one in self.requests if one["http"] == "GET")
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were asked for."""
+        return sum(one["method"] == "oauth2.token" for one in self.requests)
+
+    @property
+    def resources(self) -> int:
+        """How many resources were looked at: addresses, and the APIs that one call asks about."""
+        asked = {(one["host"], one["path"]) for one in self.requests if one["method"] != "oauth2.token"}
+        return len(asked)
+
+    def took(self, method: str) -> float:
+        """The seconds that operations of this kind kept the run waiting."""
+        times = self.operations.get(method, [])
+        return max(times, default=0.0) if method in _SIDE_BY_SIDE else sum(times)
+
+    @property
+    def critical_path(self) -> float:
+        """The longest chain of operations that wait for one another, in seconds."""
+        chain = {name: sum(map(self.took, methods)) for name, methods in _CHAINS.items()}
+        jobs = max(map(self.took, _SIDE_BY_SIDE[:2]))
+        return chain["before"] + max(chain["database"], chain["image"]) + jobs + chain["after"]
+
+
+class Sites:
+    """An emulator with sites that are deployed to it."""
+
+    def __init__(self, folder: Path, names: list[str], **profile: str) -> None:
+        folder.mkdir()
+        self.rehearsal = Rehearsal(folder / "home", **profile)
+        self.source = folder / "app"
+        ignored = shutil.ignore_patterns("__pycache__", ".venv", "staticfiles", "db.sqlite3", ".env")
+        shutil.copytree(ROOT / "app", self.source, ignore=ignored)
+        self._names = names
+        variables = {"djangogcp_source_dir": str(self.source)}
+        if len(names) > 1:
+            variables |= {"djangogcp_max_instances": 1, "djangogcp_threads": 1}  # type: ignore[dict-item]
+        self.inventory = projects.inventory(folder / "hosts.yml", dict.fromkeys(names, variables))
+        self._run([str(BIN / "python"), "tools/rehearse.py", "env"])
+
+    def _run(self, command: list[str]) -> str:
+        done = self.rehearsal._run(command, 3600)
+        if done.status != 0:
+            raise RuntimeError(f"{' '.join(command)}\n{done.output[-5000:]}")
+        return done.output
+
+    def deploy(self, *options: str) -> Deployed:
+        """Runs the playbook; RuntimeError with its output when it fails."""
+        before, operations = self._newest_request(), set(self._operations())
+        counted = self.rehearsal.home / "tasks"
+        # In a process namespace of its own, whose numbers tell how many processes and threads there were.
+        line = f'"$@" && read -r _ _ _ _ last < /proc/loadavg && echo $last > {counted}'
+        inside = [
+            "bwrap",
+            "--dev-bind",
+            "/",
+            "/",
+            "--unshare-pid",
+            "--proc",
+            "/proc",
+            "bash",
+            "-c",
+            line,
+            "bash",
+        ]
+        command = ["ansible-playbook", "deploy.yml", "-i", str(self.inventory), *options]
+        begin = time.perf_counter()
+        output = self._run(
+            ["bash", "-c", f'. {self.rehearsal.home}/env && exec "$@"', "bash", *inside, *command]
+        )
+        seconds = time.perf_counter() - begin
+        new = {name: times for name, times in self._operations().items() if name not in operations}
+        by_method: dict[str, list[float]] = {}
+        for method, took in new.values():
+            by_method.setdefault(method, []).append(took)
+        return Deployed(seconds, self._requests(before), int(counted.read_text("utf-8")), output, by_method)
+
+    def change(self) -> None:
+        """Another text on the site's first page."""
+        template = next(self.source.rglob("base.html"))
+        template.write_text(template.read_text("utf-8") + f"<!-- {time.time_ns()} -->\n", "utf-8")
+
+    def stop(self) -> None:
+        """Ends the emulator and removes its state."""
+        self._run([str(BIN / "python"), "tools/rehearse.py", "clean"])
+
+    def _log(self, after: int) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{self.rehearsal.port}/_emulator/requests"
+        return list(requests.get(url, {"after": after}, timeout=60).json()["requests"])
+
+    def _requests(self, after: int) -> list[dict[str, Any]]:
+        return self._log(after)
+
+    def _newest_request(self) -> int:
+        return max((one["number"] for one in self._log(0)), default=0)
+
+    def _operations(self) -> dict[str, tuple[str, float]]:
+        """Name -> method id and seconds of each operation that has ended."""
+        query = "SELECT name, body FROM documents WHERE kind = 'operations.times'"
+        store = f"file:{self.rehearsal.state}/store.sqlite?mode=ro"
+        with closing(sqlite3.connect(store, uri=True)) as database:
+            rows = [(name, json.loads(body)) for name, body in database.execute(query)]
+        return {name: (body["method"], _seconds(body)) for name, body in rows if "ended" in body}
+
+
+def _seconds(times: dict[str, str]) -> float:
+    begun, ended = (datetime.datetime.fromisoformat(times[key]) for key in ("begun", "ended"))
+    return (ended - begun).total_seconds()
+
+
+@contextmanager
+def deployed(folder: Path, names: list[str], **profile: str) -> Iterator[Sites]:
+    """Sites with an emulator of their own, as long as the block lasts."""
+    sites = Sites(folder, names, **profile)
+    try:
+        yield sites
+    finally:
+        sites.stop()
+
+
+def measure(folder: Path, *, runs: int = 3) -> list[Row]:
+    """The rows of one site."""
+    profile = {"REHEARSAL_PROFILE": "realistic", "REHEARSAL_SCALE": str(SCALE)}
+    with deployed(folder / "one", [SITE], **profile) as site:
+        first = site.deploy()
+        unchanged = [site.deploy() for _ in range(runs)]
+        compared = others.measure(site.rehearsal, unchanged[0].resources)
+        site.change()
+        changed = site.deploy()
+    return [
+        *_unchanged(unchanged, compared),
+        _changed(changed),
+        Row(
+            f"first deploy, operations at {SCALE} of their real times",
+            f"{first.seconds:.1f} s",
+            f"{first.critical_path:.1f} s critical path of its operations",
+            "1.15 of it",
+            first.seconds <= 1.15 * first.critical_path,
+        ),
+    ]
+
+
+def _unchanged(runs: list[Deployed], compared: others.Others) -> list[Row]:
+    seconds = median(run.seconds for run in runs)
+    one = runs[0]
+    twice = sum(count - 1 for count in one.reads.values() if count > 1)
+    least = min(compared.gcloud, compared.google_cloud)
+    return [
+        Row(
+            f"deploy that changes nothing, {one.resources} resources looked at",
+            f"{seconds:.1f} s",
+            f"{compared.gcloud:.0f} s by gcloud, {compared.google_cloud:.0f} s by google.cloud ({compared.note})",
+            "6 s, a quarter",
+            seconds <= 6 and seconds <= least / 4 and one.resources >= _ENOUGH_RESOURCES,
+        ),
+        Row(
+            "the same: requests, of them for tokens, reads repeated",
+            f"{len(one.requests)}, {one.tokens}, {twice}",
+            f"{one.tasks} processes and threads started",
+            "one token, none",
+            one.tokens <= 1 and twice == 0,
+        ),
+    ]
+
+
+def _changed(run: Deployed) -> Row:
+    ours = (
+        run.seconds
+        - run.took("cloudbuild.projects.builds.create")
+        - sum(run.took(method) for method in _CHAINS["after"])
+    )
+    return Row(
+        "deploy of a code change: what is not build, jobs or start-up",
+        f"{ours:.1f} s",
+        f"{run.seconds:.1f} s in all",
+        "8 s",
+        ours < 8,
+    )
+
+
+def many_sites(folder: Path, count: int) -> list[Row]:
+    """The rows of many sites in one inventory, deployed and then deployed again without a change."""
+    names = [f"site{number:03}" for number in range(count)]
+    with deployed(folder / str(count), names, REHEARSAL_PROFILE="instant") as sites:
+        options = ("--forks", str(min(count, 20)))
+        sites.deploy(*options)
+        one = median(sites.deploy("--limit", names[0]).seconds for _ in range(3))
+        again = sites.deploy(*options)
+        megabytes = _megabytes(sites.rehearsal)
+    failed = re.findall(r"(?:failed|unreachable)=[1-9]", again.output)
+    changed = re.findall(r"changed=[1-9]", again.output)
+    ratio = again.seconds / one
+    return [
+        Row(
+            f"{count} sites, nothing changed",
+            f"{again.seconds:.1f} s",
+            f"{one:.1f} s for one: {ratio:.1f} times; {megabytes:.0f} MiB of emulator and apps",
+            "8 times" if count == 20 else "no failure",
+            not failed and not changed and (count != 20 or ratio < 8),
+        )
+    ]
+
+
+def _megabytes(rehearsal: Rehearsal) -> float:
+    """The memory of the emulator and of all that it runs, each shared page counted once (PSS), in MiB."""
+    emulator = int(json.loads((rehearsal.state / "emulator.lock").read_text("utf-8"))["pid"])
+    listed = subprocess.run(
+        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    parents = {int(pid): int(parent) for pid, parent in map(str.split, listed.splitlines())}
+    total = 0
+    for process in parents:
+        above: int | None = process
+        while above not in (None, emulator):
+            above = parents.get(above)
+        if above == emulator:
+            total += _pss(process)
+    return total / 1024
+
+
+def _pss(pid: int) -> int:
+    try:
+        found = re.search(
+            r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8"), re.MULTILINE
+        )
+    except OSError:  # ended meanwhile
+        return 0
+    return int(found[1]) if found else 0
