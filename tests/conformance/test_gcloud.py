@@ -54,6 +54,8 @@ def test_service_accounts(gcloud: Cloud, tmp_path: Path) -> None:
     )
     policy = gcloud.api(f"{api}/{email}:getIamPolicy", method="POST", body={})
     assert members(policy, role) == [f"user:{OWNER}"]
+    shown = gcloud.gcloud_json("iam", "service-accounts", "get-iam-policy", email)
+    assert members(shown, role) == [f"user:{OWNER}"]
     gcloud.gcloud("iam", "service-accounts", "keys", "create", tmp_path / "key.json", "--iam-account", email)
     keys = gcloud.api(f"{api}/{email}/keys?keyTypes=USER_MANAGED")["keys"]
     assert len(keys) == 1
@@ -79,6 +81,7 @@ def test_secrets(gcloud: Cloud, tmp_path: Path) -> None:
     member, role = f"serviceAccount:{gcloud.compute_account}", "roles/secretmanager.secretAccessor"
     gcloud.gcloud("secrets", "add-iam-policy-binding", "gcloud-token", "--member", member, "--role", role)
     assert members(gcloud.api(f"{SECRETS}/gcloud-token:getIamPolicy"), role) == [member]
+    assert gcloud.gcloud_json("secrets", "describe", "gcloud-token")["labels"] == {"a": "b", "c": "d"}
     assert any(one["name"].endswith("/gcloud-token") for one in gcloud.gcloud_json("secrets", "list"))
     gcloud.gcloud("secrets", "delete", "gcloud-token")
     assert "NOT_FOUND" in gcloud.gcloud("secrets", "describe", "gcloud-token", status=1)
@@ -95,6 +98,8 @@ def test_cloud_sql(gcloud: Cloud) -> None:
     of = ("--instance", "gcloud-sql")
     gcloud.gcloud("sql", "databases", "create", "site", *of)
     assert gcloud.api(f"{own}/databases/site")["charset"] == "UTF8"
+    assert gcloud.gcloud_json("sql", "databases", "describe", "site", *of)["charset"] == "UTF8"
+    assert "site" in [one["name"] for one in gcloud.gcloud_json("sql", "databases", "list", *of)]
     gcloud.gcloud("sql", "users", "create", "site", *of, "--password", "hunter2")
     gcloud.gcloud("sql", "users", "set-password", "site", *of, "--password", "hunter3")
     assert "site" in [one["name"] for one in gcloud.gcloud_json("sql", "users", "list", *of)]
@@ -103,9 +108,15 @@ def test_cloud_sql(gcloud: Cloud) -> None:
     )
     flags = gcloud.api(own)["settings"]["databaseFlags"]
     assert flags == [{"name": "log_min_duration_statement", "value": "500"}]
+    shown = gcloud.gcloud_json("sql", "instances", "describe", "gcloud-sql")
+    assert shown["settings"]["databaseFlags"] == flags
     gcloud.gcloud("sql", "backups", "create", *of)
     [backup] = gcloud.gcloud_json("sql", "backups", "list", *of)
     assert gcloud.api(f"{own}/backupRuns/{backup['id']}")["status"] == "SUCCESSFUL"
+    shown = gcloud.gcloud_json("sql", "backups", "describe", backup["id"], *of)
+    assert shown["status"] == "SUCCESSFUL"
+    gcloud.gcloud("sql", "backups", "delete", backup["id"], *of)
+    assert gcloud.api(f"{own}/backupRuns").get("items", []) == []
     gcloud.gcloud("sql", "users", "delete", "site", *of)
     gcloud.gcloud("sql", "databases", "delete", "site", *of)
     gcloud.api(f"{own}/databases/site", status=404)
@@ -121,12 +132,15 @@ def test_cloud_storage(gcloud: Cloud, tmp_path: Path) -> None:
     )
     gcloud.gcloud("storage", "buckets", "update", bucket, "--update-labels", "a=b")
     assert gcloud.api(own)["labels"] == {"a": "b"}
+    assert gcloud.gcloud_json("storage", "buckets", "describe", bucket)["labels"] == {"a": "b"}
     small, large = tmp_path / "small.txt", tmp_path / "large"
     small.write_text("hello")
     large.write_bytes(bytes(range(256)) * 65536)
     gcloud.gcloud("storage", "cp", small, f"{bucket}/dir/small.txt")
     assert gcloud.api(f"{own}/o/dir%2Fsmall.txt")["contentType"] == "text/plain"
     assert gcloud.gcloud("storage", "cat", f"{bucket}/dir/small.txt") == "hello"
+    shown = gcloud.gcloud_json("storage", "objects", "describe", f"{bucket}/dir/small.txt")
+    assert (shown["size"], shown["content_type"]) == (5, "text/plain")
     assert gcloud.gcloud("storage", "ls", f"{bucket}/dir/").split() == [f"{bucket}/dir/small.txt"]
     gcloud.gcloud("storage", "cp", large, f"{bucket}/large")
     gcloud.gcloud("storage", "cp", f"{bucket}/large", tmp_path / "again")
@@ -180,10 +194,15 @@ def test_a_cloud_run_service(gcloud: Cloud, image: str) -> None:
     assert (web.get(service["uri"]).text, web.get(tag).text) == ("one None", "two None")
     gcloud.gcloud("run", "services", "update-traffic", "gcloud-web", "--to-latest")
     assert web.get(service["uri"]).text == "two None"
+    old = service["latestReadyRevision"].rpartition("/")[2]
+    gcloud.gcloud("run", "services", "update-traffic", "gcloud-web", "--to-revisions", f"{old}=100")
+    assert web.get(service["uri"]).text == "one None"
+    gcloud.gcloud("run", "services", "update-traffic", "gcloud-web", "--to-latest")
+    shown = gcloud.gcloud_json("run", "services", "describe", "gcloud-web")
+    assert [one["percent"] for one in shown["status"]["traffic"] if one.get("latestRevision")] == [100]
 
     revisions = gcloud.gcloud_json("run", "revisions", "list", "--service", "gcloud-web")
     assert len(revisions) == 2
-    old = service["latestReadyRevision"].rpartition("/")[2]
     assert old in gcloud.gcloud("run", "revisions", "describe", old)
     gcloud.gcloud("run", "revisions", "delete", old)
     gcloud.api(service["latestReadyRevision"].join(["run.googleapis.com/v2/", ""]), status=404)
@@ -221,6 +240,7 @@ def test_a_cloud_run_job(gcloud: Cloud, image: str) -> None:
     assert gcloud.gcloud_json("run", "jobs", "executions", "describe", name)["status"]["failedCount"] == 1
     [task] = gcloud.gcloud_json("run", "jobs", "executions", "tasks", "list", "--execution", name)
     assert task["status"]["lastAttemptResult"]["exitCode"] == 3
+    assert gcloud.gcloud_json("run", "jobs", "describe", "gcloud-job")["status"]["executionCount"] == 2
     assert "gcloud-job" in [one["metadata"]["name"] for one in gcloud.gcloud_json("run", "jobs", "list")]
     gcloud.gcloud("run", "jobs", "executions", "delete", name)
     gcloud.api(f"{own}/executions/{name}", status=404)
