@@ -1,6 +1,6 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password test fuzz lint build
+.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password test fuzz bench lint build
 REHEARSE = .venv/bin/python tools/rehearse.py
 
 help: ## list the verbs
@@ -33,6 +33,10 @@ fuzz: ## send the emulator many more absurd requests than the test suite does, o
 lint: ## run the linters and type checkers only
 	@tools/bootstrap.sh test
 	@.venv/bin/python tools/test.py lint
+
+bench: ## measure every figure of the README (ARGS="--write" puts them there, ARGS="--sites 20 100" adds many sites)
+	@tools/bootstrap.sh test
+	@.venv/bin/python -m tests.bench $(ARGS)
 
 build: ## build the collection's tarball into dist/
 	@tools/bootstrap.sh rehearse

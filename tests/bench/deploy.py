@@ -17,36 +17,43 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import yaml
 
 from tests.bench import others
 from tests.bench.table import Row, median
+from tests.contract.wire import COLLECTION
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, ROOT, Rehearsal
+from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal
 
 SITE = "polls"
 #: On the times of the emulator's `realistic` profile, in which an instance takes four minutes.
 SCALE = 0.25
 _ENOUGH_RESOURCES = 60
+_BUILD = "cloudbuild.projects.builds.create"
 #: What the operations of a deploy wait for: one chain after the other, the longer of the two in the middle.
 _CHAINS = {
     "before": ("serviceusage.services.batchEnable",),
-    "database": ("sql.instances.insert", "sql.databases.insert", "sql.users.insert"),
+    "database": ("sql.instances.insert", "sql.databases.insert", "sql.users.insert", "sql.users.update"),
     "image": (
         "artifactregistry.projects.locations.repositories.create",
-        "cloudbuild.projects.builds.create",
+        _BUILD,
     ),
+    "jobs": ("run.projects.locations.jobs.create", "run.projects.locations.jobs.patch"),
     "after": (
         "run.projects.locations.jobs.run",
         "run.projects.locations.services.create",
         "run.projects.locations.services.patch",
     ),
 }
-#: Operations of one kind that go on side by side: the longest counts.
-_SIDE_BY_SIDE = (
-    "run.projects.locations.jobs.create",
-    "run.projects.locations.jobs.patch",
-    "sql.users.insert",
+#: What asks about the caller and not about a resource.
+_ABOUT_THE_CALLER = (
+    "oauth2.token",
+    "oauth2.userinfo.get",
+    "cloudresourcemanager.projects.testIamPermissions",
 )
+_API_LIST = COLLECTION / "roles/project/defaults/main.yml"
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,8 @@ class Deployed:
     #: Processes and threads that the run started.
     tasks: int
     output: str
-    #: Method id -> the seconds of its operations.
-    operations: dict[str, list[float]]
+    #: Method id -> when its operations began and ended.
+    operations: dict[str, list[Interval]]
 
     @property
     def reads(self) -> Counter[tuple[str, str]]:
@@ -74,21 +81,25 @@ class Deployed:
 
     @property
     def resources(self) -> int:
-        """How many resources were looked at: addresses, and the APIs that one call asks about."""
-        asked = {(one["host"], one["path"]) for one in self.requests if one["method"] != "oauth2.token"}
-        return len(asked)
+        """How many resources were looked at: each address once, and each API of the one call that asks about all."""
+        asked = {
+            (one["host"], one["path"]) for one in self.requests if one["method"] not in _ABOUT_THE_CALLER
+        }
+        return len(asked) - 1 + len(yaml.safe_load(_API_LIST.read_text("utf-8"))["project_services"])
 
     def took(self, method: str) -> float:
-        """The seconds that operations of this kind kept the run waiting."""
-        times = self.operations.get(method, [])
-        return max(times, default=0.0) if method in _SIDE_BY_SIDE else sum(times)
+        """The seconds in which at least one operation of this kind was going on."""
+        total, until = 0.0, 0.0
+        for begun, ended in sorted(self.operations.get(method, [])):
+            total += max(0.0, ended - max(begun, until))
+            until = max(until, ended)
+        return total
 
     @property
     def critical_path(self) -> float:
         """The longest chain of operations that wait for one another, in seconds."""
         chain = {name: sum(map(self.took, methods)) for name, methods in _CHAINS.items()}
-        jobs = max(map(self.took, _SIDE_BY_SIDE[:2]))
-        return chain["before"] + max(chain["database"], chain["image"]) + jobs + chain["after"]
+        return chain["before"] + max(chain["database"], chain["image"]) + chain["jobs"] + chain["after"]
 
 
 class Sites:
@@ -115,7 +126,8 @@ class Sites:
 
     def deploy(self, *options: str) -> Deployed:
         """Runs the playbook; RuntimeError with its output when it fails."""
-        before, operations = self._newest_request(), set(self._operations())
+        operations = set(self._operations())
+        before = max((one["number"] for one in self._log(0)), default=0)
         counted = self.rehearsal.home / "tasks"
         # In a process namespace of its own, whose numbers tell how many processes and threads there were.
         line = f'"$@" && read -r _ _ _ _ last < /proc/loadavg && echo $last > {counted}'
@@ -138,11 +150,12 @@ class Sites:
             ["bash", "-c", f'. {self.rehearsal.home}/env && exec "$@"', "bash", *inside, *command]
         )
         seconds = time.perf_counter() - begin
-        new = {name: times for name, times in self._operations().items() if name not in operations}
-        by_method: dict[str, list[float]] = {}
-        for method, took in new.values():
-            by_method.setdefault(method, []).append(took)
-        return Deployed(seconds, self._requests(before), int(counted.read_text("utf-8")), output, by_method)
+        log = self._log(before)
+        new: dict[str, list[Interval]] = {}
+        for name, (method, interval) in self._operations().items():
+            if name not in operations:
+                new.setdefault(method, []).append(interval)
+        return Deployed(seconds, log, int(counted.read_text("utf-8")), output, new)
 
     def change(self) -> None:
         """Another text on the site's first page."""
@@ -157,24 +170,27 @@ class Sites:
         url = f"http://127.0.0.1:{self.rehearsal.port}/_emulator/requests"
         return list(requests.get(url, {"after": after}, timeout=60).json()["requests"])
 
-    def _requests(self, after: int) -> list[dict[str, Any]]:
-        return self._log(after)
-
-    def _newest_request(self) -> int:
-        return max((one["number"] for one in self._log(0)), default=0)
-
-    def _operations(self) -> dict[str, tuple[str, float]]:
-        """Name -> method id and seconds of each operation that has ended."""
+    def _operations(self) -> dict[str, tuple[str, Interval]]:
+        """Name -> method id and times of each operation and build that has ended."""
         query = "SELECT name, body FROM documents WHERE kind = 'operations.times'"
         store = f"file:{self.rehearsal.state}/store.sqlite?mode=ro"
         with closing(sqlite3.connect(store, uri=True)) as database:
             rows = [(name, json.loads(body)) for name, body in database.execute(query)]
-        return {name: (body["method"], _seconds(body)) for name, body in rows if "ended" in body}
+        found = {
+            name: (body["method"], (_moment(body["begun"]), _moment(body["ended"])))
+            for name, body in rows
+            if "ended" in body
+        }
+        if not found:  # nothing was deployed, and the API of builds is not enabled
+            return found
+        url = f"cloudbuild.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/builds"
+        for build in self.rehearsal.api(url).get("builds", []):
+            found[build["id"]] = (_BUILD, (_moment(build["createTime"]), _moment(build["finishTime"])))
+        return found
 
 
-def _seconds(times: dict[str, str]) -> float:
-    begun, ended = (datetime.datetime.fromisoformat(times[key]) for key in ("begun", "ended"))
-    return (ended - begun).total_seconds()
+def _moment(text: str) -> float:
+    return datetime.datetime.fromisoformat(text).timestamp()
 
 
 @contextmanager
@@ -233,11 +249,7 @@ def _unchanged(runs: list[Deployed], compared: others.Others) -> list[Row]:
 
 
 def _changed(run: Deployed) -> Row:
-    ours = (
-        run.seconds
-        - run.took("cloudbuild.projects.builds.create")
-        - sum(run.took(method) for method in _CHAINS["after"])
-    )
+    ours = run.seconds - sum(map(run.took, (_BUILD, *_CHAINS["after"])))
     return Row(
         "deploy of a code change: what is not build, jobs or start-up",
         f"{ours:.1f} s",
