@@ -21,13 +21,13 @@ _GCLOUD = [
     ["iam", "service-accounts", "describe", f"polls-web@{PROJECT}.iam.gserviceaccount.com"],
     ["run", "services", "describe", "polls", "--region", REGION],
 ]
-#: Each module only looks: the resource is as it says.
+#: Each module only looks: there is nothing to change.
 _TASKS: list[tuple[str, dict[str, object]]] = [
     ("gcp_serviceusage_service", {"name": "run.googleapis.com"}),
     ("gcp_serviceusage_service", {"name": "sqladmin.googleapis.com"}),
-    ("gcp_sql_database_info", {"instance": {"name": "djangogcp"}}),
     ("gcp_iam_service_account", {"name": f"polls-web@{PROJECT}.iam.gserviceaccount.com"}),
-    ("gcp_sql_instance_info", {}),
+    ("gcp_storage_bucket", {"name": f"{PROJECT}-polls-media"}),
+    ("gcp_sql_database", {"name": "polls", "instance": "djangogcp"}),
 ]
 
 
