@@ -269,5 +269,5 @@ def test_a_job_is_started_without_waiting(cloud: Cloud, image: str) -> None:
 
 def test_a_job_that_is_not_there_is_named(cloud: Cloud) -> None:
     message = cloud.error("run_job_execution", job="nowhere", location=REGION)
-    assert message.startswith("Failed to run job nowhere: ")
+    assert message.startswith("Failed to read job nowhere: ")
     assert "(HTTP 404 NOT_FOUND)" in message

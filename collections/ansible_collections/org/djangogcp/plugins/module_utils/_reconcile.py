@@ -206,6 +206,10 @@ class ResourceSpec:
         return {**ids, **decode(resource, self.fields)}
 
 
+#: What is asked of a resource, or a function that tells it from what is there.
+Asked = t.Mapping[str, t.Any] | t.Callable[[Json | None], t.Mapping[str, t.Any]]
+
+
 @dataclasses.dataclass
 class Outcome:
     """What happened to one resource, or would happen in check mode.
@@ -219,6 +223,8 @@ class Outcome:
         actions: verb phrases of what was done, for instance "create secret polls-secret-key".
         contested: whether it changed while the task ran, by another writer or by a request of ours whose answer was lost: what
             was read before the task is not what was there.
+        found: the wire shape as it was; None when it was absent.
+        wire: the wire shape afterwards, predicted in check mode; None when it is absent.
     """
 
     label: str
@@ -228,6 +234,8 @@ class Outcome:
     after: Json
     actions: list[str]
     contested: bool = False
+    found: Json | None = dataclasses.field(default=None, repr=False)
+    wire: Json | None = dataclasses.field(default=None, repr=False)
 
     @property
     def diff(self) -> Json:
@@ -252,12 +260,11 @@ def reconcile(
     client: Client,
     spec: ResourceSpec,
     ids: Ids,
-    asked: t.Mapping[str, t.Any],
+    asked: Asked,
     *,
     state: str = "present",
     check_mode: bool = False,
     wait: Wait | None = None,
-    rewrite: t.Collection[str] = (),
 ) -> Outcome:
     """Make one resource what is asked.
 
@@ -265,16 +272,16 @@ def reconcile(
         client: calls the API.
         spec: the kind of resource.
         ids: the values of the braces in the spec's paths; "name" is always among them.
-        asked: the Ansible shape; None means not asked.
+        asked: the Ansible shape; None means not asked. A secret that is asked is written, because it cannot be compared.
+            What depends on what is there is a function of it: of the wire shape that was read, None when it is absent.
         state: "present" or "absent".
         check_mode: plan only. The outcome carries what would be there.
         wait: whether and how long to wait; 600 s by default.
-        rewrite: names of top-level secret fields to write although they cannot be compared.
 
     Raises:
         ApiError, OperationError, WaitTimeoutError, ImmutableError: see `_errors`.
     """
-    return _Run(client, spec, ids, asked, check_mode, wait or Wait(), rewrite).to(state)
+    return _Run(client, spec, ids, asked, check_mode, wait or Wait()).to(state)
 
 
 class _Run:
@@ -283,18 +290,17 @@ class _Run:
         client: Client,
         spec: ResourceSpec,
         ids: Ids,
-        asked: t.Mapping[str, t.Any],
+        asked: Asked,
         check_mode: bool,
         wait: Wait,
-        rewrite: t.Collection[str],
     ) -> None:
         self.client = client
         self.spec = spec
         self.ids = ids
-        self.asked = asked
+        self.asks = asked if callable(asked) else lambda current: asked
+        self.asked: t.Mapping[str, t.Any] = {}
         self.check_mode = check_mode
         self.wait = wait
-        self.rewrite = rewrite
         self.deadline = Deadline(wait.timeout, client.clock)
         self.label = f"{spec.noun} {ids['name']}"
 
@@ -319,14 +325,19 @@ class _Run:
         raise AssertionError("delays() never ends")
 
     def _present(self, current: Json | None) -> Outcome:
+        if current is not None and self.spec.pending(current) and self.wait.enabled and not self.check_mode:
+            current = self._settled()
+        self.asked = self.asks(current)
         if current is None:
             return self._create()
-        if self.spec.pending(current) and self.wait.enabled and not self.check_mode:
-            current = self._settled()
         actual = decode(current, self.spec.fields)
         changes = differences(self.asked, actual, self.spec.fields)
         self._refuse_immutable(changes)
-        secrets = [field for field in self.spec.fields if field.name in self.rewrite]
+        secrets = [
+            field
+            for field in self.spec.fields
+            if field.kind is Kind.SECRET and self.asked.get(field.name) is not None
+        ]
         if not changes and not secrets:
             return self._outcome(current, current, [])
         merged = lay_over(current, self._writable(), self.spec.fields)
@@ -343,7 +354,9 @@ class _Run:
         if not self.check_mode:
             self._write("delete", self.spec.delete(self.ids))
         before = {"state": "present", **decode(current, self.spec.fields)}
-        return Outcome(self.label, True, {}, before, {"state": "absent"}, [f"delete {self.label}"])
+        return Outcome(
+            self.label, True, {}, before, {"state": "absent"}, [f"delete {self.label}"], found=current
+        )
 
     def _create(self) -> Outcome:
         wire = lay_over(self.spec.defaults, self.asked, self.spec.fields)
@@ -408,10 +421,7 @@ class _Run:
 
     def _writable(self) -> Json:
         fixed = {field.name for field in self.spec.fields if field.change is not Change.MUTABLE}
-        unwritten = {field.name for field in self.spec.fields if field.kind is Kind.SECRET} - set(
-            self.rewrite
-        )
-        return {name: value for name, value in self.asked.items() if name not in fixed | unwritten}
+        return {name: value for name, value in self.asked.items() if name not in fixed}
 
     def _refuse_immutable(self, changes: list[Difference]) -> None:
         fixed = [change for change in changes if change.field.change is Change.IMMUTABLE]
@@ -440,6 +450,8 @@ class _Run:
             old,
             new,
             [f"{verb} {self.label}" for verb in verbs],
+            found=before or None,
+            wire=after,
         )
 
 

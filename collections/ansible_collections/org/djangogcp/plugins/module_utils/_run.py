@@ -83,7 +83,8 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
         tag: the tag of the candidate.
 
     Returns:
-        The options with ``traffic`` that leaves everything where it serves now; unchanged when there is nothing to try out.
+        The options with ``traffic`` that leaves everything where it serves now; with all traffic for the newest revision when
+        that has it and there is nothing to try out.
     """
     if current is None or not _serving(current):
         return asked
@@ -94,7 +95,7 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
     serving = {name: percent for name, percent, _tag in _serving(current)}
     newest = str(current.get("latestCreatedRevision", "")).rpartition("/")[2]
     if not changed and serving == {newest: 100}:
-        return asked
+        return {**asked, "traffic": [{"type": _LATEST, "percent": 100}]}
     pinned = [
         {"type": _REVISION, "revision": name, "percent": percent} for name, percent in sorted(serving.items())
     ]
@@ -198,9 +199,13 @@ class Executions:
         self._job = job
         self._url = JOB.url({"project": project, "location": location, "name": job})
 
-    def succeeded_as_is(self) -> Json | None:
-        """The job's newest execution when it ran exactly what the job says now and succeeded, else None."""
-        job = self._job_now()
+    def succeeded_as_is(self, job: Json | None = None) -> Json | None:
+        """The job's newest execution when it ran exactly what the job says now and succeeded, else None.
+
+        Args:
+            job: the job, if it has just been read.
+        """
+        job = job or self._job_now()
         newest = self._newest(job)
         execution = self._execution(newest) if newest else None
         same = execution is not None and execution.get("template") == job["template"].get("template")

@@ -43,6 +43,8 @@ class SecretsRun:
         self._desired = desired
         # What the secrets of finished waves hold; None for what check mode cannot know.
         self._values: dict[str, bytes | None] = {}
+        # The newest versions of the secrets of finished waves that were left as they are.
+        self._newest: dict[str, SecretVersion | None] = {}
 
     def result(self) -> Json:
         """Make all secrets what is asked and return the module's result.
@@ -74,6 +76,7 @@ class SecretsRun:
             return outcome
         is_new = f"create {outcome.label}" in outcome.actions
         newest = None if is_new else newest_version(task.client, task.project, name)
+        self._newest[name] = newest
         payload = self._new_payload(secret, newest)
         number = newest.number if newest else None
         if payload is not _UNCHANGED:
@@ -114,7 +117,10 @@ class SecretsRun:
     def _value_of(self, source: str, wanted_by: str) -> bytes | None:
         if source in self._values:
             return self._values[source]
-        newest = newest_version(self._task.client, self._task.project, source)
+        if source in self._newest:
+            newest = self._newest[source]
+        else:
+            newest = newest_version(self._task.client, self._task.project, source)
         if newest is not None and newest.is_enabled:
             return read_version(self._task.client, self._task.project, source, newest.number)
         # A task before this one may have been going to make it.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
@@ -26,6 +27,9 @@ _ATTEMPTS = 5
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICT = re.compile(r"tuple concurrently (?:updated|deleted)|SQLSTATE (?:40001|40P01|23505|42710)\b")
 
+# Two colons are a cast.
+_VARIABLE = re.compile(r"(?<!:):(['\"])(\w+)\1")
+
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
@@ -40,6 +44,32 @@ class Statement:
     name: str
     check: str
     statement: str
+
+
+def interpolated(sql: str, variables: t.Mapping[str, t.Any]) -> str:
+    """A statement with its variables filled in and quoted, as psql does: ``:"name"`` is an identifier, ``:'name'`` a literal.
+
+    Source: PostgreSQL documentation, psql, "SQL Interpolation"; rules of quoting: "Lexical Structure".
+
+    Raises:
+        DjangoGcpError: a variable is not there, or its value holds a zero byte, which PostgreSQL cannot hold.
+    """
+
+    def quoted(match: re.Match[str]) -> str:
+        quote, name = match.group(1, 2)
+        if name not in variables:
+            raise DjangoGcpError(
+                f"The statement uses :{quote}{name}{quote} but variables has no {name}. Add it, or correct the name."
+            )
+        value = str(variables[name])
+        if "\0" in value:
+            raise DjangoGcpError(f"The variable {name} holds a zero byte. Take it out.")
+        if quote == '"' or "\\" not in value:
+            return quote + value.replace(quote, quote * 2) + quote
+        escaped = value.replace("\\", "\\\\").replace("'", "''")
+        return f" E'{escaped}'"
+
+    return _VARIABLE.sub(quoted, sql)
 
 
 class Database:

@@ -13,6 +13,7 @@ the number means nothing any more, and no other place that holds it could be cha
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
@@ -22,7 +23,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
     Outcome,
-    ResourceSpec,
     read,
     reconcile,
 )
@@ -38,6 +38,26 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin i
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Password:
+    """A version of a secret that a user's password is.
+
+    Attributes:
+        secret: the secret's name.
+        number: the version's number; None when a task before this one would have made it.
+        annotations: the secret's annotations.
+    """
+
+    secret: str
+    number: str | None
+    annotations: Json
+
+    def is_given_to(self, ids: Ids) -> bool:
+        """Whether the user has it already."""
+        key, value = _annotation(ids, self.number)
+        return bool(self.annotations.get(key) == value)
+
+
 def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
     """Make one user what is asked.
 
@@ -51,18 +71,33 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
         DjangoGcpError: the secret has no version to give, or what `reconcile` raises.
     """
     ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
-    spec = SHARED_USER if user["append_roles"] else USER
-    if user["append_roles"] and asked["database_roles"]:
-        held = decode(read(task.client, USER, ids) or {}, USER.fields)["database_roles"]
-        asked = {**asked, "database_roles": sorted({*asked["database_roles"], *held})}
     if user["state"] == "absent":
         return reconcile(
             task.client, USER, ids, asked, state="absent", check_mode=task.check_mode, wait=task.wait
         )
-    if user["password_secret"] is None:
-        outcome = reconcile(task.client, spec, ids, asked, check_mode=task.check_mode, wait=task.wait)
-    else:
-        outcome = _with_password(task, spec, ids, user["password_secret"], asked)
+    password = _password(task, ids, user["password_secret"]) if user["password_secret"] is not None else None
+
+    def wanted(current: Json | None) -> Json:
+        result = dict(asked)
+        if user["append_roles"] and asked["database_roles"]:
+            held = decode(current or {}, USER.fields)["database_roles"]
+            result["database_roles"] = sorted({*asked["database_roles"], *held})
+        if password is not None and (current is None or not password.is_given_to(ids)):
+            result["password"] = _value(task, password)
+        return result
+
+    spec = SHARED_USER if user["append_roles"] else USER
+    outcome = reconcile(task.client, spec, ids, wanted, check_mode=task.check_mode, wait=task.wait)
+    if password is not None:
+        outcome.resource["password_version"] = password.number
+        if not task.check_mode and (outcome.found is None or not password.is_given_to(ids)):
+            key, value = _annotation(ids, password.number)
+            reconcile(
+                task.client,
+                SECRET,
+                {"project": ids["project"], "name": password.secret},
+                lambda current: {"annotations": {**_annotations(current), key: value}},
+            )
     if outcome.changed and asked["database_roles"] == [] and not task.check_mode:
         # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
         # only an update revokes.
@@ -70,40 +105,32 @@ def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
     return outcome
 
 
-def _with_password(task: Task, spec: ResourceSpec, ids: Ids, secret: str, asked: Json) -> Outcome:
-    secret_ids = {"project": ids["project"], "name": secret}
+def _password(task: Task, ids: Ids, secret: str) -> _Password:
+    known = next((one for one in task.params["secrets"] or [] if one.get("name") == secret), None)
+    if known is not None and known.get("version"):
+        return _Password(secret, str(known["version"]), known.get("annotations") or {})
     newest = newest_version(task.client, task.project, secret)
     if newest is None or not newest.is_enabled:
         # A task before this one would have made it.
-        if not task.check_mode:
-            raise DjangoGcpError(
-                f"Failed to set the password of SQL user {ids['name']}: the secret {secret} in project {task.project} has no "
-                "enabled newest version. Add one, for instance with the module org.djangogcp.secrets."
-            )
-        number, annotations = None, {}
-    else:
-        number = newest.number
-        annotations = decode(read(task.client, SECRET, secret_ids) or {}, SECRET.fields)["annotations"]
-    key, value = _annotation(ids, number)
-    exists = read(task.client, USER, ids) is not None
-    if exists and annotations.get(key) == value:
-        outcome = reconcile(task.client, spec, ids, asked, check_mode=task.check_mode, wait=task.wait)
-    else:
-        known = number is not None and not task.check_mode
-        password = read_version(task.client, task.project, secret, str(number)).decode() if known else ""
-        outcome = reconcile(
-            task.client,
-            spec,
-            ids,
-            {**asked, "password": password},
-            check_mode=task.check_mode,
-            wait=task.wait,
-            rewrite=["password"],
+        if task.check_mode:
+            return _Password(secret, None, {})
+        raise DjangoGcpError(
+            f"Failed to set the password of SQL user {ids['name']}: the secret {secret} in project {task.project} has no "
+            "enabled newest version. Add one, for instance with the module org.djangogcp.secrets."
         )
-        if not task.check_mode:
-            reconcile(task.client, SECRET, secret_ids, {"annotations": {**annotations, key: value}})
-    outcome.resource["password_version"] = number
-    return outcome
+    found = read(task.client, SECRET, {"project": task.project, "name": secret})
+    return _Password(secret, newest.number, _annotations(found))
+
+
+def _value(task: Task, password: _Password) -> str:
+    """The password; check mode needs none."""
+    if task.check_mode or password.number is None:
+        return ""
+    return read_version(task.client, task.project, password.secret, password.number).decode()
+
+
+def _annotations(secret: Json | None) -> Json:
+    return dict(decode(secret or {}, SECRET.fields)["annotations"])
 
 
 def _annotation(ids: Ids, number: str | None) -> tuple[str, str]:

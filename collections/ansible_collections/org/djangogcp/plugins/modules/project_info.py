@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: project_info
-short_description: Read a project, who is calling, and what the caller may do
+short_description: Read a project, who is calling, what the caller may do, and whether names are free
 version_added: 1.0.0
 description:
   - Reads the project's number and state, tells who the credentials belong to, and tests permissions.
@@ -20,6 +20,13 @@ options:
   permissions:
     description:
       - Permissions that the caller is going to need on the project, for instance V(run.services.create).
+    type: list
+    elements: str
+    default: []
+  buckets:
+    description:
+      - Names of buckets that are going to be made. It is looked whether another project has them, once the caller has all of
+        O(permissions).
     type: list
     elements: str
     default: []
@@ -57,6 +64,13 @@ missing_permissions:
   sample:
     - permission: run.services.create
       role: roles/run.admin
+taken_buckets:
+  description:
+    - Those of O(buckets) that exist in another project.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 permissions_tested:
   description:
     - Whether the permissions could be tested. They cannot in a new project whose Resource Manager API is not enabled yet.
@@ -78,8 +92,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import Call,
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, AuthError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
 
-ARGUMENT_SPEC = {"permissions": {"type": "list", "elements": "str", "default": []}}
+ARGUMENT_SPEC = {
+    "permissions": {"type": "list", "elements": "str", "default": []},
+    "buckets": {"type": "list", "elements": "str", "default": []},
+}
 
 _RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com/v3"
 # oauth2:v2, userinfo.get; needs the scope userinfo.email.
@@ -175,7 +193,7 @@ def missing(client: Client, project: str, permissions: list[str]) -> list[Json]:
 
 def work(task: Task) -> Json:
     """Read all of it."""
-    result = {"changed": False, "caller": find_caller(task.client)}
+    result = {"changed": False, "caller": find_caller(task.client), "taken_buckets": []}
     try:
         found = find_project(task.client, task.project)
     except ApiError as error:
@@ -184,6 +202,8 @@ def work(task: Task) -> Json:
         found = find_new_project(task.client, task.project)
         return {**result, "project": found, "permissions_tested": False, "missing_permissions": []}
     lacking = missing(task.client, found["project_id"], task.params["permissions"])
+    if task.params["buckets"] and not lacking:
+        result["taken_buckets"] = taken_buckets(task.client, task.project, task.params["buckets"])
     return {**result, "project": found, "permissions_tested": True, "missing_permissions": lacking}
 
 

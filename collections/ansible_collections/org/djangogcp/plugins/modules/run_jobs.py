@@ -49,12 +49,35 @@ options:
             C(task_count) and C(template) with C(service_account), C(timeout), C(max_retries), C(containers), C(volumes).
           - A name that the API does not have is refused.
         type: dict
+      look_for_execution:
+        description:
+          - Whether to look if the job's newest execution ran exactly what the job says, and succeeded. RV(jobs[].executed) tells.
+        type: bool
+        default: false
       state:
         description:
           - Whether the job is there.
         type: str
         choices: [present, absent]
         default: present
+  common:
+    description:
+      - What jobs that are present have in common. A job's own options are laid over it - dictionaries key by key, containers one by
+        one; another list replaces the common one.
+    type: dict
+    suboptions:
+      labels:
+        description:
+          - See O(jobs[].labels).
+        type: dict
+      annotations:
+        description:
+          - See O(jobs[].annotations).
+        type: dict
+      template:
+        description:
+          - See O(jobs[].template).
+        type: dict
 author:
   - The djangogcp contributors (@djangogcp)
 """
@@ -74,6 +97,22 @@ EXAMPLES = r"""
               - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
                 command: [python]
                 args: [manage.py, migrate, --noinput]
+
+- name: Make jobs that differ in their arguments only
+  org.djangogcp.run_jobs:
+    project: my-project
+    location: us-central1
+    common:
+      template:
+        template:
+          containers:
+            - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+              command: [python, manage.py]
+    jobs:
+      - name: polls-clearsessions
+        template: {template: {containers: [{args: [clearsessions]}]}}
+      - name: polls-check
+        template: {template: {containers: [{args: [check, --deploy]}]}}
 
 - name: Label it
   org.djangogcp.run_jobs:
@@ -98,8 +137,14 @@ jobs:
   returned: success
   type: list
   elements: dict
+  contains:
+    executed:
+      description: Whether its newest execution ran exactly this, and succeeded. False if O(jobs[].look_for_execution=false).
+      returned: always
+      type: bool
   sample:
     - name: polls-migrate
+      executed: false
       changed: true
 actions:
   description: What was done, or would be done.
@@ -108,6 +153,8 @@ actions:
   elements: str
   sample: [create job polls-migrate]
 """
+
+import itertools
 
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
@@ -118,7 +165,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._run import refuse_unknown
+from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions, refuse_unknown
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
 
 ARGUMENT_SPEC = {
@@ -132,19 +179,45 @@ ARGUMENT_SPEC = {
             "labels": {"type": "dict"},
             "annotations": {"type": "dict"},
             "template": {"type": "dict"},
+            "look_for_execution": {"type": "bool", "default": False},
             "state": STATE_ARG,
+        },
+    },
+    "common": {
+        "type": "dict",
+        "options": {
+            "labels": {"type": "dict"},
+            "annotations": {"type": "dict"},
+            "template": {"type": "dict"},
         },
     },
     **WAIT_ARGS,
 }
 
 
-def desired(job: Json) -> Json:
+def laid_over(common: Json, own: Json) -> Json:
+    """A job's own options over the common ones: dictionaries key by key, containers one by one."""
+    result = dict(common)
+    for key, value in own.items():
+        below = common.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            result[key] = laid_over(below, value)
+        elif key == "containers" and isinstance(value, list) and isinstance(below, list):
+            pairs = itertools.zip_longest(below, value, fillvalue={})
+            result[key] = [laid_over(*pair) if isinstance(pair[1], dict) else pair[1] for pair in pairs]
+        elif value is not None or key not in common:
+            result[key] = value
+    return result
+
+
+def desired(job: Json, common: Json) -> Json:
     """One job's options as the engine compares them.
 
     Raises:
         DjangoGcpError: a nested name is not one of the API's.
     """
+    if job["state"] == "present":
+        job = laid_over(common, job)
     if job["template"] is not None:
         refuse_unknown(
             job["template"], next(f for f in JOB.fields if f.name == "template").fields, "template"
@@ -154,13 +227,21 @@ def desired(job: Json) -> Json:
 
 def work(task: Task) -> Json:
     """Make the jobs what is asked."""
-    asked = [desired(job) for job in task.params["jobs"]]
+    asked = [desired(job, task.params["common"] or {}) for job in task.params["jobs"]]
 
     def one(job: Json) -> Outcome:
         ids = {"project": task.project, "location": task.params["location"], "name": job["name"]}
-        return reconcile(
+        outcome = reconcile(
             task.client, JOB, ids, job, state=job["state"], check_mode=task.check_mode, wait=task.wait
         )
+        if outcome.resource:
+            # A job that was changed has not run as it is.
+            looked = outcome.wire if job["look_for_execution"] and not outcome.changed else None
+            executions = Executions(task.client, task.project, ids["location"], ids["name"])
+            outcome.resource["executed"] = (
+                looked is not None and executions.succeeded_as_is(looked) is not None
+            )
+        return outcome
 
     return many_results("jobs", for_each(asked, one))
 

@@ -225,25 +225,24 @@ def desired(params: Json, current: Json | None) -> Json:
 def work(task: Task) -> Json:
     """Make the service what is asked."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
-    current = read(task.client, SERVICE, ids)
     try:
         outcome = reconcile(
             task.client,
             SERVICE,
             ids,
-            desired(task.params, current),
+            lambda current: desired(task.params, current),
             state=task.params["state"],
             check_mode=task.check_mode,
             wait=task.wait,
         )
     except OperationError as error:
         raise with_log(task, ids, error) from error
-    stale = not task.check_mode and (outcome.changed or outcome.contested)
-    after = read(task.client, SERVICE, ids) if stale else current
+    # What check mode predicts has no address and serves nobody.
+    after = outcome.found if task.check_mode else outcome.wire
     tag = task.params["candidate_tag"]
     return {
         **one_result("service", outcome),
-        "created": current is None and task.params["state"] == "present",
+        "created": outcome.found is None and task.params["state"] == "present",
         "candidate": candidate(after, tag) if after and tag else None,
         "serving": serving(task.client, ids, after) if after else [],
     }

@@ -47,6 +47,12 @@ options:
         description: What to run. It may be several statements, separated by semicolons.
         type: str
         required: true
+  variables:
+    description:
+      - Values that are filled into O(statements[].name), O(statements[].check) and O(statements[].statement), and quoted, as psql does.
+      - In SQL, C(:"name") becomes an identifier and C(:'name') a literal. In a name, C({name}) becomes the plain value.
+    type: dict
+    default: {}
 seealso:
   - module: org.djangogcp.sql_users
 author:
@@ -63,6 +69,19 @@ EXAMPLES = r"""
       - name: create the extension unaccent
         check: SELECT 1 FROM pg_extension WHERE extname = 'unaccent'
         statement: CREATE EXTENSION IF NOT EXISTS unaccent
+
+- name: Ensure that a role may connect
+  org.djangogcp.sql_statements:
+    project: my-project
+    instance: djangogcp
+    database: polls
+    variables:
+      role: polls_web
+      database: polls
+    statements:
+      - name: let {role} connect
+        check: SELECT 1 WHERE has_database_privilege(:'role', :'database', 'CONNECT')
+        statement: GRANT CONNECT ON DATABASE :"database" TO :"role"
 """
 
 RETURN = r"""
@@ -82,10 +101,15 @@ actions:
   sample: [create the extension unaccent]
 """
 
+import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import Database, Statement
+from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import (
+    Database,
+    Statement,
+    interpolated,
+)
 
 ARGUMENT_SPEC = {
     "instance": {"type": "str", "required": True},
@@ -100,18 +124,32 @@ ARGUMENT_SPEC = {
             "statement": {"type": "str", "required": True},
         },
     },
+    "variables": {"type": "dict", "default": {}},
 }
+_NAME_VARIABLE = re.compile(r"\{(\w+)\}")
 
 
-def desired(statements: list[dict[str, t.Any]]) -> list[Statement]:
-    """What is asked of the database."""
+def desired(params: dict[str, t.Any]) -> list[Statement]:
+    """What is asked of the database.
+
+    Raises:
+        DjangoGcpError: a variable is missing or cannot be a value of PostgreSQL.
+    """
+    variables = params["variables"]
     return [
-        Statement(item["name"], item["check"].strip().rstrip(";"), item["statement"]) for item in statements
+        Statement(
+            _NAME_VARIABLE.sub(
+                lambda match: str(variables.get(match.group(1), match.group(0))), item["name"]
+            ),
+            interpolated(item["check"], variables).strip().rstrip(";"),
+            interpolated(item["statement"], variables),
+        )
+        for item in params["statements"]
     ]
 
 
 def work(task: Task) -> dict[str, t.Any]:
-    statements = desired(task.params["statements"])
+    statements = desired(task.params)
     database = Database(task.client, task.project, task.params["instance"], task.params["database"])
     ran = database.ensure(statements, check_mode=task.check_mode)
     return {

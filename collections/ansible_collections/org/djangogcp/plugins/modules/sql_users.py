@@ -62,6 +62,12 @@ options:
         description: Whether roles of the user that are not in O(users[].database_roles) stay.
         type: bool
         default: false
+  secrets:
+    description:
+      - What M(org.djangogcp.secrets) returned as RV(org.djangogcp.secrets#module:secrets) in the same run, so that the secrets of the
+        passwords are not read once more. A secret that is not among them is read.
+    type: list
+    elements: dict
 seealso:
   - module: org.djangogcp.secrets
   - module: org.djangogcp.sql_statements
@@ -146,6 +152,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "append_roles": {"type": "bool", "default": False},
         },
     },
+    "secrets": {"type": "list", "elements": "dict", "no_log": False},
     **WAIT_ARGS,
 }
 

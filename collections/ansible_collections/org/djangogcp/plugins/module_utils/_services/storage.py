@@ -103,6 +103,38 @@ BUCKET = ResourceSpec(
 )
 
 
+def taken_buckets(client: Client, project: str, names: list[str]) -> list[str]:
+    """Those of some names that buckets of other projects have; all buckets of Google Cloud share one namespace.
+
+    Nothing is taken where the API is not enabled yet: it cannot be asked then.
+    """
+    listing = Call(f"list the buckets of project {project}", "storage.buckets.list")
+    try:
+        pages = client.list(
+            f"{API}/b",
+            listing,
+            items="items",
+            params={"project": project, "fields": "items(name),nextPageToken"},
+        )
+        own = {bucket["name"] for bucket in pages}
+    except ApiError as error:
+        if error.is_disabled:
+            return []
+        raise
+    return [name for name in names if name not in own and _exists(client, name)]
+
+
+def _exists(client: Client, bucket: str) -> bool:
+    call = Call(f"see whether the name {bucket} is taken", "storage.buckets.get")
+    try:
+        return client.find(f"{API}/b/{bucket}", call, params={"fields": "name"}) is not None
+    except ApiError as error:
+        # Somebody else's: Cloud Storage tells only that it may not be read.
+        if error.status == 403:
+            return True
+        raise
+
+
 def empty_bucket(client: Client, bucket: str) -> None:
     """Delete all objects of a bucket, with all their versions. A bucket that is not there is empty."""
     url = f"{API}/b/{bucket}/o"

@@ -216,11 +216,19 @@ def test_a_new_resource_that_cannot_be_seen_yet_is_waited_for(google, client):
     assert reconcile(client, SPEC, IDS, {"color": "red"}).resource["uid"] == "u1"
 
 
-def test_a_secret_field_is_written_only_when_it_must_be(google, client):
+def test_what_is_asked_may_depend_on_what_is_there(google, client):
     google.answer("GET", TOY, RED)
-    assert not reconcile(client, SPEC, IDS, {"key": "hunter2"}).changed
     google.answer("PATCH", TOY, {})
-    outcome = reconcile(client, SPEC, IDS, {"key": "hunter2"}, rewrite=["key"])
+    reconcile(client, SPEC, IDS, lambda current: {"color": current["color"] + "dish"})
+    assert google.bodies("PATCH") == [{"color": "reddish", "etag": "e1"}]
+    assert google.calls == ["GET car", "PATCH car", "GET car"]
+
+
+def test_a_secret_field_is_written_whenever_it_is_asked(google, client):
+    google.answer("GET", TOY, RED)
+    assert not reconcile(client, SPEC, IDS, {"key": None}).changed
+    google.answer("PATCH", TOY, {})
+    outcome = reconcile(client, SPEC, IDS, {"key": "hunter2"})
     assert google.bodies("PATCH") == [{"key": "hunter2", "etag": "e1"}]
     assert outcome.diff["before"] == {"key": "********"}
     assert outcome.diff["after"] == {"key": "******** (new)"}

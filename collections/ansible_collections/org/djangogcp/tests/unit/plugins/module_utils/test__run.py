@@ -69,8 +69,9 @@ def test_the_first_revision_of_a_new_service_serves_at_once():
     assert with_candidate(None, asked("app@sha256:1"), "candidate") == asked("app@sha256:1")
 
 
-def test_nothing_to_try_out_leaves_the_traffic_alone():
-    assert with_candidate(service(), asked("app@sha256:1"), "candidate") == asked("app@sha256:1")
+def test_with_nothing_to_try_out_the_newest_revision_has_all_traffic():
+    result = with_candidate(service(), asked("app@sha256:1"), "candidate")
+    assert result == {**asked("app@sha256:1"), "traffic": [{"type": LATEST, "percent": 100}]}
 
 
 def test_a_changed_template_gets_a_tag_and_no_traffic_while_the_old_revision_is_pinned():

@@ -9,9 +9,11 @@ from ansible.module_utils.basic import AnsibleFallbackNotFound
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import first_set_env
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import SeveralError, Task, for_each
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
 from ansible_collections.org.djangogcp.plugins.modules import (
     iam_members,
     project_services,
+    run_jobs,
     service_accounts,
     storage_buckets,
 )
@@ -91,6 +93,78 @@ def test_a_bucket_name_of_somebody_else_is_explained(google, client):
         "(HTTP 403 forbidden). All buckets of Google Cloud share one namespace: either this name is taken in another project, "
         "so choose another one, or the caller lacks storage.buckets.get (roles/storage.admin has it)."
     )
+
+
+def test_a_name_is_taken_when_another_project_has_it(google, client):
+    google.answer("GET", BUCKETS, {"items": [{"name": "ours"}]})
+    google.answer("GET", f"{BUCKETS}/free", MISSING)
+    google.answer("GET", f"{BUCKETS}/seen", {"name": "seen"})
+    google.answer("GET", f"{BUCKETS}/hidden", (403, {"error": {"code": 403, "message": "no"}}))
+    assert taken_buckets(client, "p", ["ours", "free", "seen", "hidden"]) == ["seen", "hidden"]
+
+
+def test_nothing_is_known_to_be_taken_before_the_api_is_enabled(google, client):
+    disabled = {"code": 403, "message": "no", "errors": [{"reason": "accessNotConfigured"}]}
+    google.answer("GET", BUCKETS, (403, {"error": disabled}))
+    assert taken_buckets(client, "p", ["one"]) == []
+
+
+JOBS = "https://run.googleapis.com/v2/projects/p/locations/l/jobs"
+COMMON = {
+    "labels": {"site": "polls"},
+    "template": {
+        "template": {"max_retries": 0, "containers": [{"image": "app", "env": [{"name": "A", "value": "1"}]}]}
+    },
+}
+
+
+def jobs(client, *asked, common=None, check_mode=False):
+    options = {
+        **dict.fromkeys(run_jobs.ARGUMENT_SPEC["jobs"]["options"]),
+        "state": "present",
+        "look_for_execution": False,
+    }
+    params = {
+        "project": "p",
+        "location": "l",
+        "jobs": [{**options, **job} for job in asked],
+        "common": common,
+    }
+    return run_jobs.work(Task(params, client, check_mode))
+
+
+def test_a_jobs_own_options_are_laid_over_the_common_ones(google, client):
+    google.answer("GET", f"{JOBS}/a", MISSING, {"name": "a"})
+    google.answer("POST", JOBS, {"name": "projects/p/locations/l/operations/o", "done": True})
+    own = {"template": {"containers": [{"args": ["migrate"], "env": [{"name": "B", "value": "2"}]}]}}
+    jobs(client, {"name": "a", "template": own}, common=COMMON)
+    (body,) = google.bodies("POST")
+    assert body["labels"] == {"site": "polls"}
+    assert body["template"]["template"] == {
+        "maxRetries": 0,
+        "containers": [{"image": "app", "args": ["migrate"], "env": [{"name": "B", "value": "2"}]}],
+    }
+
+
+def test_a_job_that_ran_as_it_is_says_so(google, client):
+    template = {"maxRetries": 0, "containers": [{"image": "app"}]}
+    found = {
+        "name": "projects/p/locations/l/jobs/a",
+        "template": {"template": template},
+        "latestCreatedExecution": {"name": "a-1"},
+    }
+    execution = {
+        "name": "a-1",
+        "template": template,
+        "completionTime": "2026-01-01T00:00:00Z",
+        "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
+    }
+    google.answer("GET", f"{JOBS}/a", found)
+    google.answer("GET", f"{JOBS}/a/executions/a-1", execution)
+    assert jobs(client, {"name": "a", "look_for_execution": True})["jobs"][0]["executed"]
+    assert google.calls == ["GET a", "GET a-1"]
+    google.answer("GET", f"{JOBS}/a/executions/a-1", {**execution, "template": {"maxRetries": 3}})
+    assert not jobs(client, {"name": "a", "look_for_execution": True})["jobs"][0]["executed"]
 
 
 def test_a_service_account_is_made_with_its_id_and_changed_with_a_mask(google, client):

@@ -13,6 +13,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     ImmutableError,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
+from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import interpolated
 from ansible_collections.org.djangogcp.plugins.modules import sql_instance, sql_statements, sql_users
 
 API = "https://sqladmin.googleapis.com/v1/projects/p/instances"
@@ -141,14 +142,19 @@ class TestInstance:
         assert result["instance"]["connection_name"] == "p:europe-west1:db"
 
 
-def users(client, *asked, check_mode=False):
+def users(client, *asked, check_mode=False, secrets=None):
     options = {
         **dict.fromkeys(sql_users.ARGUMENT_SPEC["users"]["options"]),
         "state": "present",
         "type": "BUILT_IN",
         "append_roles": False,
     }
-    params = {"project": "p", "instance": "db", "users": [{**options, **user} for user in asked]}
+    params = {
+        "project": "p",
+        "instance": "db",
+        "users": [{**options, **user} for user in asked],
+        "secrets": secrets,
+    }
     return sql_users.work(Task(params, client, check_mode))
 
 
@@ -189,6 +195,16 @@ class TestUsers:
         assert {one.method for one in google.sent} == {"GET"}
         assert not [one for one in google.sent if one.url.endswith(":access")]
 
+    def test_what_the_secrets_module_returned_is_not_read_again(self, google, client):
+        google.answer("GET", self.WEB, MISSING, {"name": "web"})
+        google.answer("POST", USERS, DONE)
+        users(client, {"name": "web", "password_secret": "password"})
+        known = {"name": "password", "version": "2", "annotations": self.annotation(google)}
+        google.sent.clear()
+        result = users(client, {"name": "web", "password_secret": "password"}, secrets=[known])
+        assert not result["changed"]
+        assert google.calls == ["GET web"]
+
     def test_a_new_version_is_given_to_the_user(self, google, client):
         google.answer("GET", self.WEB, {"name": "web", "project": "p", "instance": "db"})
         google.answer("PUT", USERS, DONE)
@@ -208,7 +224,7 @@ class TestUsers:
 
     def test_appended_roles_revoke_nothing_that_another_site_granted_in_between(self, google, client):
         user = {"name": "web", "project": "p", "instance": "db"}
-        google.answer("GET", self.WEB, MISSING, user | {"databaseRoles": ["of-another"]})
+        google.answer("GET", self.WEB, user, user | {"databaseRoles": ["of-another", "own"]})
         google.answer("PUT", USERS, DONE)
         users(client, {"name": "web", "database_roles": ["own"], "append_roles": True})
         (sent,) = [one for one in google.sent if one.method == "PUT"]
@@ -249,8 +265,46 @@ STATEMENTS = [
 
 
 def statements(client, check_mode=False):
-    params = {"project": "p", "instance": "db", "database": "polls", "statements": STATEMENTS}
+    params = {
+        "project": "p",
+        "instance": "db",
+        "database": "polls",
+        "statements": STATEMENTS,
+        "variables": {},
+    }
     return sql_statements.work(Task(params, client, check_mode))
+
+
+class TestInterpolation:
+    VALUES = {"role": 'o"brien', "text": "it's", "zero": "a\0b", "path": "a\\b'"}
+
+    @pytest.mark.parametrize(
+        ("sql", "filled"),
+        [
+            ('GRANT x TO :"role"', 'GRANT x TO "o""brien"'),
+            ("SELECT :'text'", "SELECT 'it''s'"),
+            ("SELECT 'a'::text, :'text'::text", "SELECT 'a'::text, 'it''s'::text"),
+            ("SELECT ':role', a[1:2]", "SELECT ':role', a[1:2]"),
+            ("SELECT :'path'", "SELECT  E'a\\\\b'''"),
+        ],
+    )
+    def test_values_are_quoted_as_psql_does(self, sql, filled):
+        assert interpolated(sql, self.VALUES) == filled
+
+    @pytest.mark.parametrize(
+        ("sql", "message"),
+        [
+            (
+                'GRANT x TO :"rule"',
+                'The statement uses :"rule" but variables has no rule. Add it, or correct the name.',
+            ),
+            ("SELECT :'zero'", "The variable zero holds a zero byte. Take it out."),
+        ],
+    )
+    def test_what_cannot_be_filled_in_is_refused(self, sql, message):
+        with pytest.raises(DjangoGcpError) as caught:
+            interpolated(sql, self.VALUES)
+        assert caught.value.message == message
 
 
 class TestStatements:
