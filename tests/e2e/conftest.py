@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import BIN, ROOT, Rehearsal, Run, engine_answers
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +28,29 @@ def first_run(rehearsal: Rehearsal) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def in_containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    """Another rehearsal, deployed in the containers of this machine's engine; skipped where there is none."""
+    if not engine_answers():
+        pytest.skip("no container engine answers")
+    found = Rehearsal(
+        tmp_path_factory.mktemp("containers"), REHEARSAL_SCALE="0.01", REHEARSAL_RUNTIME="docker"
+    )
+    try:
+        run = found.make("rehearse")
+        assert run.status == 0, run.output
+        yield found
+    finally:
+        found.make("rehearse-clean")
+
+
 @pytest.fixture
-def deployed(rehearsal: Rehearsal, first_run: Run) -> Rehearsal:
-    """The rehearsal with the site deployed."""
-    return rehearsal
+def deployed(request: pytest.FixtureRequest) -> Rehearsal:
+    """The rehearsal with the site deployed: in processes, or in containers where a test asks for it with `both_runtimes`."""
+    if getattr(request, "param", "process") == "docker":
+        return request.getfixturevalue("in_containers")
+    request.getfixturevalue("first_run")
+    return request.getfixturevalue("rehearsal")
 
 
 @dataclass(frozen=True)

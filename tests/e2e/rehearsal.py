@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,15 @@ PROJECT = "djangogcp-rehearsal"
 REGION = "us-central1"
 OPERATOR = "operator@example.com"
 _SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+
+
+def engine_answers() -> bool:
+    """Whether this machine has a container engine."""
+    command = ["docker", "version"]
+    return (
+        shutil.which("docker") is not None
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,27 @@ class Rehearsal:
         response = self._authorized().request(method, f"https://{url}", json=body, timeout=60)
         assert response.status_code == status, f"{method} {url}: {response.status_code} {response.text}"
         return response.json() if response.content else {}
+
+    def download(self, url: str) -> bytes:
+        """The bytes at one of Google's addresses, for the operator."""
+        response = self._authorized().get(f"https://{url}", timeout=60)
+        assert response.status_code == 200, f"{url}: {response.status_code} {response.text}"
+        return response.content
+
+    def containers(self) -> list[Any]:
+        """What the container engine says of each container that this rehearsal runs; none where there is no engine."""
+        if not engine_answers():
+            return []
+        listed = ["docker", "ps", "--all", "--quiet", "--filter", "label=gcp-emulator.state"]
+        found = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+        if not found:
+            return []
+        shown = subprocess.run(["docker", "inspect", *found], capture_output=True, text=True, check=False)
+        return [
+            container
+            for container in json.loads(shown.stdout)
+            if any(mount.get("Source", "").startswith(f"{self.state}/") for mount in container["Mounts"])
+        ]
 
     def service(self, site: str) -> Any:
         """The site's Cloud Run service, as the API has it."""

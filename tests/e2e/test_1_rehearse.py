@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import tarfile
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -15,6 +19,7 @@ ROLES_OF_THE_WEB_ACCOUNT = {
     "roles/logging.logWriter",
     "roles/cloudtrace.agent",
 }
+both_runtimes = pytest.mark.parametrize("deployed", ["process", "docker"], indirect=True)
 
 
 def test_it_ends_with_what_a_person_needs_next(rehearsal: Rehearsal, first_run: Run) -> None:
@@ -53,12 +58,14 @@ def test_the_password_command_shows_the_password(deployed: Rehearsal) -> None:
     assert shown.output.strip() == deployed.secret("polls-superuser-password")
 
 
+@both_runtimes
 def test_the_site_is_served_at_its_own_address(deployed: Rehearsal) -> None:
     page = deployed.get("polls", "/polls/")
     assert page.status_code == 200
     assert "You&#x27;re at the polls index." in page.text or "You're at the polls index." in page.text
 
 
+@both_runtimes
 def test_the_site_has_production_settings(deployed: Rehearsal) -> None:
     login = deployed.get("polls", "/accounts/login/")
     assert re.search(r"csrftoken=[^;]+;.*\bSecure\b", login.headers["Set-Cookie"])
@@ -76,6 +83,7 @@ def test_a_wrong_host_name_is_refused_by_the_site(deployed: Rehearsal) -> None:
     assert "*" not in environment["ALLOWED_HOSTS"]
 
 
+@both_runtimes
 def test_it_serves_exactly_what_was_built(deployed: Rehearsal) -> None:
     image = deployed.service("polls")["template"]["containers"][0]["image"]
     assert image.startswith(f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/polls@sha256:")
@@ -84,6 +92,41 @@ def test_it_serves_exactly_what_was_built(deployed: Rehearsal) -> None:
         "/repositories/djangogcp/packages/polls/tags"
     )["tags"]
     assert image.partition("@")[2] in [tag["version"].rpartition("/")[2] for tag in tags]
+
+
+@both_runtimes
+def test_the_projects_own_dockerfile_is_what_is_built(deployed: Rehearsal) -> None:
+    bucket = f"storage.googleapis.com/storage/v1/b/{PROJECT}-djangogcp-source/o"
+    source = deployed.api(f"{bucket}?prefix=polls/")["items"][0]["name"]
+    archive = deployed.download(f"{bucket}/{quote(source, safe='')}?alt=media")
+    own = (ROOT / "app" / "Dockerfile").read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        member = packed.extractfile("Dockerfile")
+        assert member is not None
+        assert member.read() == own
+    body = {
+        "resourceNames": [f"projects/{PROJECT}"],
+        "filter": 'resource.type="build"',
+        "pageSize": 1000,
+    }
+    entries = deployed.api("logging.googleapis.com/v2/entries:list", method="POST", body=body)["entries"]
+    printed = "\n".join(entry["textPayload"] for entry in entries)
+    copied = [line for line in own.decode().splitlines() if line.startswith(("COPY", "WORKDIR"))]
+    assert len(copied) > 3
+    assert [line for line in copied if line not in printed] == []
+
+
+@pytest.mark.parametrize("deployed", ["docker"], indirect=True)
+def test_the_site_runs_in_a_container_of_what_was_built(deployed: Rehearsal) -> None:
+    digest = deployed.service("polls")["template"]["containers"][0]["image"].partition("@")[2]
+    assert deployed.get("polls", "/polls/").status_code == 200
+    [container] = deployed.containers()
+    assert container["Image"] == digest
+    assert container["HostConfig"]["Memory"] == 512 << 20
+    assert container["HostConfig"]["NanoCpus"] == 10**9
+    assert container["HostConfig"]["NetworkMode"] == "none"
+    secrets = deployed.secret_values()
+    assert [value for value in secrets if value in json.dumps(container)] == []
 
 
 def test_secrets_are_pinned_to_a_version(deployed: Rehearsal) -> None:
@@ -113,6 +156,7 @@ def test_the_site_is_public_without_all_users(deployed: Rehearsal) -> None:
     assert "bindings" not in deployed.api(f"run.googleapis.com/v2/{name}:getIamPolicy")
 
 
+@both_runtimes
 def test_media_are_private_and_static_files_public(deployed: Rehearsal) -> None:
     media = deployed.api(f"storage.googleapis.com/storage/v1/b/{PROJECT}-polls-media")
     assert media["iamConfiguration"]["publicAccessPrevention"] == "enforced"
@@ -137,6 +181,7 @@ def test_the_web_role_may_only_touch_rows(deployed: Rehearsal) -> None:
         deployed.sql("CREATE ROLE other", **web)
 
 
+@both_runtimes
 def test_the_migrator_owns_the_schema(deployed: Rehearsal) -> None:
     migrator = {
         "database": "polls",
@@ -147,6 +192,7 @@ def test_the_migrator_owns_the_schema(deployed: Rehearsal) -> None:
     assert owners == [("polls_migrator",)]
 
 
+@both_runtimes
 def test_the_superuser_can_log_in_to_the_admin(deployed: Rehearsal) -> None:
     session = deployed.session()
     login = deployed.url("polls") + "/admin/login/"
@@ -165,6 +211,7 @@ def test_the_superuser_can_log_in_to_the_admin(deployed: Rehearsal) -> None:
     assert "Log out" in answer.text
 
 
+@both_runtimes
 def test_the_sites_own_log_lines_reach_cloud_logging(deployed: Rehearsal) -> None:
     deployed.get("polls", "/no-such-page/")
     body = {
@@ -203,13 +250,16 @@ def test_provisioning_a_deployed_site_changes_nothing(deployed: Rehearsal) -> No
     assert run.changed_tasks() == []
 
 
+@both_runtimes
 def test_the_state_survives_stop_and_start(deployed: Rehearsal) -> None:
     assert deployed.make("rehearse-stop").status == 0
+    assert deployed.containers() == []
     again = deployed.make("rehearse")
     assert again.status == 0, again.output
     assert again.counts("polls")["changed"] == 0
     assert deployed.get("polls", "/polls/").status_code == 200
 
 
+@both_runtimes
 def test_no_call_was_left_unanswered(deployed: Rehearsal) -> None:
     assert deployed.unhandled() == []
