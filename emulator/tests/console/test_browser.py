@@ -64,6 +64,20 @@ def test_every_page_fits_and_can_be_reached_from_the_menu(page: Page, emulator: 
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_long_methods_and_callers_fit_every_width(page: Page, emulator: RunningEmulator) -> None:
+    caller = f"serviceAccount:{'a-long-name-' * 2}x@{PROJECT}.iam.gserviceaccount.com"
+    service = f"run.googleapis.com/v2/projects/{PROJECT}/locations/us-central1/services/{'s' * 49}"
+    emulator.session(caller).get(f"https://{service}/revisions/{'r' * 60}")
+    page.goto("/requests")
+    expect(page.get_by_text("run.projects.locations.services.revisions.get")).to_be_visible()
+    for width in (320, 390, 800, 1090, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+        assert page.evaluate(
+            "document.querySelector('table').getBoundingClientRect().right <= window.innerWidth"
+        ), width
+
+
 def test_requests_appear_as_they_happen_until_they_are_paused(page: Page, emulator: RunningEmulator) -> None:
     url = f"https://secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
     session = emulator.session()

@@ -143,7 +143,7 @@ def test_requests_are_listed_with_caller_and_status(
 ) -> None:
     emulator.session().get(f"https://secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/none")
     text = get(emulator, browser, "/requests").text
-    assert "secretmanager.projects.secrets.get" in text
+    assert "secretmanager.<wbr>projects.<wbr>secrets.<wbr>get" in text
     assert "owner@example.com" in text
     assert '<span class="badge warn">404</span>' in text
 
@@ -182,7 +182,7 @@ def test_new_requests_are_streamed_as_they_happen(
         event = next(events(answer))
     assert event["id"] == "1"
     assert event["data"].startswith("<tr>")
-    assert "secretmanager.projects.secrets.list" in event["data"]
+    assert "secretmanager.<wbr>projects.<wbr>secrets.<wbr>list" in event["data"]
 
 
 def test_a_stream_goes_on_where_the_browser_was(emulator: RunningEmulator, browser: requests.Session) -> None:

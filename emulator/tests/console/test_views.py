@@ -233,5 +233,9 @@ def test_a_link_escapes_what_a_name_may_hold() -> None:
     assert pages.link("/run", project="") == "/run"
 
 
+def test_a_dotted_name_breaks_behind_its_dots_and_is_escaped() -> None:
+    assert pages.breakable("run.<b>.get") == "run.<wbr>&lt;b&gt;.<wbr>get"
+
+
 def test_an_image_is_named_by_the_beginning_of_its_digest() -> None:
     assert common.short_digest(CONTAINER["image"]) == "shop@sha256:abababababab"

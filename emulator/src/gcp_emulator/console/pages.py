@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import jinja2
+from markupsafe import Markup
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
@@ -38,7 +39,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(moment=moment, duration=duration, size=size)
+        self._templates.filters.update(breakable=breakable, moment=moment, duration=duration, size=size)
         self._templates.globals.update(link=link, menu=MENU)
 
     def render(self, template: str, **values: object) -> str:
@@ -50,6 +51,11 @@ def link(path: str, **query: str) -> str:
     """A path of this page with its query; empty values are left out."""
     kept = {name: value for name, value in query.items() if value}
     return quote(path) + (f"?{urlencode(kept)}" if kept else "")
+
+
+def breakable(name: str) -> Markup:
+    """A dotted name that may be broken into lines behind its dots; escaped."""
+    return Markup(".<wbr>").join(name.split("."))
 
 
 def moment(timestamp: str, now: datetime.datetime | None = None) -> str:
