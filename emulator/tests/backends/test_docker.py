@@ -18,7 +18,7 @@ from gcp_emulator.backends.builder_run import HostAccess
 from gcp_emulator.backends.docker import DockerRuntime
 from gcp_emulator.backends.docker_command import DockerError, check_engine, docker
 from gcp_emulator.backends.images import Image, user_ids
-from gcp_emulator.backends.instances import InstanceSpec, TaskResult, run_task
+from gcp_emulator.backends.instances import Instance, InstanceSpec, TaskResult, run_task
 from gcp_emulator.backends.sandbox import SandboxUnavailable
 
 from emulator.tests.backends.engines import BASE
@@ -161,6 +161,28 @@ def test_an_image_without_python_says_what_is_missing(docker_runtime: DockerRunt
     expected = "terminated: Application failed to start: the image has no python3 in its PATH, which this runtime needs"
     assert lines == [expected]
     assert result.failure == f"Application exec likely failed. {expected}"
+
+
+def test_an_instance_that_somebody_removes_has_ended(docker_runtime: DockerRuntime, image: Image) -> None:
+    async def check() -> None:
+        waiting = InstanceSpec(
+            image,
+            "web-1",
+            {},
+            silent,
+            silent,
+            command=("python3", "-c", "import signal; signal.pause()"),
+            port=None,
+            sandbox=docker_runtime.sandbox,
+        )
+        instance = Instance(waiting, lambda stream, line: None)
+        await instance.start()
+        for container in containers(docker_runtime):
+            docker("rm", "--force", container)
+        assert (await asyncio.wait_for(instance.wait(), 20)).signal == 9
+        await instance.kill()
+
+    asyncio.run(check())
 
 
 # ---------------------------------------------------------------- nothing is left behind

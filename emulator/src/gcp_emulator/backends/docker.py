@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -26,6 +27,7 @@ from gcp_emulator.backends.images import Image, ImageConfig, ImageStore, remove_
 from gcp_emulator.backends.runtime import ImageBuilder
 from gcp_emulator.backends.sandbox import LogHandler, Sandbox, SandboxSpec
 
+log = logging.getLogger(__name__)
 _LABEL = "gcp-emulator.state"
 _REMOVAL_SECONDS = 20.0
 _REMOVAL_POLL = 0.1
@@ -70,7 +72,10 @@ class DockerImages(ImageStore):
         for lost in known - tags:
             super().delete(f"sha256:{lost}")
         for forgotten in tags - known:
-            docker("image", "rm", self.reference(f"sha256:{forgotten}"))
+            try:
+                docker("image", "rm", self.reference(f"sha256:{forgotten}"))
+            except DockerError as error:
+                log.warning("an image that is no longer needed stays: %s", error)
 
     def clear(self) -> None:
         """Remove every image from the engine."""
@@ -110,7 +115,10 @@ class DockerRuntime:
 
     async def stop(self) -> None:
         """See `Runtime`."""
-        await in_thread(self.remove_containers)
+        try:
+            await in_thread(self.remove_containers)
+        except DockerError as error:
+            log.warning("what the engine still runs is removed at the next start: %s", error)
 
     def builder(self, folder: Path, host: HostAccess) -> ImageBuilder:
         """See `Runtime`."""

@@ -318,6 +318,8 @@ class Sandbox(abc.ABC):
         if not datagram:
             asyncio.get_running_loop().remove_reader(self._control)
             self._replies.put_nowait(({"event": "gone"}, []))
+            # Process 1 was killed, and with it everything else.
+            self._pumps.append(asyncio.create_task(self._finish(Exit(signal=signal.SIGKILL))))
             return
         message = json.loads(datagram)
         if message["event"] == "ended":

@@ -141,8 +141,11 @@ class Memory:
 
     def exceeded(self) -> int | None:
         """The most that was used, in bytes, when a process has been killed for want of memory; else None."""
-        with open(self._events) as events:
-            kills = [line.split()[1] for line in events if line.startswith("oom_kill ")]
+        try:
+            with open(self._events) as events:
+                kills = [line.split()[1] for line in events if line.startswith("oom_kill ")]
+        except FileNotFoundError:  # an engine that cannot limit memory says so when it starts the container
+            return None
         if kills in ([], ["0"]):
             return None
         # memory.peak came with Linux 5.19; whoever was killed had reached the limit.
