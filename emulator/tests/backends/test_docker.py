@@ -23,7 +23,7 @@ from gcp_emulator.backends.sandbox import SandboxUnavailable
 
 from emulator.tests.backends.engines import BASE
 
-NO_ACCESS = HostAccess({}, ())
+NO_ACCESS = HostAccess({"PIP_CONFIG_FILE": os.devnull}, ())
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -303,25 +303,33 @@ def test_without_buildkit_mounts_are_refused_as_in_cloud_build(
     assert any("the --mount option requires BuildKit" in line for line in lines)
 
 
-def test_certificates_and_pips_settings_reach_a_run_and_not_the_image(
+def test_proxy_certificates_and_pips_settings_reach_a_run_and_not_the_image(
     docker_runtime: DockerRuntime, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("these certificates\n")
     index = "https://user:hidden-word@packages.example/simple"
-    host = HostAccess(
-        {"SSL_CERT_FILE": str(bundle), "PIP_INDEX_URL": index, "PIP_FIND_LINKS": "/opt/wheels"}, ()
+    (tmp_path / "pip.conf").write_text(
+        f"[global]\ncert = {bundle}\nextra-index-url =\n  https://one.example\n  https://two.example\n"
     )
+    env = {
+        "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"),
+        "PIP_INDEX_URL": index,
+        "PIP_FIND_LINKS": "/opt/wheels",
+    }
+    host = HostAccess({**env, "HTTP_PROXY": "http://user:hidden-word@127.0.0.1:9"}, ())
     text = (
         f"FROM \\\n    {BASE} AS first\n"
         '# A comment about RUN\nRUN cat "$SSL_CERT_FILE" "$PIP_CERT" > /seen && \\\n'
-        "    grep -o packages.example/simple $PIP_CONFIG_FILE >> /seen\n"
+        "    python3 -m pip config debug | grep -oE '(packages|one|two).example[^/]*' >> /seen && \\\n"
+        "    echo $HTTP_PROXY | grep -o 127.0.0.1:9 >> /seen\n"
         'RUN ["python3", "-c", "import os; assert os.path.exists(os.environ[\'REQUESTS_CA_BUNDLE\'])"]\n'
         f"FROM {BASE}\nCOPY --from=first /seen /seen\nRUN test -f $CURL_CA_BUNDLE\n"
     )
     built, _ = build(docker_runtime, tmp_path / "context", text, host)
     _, lines = run(docker_runtime, built, "print(open('/seen').read())")
-    assert lines[:3] == ["these certificates", "these certificates", "packages.example/simple"]
+    assert lines[:2] == ["these certificates"] * 2
+    assert lines[2:6] == ["one.example", "two.example", "packages.example", "127.0.0.1:9"]
     facts = docker("image", "inspect", built.digest) + docker("image", "history", "--no-trunc", built.digest)
     assert "hidden-word" not in facts
     assert [entry for entry in built.config.env if "CERT" in entry or "PIP" in entry] == []
@@ -330,7 +338,7 @@ def test_certificates_and_pips_settings_reach_a_run_and_not_the_image(
 def test_a_dockerfile_is_built_as_it_is_where_nothing_needs_to_be_added(
     docker_runtime: DockerRuntime, tmp_path: Path
 ) -> None:
-    host = HostAccess({"PIP_DISABLE_PIP_VERSION_CHECK": "1"}, ())
+    host = HostAccess({**NO_ACCESS.env, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, ())
     built, _ = build(docker_runtime, tmp_path / "context", f"FROM {BASE}\nRUN test -z $SSL_CERT_FILE\n", host)
     history = docker("image", "history", "--no-trunc", "--format", "{{json .CreatedBy}}", built.digest)
     assert "SSL_CERT_FILE" not in json.loads(history.splitlines()[0]).replace("test -z $SSL_CERT_FILE", "")

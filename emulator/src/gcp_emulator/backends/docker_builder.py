@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import configparser
 import contextlib
-import io
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_C
 _SECRETS = "/run/gcp-emulator"
 _LOOPBACK = ("127.", "localhost", "[::1]")
 # Settings that say where packages come from; any other setting is a matter of taste, or names a folder of this machine.
-_PIP_SETTINGS = frozenset({"index-url", "extra-index-url", "trusted-host", "proxy", "no-index"})
+_PIP_SETTINGS = frozenset({"index-url", "extra-index-url", "trusted-host", "proxy"})
 
 
 class DockerBuilder:
@@ -101,18 +100,22 @@ class DockerBuilder:
         """The proxy as arguments whose values docker takes from its environment."""
         names = [name for name in self._host.env if name.upper() in PROXY_VARIABLES]
         options = [word for name in names for word in ("--build-arg", name)]
-        if any(part in self._host.env[name] for name in names for part in _LOOPBACK):
+        proxies = [self._host.env[name] for name in names if name.upper() != "NO_PROXY"]
+        if any(part in proxy for proxy in proxies for part in _LOOPBACK):
             options += ["--network", "host"]
         return options
 
     def _secrets(self, dockerfile: Path, work: Path, log: Log) -> list[str]:
         """Options that give certificates and pip's settings to every RUN; none when there are none."""
         found: dict[str, tuple[Path, tuple[str, ...]]] = {}
-        bundle = next((self._host.env[name] for name in _CA_VARIABLES if name in self._host.env), None)
-        if bundle and Path(bundle).is_file():
-            found["ca.pem"] = (Path(bundle), _CA_VARIABLES)
-        if settings := _pip_settings(self._host.env):
-            (work / "pip.conf").write_text(settings, "utf-8")
+        settings = _pip_settings(self._host.env)
+        bundles = [self._host.env.get(name, "") for name in _CA_VARIABLES] + [settings.get("cert", "")]
+        if bundle := next((Path(name) for name in bundles if name and Path(name).is_file()), None):
+            found["ca.pem"] = (bundle, _CA_VARIABLES)
+        if kept := {name: value for name, value in settings.items() if name in _PIP_SETTINGS}:
+            # Several addresses are several lines, each indented.
+            lines = [f"{name} = {value}\n".replace("\n", "\n ") for name, value in kept.items()]
+            (work / "pip.conf").write_text("\n".join(["[global]", *lines]), "utf-8")
             found["pip.conf"] = (work / "pip.conf", ("PIP_CONFIG_FILE",))
         if not found:
             return []
@@ -135,24 +138,18 @@ class DockerBuilder:
         return options
 
 
-def _pip_settings(env: Mapping[str, str]) -> str:
-    """The text of a pip.conf with what this machine's variables and files say of where packages come from."""
+def _pip_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """pip's global settings on this machine, from its file and its variables."""
     parser = configparser.RawConfigParser()
     with contextlib.suppress(configparser.Error, UnicodeDecodeError):
         parser.read([env.get("PIP_CONFIG_FILE", "/etc/pip.conf")], encoding="utf-8")
     values = dict(parser["global"]) if parser.has_section("global") else {}
-    values |= {
+    variables = {
         name.removeprefix("PIP_").lower().replace("_", "-"): value
         for name, value in env.items()
         if name.startswith("PIP_")
     }
-    kept = configparser.RawConfigParser()
-    kept["global"] = {name: value for name, value in values.items() if name in _PIP_SETTINGS}
-    if not kept["global"]:
-        return ""
-    text = io.StringIO()
-    kept.write(text)
-    return text.getvalue()
+    return values | variables
 
 
 def _with_mounts(dockerfile: bytes, secrets: Mapping[str, tuple[str, ...]]) -> str:
