@@ -28,7 +28,7 @@ options:
     env:
       - name: DJANGOGCP_TIMELINE_DIR
     ini:
-      - section: djangogcp_timeline
+      - section: callback_timeline
         key: directory
   keep:
     description: How many pages are kept. The oldest go. With V(0) none is written.
@@ -37,7 +37,7 @@ options:
     env:
       - name: DJANGOGCP_TIMELINE_KEEP
     ini:
-      - section: djangogcp_timeline
+      - section: callback_timeline
         key: keep
 """
 
@@ -47,7 +47,7 @@ examples: |
   [defaults]
   callbacks_enabled = org.djangogcp.timeline
 
-  [djangogcp_timeline]
+  [callback_timeline]
   directory = ~/timelines
 """
 
