@@ -1,6 +1,8 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password test fuzz bench lint build
+.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password
+.PHONY: test test-compose fuzz bench parity lint build
+INVENTORY = inventories/local
 REHEARSE = .venv/bin/python tools/rehearse.py
 
 help: ## list the verbs
@@ -29,6 +31,14 @@ test: ## run the whole test suite (does its own set-up)
 fuzz: ## send the emulator many more absurd requests than the test suite does, other ones each time
 	@tools/bootstrap.sh test
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} .venv/bin/pytest -q -p no:randomly emulator/tests/fuzz
+
+test-compose: ## test the Compose stack; sets a container engine up where there is none
+	@tools/bootstrap.sh test
+	@.venv/bin/python tools/test.py compose
+
+parity: ## how the Compose stack, which is up, differs from a deployed site: make parity INVENTORY=inventories/prod
+	@tools/bootstrap.sh rehearse
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python tools/parity.py $(INVENTORY)
 
 lint: ## run the linters and type checkers only
 	@tools/bootstrap.sh test

@@ -12,7 +12,7 @@ if [[ -s $data/PG_VERSION && $(<"$data/PG_VERSION") != "$PG_MAJOR" ]]; then
         "the data with the older stack (docker compose exec db pg_dump --username=app app >dump.sql), remove the" \
         "volumes (docker compose down --volumes), start this one and load the dump."
 fi
-free=$(df --output=avail --block-size=1M "$data" | tail -n 1)
+free=$(($(df --output=avail --block-size=1M "$data" | tail -n 1)))
 if ((free < 500)); then
     fail "the engine has $free MiB of free space, and this stack needs 500: docker system df tells what takes it," \
         "docker system prune frees what no container uses."

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A container engine for machines that have none, and the base images where no registry answers.
 
 Usage: engine.py up | down | env | status
@@ -99,7 +100,8 @@ def up() -> int:
     _check_versions()
     missing = [image for image in IMAGES if not _present(image.name)]
     if missing and not _pull(missing):
-        _stand_in(missing)
+        # Some may have been pulled before the registry fell silent.
+        _stand_in([image for image in missing if not _present(image.name)])
     return status()
 
 
@@ -123,7 +125,7 @@ def env() -> int:
 
 
 def status() -> int:
-    """Says which engine answers, and which images are stand-ins; exit status 3 without an engine."""
+    """Says which engine answers, and which images are stand-ins; exit status 3 without an engine, 4 without an image."""
     found = version()
     if found is None:
         print("no container engine answers")
@@ -131,13 +133,15 @@ def status() -> int:
     print(
         f"Docker engine {found['engine']}, Compose {found['compose']}, {shutil.disk_usage(HOME).free >> 30} GiB free"
     )
+    complete = True
     for image in IMAGES:
         label = _docker(
             "image", "inspect", "--format", f'{{{{index .Config.Labels "{STAND_IN}"}}}}', image.name
         )
         origin = f"STAND-IN, {label}" if label else "missing" if label is None else "from the registry"
         print(f"  {image.name}: {origin}")
-    return 0
+        complete = complete and label is not None
+    return 0 if complete else 4
 
 
 def environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ Usage: test.py [LAYER ...]   (no name: all layers; `lint`: the static ones)
 from __future__ import annotations
 
 import argparse
+import atexit
 import functools
 import os
 import shlex
@@ -49,6 +50,8 @@ def pip_for_ansible_test() -> None:
         (cache / f"get_pip_{version}.py").write_text(script, "utf-8")
 
 
+#: The exit status of `engine.py status` where no engine answers.
+ENGINE_MISSING = 3
 PYTEST = ("pytest", "-q", "-p", "no:randomly")
 LAYERS = (
     Layer(
@@ -80,6 +83,7 @@ LAYERS = (
     Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
+    Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
     Layer("end to end", ((*PYTEST, "tests/e2e"),), engine=True),
 )
@@ -106,28 +110,40 @@ def main() -> int:
     chosen = [
         layer for layer in LAYERS if not asked or layer.name in asked or ("lint" in asked and layer.static)
     ]
-    outcomes = [run(layer) for layer in chosen]
+    required = "CI" in os.environ or asked == ["compose"]
+    outcomes = [run(layer, required=required) for layer in chosen]
     report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
 @functools.cache
-def engine() -> dict[str, str]:
-    """Sees to a container engine with its base images, once; returns the variables with which it is found."""
+def engine(required: bool) -> dict[str, str]:
+    """The variables with which a container engine is found that has the base images; empty when there is none.
+
+    One is set up only where it is ``required``, and then has to be there: on CI, and for who asks for these tests alone.
+    """
     program = [str(BIN / "python"), str(ROOT / "tools" / "engine.py")]
-    if subprocess.run([*program, "up"], check=False).returncode != 0:
-        print("no container engine: the tests that need one are skipped", flush=True)
+    status = subprocess.run([*program, "status"], check=False).returncode
+    if status != 0 and not required:
+        print(
+            "the tests that need a container engine are skipped; `make test-compose` sets one up", flush=True
+        )
         return {}
+    if status == ENGINE_MISSING:
+        atexit.register(subprocess.run, [*program, "down"], check=False)
+    if subprocess.run([*program, "up"], check=False).returncode != 0:
+        sys.exit("error: no container engine, and these tests need one; the message above says why")
     exports = subprocess.run([*program, "env"], check=True, stdout=subprocess.PIPE, text=True).stdout
     # Each line is: export NAME='VALUE'
     return dict(shlex.split(line)[1].split("=", 1) for line in exports.splitlines())
 
 
-def run(layer: Layer) -> Outcome:
+def run(layer: Layer, *, required: bool) -> Outcome:
     """Runs one layer's commands with the virtual environment first in PATH."""
     if layer.prepare is not None:
         layer.prepare()
-    environment = {**os.environ, **(engine() if layer.engine else {}), **layer.environment}
+    found = engine(required) if layer.engine else {}
+    environment = {**os.environ, **found, **layer.environment}
     environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
     environment.setdefault("PIP_CACHE_DIR", str(CACHE / "pip"))
     environment["ANSIBLE_HOME"] = str(CACHE / "ansible")

@@ -26,16 +26,18 @@ DEBUG = env.bool("DEBUG", default=False)
 
 
 def required(name: str, *, when_debugging: str) -> str:
-    """Return the variable `name`, or `when_debugging` if it is not set and DEBUG is on.
+    """Return the variable `name`, or what is in the file that `name`_FILE names, or `when_debugging` if DEBUG is on.
 
     Read without django-environ, which takes a value that starts with `$` for the name of another variable; random
     secret keys do start so.
 
     Raises:
-        ImproperlyConfigured: it is not set and DEBUG is off.
+        ImproperlyConfigured: neither is set and DEBUG is off.
     """
     if name in os.environ:
         return os.environ[name]
+    if f"{name}_FILE" in os.environ:
+        return Path(os.environ[f"{name}_FILE"]).read_text("utf-8").strip()
     if DEBUG:
         return when_debugging
     raise ImproperlyConfigured(f"Set the {name} environment variable (or DEBUG=true for local development).")

@@ -20,6 +20,7 @@ RUN_BY = {
     "make rehearse-status": ("tests/e2e", 'make("rehearse-status")'),
     "make rehearse-stop": ("tests/e2e", 'make("rehearse-stop")'),
     "make rehearse-clean": ("tests/e2e", 'make("rehearse-clean")'),
+    "docker compose up --wait": ("tests/compose", "timed('up', '--wait')"),
     "make test": (".ci/run", "exec make test"),
     ". .rehearsal/env && ansible-playbook deploy.yml -i inventories/local --check --diff": (
         "tests/e2e",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,15 @@ def test_a_management_command_runs_and_keeps_its_exit_code(deployed: Rehearsal) 
     )
     assert failing.status != 0
     assert "exit code 7" in failing.output
+
+
+def test_a_deployed_site_can_be_compared_with_the_compose_stack(deployed: Rehearsal, tmp_path: Path) -> None:
+    run = deployed.playbook("playbooks/manage.yml", "-e", '{"manage_command": ["describe_site"]}')
+    (tmp_path / "site").write_text(run.output, "utf-8")
+    command = [sys.executable, ROOT / "tools" / "parity.py", tmp_path / "site", tmp_path / "site"]
+    compared = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert compared.stdout == "0 differences, 0 of them not expected\n", compared.stderr
+    assert not [secret for secret in deployed.secret_values() if secret in run.output]
 
 
 def test_status_tells_what_is_there(deployed: Rehearsal) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from io import StringIO
 
 from django.conf import settings
 from django.core.management import call_command
@@ -84,6 +86,14 @@ class ProductionTests(SimpleTestCase):
                     result.stderr,
                 )
 
+    def test_secrets_may_be_in_files(self) -> None:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write("$from-a-file\n")
+            file.flush()
+            code = "from config import settings; print(settings.SECRET_KEY)"
+            result = run("-c", code, without="SECRET_KEY", SECRET_KEY_FILE=file.name)
+        self.assertEqual(result.stdout, "$from-a-file\n")
+
     def test_hosts_and_origins_are_lists(self) -> None:
         hosts, origins = read("[settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS]")
         self.assertEqual(hosts, ["polls-123.europe-west1.run.app", "polls.example.org"])
@@ -125,6 +135,17 @@ class ProductionTests(SimpleTestCase):
         )
         result = run("-c", code)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+
+class DescriptionTests(TestCase):
+    def test_the_description_holds_no_secret(self) -> None:
+        output = StringIO()
+        call_command("describe_site", stdout=output)
+        site = json.loads(output.getvalue())["site"]
+        self.assertEqual(site["settings"]["SECRET_KEY"], "********************")
+        self.assertNotIn(settings.SECRET_KEY, output.getvalue())
+        self.assertEqual(site["storages"]["default"], "django.core.files.storage.InMemoryStorage")
+        self.assertRegex(site["database"], r"^sqlite \d+$")
 
 
 class MigrationTests(TestCase):
