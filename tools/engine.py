@@ -37,7 +37,6 @@ MINIMUM = {"engine": (25, 0), "compose": (2, 20)}
 #: The Debian release that the packages and the stand-ins are from: the newest stable one, with PostgreSQL 17.
 RELEASE = "trixie"
 PACKAGES = ("containerd", "docker-buildx", "docker-cli", "docker-compose", "docker.io")
-HELPERS = {"runc": "runc", "iptables": "iptables", "mmdebstrap": "mmdebstrap"}
 _BASE = "djangogcp/stand-in-base"
 _UNPACKED = HOME / "programs"
 _DATA = HOME / "data"
@@ -194,10 +193,11 @@ def _unpack() -> None:
         _run("apt-get", *options, "-qq", "download", *PACKAGES, cwd=folder)
         for package in Path(folder).glob("*.deb"):
             _run("dpkg", "--extract", str(package), f"{folder}/tree")
+        (HOME / "config").mkdir(exist_ok=True)
+        plugins = {"cliPluginsExtraDirs": [str(_UNPACKED / "usr/libexec/docker/cli-plugins")]}
+        (HOME / "config" / "config.json").write_text(json.dumps(plugins), "utf-8")
+        # The last step: what is there is complete.
         Path(folder, "tree").rename(_UNPACKED)
-    (HOME / "config").mkdir(exist_ok=True)
-    plugins = {"cliPluginsExtraDirs": [str(_UNPACKED / "usr/libexec/docker/cli-plugins")]}
-    (HOME / "config" / "config.json").write_text(json.dumps(plugins), "utf-8")
 
 
 def _sources() -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import ansible_runner
@@ -15,6 +17,7 @@ import pytest
 import yaml
 
 from tests.contract.wire import COLLECTION, ROOT
+from tools import engine
 
 BIN = Path(sys.executable).parent
 ENTRY_POINTS = sorted([ROOT / "deploy.yml", *(ROOT / "playbooks").rglob("*.yml")])
@@ -96,6 +99,27 @@ def test_the_collection_needs_no_other_one() -> None:
     assert yaml.safe_load((COLLECTION / "galaxy.yml").read_text("utf-8"))["dependencies"] == {}
     required = yaml.safe_load((ROOT / "collections" / "requirements.yml").read_text("utf-8"))
     assert (required or {}).get("collections") == []
+
+
+def test_the_emulators_image_has_what_the_emulator_needs_in_the_versions_that_are_tested() -> None:
+    def pinned(path: str) -> set[str]:
+        return set(re.findall(r"^([a-z0-9-]+==[^ ]+)", (ROOT / path).read_text("utf-8"), re.MULTILINE))
+
+    image = pinned("emulator/requirements.txt")
+    needed = tomllib.loads((ROOT / "emulator/pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert set(needed) <= {line.partition("==")[0] for line in image}
+    assert image <= pinned("requirements/rehearse.txt")
+
+
+def test_the_engines_images_are_those_that_are_named() -> None:
+    named = set(re.findall(r"^    image: (\S+)$", (ROOT / "compose.yaml").read_text("utf-8"), re.MULTILINE))
+    for path in ("app/Dockerfile", "emulator/Dockerfile"):
+        text = (ROOT / path).read_text("utf-8")
+        version = re.search(r"^ARG PYTHON_VERSION=(\S+)$", text, re.MULTILINE)
+        assert version is not None
+        for base in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
+            named.add(base.replace("${PYTHON_VERSION}", version[1]))
+    assert {image.name for image in engine.IMAGES} == {name for name in named if not name.endswith(":local")}
 
 
 def test_the_change_log_is_sound() -> None:
