@@ -1,4 +1,4 @@
-"""HTTP/1.1 over asyncio streams with h11: the server side of a connection, and one request as a client."""
+"""HTTP/1.1 over asyncio streams: the server side of a connection, and one request as a client."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ import re
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 
-import h11
-
-from gcp_emulator.front.messages import BrokenConnectionError, Headers, PeerGoneError, Request, Response
+from gcp_emulator.front.messages import BrokenConnectionError, Headers, Request, Response
+from gcp_emulator.front.wire import (
+    LAST_CHUNK,
+    Head,
+    Incoming,
+    ProtocolError,
+    chunk,
+    request_head,
+    response_head,
+)
 
 Answer = Callable[[Request], Awaitable[Response]]
-_CHUNK = 64 * 1024
-#: Longest request head (Google's load balancers allow 60 kB).
-_MAX_HEAD = 64 * 1024
 _HOP_BY_HOP = (
     "connection",
     "keep-alive",
@@ -40,72 +44,6 @@ class Connect:
     port: int
 
 
-class _Events:
-    """h11 events of one connection, read from a stream."""
-
-    def __init__(
-        self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self.connection = connection
-        self._reader = reader
-        self._writer = writer
-
-    async def next(self) -> h11.Event | type[h11.PAUSED]:
-        while True:
-            if self.connection.they_are_waiting_for_100_continue:
-                await self.send(h11.InformationalResponse(status_code=100, headers=[]))
-            event = self.connection.next_event()
-            if event is h11.NEED_DATA:
-                _acknowledge_at_once(self._writer)
-                try:
-                    data = await self._reader.read(_CHUNK)
-                except (ConnectionError, TimeoutError):
-                    data = b""
-                self.connection.receive_data(data)
-                continue
-            return event  # type: ignore[return-value]
-
-    async def send(self, *sent: h11.Event) -> None:
-        """Sends events in one write: each write is a TLS record and a system call."""
-        data = b"".join(self.connection.send(event) or b"" for event in sent)
-        if data:
-            self._writer.write(data)
-            await self._writer.drain()
-
-    async def data(self) -> AsyncIterator[bytes]:
-        """The body that follows a head."""
-        while True:
-            event = await self.next()
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return
-            else:
-                raise PeerGoneError("the peer closed the connection in the middle of a body")
-
-
-def _acknowledge_at_once(writer: asyncio.StreamWriter) -> None:
-    """Clients behind a proxy leave Nagle's algorithm on: a delayed acknowledgement of the head would hold their body back.
-
-    The kernel forgets the wish after a while, so it is made before every read.
-    """
-    sock = writer.get_extra_info("socket")
-    if (
-        sock is not None
-        and sock.family in (socket.AF_INET, socket.AF_INET6)
-        and hasattr(socket, "TCP_QUICKACK")
-    ):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-
-def _decode(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    return Headers((bytes(key).decode("latin-1"), bytes(value).decode("latin-1")) for key, value in raw)
-
-
-def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items]
-
-
 async def serve_connection(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
@@ -118,42 +56,51 @@ async def serve_connection(
 
     ``host`` overrides the Host header (the name a tunnel was opened to).
     """
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
-    events = _Events(connection, reader, writer)
+    incoming = Incoming(reader, writer, responses=False)
     while True:
         try:
-            head = await events.next()
-        except h11.RemoteProtocolError as error:
-            # 501 is h11's hint for an unknown Transfer-Encoding: the request is wrong, not the server.
-            await _refuse(
-                events, error.error_status_hint if error.error_status_hint < 500 else 400, str(error)
-            )
+            head = await incoming.head()
+            if head is None:
+                return None
+            _check(head)
+        except ProtocolError as error:
+            await _refuse(writer, error.status, str(error))
             return None
-        if not isinstance(head, h11.Request):
-            return None
-        if head.method == b"CONNECT":
-            name, _, port = head.target.decode("latin-1").rpartition(":")
+        if head.method == "CONNECT":
+            name, _, port = head.target.rpartition(":")
             if re.fullmatch(r"[0-9]{1,5}", port) is None:
-                await _refuse(events, 400, "CONNECT takes HOST:PORT")
+                await _refuse(writer, 400, "CONNECT takes HOST:PORT")
                 return None
             return Connect(name.strip("[]"), int(port))
+        incoming.waits_for_continue = (head.headers.get("expect") or "").lower() == "100-continue"
         request = _request(head, scheme, host)
-        request.body = events.data()
+        request.body = incoming.data()
         try:
             response = await answer(request)
         except BrokenConnectionError:
             _reset(writer)
             return None
+        # A client that still waits for leave to send its body takes the answer for a refusal: it may send the body, or not.
+        reusable = head.keep_alive and not incoming.waits_for_continue
         try:
-            await _send_response(events, response, head=head.method == b"HEAD")
+            if not await _send_response(writer, response, head, reusable=reusable):
+                return None
             # What the handler did not read would be taken for the next request.
-            async for _ in request.body:
+            async for _ in incoming.data():
                 pass
-        except (ConnectionError, h11.ProtocolError, asyncio.IncompleteReadError):
+        except (ConnectionError, ProtocolError, asyncio.IncompleteReadError):
             return None
-        if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-            return None
-        connection.start_next_cycle()
+
+
+def _check(head: Head) -> None:
+    """What the parser leaves to its user (https://www.rfc-editor.org/rfc/rfc9112#section-3.2)."""
+    if head.version not in ("1.0", "1.1"):
+        raise ProtocolError(f"HTTP/{head.version} is not spoken here")
+    hosts = sum(name.lower() == "host" for name, _ in head.headers.items)
+    if hosts > 1 or (hosts == 0 and head.version == "1.1"):
+        raise ProtocolError("a request has one Host field")
+    if (head.headers.get("transfer-encoding") or "chunked").lower() != "chunked":
+        raise ProtocolError("the only transfer encoding is chunked")
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -164,50 +111,78 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def _request(head: h11.Request, scheme: str, host: str | None) -> Request:
-    headers = _decode(head.headers)
-    target = head.target.decode("latin-1")
-    named = headers.get("host") or ""
+def _request(head: Head, scheme: str, host: str | None) -> Request:
+    target = head.target
+    named = head.headers.get("host") or ""
     if not target.startswith("/") and "://" in target:
         scheme, _, rest = target.partition("://")
         named, slash, tail = rest.partition("/")
         target = slash + tail or "/"
     path, _, query = target.partition("?")
-    return Request(head.method.decode(), scheme, host or named, path, query, headers)
+    return Request(head.method, scheme, host or named, path, query, head.headers)
 
 
-async def _send_response(events: _Events, response: Response, *, head: bool) -> None:
+async def _send_response(
+    writer: asyncio.StreamWriter, response: Response, to: Head, *, reusable: bool
+) -> bool:
+    """Answers the request ``to``; returns whether the connection may be used again (not when ``reusable`` is false).
+
+    ProtocolError when the response cannot be sent, or not to its end.
+    """
     headers = Headers(response.headers.items)
     headers.remove(*_HOP_BY_HOP)
     body = response.body
+    without_length = response.status in (204, 304)
+    bodyless = to.method == "HEAD" or without_length
+    chunked = False
     if isinstance(body, bytes):
         # A HEAD answer may carry the length of the body that it leaves out.
-        if not (head and "content-length" in headers) and response.status not in (204, 304):
+        if not without_length and not (bodyless and "content-length" in headers):
             headers.set("Content-Length", str(len(body)))
-    elif "content-length" not in headers:
-        headers.set("Transfer-Encoding", "chunked")
+    elif not without_length and "content-length" not in headers:
+        # HTTP/1.0 knows no chunks: there the end of the connection ends the body.
+        chunked = to.version == "1.1"
+        if chunked:
+            headers.set("Transfer-Encoding", "chunked")
     if "date" not in headers:
         headers.set("Date", _http_date())
-    started = h11.Response(status_code=response.status, headers=_encode(headers))
-    if isinstance(body, bytes):
-        data = [h11.Data(data=body)] if body and not head else []
-        await events.send(started, *data, h11.EndOfMessage())
-        return
-    await events.send(started)
-    if not head:
-        async for part in body:
-            if part:
-                await events.send(h11.Data(data=part))
-    await events.send(h11.EndOfMessage())
+    if not reusable:
+        headers.set("Connection", "close")
+    started = response_head(response.status, headers)
+    # Head and body in one write: each is a TLS record and a system call.
+    writer.write(started if bodyless or not isinstance(body, bytes) else started + body)
+    await writer.drain()
+    if not isinstance(body, bytes) and to.method != "HEAD":
+        length = "0" if without_length else headers.get("content-length")
+        await _send_body(writer, body, length, chunked=chunked)
+    return reusable
 
 
-async def _refuse(events: _Events, status: int, reason: str) -> None:
-    with contextlib.suppress(ConnectionError, h11.ProtocolError):
-        text = f"{reason}\n".encode()
-        headers = [(b"Content-Length", str(len(text)).encode()), (b"Connection", b"close")]
-        await events.send(h11.Response(status_code=status, headers=headers))
-        await events.send(h11.Data(data=text))
-        await events.send(h11.EndOfMessage())
+async def _send_body(
+    writer: asyncio.StreamWriter, body: AsyncIterator[bytes], length: str | None, *, chunked: bool
+) -> None:
+    sent = 0
+    async for part in body:
+        if not part:
+            continue
+        sent += len(part)
+        if length is not None and sent > int(length):
+            raise ProtocolError(f"the body is longer than its length of {length} bytes")
+        writer.write(chunk(part) if chunked else part)
+        await writer.drain()
+    if length is not None and sent < int(length):
+        raise ProtocolError(f"the body is shorter than its length of {length} bytes")
+    if chunked:
+        writer.write(LAST_CHUNK)
+        await writer.drain()
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: int, reason: str) -> None:
+    text = f"{reason}\n".encode()
+    headers = Headers([("Content-Length", str(len(text))), ("Connection", "close")])
+    with contextlib.suppress(ConnectionError):
+        writer.write(response_head(status, headers) + text)
+        await writer.drain()
 
 
 def _http_date() -> str:
@@ -222,11 +197,9 @@ def _date_of(second: int) -> str:
 async def forward(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Response:
     """Sends ``request`` over an open connection to a server and returns its response with a streaming body.
 
-    The connection is closed when the body ends. Raises ConnectionError or h11.ProtocolError when the server
+    The connection is closed when the body ends. Raises ConnectionError or ProtocolError when the server
     breaks off or does not speak HTTP.
     """
-    connection = h11.Connection(h11.CLIENT)
-    events = _Events(connection, reader, writer)
     headers = Headers(request.headers.items)
     headers.remove(*_HOP_BY_HOP, "expect")
     has_length = "content-length" in headers
@@ -234,25 +207,41 @@ async def forward(request: Request, reader: asyncio.StreamReader, writer: asynci
     if chunked:
         headers.set("Transfer-Encoding", "chunked")
     headers.set("Connection", "close")
-    await events.send(h11.Request(method=request.method, target=request.target, headers=_encode(headers)))
+    writer.write(request_head(request.method, request.target, headers))
+    await writer.drain()
     async for part in request.body:
         if has_length or chunked:
-            await events.send(h11.Data(data=part))
-    await events.send(h11.EndOfMessage())
-    while True:
-        event = await events.next()
-        if isinstance(event, h11.Response):
-            break
-        if not isinstance(event, h11.InformationalResponse):
-            raise ConnectionResetError("the server closed the connection without a response")
-    answer_headers = _decode(event.headers)
+            writer.write(chunk(part) if chunked else part)
+            await writer.drain()
+    if chunked:
+        writer.write(LAST_CHUNK)
+        await writer.drain()
+    incoming = Incoming(reader, writer, responses=True)
+    head = await _final_head(incoming)
+    answer_headers = Headers(head.headers.items)
     answer_headers.remove(*_HOP_BY_HOP)
+    framed = "content-length" in head.headers or "transfer-encoding" in head.headers
 
     async def body() -> AsyncIterator[bytes]:
         try:
-            async for part in events.data():
-                yield part
+            if request.method != "HEAD":
+                async for part in incoming.data(until_closed=not framed):
+                    yield part
         finally:
             writer.close()
 
-    return Response(event.status_code, answer_headers, body())
+    return Response(head.status, answer_headers, body())
+
+
+async def _final_head(incoming: Incoming) -> Head:
+    """The head of the response, behind the interim ones."""
+    while True:
+        head = await incoming.head()
+        if head is None:
+            raise ConnectionResetError("the server closed the connection without a response")
+        if head.status >= 200:
+            return head
+        if head.status == 101:
+            raise ProtocolError("the server changes to a protocol that nobody asked for")
+        async for _ in incoming.data():
+            pass

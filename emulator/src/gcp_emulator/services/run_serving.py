@@ -14,8 +14,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 
-import h11
-
 from gcp_emulator.backends.autoscaler import NoCapacityError
 from gcp_emulator.backends.instances import Instance, InstanceError
 from gcp_emulator.backends.sandbox import SandboxError, SandboxUnavailable
@@ -23,6 +21,7 @@ from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import MAX_BODY, Headers, Request, Response, text_response
+from gcp_emulator.front.wire import ProtocolError
 from gcp_emulator.services.run_names import Name, hosts, tagged
 from gcp_emulator.services.run_services import ServicesApi
 
@@ -145,7 +144,7 @@ class Serving(ServicesApi):
             response, text = text_response("Service Unavailable", status=503), _NOT_STARTED
         except TimeoutError:
             response, text = text_response("upstream request timeout", status=504), _TOO_LATE
-        except (OSError, h11.ProtocolError):
+        except (OSError, ProtocolError):
             if instance is not None:
                 await _has_ended(instance)
             response, text = text_response("Service Unavailable", status=503), _BROKEN
