@@ -77,14 +77,14 @@ def of_inventory(inventory: Path) -> dict[str, Any]:
 
 def described(text: str, source: str) -> dict[str, Any]:
     """The description in what a command printed, also where Ansible shows it within a string of JSON."""
-    if quoted := re.search(r'\{\\"site\\": (?:[^"\\]|\\.)*', text):
+    if quoted := re.search(r'site: \{\\"(?:[^"\\]|\\.)*', text):
         text = json.loads(f'"{quoted[0]}"')
-    begin = text.find('{"site": ')
+    begin = text.find('site: {"')
     if begin < 0:
         raise ParityError(
             f"{source} printed no description of a site: does it have the command {COMMAND}?\n{text[-2000:]}"
         )
-    site: dict[str, Any] = json.JSONDecoder().raw_decode(text[begin:])[0]["site"]
+    site: dict[str, Any] = json.JSONDecoder().raw_decode(text[begin:].removeprefix("site: "))[0]
     return site
 
 

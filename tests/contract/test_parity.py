@@ -20,15 +20,19 @@ SITE: dict[str, Any] = {
 }
 
 
+def line(site: dict[str, Any]) -> str:
+    return f"site: {json.dumps(site)}"
+
+
 def compare(folder: Path, there: str) -> subprocess.CompletedProcess[str]:
-    (folder / "here").write_text(json.dumps({"site": SITE}), "utf-8")
+    (folder / "here").write_text(line(SITE), "utf-8")
     (folder / "there").write_text(there, "utf-8")
     command = [sys.executable, ROOT / "tools/parity.py", folder / "here", folder / "there"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_same_site_has_no_differences(tmp_path: Path) -> None:
-    done = compare(tmp_path, json.dumps({"site": SITE | {"python": "3.13.9"}}))
+    done = compare(tmp_path, line(SITE | {"python": "3.13.9"}))
     assert (done.returncode, done.stdout) == (0, "0 differences, 0 of them not expected\n")
 
 
@@ -40,7 +44,7 @@ def test_each_difference_is_named_with_both_values(tmp_path: Path) -> None:
         "storages": {"default": "django.core.files.storage.FileSystemStorage"},
         "settings": SITE["settings"] | {"ALLOWED_HOSTS": ["polls.example.org"], "DEBUG": True},
     }
-    done = compare(tmp_path, json.dumps({"site": other}))
+    done = compare(tmp_path, line(other))
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
         "DIFFERENT python: 3.13 | 3.12",
@@ -55,7 +59,7 @@ def test_each_difference_is_named_with_both_values(tmp_path: Path) -> None:
 
 
 def test_what_ansible_shows_is_understood(tmp_path: Path) -> None:
-    shown = {"msg": ["Running migrations", json.dumps({"site": SITE | {"django": "6.0"}}), "bye"]}
+    shown = {"msg": ["Running migrations", line(SITE | {"django": "6.0"}), "bye"]}
     done = compare(tmp_path, f"ok: [polls] => {json.dumps(shown, indent=4)}\n")
     assert done.stdout.splitlines()[0] == "DIFFERENT django: 5.2.19 | 6.0"
 

@@ -141,7 +141,7 @@ class DescriptionTests(TestCase):
     def test_the_description_holds_no_secret(self) -> None:
         output = StringIO()
         call_command("describe_site", stdout=output)
-        site = json.loads(output.getvalue())["site"]
+        site = json.loads(output.getvalue().removeprefix("site: "))
         self.assertEqual(site["settings"]["SECRET_KEY"], "********************")
         self.assertNotIn(settings.SECRET_KEY, output.getvalue())
         self.assertEqual(site["storages"]["default"], "django.core.files.storage.InMemoryStorage")

@@ -15,9 +15,12 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class Command(BaseCommand):
-    """Print one line of JSON: versions, names of environment variables, settings without secrets, storage back ends."""
+    """Print versions, names of environment variables, settings without secrets and storage back ends.
 
-    help = "Describe the site in one line of JSON, without secrets."
+    On one line, `site: ` and JSON: a line of nothing but JSON would be taken apart by Cloud Logging.
+    """
+
+    help = "Describe the site in one line, without secrets."
     requires_system_checks = ()
 
     def handle(self, **options: Any) -> None:
@@ -31,7 +34,7 @@ class Command(BaseCommand):
             # Django's own: what it may show on an error page.
             "settings": SafeExceptionReporterFilter().get_safe_settings(),
         }
-        self.stdout.write(json.dumps({"site": site}, default=str, sort_keys=True))
+        self.stdout.write(f"site: {json.dumps(site, default=str, sort_keys=True)}")
 
     def database(self) -> str:
         """Vendor and major version: `postgresql 17`."""
