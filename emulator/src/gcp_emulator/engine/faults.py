@@ -136,7 +136,7 @@ class Fault:
         return all(
             fnmatch.fnmatchcase(value, wanted[name])
             for name, value in (("method", method), ("caller", caller), ("target", target))
-        ) and any(fnmatch.fnmatchcase(method, pattern) for pattern in KINDS[self.kind].methods)
+        ) and matches_any(method, KINDS[self.kind].methods)
 
     def strikes(self) -> bool:
         """Whether it happens at this matching call."""
@@ -204,6 +204,11 @@ def require_space() -> None:
     """OSError when the disk is to be full for the current call."""
     if striking("disk_full"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def matches_any(method: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a method id is one that a kind of fault can happen at."""
+    return any(fnmatch.fnmatchcase(method, pattern) for pattern in patterns)
 
 
 class Faults:

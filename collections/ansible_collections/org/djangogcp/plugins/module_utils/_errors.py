@@ -22,6 +22,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._permissions import 
 _PERMISSION = re.compile(r"\b([a-z]+(?:\.[a-zA-Z]+){2,3})\b(?='? (?:denied|access)|'? permission|'$)")
 
 
+_DATABASE_EXISTS = re.compile(r'database "[^"]+" already exists')
+
+
 class DjangoGcpError(Exception):
     """Base of everything that a module reports as a failure.
 
@@ -126,9 +129,11 @@ class ApiError(DjangoGcpError):
     def is_stale(self) -> bool:
         """Whether the resource changed between our read and our write, so that reading again and retrying is right.
 
-        409 ABORTED is what IAM, Secret Manager and Cloud Run answer to an old etag, 412 what Cloud Storage and
-        Cloud SQL (settingsVersion) answer to an unmet precondition.
+        409 ABORTED is what IAM and Cloud Run answer to an old etag, 400 FAILED_PRECONDITION what Secret Manager does, 412 what
+        Cloud Storage and Cloud SQL (settingsVersion) answer to an unmet precondition.
         """
+        if self.status == 400 and self.code == "FAILED_PRECONDITION":
+            return "etag" in self.explanation.lower()
         return self.status == 412 or (self.status == 409 and self.code == "ABORTED")
 
     @property
@@ -138,7 +143,12 @@ class ApiError(DjangoGcpError):
 
     @property
     def already_exists(self) -> bool:
-        """Whether a create found the name taken (409 with ALREADY_EXISTS, or storage's and sqladmin's 409)."""
+        """Whether a create found the name taken (409 with ALREADY_EXISTS, or storage's and sqladmin's 409).
+
+        Cloud SQL tells of a database in PostgreSQL's words, with 400.
+        """
+        if self.status == 400:
+            return _DATABASE_EXISTS.search(self.explanation) is not None
         return self.status == 409 and not self.is_stale and not self.is_busy
 
     @property
@@ -184,6 +194,10 @@ class ApiError(DjangoGcpError):
             return "Log in again (gcloud auth application-default login), or give fresh credentials."
         if self.status == 429:
             return "Wait, or ask for a higher quota."
+        if self.status == 404:
+            return "Check its name; when it was made a moment ago, run again."
+        if self.status in (409, 412) or self.is_stale:
+            return "Somebody else changed it at the same time; run again."
         if self.status >= 500:
             return "Google Cloud failed to answer; run again later."
         return ""

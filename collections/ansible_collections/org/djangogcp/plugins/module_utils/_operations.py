@@ -9,11 +9,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError, WaitTimeoutError
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+
+# What Google Cloud failed at, and not we. The operation may have done its work all the same, and the next run looks. The code does
+# not tell: a container that does not start is INTERNAL too.
+_PASSING = re.compile(r"internal error|unavailable|try again|aborted|deadline exceeded", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,4 +146,7 @@ def _failed(call: Call, errors: list[tuple[str, str]]) -> OperationError:
     code = errors[0][0]
     # google.rpc.Code numbers say nothing to a reader; sqladmin's codes are words.
     words = f" ({code})" if code and not code.isdigit() and code not in causes else ""
-    return OperationError(f"Failed to {call.doing}: {causes}{words}.", code=code)
+    cure = (
+        " Run again; if it fails again, look at its state in the console." if _PASSING.search(causes) else ""
+    )
+    return OperationError(f"Failed to {call.doing}: {causes}{words}.{cure}", code=code)

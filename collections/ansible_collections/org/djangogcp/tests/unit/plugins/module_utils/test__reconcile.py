@@ -159,7 +159,9 @@ def test_a_race_that_is_always_lost_ends_with_the_error(google, client, refuse):
     google.answer("GET", TOY, RED)
     google.answer("PATCH", TOY, refuse(412, "FAILED_PRECONDITION", "stale"))
     with pytest.raises(
-        ApiError, match=r"^Failed to update toy car: stale \(HTTP 412 FAILED_PRECONDITION\)\.$"
+        ApiError,
+        match=r"^Failed to update toy car: stale \(HTTP 412 FAILED_PRECONDITION\)\. "
+        r"Somebody else changed it at the same time; run again\.$",
     ):
         reconcile(client, SPEC, IDS, {"color": "blue"})
     assert google.calls.count("PATCH car") == 6
@@ -175,8 +177,23 @@ def test_a_resource_that_a_parallel_run_makes_first_is_taken_over(google, client
 def test_a_name_that_is_taken_but_cannot_be_seen_is_an_error(google, client, refuse):
     google.answer("GET", TOY, MISSING)
     google.answer("POST", TOYS, refuse(409, "ALREADY_EXISTS", "taken"))
-    with pytest.raises(ApiError, match=r"^Failed to create toy car: taken \(HTTP 409 ALREADY_EXISTS\)\.$"):
+    with pytest.raises(ApiError, match=r"^Failed to create toy car: taken \(HTTP 409 ALREADY_EXISTS\)\."):
         reconcile(client, SPEC, IDS, {"color": "red"})
+
+
+def test_secret_managers_stale_etag_is_a_lost_race(google, client, refuse):
+    google.answer("GET", TOY, RED, {**RED, "etag": "e2"}, {**RED, "color": "blue"})
+    google.answer("PATCH", TOY, refuse(400, "FAILED_PRECONDITION", "The etag provided does not match"), {})
+    assert reconcile(client, SPEC, IDS, {"color": "blue"}).changed
+
+
+def test_a_database_that_a_lost_answer_made_is_taken_over(google, client, refuse):
+    google.answer("GET", TOY, MISSING, RED)
+    exists = 'failed to create database red. Detail: pq: database "red" already exists.'
+    google.answer("POST", TOYS, refuse(400, "invalid", exists))
+    outcome = reconcile(client, SPEC, IDS, {"color": "red"})
+    assert outcome.contested
+    assert not outcome.changed
 
 
 def test_a_busy_resource_is_waited_for(google, client, refuse):

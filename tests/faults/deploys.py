@@ -1,0 +1,102 @@
+"""Whole deploys that something happens to: faults at every method, kills, and other deploys at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from gcp_emulator.engine.faults import KINDS, matches_any
+
+from tests.faults.world import OPERATOR, World, message_of, until
+
+#: SIGKILL, as a process group leader sees its own end.
+_KILLED = -9
+
+
+class Deploys:
+    """Deploys of one world, compared with one that nothing happened to."""
+
+    def __init__(self, world: World, want: dict[str, Any], methods: Iterable[str]) -> None:
+        """``want`` is the snapshot of an undisturbed deploy, ``methods`` what it called."""
+        self._world = world
+        self._want = want
+        self._methods = list(methods)
+
+    def with_fault_at_every_method(self, kinds: Iterable[str]) -> list[str]:
+        """One deploy, and at the first call of every method one fault, the kinds in turn. Returns what struck.
+
+        The deploy succeeds, and what is there is what an undisturbed one leaves.
+        """
+        world, project, kinds = self._world, self._world.project(), list(kinds)
+        world.add_faults(
+            *(
+                {"method": method, "kind": kinds[index % len(kinds)], "caller": f"user:{OPERATOR}"}
+                for index, method in enumerate(self._methods)
+                if matches_any(method, KINDS[kinds[index % len(kinds)]].methods)
+            )
+        )
+        status, output = world.deploy(project)
+        plan = world.clear_faults()
+        assert status == 0, message_of(output)
+        self.is_converged(project)
+        return [f"{fault['kind']} at {fault['method']}" for fault in plan if fault["struck"]]
+
+    def is_converged(self, project: str) -> None:
+        """The site serves, and nothing is missing, twice there, or left over."""
+        have = self._world.snapshot(project)
+        names = sorted(self._want.keys() | have.keys())
+        assert {name: have.get(name) for name in names} == {name: self._want.get(name) for name in names}
+        assert self._world.served(project) != "503"
+
+    def converges(self, project: str, release: str = "first") -> None:
+        """One more deploy, undisturbed, ends where every deploy has to end."""
+        status, output = self._world.deploy(project)
+        assert status == 0, message_of(output)
+        self.is_converged(project)
+        assert self._world.served(project) == release
+
+    def killed_at(self, project: str, task: int) -> bool:
+        """A deploy whose processes are killed before a task; False when it has fewer tasks."""
+        status, output = self._world.deploy(project, FAULTS_KILL_AT=str(task))
+        assert status in (0, _KILLED), message_of(output)
+        return status == _KILLED
+
+    def with_emulator_killed(self, project: str, calls: int) -> tuple[int, str]:
+        """A deploy during which the emulator is killed after so many calls, and started again."""
+        world, before = self._world, self._world.last_number()
+        run = world.begin(project)
+        until(lambda: len(world.calls(before)) >= calls or run.process.poll() is not None, 300)
+        world.kill()
+        world.start()
+        return run.result()
+
+    def at_once(self, project: str, count: int) -> list[tuple[int, str]]:
+        """So many deploys of the project's inventory at the same time, in processes of their own."""
+        runs = [self._world.begin(project) for _ in range(count)]
+        return [run.result() for run in runs]
+
+
+class Watch:
+    """Asks a site again and again, to see that it serves all the time."""
+
+    def __init__(self, world: World, project: str) -> None:
+        self._world, self._project = world, project
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        #: What the site answered, in order, without repetitions.
+        self.answers: list[str] = []
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.2):
+            answer = self._world.served(self._project)
+            if self.answers[-1:] != [answer]:
+                self.answers.append(answer)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(60)

@@ -1,0 +1,26 @@
+"""Which faults a deploy survives, and at which it may stop."""
+
+#: It goes on as if nothing had been. Each is put at every method once.
+TRANSIENT = [
+    "unauthenticated",
+    "rate_limited",
+    "internal_error",
+    "unavailable",
+    "html",
+    "reset_before",
+    "reset_after",
+    "truncated",
+    "stall",
+    "unknown_account",
+]
+#: It may stop with a message, and the next run goes on from there. Each is put at every call, one after the other.
+FATAL = [
+    "forbidden",
+    "not_found",
+    "conflict",
+    "precondition_failed",
+    "operation_fails",
+    "grant_pending",
+    "build_out_of_memory",
+    "disk_full",
+]

@@ -1,0 +1,223 @@
+"""``make faults``: every call of a deploy, with every fault; kills at every task; deploys at the same time.
+
+Prints the matrix and writes it to docs/faults.md. Takes the better part of an hour on two cores.
+
+Usage: matrix.py [PART ...]   (no name: all parts; a part: calls, deploys, kills, together, or the name of a kind of fault)
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.kinds import FATAL, TRANSIENT
+from tests.faults.origin import Origin
+from tests.faults.walk import Cell
+from tests.faults.world import ROOT
+
+SUMMARY = ROOT / "docs" / "faults.md"
+PARTS = ("calls", "deploys", "kills", "together")
+#: What a cell of the table says when calls of one method had several outcomes: the worst.
+_SIGNS = {"wrong": "!", "failed": "f", "deployed": "+"}
+#: Requests after which the emulator is killed.
+_KILLED_AFTER = (10, 40, 80, 120, 160, 200)
+_SITES = 10
+
+
+class Report:
+    """What came of it, as it comes."""
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+        #: Name of a scenario -> "passed", or why not.
+        self.scenarios: dict[str, str] = {}
+
+    def calls(self, title: str, work: Callable[[], list[Cell]]) -> None:
+        """Adds the cells of one kind."""
+        began = time.monotonic()
+        try:
+            cells = work()
+        except AssertionError as error:
+            self.scenarios[f"calls: {title}"] = f"FAILED: {error}"
+        else:
+            self.cells += cells
+            self.scenarios[f"calls: {title}"] = "passed"
+        self._say(f"calls: {title}", began)
+
+    def scenario(self, name: str, work: Callable[[], object]) -> None:
+        """Notes whether a scenario passes."""
+        began = time.monotonic()
+        try:
+            work()
+        except Exception as error:
+            traceback.print_exc()
+            self.scenarios[name] = f"FAILED: {str(error)[:300]}"
+        else:
+            self.scenarios[name] = "passed"
+        self._say(name, began)
+
+    def _say(self, name: str, began: float) -> None:
+        print(f"{self.scenarios[name]:<8} {name} ({time.monotonic() - began:.0f} s)", flush=True)
+
+    @property
+    def failed(self) -> bool:
+        return any(cell.outcome == "wrong" for cell in self.cells) or any(
+            outcome != "passed" for outcome in self.scenarios.values()
+        )
+
+    def table(self) -> str:
+        """Calls x faults x outcome, in Markdown."""
+        kinds = list(dict.fromkeys(cell.kind for cell in self.cells))
+        found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.call, cell.kind].append(cell.outcome)
+        lines = [f"| call | {' | '.join(kinds)} |", f"| --- |{' :-: |' * len(kinds)}"]
+        for call in sorted({cell.call for cell in self.cells}):
+            signs = [
+                next((sign for outcome, sign in _SIGNS.items() if outcome in found[call, kind]), "")
+                for kind in kinds
+            ]
+            lines.append(f"| `{call}` | {' | '.join(signs)} |")
+        return "\n".join(lines) + "\n"
+
+    def counts(self) -> str:
+        """How many calls had which outcome."""
+        outcomes = [cell.outcome for cell in self.cells]
+        return (
+            f"{len(outcomes)} disturbed calls: {outcomes.count('deployed')} times the deploy went on, "
+            f"{outcomes.count('failed')} times it stopped with a message and the next run went on from there, "
+            f"{outcomes.count('wrong')} times something else happened."
+        )
+
+
+def run(origin: Origin, parts: list[str]) -> Report:
+    """All parts that are asked for."""
+    report = Report()
+    if "calls" in parts:
+        _calls(origin, report, [*TRANSIENT, *FATAL])
+    _calls(origin, report, [kind for kind in parts if kind not in PARTS])
+    if "deploys" in parts:
+        for kind in TRANSIENT:
+            name = f"a whole deploy with {kind} at every method"
+            report.scenario(name, lambda kind=kind: origin.deploys.with_fault_at_every_method([kind]))  # type: ignore[misc]
+    if "kills" in parts:
+        report.scenario("ansible-playbook killed at every task of a first deploy", lambda: _kills(origin))
+        report.scenario("the emulator killed in the middle", lambda: _emulator_kills(origin))
+    if "together" in parts:
+        report.scenario("two deploys of one site at once", lambda: _twins(origin))
+        report.scenario(f"{_SITES} sites of one project at once", lambda: _sites(origin))
+    return report
+
+
+def _calls(origin: Origin, report: Report, kinds: list[str]) -> None:
+    for kind in kinds:
+        fields = {"seconds": 8.0} if kind == "stall" else {}
+
+        def work(kind: str = kind, fields: dict[str, float] = fields) -> list[Cell]:
+            if kind in TRANSIENT:
+                cells, have = origin.walk.at_every_method(kind, origin.methods, **fields)
+            else:
+                cells, have = origin.walk.through(kind, **fields)
+            for cell in cells:
+                if cell.outcome == "wrong":
+                    print(f"wrong    {kind} at {cell.call} ({cell.module}): {cell.message}")
+            different = {
+                key: (origin.want.get(key), have.get(key))
+                for key in origin.want.keys() | have.keys()
+                if origin.want.get(key) != have.get(key)
+            }
+            assert not different, f"not as after an undisturbed deploy: {different}"
+            return cells
+
+        report.calls(kind, work)
+
+
+def _kills(origin: Origin) -> None:
+    project = origin.world.project()
+    task = 1
+    while origin.deploys.killed_at(project, task):
+        task += 1
+    origin.deploys.converges(project)
+
+
+def _emulator_kills(origin: Origin) -> None:
+    for calls in _KILLED_AFTER:
+        project = origin.world.project()
+        origin.deploys.with_emulator_killed(project, calls)
+        origin.deploys.converges(project)
+
+
+def _twins(origin: Origin) -> None:
+    project = origin.world.project()
+    ended = origin.deploys.at_once(project, 2)
+    assert 0 in [status for status, _ in ended], ended
+    origin.deploys.converges(project)
+
+
+def _sites(origin: Origin) -> None:
+    world = origin.world
+    project = world.project()
+    names = [f"site-{number}" for number in range(_SITES)]
+    world.inventory(project, {name: {} for name in names})
+    status, output = world.deploy(project, "--forks", str(_SITES))
+    assert status == 0, output[-3000:]
+    have = world.snapshot(project)
+    for name in names:
+        assert world.served(project, name) == "first"
+        for key in origin.want:
+            own = key.replace("site-", f"{name}-").replace("/site", f"/{name}")
+            assert own in have or "site" not in key or "artifactregistry" in key or "sql " in key, own
+    members = {
+        member.partition("@")[0].removeprefix("serviceAccount:")
+        for binding in have["iam.policies projects/PROJECT"]
+        if binding["role"] == "roles/logging.logWriter"
+        for member in binding["members"]
+    }
+    assert members >= {f"{name}-{kind}" for name in names for kind in ("web", "migrator", "build")}, members
+
+
+def main() -> int:
+    """Runs the parts, prints and writes the report; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="matrix.py", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    asked = parser.parse_args().parts
+    unknown = [part for part in asked if part not in (*PARTS, *TRANSIENT, *FATAL)]
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    origin = Origin(folder)
+    try:
+        report = run(origin, asked or list(PARTS))
+    finally:
+        origin.world.stop()
+        shutil.rmtree(folder)
+    scenarios = "\n".join(f"* {name}: {outcome}" for name, outcome in report.scenarios.items())
+    text = f"{report.table()}\n{report.counts()}\n\n{scenarios}\n"
+    print(f"\n{text}")
+    if not asked:
+        SUMMARY.write_text(_HEAD + text, "utf-8")
+        print(f"written to {SUMMARY.relative_to(ROOT)}")
+    return 1 if report.failed else 0
+
+
+_HEAD = """# What a deploy survives
+
+Written by `make faults`. Each call of a deploy was disturbed by each fault (`emulator/README.md` tells what they are):
+
+* `+` the deploy went on as if nothing had been;
+* `f` it stopped with one message that says what failed and what to do, and the next run, without the fault, went on from there;
+* empty: the fault cannot happen at this call, or the call is not made any more when the fault's turn comes.
+
+After every column the project was compared with one that was never disturbed: nothing missing, nothing twice, nothing left over.
+
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""A part of ``make faults`` that is small enough for every run: each way in which a deploy can be disturbed, a few times.
+
+What is disturbed is drawn from FAULTS_SEED (0 by default), so that a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.faults.deploys import Watch
+from tests.faults.kinds import FATAL, TRANSIENT
+from tests.faults.origin import Origin
+
+DRAW = random.Random(int(os.environ.get("FAULTS_SEED", "0")))
+#: Tasks of a first deploy.
+TASKS = 50
+
+
+def test_a_deploy_survives_a_passing_fault_at_every_method(origin: Origin) -> None:
+    kinds = [kind for kind in TRANSIENT if kind != "stall"]
+    DRAW.shuffle(kinds)
+    struck = origin.deploys.with_fault_at_every_method(kinds)
+    assert len(struck) >= len(origin.methods) - 2
+
+
+def test_after_a_fault_at_any_call_the_next_run_goes_on(origin: Origin) -> None:
+    kind = DRAW.choice(FATAL)
+    cells, have = origin.walk.through(kind)
+    assert [cell for cell in cells if cell.outcome == "wrong"] == []
+    assert have == origin.want
+
+
+def test_killed_deploys_and_a_killed_emulator_leave_nothing_that_the_next_run_minds(origin: Origin) -> None:
+    world, deploys = origin.world, origin.deploys
+    project = world.project()
+    for task in sorted(DRAW.sample(range(4, TASKS), 2)):
+        assert deploys.killed_at(project, task)
+    deploys.with_emulator_killed(project, DRAW.randrange(5, 60))
+    deploys.converges(project)
+
+
+def test_two_first_deploys_of_one_site_at_once_make_everything_once(origin: Origin) -> None:
+    project = origin.world.project()
+    ended = origin.deploys.at_once(project, 2)
+    assert 0 in [status for status, _ in ended]
+    origin.deploys.converges(project)
+
+
+@pytest.mark.parametrize("kind", ["revision_crashes", "operation_fails"])
+def test_a_release_that_fails_leaves_the_old_one_serving(origin: Origin, kind: str) -> None:
+    world, deploys = origin.world, origin.deploys
+    project = world.project()
+    deploys.converges(project)
+    world.release("second")
+    try:
+        world.add_faults({"method": "run.projects.locations.services.patch", "kind": kind, "calls": 1})
+        with Watch(world, project) as watch:
+            status, output = world.deploy(project)
+        world.clear_faults()
+        assert status != 0
+        assert "Failed to" in output or "The new revision has no traffic" in output
+        assert watch.answers == ["first"]
+        deploys.converges(project, "second")
+    finally:
+        world.release("first")

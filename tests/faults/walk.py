@@ -1,0 +1,202 @@
+"""Every call of a deploy, one after the other, with one fault at it.
+
+The modules of a recorded deploy run in the order of the deploy, in this process. Each one runs again and again: first with the
+fault at its first call, then at its second, until a run is over before the fault strikes, so that every failure is followed by
+a run that has to go on from it. At the end the project has to look like one that never saw a fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from ansible.module_utils.testing import patch_module_args
+from gcp_emulator.engine.faults import KINDS, matches_any
+
+from tests.faults.world import OPERATOR, World
+
+MODULES = "ansible_collections.org.djangogcp.plugins.modules"
+#: What a message has to have: what was done, and what to do now.
+_MESSAGE = re.compile(
+    r"^Failed to .+\b(run (it )?again|try again|Grant|Check|Log in|log in|Wait|wait|Choose|Enable|Mend|mend|Add|Make|Delete)\b",
+    re.DOTALL,
+)
+#: More attempts than any module has calls.
+_MOST = 120
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One run of a module in a deploy."""
+
+    module: str
+    task: str
+    options: dict[str, Any]
+    check: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a fault at one call led to. ``outcome``: deployed, failed (rightly), or wrong."""
+
+    kind: str
+    module: str
+    call: str
+    outcome: str
+    message: str = ""
+
+
+def recorded(path: Path) -> tuple[list[Recorded], str]:
+    """The runs that the callback wrote down, and the id of the build among them."""
+    runs, build = [], ""
+    for line in path.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        runs.append(Recorded(entry["module"], entry["task"], _given(entry["options"]), entry["check"]))
+        build = build or (entry["result"].get("build") or {}).get("id", "")
+    return _without_repetitions(runs), build
+
+
+def _given(value: Any) -> Any:
+    """Options without those that were not given, which Ansible shows as None."""
+    if isinstance(value, list):
+        return [_given(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _given(item) for name, item in value.items() if item is not None}
+    return value
+
+
+def _without_repetitions(runs: Iterable[Recorded]) -> list[Recorded]:
+    """What Ansible repeated until it was ready, once."""
+    kept: list[Recorded] = []
+    for run in runs:
+        if not kept or run != kept[-1]:
+            kept.append(run)
+    return kept
+
+
+class Walk:
+    """The modules of a recorded deploy in another project of the same emulator."""
+
+    def __init__(self, world: World, runs: list[Recorded], build: str, origin: str) -> None:
+        """``origin`` is the project of the record."""
+        self._world = world
+        self._runs = runs
+        self._build = build
+        self._origin = origin
+
+    def through(self, kind: str, **fields: Any) -> tuple[list[Cell], dict[str, Any]]:
+        """The cells of one kind of fault, and the project as it is at the end."""
+        project = self._world.project()
+        cells: list[Cell] = []
+        self._replaced = {self._origin: project, **self._numbers(project)}
+        self._versions: dict[str, str] = {}
+        for run in self._runs:
+            cells += self._each_call(run, project, kind, fields)
+        return cells, self._world.snapshot(project)
+
+    def at_every_method(
+        self, kind: str, methods: Iterable[str], **fields: Any
+    ) -> tuple[list[Cell], dict[str, Any]]:
+        """As :meth:`through`, for what a run survives: each module runs once, with the fault once at every method it calls."""
+        project = self._world.project()
+        cells: list[Cell] = []
+        self._replaced = {self._origin: project, **self._numbers(project)}
+        self._versions = {}
+        fault = {"caller": f"user:{OPERATOR}", "kind": kind, **fields}
+        plan = [{**fault, "method": name} for name in methods if matches_any(name, KINDS[kind].methods)]
+        for run in self._runs:
+            self._world.add_faults(*plan)
+            result = self._run(run, project)
+            struck = [entry for entry in self._world.clear_faults() if entry["struck"]]
+            cells += [_cell(kind, run.module, entry["method"], result) for entry in struck]
+            self._finish(run, project, self._run(run, project), kind)
+        return cells, self._world.snapshot(project)
+
+    def _numbers(self, project: str) -> dict[str, str]:
+        number = {
+            name: self._world.document("projects", name)["projectNumber"] for name in (self._origin, project)
+        }
+        return {number[self._origin]: number[project]}
+
+    def _each_call(self, run: Recorded, project: str, kind: str, fields: dict[str, Any]) -> Iterator[Cell]:
+        for position in range(_MOST):
+            self._world.clear_faults()
+            fault = {"method": "*", "caller": f"user:{OPERATOR}", "kind": kind, "skip": position, **fields}
+            self._world.add_faults(fault)
+            before = self._world.last_number()
+            result = self._run(run, project)
+            (plan,) = self._world.clear_faults()
+            if not plan["struck"]:
+                self._finish(run, project, result, kind)
+                return
+            struck = [call for call in self._world.calls(before) if self._may_strike(plan, call)]
+            name = struck[position]["method"] if position < len(struck) else "?"
+            yield _cell(kind, run.module, name, result)
+        raise AssertionError(f"{run.task} is never over with {kind}")
+
+    @staticmethod
+    def _may_strike(plan: dict[str, Any], call: dict[str, Any]) -> bool:
+        return matches_any(call["method"], KINDS[plan["kind"]].methods)
+
+    def _finish(self, run: Recorded, project: str, result: dict[str, Any], kind: str) -> None:
+        """Without a fault the module has to succeed; what the deploy waits for is waited for."""
+        for _ in range(200):
+            assert not result.get("failed"), f"{run.task} after {kind}: {result}"
+            pending = result.get("finished") is False or (
+                run.module == "sql_instance"
+                and run.options.get("tier") is None
+                and result["instance"]["state"] == "PENDING_CREATE"
+            )
+            if not pending or "source_dir" in run.options:
+                break
+            result = self._run(run, project)
+        if run.module == "build":
+            self._replaced[self._build] = self._world.newest_build(project)
+        if run.module == "secrets":
+            self._versions = {one["name"]: one["version"] for one in result["secrets"]}
+
+    def _run(self, run: Recorded, project: str) -> dict[str, Any]:
+        """What the module answers."""
+        text = json.dumps(run.options)
+        for old, new in self._replaced.items():
+            text = text.replace(old, new)
+        options = self._with_versions(json.loads(text))
+        arguments = {**options, "_ansible_check_mode": run.check, "_ansible_verbosity": 0}
+        printed = io.StringIO()
+        main = importlib.import_module(f"{MODULES}.{run.module}").main
+        with (
+            mock.patch.dict(os.environ, self._world.variables(project)),
+            patch_module_args(arguments),
+            contextlib.redirect_stdout(printed),
+            contextlib.suppress(SystemExit),
+        ):
+            main()
+        answer: dict[str, Any] = json.loads(printed.getvalue())
+        return answer
+
+    def _with_versions(self, value: Any) -> Any:
+        """Options with the numbers of the secret versions that this project has."""
+        if isinstance(value, list):
+            return [self._with_versions(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("secret") in self._versions and "version" in value:
+            return {**value, "version": self._versions[value["secret"]]}
+        return {name: self._with_versions(item) for name, item in value.items()}
+
+
+def _cell(kind: str, module: str, call: str, result: dict[str, Any]) -> Cell:
+    if not result.get("failed"):
+        return Cell(kind, module, call, "deployed")
+    message = str(result["msg"])
+    right = "exception" not in result and all(_MESSAGE.match(line) for line in message.splitlines()[:1])
+    return Cell(kind, module, call, "failed" if right else "wrong", message)
