@@ -1,7 +1,7 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password
-.PHONY: test test-compose fuzz bench parity lint build
+.PHONY: test test-compose fuzz bench parity lint faults build
 INVENTORY = inventories/local
 REHEARSE = .venv/bin/python tools/rehearse.py
 
@@ -47,6 +47,10 @@ lint: ## run the linters and type checkers only
 bench: ## measure every figure of the README (ARGS="--write" puts them there, ARGS="--sites 20 100" adds many sites)
 	@tools/bootstrap.sh test
 	@.venv/bin/python -m tests.bench $(ARGS)
+
+faults: ## disturb every call of a deploy with every fault, and write docs/faults.md (an hour)
+	@tools/bootstrap.sh test
+	@PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix
 
 build: ## build the collection's tarball into dist/
 	@tools/bootstrap.sh rehearse

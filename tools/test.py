@@ -84,6 +84,7 @@ LAYERS = (
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
+    Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
     Layer("end to end", ((*PYTEST, "tests/e2e"),), engine=True),
 )

@@ -24,3 +24,12 @@ FATAL = [
     "build_out_of_memory",
     "disk_full",
 ]
+#: What stops a second release. Each is put where it hurts once.
+RELEASE = [
+    {"method": "run.projects.locations.services.patch", "kind": "revision_crashes"},
+    {"method": "run.projects.locations.services.patch", "kind": "operation_fails"},
+    {"method": "run.projects.locations.services.patch", "kind": "forbidden"},
+    {"method": "run.projects.locations.jobs.run", "kind": "operation_fails"},
+    {"method": "cloudbuild.projects.locations.builds.create", "kind": "build_out_of_memory"},
+    {"method": "cloudbuild.projects.locations.builds.create", "kind": "disk_full"},
+]

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.kinds import FATAL, TRANSIENT
+from tests.faults.kinds import FATAL, RELEASE, TRANSIENT
 from tests.faults.origin import Origin
 from tests.faults.walk import Cell
 from tests.faults.world import ROOT
@@ -107,6 +107,9 @@ def run(origin: Origin, parts: list[str]) -> Report:
         for kind in TRANSIENT:
             name = f"a whole deploy with {kind} at every method"
             report.scenario(name, lambda kind=kind: origin.deploys.with_fault_at_every_method([kind]))  # type: ignore[misc]
+        for fault in RELEASE:
+            name = f"a second release with {fault['kind']} at {fault['method']}"
+            report.scenario(name, lambda fault=fault: origin.deploys.failed_release(fault))  # type: ignore[misc]
     if "kills" in parts:
         report.scenario("ansible-playbook killed at every task of a first deploy", lambda: _kills(origin))
         report.scenario("the emulator killed in the middle", lambda: _emulator_kills(origin))

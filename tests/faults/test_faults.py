@@ -8,10 +8,7 @@ from __future__ import annotations
 import os
 import random
 
-import pytest
-
-from tests.faults.deploys import Watch
-from tests.faults.kinds import FATAL, TRANSIENT
+from tests.faults.kinds import FATAL, RELEASE, TRANSIENT
 from tests.faults.origin import Origin
 
 DRAW = random.Random(int(os.environ.get("FAULTS_SEED", "0")))
@@ -23,12 +20,13 @@ def test_a_deploy_survives_a_passing_fault_at_every_method(origin: Origin) -> No
     kinds = [kind for kind in TRANSIENT if kind != "stall"]
     DRAW.shuffle(kinds)
     struck = origin.deploys.with_fault_at_every_method(kinds)
-    assert len(struck) >= len(origin.methods) - 2
+    # Some methods are called only until something is ready.
+    assert len(struck) * 4 >= len(origin.methods) * 3
 
 
 def test_after_a_fault_at_any_call_the_next_run_goes_on(origin: Origin) -> None:
-    kind = DRAW.choice(FATAL)
-    cells, have = origin.walk.through(kind)
+    kind, runs = DRAW.choice(FATAL), DRAW.sample(range(len(origin.walk)), 10)
+    cells, have = origin.walk.through(kind, runs)
     assert [cell for cell in cells if cell.outcome == "wrong"] == []
     assert have == origin.want
 
@@ -49,20 +47,5 @@ def test_two_first_deploys_of_one_site_at_once_make_everything_once(origin: Orig
     origin.deploys.converges(project)
 
 
-@pytest.mark.parametrize("kind", ["revision_crashes", "operation_fails"])
-def test_a_release_that_fails_leaves_the_old_one_serving(origin: Origin, kind: str) -> None:
-    world, deploys = origin.world, origin.deploys
-    project = world.project()
-    deploys.converges(project)
-    world.release("second")
-    try:
-        world.add_faults({"method": "run.projects.locations.services.patch", "kind": kind, "calls": 1})
-        with Watch(world, project) as watch:
-            status, output = world.deploy(project)
-        world.clear_faults()
-        assert status != 0
-        assert "Failed to" in output or "The new revision has no traffic" in output
-        assert watch.answers == ["first"]
-        deploys.converges(project, "second")
-    finally:
-        world.release("first")
+def test_a_release_that_fails_leaves_the_old_one_serving(origin: Origin) -> None:
+    origin.deploys.failed_release(DRAW.choice(RELEASE))

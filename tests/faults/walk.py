@@ -13,7 +13,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,18 @@ from unittest import mock
 from ansible.module_utils.testing import patch_module_args
 from gcp_emulator.engine.faults import KINDS, matches_any
 
-from tests.faults.world import OPERATOR, World
+from tests.faults.world import INSTANCE, NEXT_INSTANCE, OPERATOR, World
 
 MODULES = "ansible_collections.org.djangogcp.plugins.modules"
 #: What a message has to have: what was done, and what to do now.
 _MESSAGE = re.compile(
-    r"^Failed to .+\b(run (it )?again|try again|Grant|Check|Log in|log in|Wait|wait|Choose|Enable|Mend|mend|Add|Make|Delete)\b",
+    r"^Failed to .+\b(run (it )?again|Run again|[Gg]rant|Check|Log in|Wait|[Cc]hoose|Enable|Mend|Add|Make|Delete)\b",
     re.DOTALL,
 )
 #: More attempts than any module has calls.
 _MOST = 120
+#: How often what comes late may fail.
+_LATEST = 8
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,22 @@ class Walk:
         self._build = build
         self._origin = origin
 
-    def through(self, kind: str, **fields: Any) -> tuple[list[Cell], dict[str, Any]]:
-        """The cells of one kind of fault, and the project as it is at the end."""
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def through(
+        self, kind: str, only: Container[int] | None = None, **fields: Any
+    ) -> tuple[list[Cell], dict[str, Any]]:
+        """The cells of one kind of fault, and the project as it is at the end. ``only``: which runs are disturbed, by number."""
         project = self._world.project()
         cells: list[Cell] = []
         self._replaced = {self._origin: project, **self._numbers(project)}
         self._versions: dict[str, str] = {}
-        for run in self._runs:
-            cells += self._each_call(run, project, kind, fields)
+        for number, run in enumerate(self._runs):
+            if only is None or number in only:
+                cells += self._each_call(run, project, kind, fields)
+            else:
+                self._finish(run, project, self._run(run, project), kind)
         return cells, self._world.snapshot(project)
 
     def at_every_method(
@@ -135,13 +145,38 @@ class Walk:
             before = self._world.last_number()
             result = self._run(run, project)
             (plan,) = self._world.clear_faults()
+            if self._cure(project, result):
+                result = self._run(run, project)
             if not plan["struck"]:
-                self._finish(run, project, result, kind)
+                yield from self._late(run, project, kind, result)
                 return
             struck = [call for call in self._world.calls(before) if self._may_strike(plan, call)]
             name = struck[position]["method"] if position < len(struck) else "?"
             yield _cell(kind, run.module, name, result)
         raise AssertionError(f"{run.task} is never over with {kind}")
+
+    def _late(self, run: Recorded, project: str, kind: str, result: dict[str, Any]) -> Iterator[Cell]:
+        """What a fault at an earlier call comes to only now: a build that was started, a grant that is not in force."""
+        for _ in range(_LATEST):
+            if not result.get("failed"):
+                break
+            yield _cell(kind, run.module, "(an earlier one)", result)
+            if "build_id" in run.options:
+                started = next(one for one in self._runs if one.module == "build")
+                self._finish(started, project, self._run(started, project), kind)
+            result = self._run(run, project)
+        self._finish(run, project, result, kind)
+
+    def _cure(self, project: str, result: dict[str, Any]) -> bool:
+        """An instance that could not be made is deleted, and another name taken, as the message says. False for other results."""
+        if "choose another name for it" not in str(result.get("msg")):
+            return False
+        self._replaced[INSTANCE] = NEXT_INSTANCE
+        self._world.api(f"sqladmin.googleapis.com/v1/projects/{project}/instances/{INSTANCE}", "DELETE")
+        for run in self._runs:
+            if run.module == "sql_instance":
+                self._finish(run, project, self._run(run, project), "a new name")
+        return True
 
     @staticmethod
     def _may_strike(plan: dict[str, Any], call: dict[str, Any]) -> bool:

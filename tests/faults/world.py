@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
 REGION = "us-central1"
 OPERATOR = "operator@example.com"
+#: The name of the database instance, and the one that a person takes when the first could not be made.
+INSTANCE, NEXT_INSTANCE = "main-instance", "next-instance"
 #: Seconds after which a stalled request counts as lost (GCP_REQUEST_TIMEOUT).
 REQUEST_TIMEOUT = 4
 #: Kinds of documents that are history, or about callers: they differ from run to run.
@@ -179,6 +181,7 @@ class World:
             "release_smoke_paths": ["/"],
             "djangogcp_max_instances": 1,
             "djangogcp_database_deletion_protection": False,
+            "djangogcp_database_instance": INSTANCE,
             "image_poll_seconds": 1,
             "database_poll_seconds": 1,
         }
@@ -244,7 +247,8 @@ class World:
         number = self.document("projects", project)["projectNumber"]
 
         def neutral(text: str) -> str:
-            return text.replace(project, "PROJECT").replace(number, "NUMBER")
+            text = text.replace(project, "PROJECT").replace(number, "NUMBER")
+            return text.replace(NEXT_INSTANCE, INSTANCE)
 
         found: dict[str, Any] = {}
         for kind, name, body in self._rows():
@@ -266,12 +270,10 @@ class World:
             for kind in ("databases", "users"):
                 url = f"sqladmin.googleapis.com/v1/projects/{project}/instances/{instance['name']}/{kind}"
                 for item in self.api(url)["items"]:
-                    found[f"sql {kind} {instance['name']} {item['name']}"] = sorted(
-                        item.get("databaseRoles", [])
-                    )
+                    found[f"sql {kind} {item['name']}"] = sorted(item.get("databaseRoles", []))
         return found
 
-    def api(self, url: str) -> Any:
+    def api(self, url: str, method: str = "GET") -> Any:
         """The JSON answer of an API to the operator."""
         if self._session is None:
             credentials = google.oauth2.credentials.Credentials.from_authorized_user_file(
@@ -280,7 +282,7 @@ class World:
             self._session = self.session()
             credentials.refresh(google.auth.transport.requests.Request(self._session))
             self._session.headers["Authorization"] = f"Bearer {credentials.token}"
-        answer = self._session.get(f"https://{url}", timeout=60)
+        answer = self._session.request(method, f"https://{url}", timeout=60)
         assert answer.status_code == 200, f"{url}: {answer.status_code} {answer.text}"
         return answer.json()
 

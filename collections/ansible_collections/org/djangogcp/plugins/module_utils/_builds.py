@@ -27,11 +27,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
-from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
 
 _CLOUD_BUILD = "https://cloudbuild.googleapis.com/v1"
 _ARTIFACT_REGISTRY = "https://artifactregistry.googleapis.com/v1"
+_STORAGE = "https://storage.googleapis.com/storage/v1"
 _STORAGE_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
 
 #: Build.status values that are not the end (cloudbuild v1, Build.status).
@@ -40,6 +41,10 @@ _IMAGE = re.compile(
     r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<package>[a-z0-9._/-]+)"
 )
 _LOG_LINES = 40
+# How Cloud Build refuses a source that the build's account may not read.
+_MAY_NOT_READ = re.compile(r"could not resolve source:.*\b403\b")
+# Source: https://cloud.google.com/iam/docs/access-change-propagation (policies: about two minutes)
+_GRANT_SECONDS = 120.0
 
 
 class BuildError(DjangoGcpError):
@@ -194,13 +199,35 @@ class Builds:
                 raise
             read = Call(f"read gs://{bucket}/{name}", "storage.objects.get")
             quoted = urllib.parse.quote(name, safe="")
-            stored = self._client.get(
-                f"https://storage.googleapis.com/storage/v1/b/{bucket}/o/{quoted}", read
-            )
+            stored = self._client.get(f"{_STORAGE}/b/{bucket}/o/{quoted}", read)
         return str(stored["generation"])
 
     def submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
         """Start a build and return it. When the answer is lost, the tag of the request tells whether it was started."""
+        deadline = Deadline(_GRANT_SECONDS, self._client.clock)
+        for delay in delays(first=0.5, factor=2, longest=10):
+            try:
+                return self._submit(request, image, bucket, name, generation)
+            except ApiError as error:
+                # The account's right to read the source was granted a moment ago, and is not in force everywhere yet.
+                if not _MAY_NOT_READ.search(error.explanation) or not self._was_granted(
+                    request.service_account, bucket
+                ):
+                    raise
+                if not deadline.sleep(delay):
+                    raise
+        raise AssertionError("delays() never ends")
+
+    def _was_granted(self, account: str, bucket: str) -> bool:
+        """Whether the bucket's policy names the account."""
+        call = Call(f"read the IAM policy of bucket {bucket}", "storage.buckets.getIamPolicy")
+        policy = self._client.get(f"{_STORAGE}/b/{bucket}/iam", call)
+        return any(
+            f"serviceAccount:{account}" in binding.get("members", [])
+            for binding in policy.get("bindings", [])
+        )
+
+    def _submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
         call = Call(f"start the build of {image.name}:{image.tag}", "cloudbuild.builds.create")
         submission = f"submission-{uuid.uuid4().hex}"
         body = request.body(self._project, image, bucket, name, generation, submission)
@@ -251,8 +278,25 @@ class Builds:
         lines = "\n".join(log_lines(self._client, self._project, selector, limit=_LOG_LINES))
         return (
             f"Failed to build {image.name}: build {build['id']} ended with {build['status']}: {detail.rstrip('.')}. "
-            f"The end of its log says why; mend the source and run again.\n{lines}"
+            f"{_cure(build)}\n{lines}"
         ).rstrip()
+
+
+def _cure(build: t.Mapping[str, t.Any]) -> str:
+    """What to do about a build that has failed. Source of the types: cloudbuild v1, FailureInfo."""
+    failure = build.get("failureInfo", {}).get("type")
+    account = str(build.get("serviceAccount", "")).rpartition("/")[2]
+    if failure == "PUSH_NOT_AUTHORIZED":
+        return f"Grant {account} the role roles/artifactregistry.writer on the repository; when it was granted a moment ago, run again."
+    if failure == "FETCH_SOURCE_FAILED":
+        return f"Grant {account} the role roles/storage.objectViewer on the bucket; when it was granted a moment ago, run again."
+    if build.get("status") in ("INTERNAL_ERROR", "CANCELLED", "EXPIRED"):
+        return "Run again."
+    if "status: 137" in str(build.get("failureInfo", {}).get("detail")):
+        return (
+            "A step ran out of memory: let it need less, or build with a larger machine_type, and run again."
+        )
+    return "The end of its log says why; mend the source and run again."
 
 
 def is_finished(build: t.Mapping[str, t.Any]) -> bool:

@@ -161,6 +161,8 @@ class ResourceSpec:
         guard: what protects an update against a change between read and write.
         operations: how the API tells that a change takes time.
         pending: whether a resource that was read is still being changed by Google Cloud.
+        again: what to ask for besides, of a resource that is as asked and that Google Cloud could not make ready, so that it tries
+            again; {} when it is ready.
         predicted: the wire fields that are known before a resource is made, from its ids and what is asked; check mode
             shows them.
         hint: what to do about an error of a verb (read, create, update, delete), "" to leave it to the status.
@@ -183,6 +185,7 @@ class ResourceSpec:
     guard: t.Callable[[Json], Guard] = etag_in_body
     operations: Operations = no_operation
     pending: t.Callable[[Json], bool] = lambda resource: False
+    again: t.Callable[[Json], Json] = lambda resource: {}
     predicted: t.Callable[[Ids, Json], Json] = lambda ids, wire: {}
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
     way_out: str = ""
@@ -332,6 +335,9 @@ class _Run:
             return self._create()
         actual = decode(current, self.spec.fields)
         changes = differences(self.asked, actual, self.spec.fields)
+        if not changes:
+            self.asked = {**self.asked, **self.spec.again(current)}
+            changes = differences(self.asked, actual, self.spec.fields)
         self._refuse_immutable(changes)
         secrets = [
             field

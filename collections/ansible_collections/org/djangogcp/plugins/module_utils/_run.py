@@ -24,12 +24,14 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    JOB,
+    RETRY_ANNOTATION,
+    SERVICE,
+)
 
 _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-#: Names the revision that did not start and that a further one was made for.
-RETRY_ANNOTATION = "djangogcp/retry-of"
 #: How long the first line of a finished execution's log may be on its way to Cloud Logging, in seconds.
 _LOG_SECONDS = 15.0
 

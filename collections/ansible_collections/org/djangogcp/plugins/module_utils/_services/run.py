@@ -30,6 +30,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 )
 
 API = "https://run.googleapis.com/v2"
+#: Makes a resource different that was not ready, so that Cloud Run looks at it again: the revision or generation that was not.
+RETRY_ANNOTATION = "djangogcp/retry-of"
 
 _SECRET_KEY_REF = Field("secret_key_ref", fields=(Field("secret", codec=SHORT_NAME), Field("version")))
 
@@ -221,6 +223,15 @@ def _update_job(plan: Plan) -> Request:
     return dataclasses.replace(put_whole(plan), method="PATCH")
 
 
+def _job_again(job: Json) -> Json:
+    """A job that was not ready (a secret that could not be read yet) is looked at again when it changes."""
+    if (job.get("terminalCondition") or {}).get("state") != "CONDITION_FAILED":
+        return {}
+    return {
+        "annotations": {**(job.get("annotations") or {}), RETRY_ANNOTATION: str(job.get("generation", ""))}
+    }
+
+
 JOB = ResourceSpec(
     noun="job",
     api=API,
@@ -228,6 +239,7 @@ JOB = ResourceSpec(
     permission="run.jobs",
     id_param="jobId",
     update=_update_job,
+    again=_job_again,
     operations=long_running,
     pending=is_reconciling,
     fields=(

@@ -89,12 +89,22 @@ def _instance_hint(error: ApiError, verb: str) -> str:
     return ""
 
 
+def _instance_body(ids: Ids, wire: Json) -> Json:
+    if not wire.get("databaseVersion"):
+        raise DjangoGcpError(
+            f"Failed to create SQL instance {ids['name']}: without database_version Cloud SQL would make a MySQL instance. Add "
+            "database_version; when the instance was made a moment ago, run again."
+        )
+    return wire
+
+
 INSTANCE = ResourceSpec(
     noun="SQL instance",
     api=API,
     path="projects/{project}/instances/{name}",
     permission="cloudsql.instances",
     id_field="name",
+    create_body=_instance_body,
     update=merge_patch,
     guard=settings_version,
     operations=sql_operation,
@@ -142,11 +152,23 @@ INSTANCE = ResourceSpec(
     ),
 )
 
+
+def _hint_inside(error: ApiError, verb: str) -> str:
+    """What is in an instance can only be had when it runs."""
+    if "state FAILED" in error.explanation:
+        return (
+            "Google Cloud could not make the instance; gcloud sql operations list --instance tells why. Delete it, choose another "
+            "name for it (a deleted one's is locked for a week), and run again."
+        )
+    return ""
+
+
 DATABASE = ResourceSpec(
     noun="SQL database",
     api=API,
     path="projects/{project}/instances/{instance}/databases/{name}",
     permission="cloudsql.databases",
+    hint=_hint_inside,
     id_field="name",
     guard=no_guard,
     operations=sql_operation,
@@ -182,6 +204,7 @@ USER = ResourceSpec(
     api=API,
     path="projects/{project}/instances/{instance}/users/{name}",
     permission="cloudsql.users",
+    hint=_hint_inside,
     id_field="name",
     guard=no_guard,
     update=_update_user,

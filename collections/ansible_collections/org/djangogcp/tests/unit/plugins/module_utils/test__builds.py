@@ -13,7 +13,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._builds import (
     Image,
     is_finished,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 
 NAME = "us-central1-docker.pkg.dev/my-project/djangogcp/polls"
 DIGEST = "0123456789abcdef" * 4
@@ -135,6 +135,35 @@ def test_a_build_whose_answer_was_lost_is_found_by_the_tag_of_its_request(google
     assert google.sent[-1].params["filter"] == f'tags="{body["tags"][1]}"'
 
 
+POLICY = "https://storage.googleapis.com/storage/v1/b/b/iam"
+MAY_NOT_READ = (
+    400,
+    {
+        "error": {
+            "code": 400,
+            "status": "INVALID_ARGUMENT",
+            "message": "could not resolve source: googleapi: Error 403: no",
+        }
+    },
+)
+
+
+def test_a_right_to_read_the_source_that_was_granted_a_moment_ago_is_waited_for(google, client):
+    account = "serviceAccount:b@my-project.iam.gserviceaccount.com"
+    google.answer("POST", BUILDS, MAY_NOT_READ, MAY_NOT_READ, {"metadata": {"build": {"id": "b1"}}})
+    google.answer("GET", POLICY, {"bindings": [{"role": "r", "members": [account]}]})
+    google.answer("GET", f"{BUILDS}/b1", {"id": "b1", "status": "QUEUED"})
+    assert submit(client)["id"] == "b1"
+
+
+def test_a_right_to_read_the_source_that_nobody_granted_is_an_error_at_once(google, client, fake_clock):
+    google.answer("POST", BUILDS, MAY_NOT_READ)
+    google.answer("GET", POLICY, {})
+    with pytest.raises(ApiError, match="could not resolve source"):
+        submit(client)
+    assert fake_clock.slept == []
+
+
 def test_a_build_that_was_not_started_is_started_once_more(google, client):
     google.answer("POST", BUILDS, (503, ""), {"metadata": {"build": {"id": "b2"}}})
     google.answer("GET", BUILDS, {})
@@ -165,6 +194,23 @@ def test_a_failed_build_ends_with_its_log():
         "again.\nStep 4/9 : RUN pip install\nERROR: no matching distribution"
     )
     assert caught.value.as_fail_json()["log_url"] == "https://logs"
+
+
+@pytest.mark.parametrize(
+    ("build", "cure"),
+    [
+        ({"failureInfo": {"type": "PUSH_NOT_AUTHORIZED"}}, "roles/artifactregistry.writer"),
+        ({"failureInfo": {"type": "FETCH_SOURCE_FAILED"}}, "roles/storage.objectViewer"),
+        ({"failureInfo": {"detail": "step exited with non-zero status: 137"}}, "ran out of memory"),
+        ({"status": "INTERNAL_ERROR"}, "Run again."),
+    ],
+)
+def test_what_to_do_about_a_failed_build_depends_on_what_failed(build, cure):
+    build = {"id": "b1", "status": "FAILURE", "serviceAccount": "projects/p/serviceAccounts/b@x", **build}
+    url = "https://logging.googleapis.com/v2/entries:list"
+    with pytest.raises(BuildError) as caught:
+        builds({url: {}}).built_image(build, Image(NAME, "source-1"))
+    assert cure in caught.value.message
 
 
 def test_a_finished_build_has_the_digest_of_its_image():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     ApiError,
@@ -194,6 +196,17 @@ def test_a_database_that_a_lost_answer_made_is_taken_over(google, client, refuse
     outcome = reconcile(client, SPEC, IDS, {"color": "red"})
     assert outcome.contested
     assert not outcome.changed
+
+
+def test_a_resource_that_was_not_ready_is_changed_so_that_it_is_looked_at_again(google, client):
+    spec = dataclasses.replace(
+        SPEC, again=lambda toy: {"labels": {"again": "1"}} if toy.get("broken") else {}
+    )
+    google.answer("GET", TOY, {**RED, "broken": True}, {**RED, "labels": {"again": "1"}})
+    google.answer("PATCH", TOY, {})
+    assert reconcile(client, spec, IDS, {"color": "red"}).changed
+    assert google.bodies("PATCH")[0]["labels"] == {"again": "1"}
+    assert not reconcile(client, spec, IDS, {"color": "red"}).changed
 
 
 def test_a_busy_resource_is_waited_for(google, client, refuse):

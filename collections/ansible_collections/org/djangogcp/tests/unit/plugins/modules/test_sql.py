@@ -63,6 +63,14 @@ class TestInstance:
         )
         assert not result["changed"]
 
+    def test_an_instance_that_is_not_there_is_not_made_of_a_name_alone(self, google, client):
+        google.answer("GET", INSTANCE, MISSING)
+        with pytest.raises(
+            DjangoGcpError, match="without database_version Cloud SQL would make a MySQL instance"
+        ):
+            instance(client)
+        assert not google.bodies("POST")
+
     def test_a_change_carries_the_settings_version_and_only_what_differs(self, google, client):
         google.answer("GET", INSTANCE, SERVER)
         google.answer("PATCH", INSTANCE, DONE)
