@@ -24,6 +24,6 @@ class Origin:
         self.want = self.world.snapshot(project)
         #: Every method that a deploy calls, in the order of the first calls.
         self.methods = list(dict.fromkeys(call["method"] for call in self.world.calls()))
-        runs, build = recorded(record)
+        runs, build = recorded(record, self.world.calls())
         self.walk = Walk(self.world, runs, build, project)
         self.deploys = Deploys(self.world, self.want, self.methods)

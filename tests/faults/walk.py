@@ -1,20 +1,21 @@
 """Every call of a deploy, one after the other, with one fault at it.
 
 The modules of a recorded deploy run in the order of the deploy, in this process. Each one runs again and again: first with the
-fault at its first call, then at its second, until a run is over before the fault strikes, so that every failure is followed by
+fault at what it writes, then at its first call, at its second, until a run is over before the fault strikes, so that every failure is followed by
 a run that has to go on from it. At the end the project has to look like one that never saw a fault.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib
 import io
 import json
 import os
 import re
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -44,6 +45,8 @@ class Recorded:
     task: str
     options: dict[str, Any]
     check: bool
+    #: The methods by which it changed something.
+    writes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,23 @@ class Cell:
     message: str = ""
 
 
-def recorded(path: Path) -> tuple[list[Recorded], str]:
-    """The runs that the callback wrote down, and the id of the build among them."""
-    runs, build = [], ""
+def recorded(path: Path, calls: list[dict[str, Any]]) -> tuple[list[Recorded], str]:
+    """The runs that the callback wrote down, with which of the deploy's calls they made, and the id of the build among them."""
+    runs, build, began = [], "", ""
     for line in path.read_text("utf-8").splitlines():
         entry = json.loads(line)
-        runs.append(Recorded(entry["module"], entry["task"], _given(entry["options"]), entry["check"]))
+        ended = datetime.datetime.fromtimestamp(entry["ended"], datetime.UTC).isoformat()
+        writes = [call["method"] for call in calls if began <= call["time"] < ended and call["http"] != "GET"]
+        began = ended
+        runs.append(
+            Recorded(
+                entry["module"],
+                entry["task"],
+                _given(entry["options"]),
+                entry["check"],
+                tuple(dict.fromkeys(writes)),
+            )
+        )
         build = build or (entry["result"].get("build") or {}).get("id", "")
     return _without_repetitions(runs), build
 
@@ -138,9 +152,17 @@ class Walk:
         return {number[self._origin]: number[project]}
 
     def _each_call(self, run: Recorded, project: str, kind: str, fields: dict[str, Any]) -> Iterator[Cell]:
+        fault = {"caller": f"user:{OPERATOR}", "kind": kind, **fields}
+        # What is written first, because little is left to be written when the turn of those calls comes.
+        for method in run.writes:
+            if matches_any(method, KINDS[kind].methods):
+                self._world.add_faults({**fault, "method": method})
+                result = self._run(run, project)
+                (plan,) = self._world.clear_faults()
+                if plan["struck"]:
+                    yield _cell(kind, run.module, method, result)
         for position in range(_MOST):
-            self._world.clear_faults()
-            fault = {"method": "*", "caller": f"user:{OPERATOR}", "kind": kind, "skip": position, **fields}
+            fault |= {"method": "*", "skip": position}
             self._world.add_faults(fault)
             before = self._world.last_number()
             result = self._run(run, project)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -48,6 +49,7 @@ class CallbackModule(CallbackBase):
             "module": action.rpartition(".")[2],
             "options": result._result["invocation"]["module_args"],
             "check": bool(result._task.check_mode),
+            "ended": time.time(),
             "result": {
                 key: result._result[key]
                 for key in ("image", "build", "secrets", "finished")

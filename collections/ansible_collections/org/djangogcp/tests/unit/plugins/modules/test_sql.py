@@ -119,7 +119,7 @@ class TestInstance:
             failed,
         )
         with pytest.raises(DjangoGcpError) as caught:
-            instance(client, region="europe-west1")
+            instance(client, region="europe-west1", database_version="POSTGRES_17")
         assert caught.value.message == "Failed to create SQL instance db: no disk (INTERNAL_ERROR)."
 
     def test_a_name_that_is_locked_after_a_deletion_is_explained(self, google, client):
@@ -133,7 +133,7 @@ class TestInstance:
         }
         google.answer("POST", API, (409, taken))
         with pytest.raises(ApiError) as caught:
-            instance(client, region="europe-west1")
+            instance(client, region="europe-west1", database_version="POSTGRES_17")
         assert caught.value.message == (
             "Failed to create SQL instance db: already exists (HTTP 409 instanceAlreadyExists). The name of a deleted Cloud SQL "
             "instance stays locked for one week. Choose another name, or wait until a week after its deletion."
