@@ -1,8 +1,8 @@
 """``make faults``: every call of a deploy, with every fault; kills at every task; deploys at the same time.
 
-Prints the matrix and writes it to docs/faults.md. Takes the better part of an hour on two cores.
+Prints the matrix; ``--write`` writes it to docs/faults.md. Takes the better part of an hour on two cores.
 
-Usage: matrix.py [PART ...]   (no name: all parts; a part: calls, deploys, kills, together, or the name of a kind of fault)
+Usage: matrix.py [--write] [PART ...]   (no name: all parts; a part: calls, deploys, kills, together, or the name of a kind of fault)
 """
 
 from __future__ import annotations
@@ -190,7 +190,9 @@ def main() -> int:
     """Runs the parts, prints and writes the report; returns the exit status."""
     parser = argparse.ArgumentParser(prog="matrix.py", description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART")
-    asked = parser.parse_args().parts
+    parser.add_argument("--write", action="store_true", help="write the report to docs/faults.md")
+    options = parser.parse_args()
+    asked = options.parts
     unknown = [part for part in asked if part not in (*PARTS, *TRANSIENT, *FATAL)]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
@@ -204,7 +206,7 @@ def main() -> int:
     scenarios = "\n".join(f"* {name}: {outcome}" for name, outcome in report.scenarios.items())
     text = f"{report.table()}\n{report.counts()}\n\n{scenarios}\n"
     print(f"\n{text}")
-    if not asked:
+    if options.write:
         SUMMARY.write_text(_HEAD + text, "utf-8")
         print(f"written to {SUMMARY.relative_to(ROOT)}")
     return 1 if report.failed else 0
