@@ -1,17 +1,21 @@
 """``make test``: every layer of tests, each with its own set-up, and one table at the end.
 
-Usage: test.py [LAYER ...]   (no name: all layers; `lint`: the static ones)
+Usage: test.py [--jobs N] [LAYER ...]   (no name: all layers; `lint`: the static ones)
 """
 
 from __future__ import annotations
 
 import argparse
 import atexit
+import concurrent.futures
 import functools
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,9 +54,12 @@ def pip_for_ansible_test() -> None:
         (cache / f"get_pip_{version}.py").write_text(script, "utf-8")
 
 
+_ENGINE_LOCK = threading.Lock()
+_PRINT_LOCK = threading.Lock()
 #: The exit status of `engine.py status` where no engine answers.
 ENGINE_MISSING = 3
 PYTEST = ("pytest", "-q", "-p", "no:randomly")
+#: In the order in which they begin: what tells most for its time, then the long ones, so that none is left alone at the end.
 LAYERS = (
     Layer(
         "static",
@@ -76,17 +83,17 @@ LAYERS = (
         prepare=pip_for_ansible_test,
         environment={"HOME": str(CACHE / "home")},
     ),
-    Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
-    Layer("unit: emulator", ((*PYTEST, "emulator/tests"),), engine=True),
-    Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
-    Layer("integration", ((*PYTEST, "tests/integration"),)),
-    Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
-    Layer("contract", ((*PYTEST, "tests/contract"),)),
-    Layer("conformance", ((*PYTEST, "tests/conformance"),)),
+    Layer("end to end", ((*PYTEST, "tests/e2e"),), engine=True),
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
-    Layer("end to end", ((*PYTEST, "tests/e2e"),), engine=True),
+    Layer("conformance", ((*PYTEST, "tests/conformance"),)),
+    Layer("unit: emulator", ((*PYTEST, "emulator/tests"),), engine=True),
+    Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
+    Layer("contract", ((*PYTEST, "tests/contract"),)),
+    Layer("integration", ((*PYTEST, "tests/integration"),)),
+    Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
+    Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
 )
 
 
@@ -104,7 +111,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="test.py", description="Runs the project's tests.")
     names = [layer.name for layer in LAYERS]
     parser.add_argument("layers", nargs="*", metavar="LAYER", help=f"lint, or any of: {', '.join(names)}")
-    asked = parser.parse_args().layers
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=min(2, os.cpu_count() or 1),
+        help="how many layers run at the same time (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    asked = arguments.layers
     unknown = [name for name in asked if name not in (*names, "lint")]
     if unknown:
         parser.error(f"no such layer: {', '.join(unknown)}; there are: lint, {', '.join(names)}")
@@ -112,13 +126,21 @@ def main() -> int:
         layer for layer in LAYERS if not asked or layer.name in asked or ("lint" in asked and layer.static)
     ]
     required = "CI" in os.environ or asked == ["compose"]
-    outcomes = [run(layer, required=required) for layer in chosen]
+    jobs = min(arguments.jobs, len(chosen))
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        outcomes = list(pool.map(lambda layer: run(layer, required=required, alone=jobs == 1), chosen))
     report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
-@functools.cache
 def engine(required: bool) -> dict[str, str]:
+    """As `_engine`, for layers that run at the same time."""
+    with _ENGINE_LOCK:
+        return _engine(required)
+
+
+@functools.cache
+def _engine(required: bool) -> dict[str, str]:
     """The variables with which a container engine is found that has the base images; empty when there is none.
 
     One is set up only where it is ``required``, and then has to be there: on CI, and for who asks for these tests alone.
@@ -139,8 +161,11 @@ def engine(required: bool) -> dict[str, str]:
     return dict(shlex.split(line)[1].split("=", 1) for line in exports.splitlines())
 
 
-def run(layer: Layer, *, required: bool) -> Outcome:
-    """Runs one layer's commands with the virtual environment first in PATH."""
+def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
+    """Runs one layer's commands with the virtual environment first in PATH.
+
+    What a layer prints comes at once when it runs ``alone``, else in one piece at its end.
+    """
     if layer.prepare is not None:
         layer.prepare()
     found = engine(required) if layer.engine else {}
@@ -150,10 +175,21 @@ def run(layer: Layer, *, required: bool) -> Outcome:
     environment["ANSIBLE_HOME"] = str(CACHE / "ansible")
     begin = time.monotonic()
     failed = []
-    for command in layer.commands:
-        print(f"\n=== {layer.name}: {' '.join(command)}", flush=True)
-        if subprocess.run(command, cwd=layer.folder, env=environment, check=False).returncode != 0:
-            failed.append(command)
+    with tempfile.TemporaryFile("w+") as printed:
+        output = None if alone else printed
+        if not alone:
+            print(f"=== {layer.name} begins", flush=True)
+        for command in layer.commands:
+            print(f"\n=== {layer.name}: {' '.join(command)}", file=output, flush=True)
+            done = subprocess.run(
+                command, cwd=layer.folder, env=environment, check=False, stdout=output, stderr=output
+            )
+            if done.returncode != 0:
+                failed.append(command)
+        printed.seek(0)
+        with _PRINT_LOCK:
+            shutil.copyfileobj(printed, sys.stdout)
+            sys.stdout.flush()
     return Outcome(layer, time.monotonic() - begin, failed)
 
 
