@@ -62,11 +62,15 @@ def test_the_life_of_a_service_account(cloud: Cloud) -> None:
 
 
 def test_several_errors_of_one_list_are_all_told(cloud: Cloud) -> None:
-    accounts = [{"name": "x"}, {"name": "good-account"}, {"name": "y"}]
-    message = cloud.error("service_accounts", service_accounts=accounts)
-    assert "Failed to create service account x: " in message
-    assert "Failed to create service account y: " in message
-    assert cloud.api(f"{ACCOUNTS}/{email('good-account')}")["email"] == email("good-account")
+    def grant(**resource: str) -> dict[str, Any]:
+        return {"role": "roles/run.viewer", "members": ["user:several@example.com"], **resource}
+
+    absent = [grant(resource_type="secret", resource=name) for name in ("absent-one", "absent-two")]
+    message = cloud.error("iam_members", members=[absent[0], grant(), absent[1]])
+    assert "policy of secret absent-one: " in message
+    assert "policy of secret absent-two: " in message
+    assert cloud.members(POLICY, "roles/run.viewer", method="POST") == ["user:several@example.com"]
+    cloud.ok("iam_members", members=[{**grant(), "state": "absent"}])
 
 
 def test_the_life_of_a_grant_on_a_project(cloud: Cloud) -> None:

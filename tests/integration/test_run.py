@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gcp_emulator.backends.sandbox import SandboxUnavailable, check_available
+from gcp_emulator.backends.bubblewrap import check_available
+from gcp_emulator.backends.sandbox import SandboxUnavailable
 
 from tests.integration.cloud import PROJECT, REGION, Cloud, until
 
@@ -173,8 +174,8 @@ def test_a_revision_that_did_not_start_fails_the_next_run_too(cloud: Cloud, imag
 def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one(cloud: Cloud) -> None:
     before = cloud.resources()
     message = cloud.error("run_service", name="x", location=REGION, template={"containers": [{"imgae": "x"}]})
-    assert message.startswith("template.containers[0].imgae is not an option: expected one of ")
-    assert message.endswith("Did you mean image?")
+    assert message.startswith("template.containers[0].imgae is unknown: expected one of ")
+    assert message.endswith("Did you mean template.containers[0].image?")
     assert cloud.resources() == before
 
 

@@ -9,7 +9,7 @@ version_added: 1.0.0
 short_description: What is wrong with the variables of a site
 description:
   - Finds unknown, missing and wrong variables before anything is asked of Google Cloud.
-  - An empty text is the same as a variable that is not set, because an AWX survey sends one.
+  - An empty text, as an AWX survey sends one, is no value but for the variables that may be empty.
 options:
   _input:
     description: All variables of the site by name.
@@ -26,6 +26,14 @@ options:
     required: true
   source:
     description: What the lookup P(org.djangogcp.django_source#lookup) says of the project's folder. Not looked at if empty.
+    type: dict
+    default: {}
+  roles:
+    description: What the lookup P(org.djangogcp.role_variables#lookup) says of the variables of single roles.
+    type: dict
+    default: {}
+  role_values:
+    description: The values of those of them that the inventory sets.
     type: dict
     default: {}
 """
@@ -51,92 +59,110 @@ _value:
 """
 
 
-import difflib
 import math
 import re
+import shlex
 import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
+    Rule,
+    between,
+    nearest,
+    pattern,
+    problem,
+    unknown,
+)
 
 Values = t.Mapping[str, t.Any]
 
 #: Values that may hold secrets are named, never shown.
-_HIDDEN = frozenset({"djangogcp_environment"})
+_HIDDEN = frozenset({"djangogcp_environment", "cloud_run_environment"})
 
 _DNS_LABEL = r"[a-z]([a-z0-9-]*[a-z0-9])?"
-_HOST = rf"({_DNS_LABEL}|[0-9a-z]([a-z0-9-]*[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
-
-
-class Rule(t.NamedTuple):
-    """What a value must match: *test* of it, and *expected* in words."""
-
-    expected: str
-    test: t.Callable[[t.Any], bool]
-
-
-def _pattern(expected: str, pattern: str, *, limit: int = 253) -> Rule:
-    return Rule(expected, lambda value: len(value) <= limit and re.fullmatch(pattern, value) is not None)
-
-
-def _between(low: int, high: int) -> Rule:
-    return Rule(f"a whole number from {low} to {high}", lambda value: low <= int(value) <= high)
-
-
-def _path_or_empty() -> Rule:
-    return _pattern(
-        "a path that begins with / and is not /healthz, which Google's front end answers itself, or nothing",
-        r"(?!/healthz$)(/[^\s?#]*)?",
-    )
-
-
+_HOST = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+"
+_PATH_OR_EMPTY = pattern(
+    "a path that begins with / and is not /healthz, which Google's front end answers itself, or nothing",
+    r"(?!/healthz\Z)(/[^\s?#\x00-\x1f\x7f-\U0010ffff]*)?",
+    limit=2048,
+)
 #: A site's name is in S-migrator, a service account id of at most 30 characters (IAM, "Create service accounts"), and in
 #: the host name candidate---S-NUMBER, a DNS label of at most 63 (Cloud Run, "Deterministic URL").
 _SITE_LENGTH = 30 - len("-migrator")
+_SECONDS = between(1, 86400)
+_POLL = between(1, 600)
 
-_BUCKET = _pattern(
-    "3 to 63 lower case letters, digits and hyphens, beginning and ending with a letter or digit",
-    r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]",
-)
-
+#: By variable; a variable of a role whose default is one of these obeys its rule as well.
 RULES: dict[str, Rule] = {
-    "djangogcp_project": _pattern(
-        "a project id: 6 to 30 lower case letters, digits and hyphens, beginning with a letter",
-        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
-    ),
-    "djangogcp_site": _pattern(
+    "djangogcp_project": rules.PROJECT_ID,
+    "djangogcp_region": rules.LOCATION,
+    "djangogcp_site": pattern(
         f"2 to {_SITE_LENGTH} lower case letters, digits and hyphens, beginning with a letter, because SITE-migrator is the id of"
         " a service account (30 characters) and SITE is part of a host name (63 characters)",
         r"[a-z][a-z0-9-]*[a-z0-9]",
         limit=_SITE_LENGTH,
     ),
-    "djangogcp_superuser_email": _pattern("an e-mail address", r"[^@\s]+@[^@\s]+\.[^@\s]+"),
-    "djangogcp_superuser_username": _pattern("letters, digits and @.+-_", r"[\w.@+-]+", limit=150),
-    "djangogcp_python_version": _pattern("a minor version such as 3.13, in quotes", r"3\.\d{1,2}"),
-    "djangogcp_settings_module": _pattern(
+    "djangogcp_labels": rules.LABELS,
+    "djangogcp_environment": rules.ENVIRONMENT,
+    "djangogcp_superuser_email": pattern(
+        "an e-mail address", r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", limit=254
+    ),
+    "djangogcp_superuser_username": pattern("letters, digits and @.+-_", r"[\w.@+-]+", limit=150),
+    "djangogcp_python_version": pattern("a minor version such as 3.13, in quotes", r"3\.\d{1,2}"),
+    "djangogcp_settings_module": pattern(
         "a module such as config.settings, or nothing", r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?"
     ),
-    "djangogcp_startup_path": _path_or_empty(),
-    "djangogcp_liveness_path": _path_or_empty(),
-    "djangogcp_admin_path": _path_or_empty(),
-    "djangogcp_min_instances": _between(0, 10000),
-    "djangogcp_max_instances": _between(1, 10000),
-    "djangogcp_workers": _between(1, 64),
-    "djangogcp_threads": _between(1, 1000),
-    "djangogcp_request_timeout_seconds": _between(1, 3600),
-    "djangogcp_job_timeout_seconds": _between(1, 86400),
-    "djangogcp_cpu": _pattern(
-        "1, 2, 4, 6, 8 or a part of one such as 0.5", r"[124680]|0?\.\d{1,2}|[1-8]000m|\d{2,3}m"
+    "djangogcp_wsgi_module": pattern(
+        "package.module:attribute, or nothing", r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?"
     ),
-    "djangogcp_memory": _pattern("a size such as 512Mi or 2Gi", r"\d+(Mi|Gi|M|G)"),
-    "djangogcp_repository": _pattern("lower case letters, digits and hyphens", _DNS_LABEL, limit=63),
-    "djangogcp_source_bucket": _BUCKET,
-    "djangogcp_media_bucket": _BUCKET,
-    "djangogcp_static_bucket": _BUCKET,
-    "djangogcp_database_instance": _pattern(
-        "at most 97 lower case letters, digits and hyphens, beginning with a letter", _DNS_LABEL, limit=97
+    "djangogcp_startup_path": _PATH_OR_EMPTY,
+    "djangogcp_liveness_path": _PATH_OR_EMPTY,
+    "djangogcp_admin_path": _PATH_OR_EMPTY,
+    "djangogcp_min_instances": rules.INSTANCES,
+    "djangogcp_max_instances": between(1, 10000),
+    "djangogcp_workers": between(1, 64),
+    "djangogcp_threads": between(1, 1000),
+    "djangogcp_request_timeout_seconds": rules.REQUEST_SECONDS,
+    "djangogcp_job_timeout_seconds": _SECONDS,
+    "djangogcp_cpu": rules.CPU,
+    "djangogcp_memory": rules.MEMORY,
+    "djangogcp_repository": rules.REPOSITORY,
+    "djangogcp_source_bucket": rules.BUCKET,
+    "djangogcp_media_bucket": rules.BUCKET,
+    "djangogcp_static_bucket": rules.BUCKET,
+    "djangogcp_database_instance": rules.SQL_INSTANCE,
+    # With _migrator at its end it is the name of a user. It stands in SQL, in addresses and in names of secrets.
+    "djangogcp_database_name": pattern(
+        "at most 54 lower case letters, digits and underscores, beginning with a letter",
+        r"[a-z_][a-z0-9_]*",
+        limit=54,
     ),
-    "djangogcp_database_name": _pattern(
-        "lower case letters, digits and underscores, beginning with a letter", r"[a-z_][a-z0-9_]*", limit=63
+    "djangogcp_database_version": pattern("POSTGRES_14 or later", r"POSTGRES_(1[4-9]|[2-9]\d)"),
+    "djangogcp_database_tier": rules.SQL_TIER,
+    "djangogcp_database_flags": rules.SQL_FLAGS,
+    # Variables of one role only.
+    "cloud_run_candidate_tag": rules.TAG,
+    "cloud_run_database_connection": rules.CONNECTION,
+    "cloud_run_image": rules.IMAGE,
+    "cloud_run_project_number": pattern("the number of a project", r"\d{6,20}"),
+    "secrets_database_connection": rules.CONNECTION,
+    "database_backup_start_time": rules.TIME_OF_DAY,
+    "database_retained_backups": rules.RETAINED_BACKUPS,
+    "database_transaction_log_retention_days": rules.LOG_DAYS,
+    "database_ready_timeout_seconds": _SECONDS,
+    "database_poll_seconds": _POLL,
+    "image_build_timeout_seconds": rules.BUILD_SECONDS,
+    "image_poll_seconds": _POLL,
+    "preflight_reserved_connections": between(0, 100000),
+    "release_smoke_retries": between(0, 1000),
+    "release_smoke_url": pattern(
+        "an address that begins with https://", r"https?://[^\s\x00-\x1f\x7f-\U0010ffff]+", limit=2048
     ),
-    "djangogcp_database_version": _pattern("POSTGRES_14 or later", r"POSTGRES_(1[4-9]|[2-9]\d)"),
+    "storage_media_noncurrent_days": rules.DAYS,
+    "manage_command": Rule(
+        "the arguments of manage.py, as a list of texts or as one text in which every quote is closed",
+        lambda value: _is_command(value),
+    ),
 }
 
 #: The default of the one is made of the other, which is what to mend.
@@ -148,9 +174,16 @@ MADE_OF: dict[str, str] = {
 }
 
 ELEMENT_RULES: dict[str, Rule] = {
-    "djangogcp_domains": _pattern("host names such as www.example.com", _HOST),
-    "djangogcp_database_extensions": _pattern(
+    "djangogcp_domains": pattern("host names such as www.example.com", _HOST),
+    "djangogcp_database_extensions": pattern(
         "names of PostgreSQL extensions such as pg_trgm", r"[a-z][a-z0-9_-]*", limit=63
+    ),
+    "preflight_permissions": rules.PERMISSION,
+    "preflight_regions": rules.LOCATION,
+    "project_services": rules.API,
+    "release_smoke_paths": rules.HTTP_PATH,
+    "storage_static_origins": pattern(
+        "* or origins such as https://www.example.com", r"\*|https?://[A-Za-z0-9.:*-]+"
     ),
 }
 
@@ -159,39 +192,41 @@ _TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
     # A number in quotes is what -e and an AWX survey send.
     "int": (
         "a whole number",
-        lambda value: not isinstance(value, bool) and re.fullmatch(r"-?\d+", str(value)) is not None,
+        lambda value: (
+            not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value), re.ASCII) is not None
+        ),
     ),
     "bool": ("true or false", lambda value: str(value).lower() in {"true", "false", "yes", "no"}),
     "list": ("a list", lambda value: isinstance(value, list | tuple)),
     "dict": ("a dictionary", lambda value: isinstance(value, t.Mapping)),
     "path": ("a path", lambda value: isinstance(value, str)),
+    "raw": ("anything", lambda value: True),
 }
 
 
-def _shown(value: t.Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"'{value}'" if isinstance(value, str) else str(value)
+def _is_command(value: t.Any) -> bool:
+    try:
+        words = shlex.split(value) if isinstance(value, str) else list(value)
+    except (TypeError, ValueError):
+        return False
+    return (
+        bool(words)
+        and not isinstance(value, t.Mapping)
+        and all(isinstance(word, str | int | float) and "\0" not in str(word) for word in words)
+    )
 
 
 def _problem(name: str, value: t.Any, expected: str, suggestion: str | None = None) -> str:
-    what = f"{name} has a wrong value" if name in _HIDDEN else f"{name} is {_shown(value)}"
-    return f"{what}: expected {expected}." + (f" Did you mean {suggestion}?" if suggestion else "")
-
-
-def nearest(word: str, words: t.Iterable[str]) -> str | None:
-    """The entry of *words* that *word* is most likely a misspelling of, or None."""
-    return next(iter(difflib.get_close_matches(word, sorted(words), n=1, cutoff=0.6)), None)
+    return problem(name, value, expected, suggestion, is_secret=name in _HIDDEN)
 
 
 def unknown_variables(names: t.Iterable[str], known: t.Iterable[str]) -> list[str]:
     """A message for each of *names* that is not *known*, with the nearest name that is."""
-    expected = "the name of a variable of this collection"
-    return [_unknown(name, expected, nearest(name, known)) for name in sorted(set(names) - set(known))]
-
-
-def _unknown(name: str, expected: str, suggestion: str | None) -> str:
-    return f"{name} is unknown: expected {expected}." + (f" Did you mean {suggestion}?" if suggestion else "")
+    known = set(known)
+    return [
+        unknown(name, "the name of a variable of this collection", known)
+        for name in sorted(set(names) - known)
+    ]
 
 
 def _type_problem(name: str, value: t.Any, option: Values) -> str | None:
@@ -212,10 +247,11 @@ def _value_problem(name: str, value: t.Any, option: Values) -> str | None:
         return _problem(
             name, value, "one of " + ", ".join(map(str, choices)), nearest(str(value), map(str, choices))
         )
-    rule = RULES.get(name)
+    ruled = option.get("same_as") or name
+    rule = RULES.get(ruled)
     if rule and not rule.test(value):
         return _problem(name, value, rule.expected)
-    element_rule = ELEMENT_RULES.get(name)
+    element_rule = ELEMENT_RULES.get(ruled)
     wrong = [element for element in value if not element_rule.test(element)] if element_rule else []
     return _problem(name, wrong[0], element_rule.expected) if element_rule and wrong else None
 
@@ -223,18 +259,18 @@ def _value_problem(name: str, value: t.Any, option: Values) -> str | None:
 def variable_problems(values: Values, options: t.Mapping[str, Values]) -> list[str]:
     """What is wrong with the variables of a site, one message each.
 
-    *values* are all variables by name, *options* what the role's argument specification says of them. An empty text is
-    the same as a variable that is not set, because an AWX survey sends one.
+    *values* are all variables by name, *options* what the role's argument specification says of them.
     """
-    problems = {name: _problem_of(name, values.get(name), option) for name, option in options.items()}
+    problems = {name: _problem_of(name, values, option) for name, option in options.items()}
     return unknown_variables(values, options) + [
         problem for name, problem in problems.items() if problem and not problems.get(MADE_OF.get(name, ""))
     ]
 
 
-def _problem_of(name: str, value: t.Any, option: Values) -> str | None:
-    if value is None or value == "":
+def _problem_of(name: str, values: Values, option: Values) -> str | None:
+    if name not in values or (option.get("required") and values[name] in (None, "")):
         return f"{name} is not set: expected {_sentence(option)}." if option.get("required") else None
+    value = values[name]
     return _type_problem(name, value, option) or _value_problem(name, value, option)
 
 
@@ -246,12 +282,55 @@ def _sentence(option: Values) -> str:
     return without_markup[0].lower() + without_markup[1:]
 
 
+def role_problems(values: Values, options: t.Mapping[str, Values]) -> list[str]:
+    """What is wrong with variables of single roles that the inventory sets, one message each.
+
+    *options* are what the lookup role_variables says. A variable that is none of them belongs to somebody else.
+    """
+    problems = [
+        _problem_of(name, values, {**options[name], "required": False})
+        for name in sorted(values)
+        if name in options
+    ]
+    return [problem for problem in problems if problem]
+
+
 def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
     """A message if *region* is none of *regions*."""
     known = list(regions)
     if not region or region in known:
         return []
     return [_problem("djangogcp_region", region, "a region of Google Cloud", nearest(region, known))]
+
+
+#: Cloud Run, "Configure memory limits": the most GiB of memory by CPUs, and the least. The roles ask for the second
+#: generation execution environment, which needs a whole CPU and 512 MiB ("Execution environments").
+_MOST_MEMORY = {1: 4, 2: 8, 4: 16, 6: 24, 8: 32}
+_LEAST_MEMORY = {4: 2, 6: 4, 8: 4}
+_LEAST_OF_GEN2 = 0.5
+
+
+def size_problems(cpu: str, memory: str) -> list[str]:
+    """A message if an instance of so many CPUs cannot have this *memory*."""
+    cpus = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
+    if cpus < 1:
+        return [
+            _problem(
+                "djangogcp_cpu",
+                cpu,
+                "1, 2, 4, 6 or 8, because the second generation of Cloud Run needs a whole CPU",
+                "1",
+            )
+        ]
+    least, most = _LEAST_MEMORY.get(int(cpus), _LEAST_OF_GEN2), _MOST_MEMORY[int(cpus)]
+    if least <= rules.memory_bytes(memory) / 2**30 <= most:
+        return []
+    shown = f"{int(least * 1024)}Mi" if least < 1 else f"{least}Gi"
+    return [
+        _problem(
+            "djangogcp_memory", memory, f"a size from {shown} to {most}Gi, because djangogcp_cpu is {cpu}"
+        )
+    ]
 
 
 def source_problems(source: Values) -> list[str]:
@@ -352,15 +431,21 @@ def site_problems(
     variables: t.Mapping[str, Values],
     regions: t.Iterable[str],
     source: Values | None = None,
+    roles: Values | None = None,
+    role_values: Values | None = None,
 ) -> list[str]:
     """Everything that is wrong with a site before anything is asked of Google Cloud. See DOCUMENTATION."""
-    problems = variable_problems(values, variables)
+    problems = variable_problems(values, variables) + role_problems(role_values or {}, roles or {})
     # What depends on a variable says nothing new about one that is already refused.
     refused = " ".join(problems)
     if "djangogcp_region " not in refused:
         problems += region_problems(values.get("djangogcp_region", ""), regions)
     if source and "djangogcp_source_dir " not in refused:
-        problems += source_problems(source)
+        problems += [one for one in source_problems(source) if one.partition(" ")[0] + " " not in refused]
+    if {"djangogcp_cpu", "djangogcp_memory"} <= values.keys() and not (
+        "djangogcp_cpu " in refused or "djangogcp_memory " in refused
+    ):
+        problems += size_problems(values["djangogcp_cpu"], values["djangogcp_memory"])
     if {
         "djangogcp_database_tier",
         "djangogcp_database_edition",

@@ -4,7 +4,10 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""The options that modules share. Their documentation is in the documentation fragments _auth and _wait."""
+"""The options that modules share, and what is said of wrong ones.
+
+The documentation of the shared options is in the documentation fragments _auth and _wait.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,12 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleFallbackNotFound
+from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, value_problems
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, nearest, problem, unknown
+
+Options = t.Mapping[str, t.Any]
 from ansible_collections.org.djangogcp.plugins.module_utils._client import READ_TIMEOUT_SECONDS
 
 
@@ -81,3 +90,125 @@ WAIT_ARGS: dict[str, dict[str, t.Any]] = {
 }
 
 STATE_ARG: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+
+#: What Google accepts as the value of options that many modules have.
+SHARED_RULES: t.Mapping[str, Rule] = {
+    "project": rules.PROJECT,
+    "location": rules.LOCATION,
+    "access_token": rules.ACCESS_TOKEN,
+    "impersonate_service_account": rules.SERVICE_ACCOUNT,
+    "scopes": rules.SCOPE,
+    "service_account_email": rules.METADATA_ACCOUNT,
+    "request_timeout": rules.WAIT_SECONDS,
+    "wait_timeout": rules.WAIT_SECONDS,
+}
+
+_TYPES = {
+    "str": "a text",
+    "path": "a path",
+    "int": "a whole number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a dictionary",
+    "jsonarg": "JSON",
+}
+
+
+def type_problems(argument_spec: Options, given: Options, prefix: str = "") -> list[str]:
+    """What is wrong with options as they were given, before Ansible makes what it can of them: names, types, choices.
+
+    Args:
+        argument_spec: the options that there are.
+        given: the options that were given.
+        prefix: how messages name the option that holds these, with a dot, "" for the options of a module.
+    """
+    expected = f"one of {', '.join(sorted(argument_spec))}"
+    found = []
+    for name, value in given.items():
+        option = argument_spec.get(name)
+        if option is None:
+            found.append(unknown(str(name), expected, argument_spec, prefix))
+        elif value is not None:
+            found += _option_problems(option, value, f"{prefix}{name}")
+    return found
+
+
+def _option_problems(option: Options, value: t.Any, name: str) -> list[str]:
+    wrong = _type_problem(option["type"], value, name, is_secret=_holds_secrets(option))
+    if wrong:
+        return [wrong]
+    choices = option.get("choices")
+    if choices and value not in choices:
+        texts = [str(choice) for choice in choices]
+        return [problem(name, value, f"one of {', '.join(texts)}", nearest(str(value), texts))]
+    if option["type"] == "dict" and "options" in option and isinstance(value, dict):
+        return type_problems(option["options"], value, f"{name}.")
+    if "elements" in option and isinstance(value, list):
+        item = {key: part for key, part in option.items() if key not in ("elements", "default")}
+        return [
+            one
+            for number, element in enumerate(value)
+            for one in _option_problems({**item, "type": option["elements"]}, element, f"{name}[{number}]")
+        ]
+    return []
+
+
+def _type_problem(kind: str, value: t.Any, name: str, *, is_secret: bool) -> str | None:
+    try:
+        # Ansible takes a list for the text that Python writes of it, and digits of any alphabet.
+        if kind in ("str", "path") and isinstance(value, dict | list):
+            raise TypeError
+        if kind == "int" and not str(value).isascii():
+            raise TypeError
+        DEFAULT_TYPE_VALIDATORS[kind](value)
+    except (TypeError, ValueError):
+        return problem(name, value, _TYPES[kind], is_secret=is_secret)
+    return None
+
+
+def _holds_secrets(option: Options) -> bool:
+    return bool(option.get("no_log")) or any(
+        _holds_secrets(inner) for inner in option.get("options", {}).values()
+    )
+
+
+def rule_problems(
+    params: Options, option_rules: t.Mapping[str, Rule], tables: t.Mapping[str, t.Iterable[Field]]
+) -> list[str]:
+    """What Google would refuse of options whose names and types are right.
+
+    Args:
+        params: the options of a module as Ansible made them.
+        option_rules: rules by option, ``users.name`` for an option of each item of a list.
+        tables: the rows of the options in which the Ansible shape of a resource stands: "" for a module's own,
+            ``jobs`` for each item of that list.
+    """
+    found = []
+    for path, rule in {**SHARED_RULES, **option_rules}.items():
+        for name, value in _values(params, path):
+            if value is not None and not rule.test(value):
+                found.append(problem(name, value, rule.expected, is_secret=rule.is_secret))
+    for path, fields in tables.items():
+        for prefix, shape in _values(params, path) if path else [("", params)]:
+            for field in fields:
+                if field.is_option:
+                    name = f"{prefix}.{field.name}" if prefix else field.name
+                    found += value_problems(field, (shape or {}).get(field.name), name)
+    return found
+
+
+def _values(params: t.Any, path: str) -> list[tuple[str, t.Any]]:
+    """The values at a path, each with its name; lists on the way are gone through."""
+    found: list[tuple[str, t.Any]] = [("", params)]
+    for part in path.split("."):
+        below = [(f"{name}.{part}".lstrip("."), (value or {}).get(part)) for name, value in found]
+        found = [
+            item
+            for name, value in below
+            for item in (
+                [(f"{name}[{number}]", one) for number, one in enumerate(value)]
+                if isinstance(value, list)
+                else [(name, value)]
+            )
+        ]
+    return found

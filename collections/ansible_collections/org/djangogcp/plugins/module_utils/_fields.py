@@ -19,6 +19,8 @@ import json
 import re
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, problem, unknown
+
 Json = dict[str, t.Any]
 
 MASKED = "********"
@@ -87,6 +89,7 @@ class Field:
         whole: the dictionary, or each item of the list, is exactly what is asked: what the server has beside it is a
             difference and is dropped. Without it only what was asked is compared, and the rest is kept.
         mask: the updateMask path to send when the API takes only a coarser one than `wire`.
+        rule: what Google accepts as the value; of each item for a list.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Field:
     key: str = ""
     whole: bool = False
     mask: str = ""
+    rule: Rule | None = None
 
     @property
     def path(self) -> str:
@@ -186,6 +190,54 @@ def asked_only(shape: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], field
         else:
             result[field.name] = _without_secrets(value, field)
     return result
+
+
+def table_problems(value: t.Any, fields: t.Iterable[Field], name: str) -> list[str]:
+    """What is wrong with a dictionary of options, by its table, one message each.
+
+    Args:
+        value: the Ansible shape.
+        fields: the table.
+        name: how messages name the dictionary, "" for the options of a module.
+    """
+    rows = {field.name: field for field in fields if field.is_option}
+    expected = f"one of {', '.join(sorted(rows))}"
+    if not isinstance(value, dict):
+        return [problem(name, value, f"a dictionary with {expected}")]
+    prefix = f"{name}." if name else ""
+    found = [unknown(str(key), expected, rows, prefix) for key in value if key not in rows]
+    for key, part in value.items():
+        if key in rows:
+            found += value_problems(rows[key], part, f"{prefix}{key}")
+    return found
+
+
+def value_problems(field: Field, value: t.Any, name: str) -> list[str]:
+    """What is wrong with the value of a row, one message each."""
+    if value is None:
+        return []
+    if field.kind in (Kind.LIST, Kind.SET):
+        if not isinstance(value, list):
+            return [problem(name, value, "a list")]
+        return [
+            found
+            for number, item in enumerate(value)
+            for found in _item_problems(field, item, f"{name}[{number}]")
+        ]
+    if field.kind is Kind.MAP and not isinstance(value, dict):
+        return [problem(name, value, "a dictionary")]
+    return _item_problems(field, value, name)
+
+
+def _item_problems(field: Field, value: t.Any, name: str) -> list[str]:
+    if field.fields:
+        return table_problems(value, field.fields, name)
+    is_secret = field.kind is Kind.SECRET or (field.rule is not None and field.rule.is_secret)
+    if field.kind is not Kind.MAP and isinstance(value, dict | list):
+        return [problem(name, value, "a single value", is_secret=is_secret)]
+    if field.rule and not field.rule.test(value):
+        return [problem(name, value, field.rule.expected, is_secret=is_secret)]
+    return []
 
 
 def dig(value: t.Any, path: str) -> t.Any:

@@ -14,7 +14,11 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import AUTH_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    AUTH_ARGS,
+    rule_problems,
+    type_problems,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import (
     AuthOptions,
     TokenSource,
@@ -28,8 +32,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
     new_session,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
@@ -69,23 +75,49 @@ class SeveralError(DjangoGcpError):
         super().__init__("\n".join(messages))
 
 
+class _Module(AnsibleModule):  # type: ignore[misc]
+    """Ansible's module that says in this collection's words, and all at once, what is wrong with its options."""
+
+    def _set_internal_properties(self, *arguments: t.Any, **named: t.Any) -> None:
+        super()._set_internal_properties(*arguments, **named)
+        # Before Ansible makes what it can of the options: it takes a list for a text, and stumbles over a number where options
+        # of an item belong.
+        given = {name: value for name, value in self.params.items() if not name.startswith("_ansible_")}
+        problems = type_problems(self.argument_spec, given)
+        if problems:
+            # Which values are secret is not known yet, so none is shown.
+            self.fail_json(msg="\n".join(problems), invocation={"module_args": {}})
+
+
 def run_module(
-    argument_spec: t.Mapping[str, t.Mapping[str, t.Any]], work: t.Callable[[Task], Json], **options: t.Any
+    argument_spec: t.Mapping[str, t.Mapping[str, t.Any]],
+    work: t.Callable[[Task], Json],
+    *,
+    rules: t.Mapping[str, Rule] | None = None,
+    tables: t.Mapping[str, t.Iterable[Field]] | None = None,
+    **options: t.Any,
 ) -> None:
     """Run a module: parse its options, do the work, and leave with its result or its error.
+
+    What Google would refuse is refused before anything is asked of Google.
 
     Args:
         argument_spec: the module's own options; project and authentication are added.
         work: does it and returns the arguments of ``exit_json``.
+        rules: what Google accepts, by option (`_argspec.rule_problems`).
+        tables: the tables of the module's resources, by option.
         options: further arguments of ``AnsibleModule``, such as ``mutually_exclusive``.
     """
-    module = AnsibleModule(argument_spec={**AUTH_ARGS, **argument_spec}, supports_check_mode=True, **options)
+    module = _Module(argument_spec={**AUTH_ARGS, **argument_spec}, supports_check_mode=True, **options)
     if not HAS_REQUESTS:
         module.fail_json(msg=missing_required_lib("requests"))
     if not module.params["project"]:
         module.fail_json(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
+    problems = rule_problems(module.params, rules or {}, tables or {})
+    if problems:
+        module.fail_json(msg="\n".join(problems))
     session = new_session()
     tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
     client = Client(

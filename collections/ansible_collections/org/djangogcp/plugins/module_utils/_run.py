@@ -9,14 +9,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    Field,
-    Kind,
     decode,
     differences,
     dig,
@@ -45,34 +42,6 @@ class ExecutionError(DjangoGcpError):
 
     def as_fail_json(self) -> dict[str, t.Any]:
         return {"msg": self.message, **self.result}
-
-
-def refuse_unknown(value: t.Any, fields: t.Iterable[Field], path: str) -> None:
-    """Refuse names that a table does not have, anywhere inside a nested option, and offer the nearest one.
-
-    Raises:
-        DjangoGcpError: naming the option, for instance ``template.containers[0].imgae``.
-    """
-    rows = {field.name: field for field in fields if field.is_option}
-    if not isinstance(value, dict):
-        raise DjangoGcpError(f"{path} is {value!r}: expected a dictionary with {', '.join(sorted(rows))}.")
-    for name, part in value.items():
-        row = rows.get(name)
-        if row is None:
-            near = difflib.get_close_matches(str(name), rows, n=1)
-            guess = f" Did you mean {near[0]}?" if near else ""
-            raise DjangoGcpError(
-                f"{path}.{name} is not an option: expected one of {', '.join(sorted(rows))}.{guess}"
-            )
-        if not row.fields or part is None:
-            continue
-        items = (
-            [("", part)]
-            if row.kind is Kind.VALUE
-            else [(f"[{number}]", item) for number, item in enumerate(part)]
-        )
-        for suffix, item in items:
-            refuse_unknown(item, row.fields, f"{path}.{name}{suffix}")
 
 
 def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:

@@ -105,6 +105,7 @@ actions:
   sample: [create repository djangogcp]
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
@@ -146,7 +147,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules={"name": rules.REPOSITORY}, tables={"": REPOSITORY.fields})
 
 
 if __name__ == "__main__":

@@ -141,6 +141,7 @@ source:
 import dataclasses
 import os
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._builds import (
     BuildRequest,
@@ -164,6 +165,17 @@ ARGUMENT_SPEC = {
     "machine_type": {"type": "str"},
     "build_id": {"type": "str"},
     **WAIT_ARGS,
+}
+
+#: What Google accepts.
+RULES = {
+    "image": rules.IMAGE_NAME,
+    "dockerfile": rules.text(1024 * 1024),
+    "source_bucket": rules.BUCKET,
+    "service_account": rules.SERVICE_ACCOUNT,
+    "timeout": rules.BUILD_SECONDS,
+    "machine_type": rules.MACHINE_TYPE,
+    "build_id": rules.BUILD_ID,
 }
 
 
@@ -232,6 +244,7 @@ def main() -> None:
     run_module(
         ARGUMENT_SPEC,
         work,
+        rules=RULES,
         required_one_of=[("source_dir", "build_id")],
         mutually_exclusive=[("source_dir", "build_id")],
         required_by={"source_dir": ("source_bucket", "service_account")},

@@ -130,6 +130,7 @@ actions:
 
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
@@ -171,6 +172,17 @@ ARGUMENT_SPEC = {
     },
 }
 
+#: What Google accepts.
+RULES = {
+    "members.location": rules.LOCATION,
+    "members.resource": rules.RESOURCE_NAME,
+    "members.role": rules.ROLE,
+    "members.members": rules.MEMBER,
+    "members.condition.title": rules.text(100),
+    "members.condition.expression": rules.text(12000),
+    "members.condition.description": rules.text(256),
+}
+
 
 def resource_of(item: dict[str, t.Any], project: str) -> Resource:
     """The resource that an item of the option members is about."""
@@ -205,7 +217,7 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules=RULES)
 
 
 if __name__ == "__main__":

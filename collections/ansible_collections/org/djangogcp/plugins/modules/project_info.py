@@ -88,6 +88,7 @@ caller:
     database_user_type: CLOUD_IAM_SERVICE_ACCOUNT
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, AuthError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
@@ -209,7 +210,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules={"permissions": rules.PERMISSION, "buckets": rules.BUCKET})
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ actions:
 
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._services.serviceusage import (
@@ -112,7 +113,7 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules={"services": rules.API})
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ output:
     - Running migrations...
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
@@ -105,6 +106,14 @@ ARGUMENT_SPEC = {
     "timeout": {"type": "int"},
     "once": {"type": "bool", "default": False},
     **WAIT_ARGS,
+}
+
+#: What Google accepts.
+RULES = {
+    "job": rules.JOB,
+    "args": rules.ARGUMENT,
+    "env": rules.ENVIRONMENT,
+    "timeout": rules.TASK_SECONDS,
 }
 # So much of the output is shown in the message of a failure.
 _SHOWN_LINES = 40
@@ -159,6 +168,7 @@ def main() -> None:
     run_module(
         ARGUMENT_SPEC,
         work,
+        rules=RULES,
         mutually_exclusive=[("once", "args"), ("once", "env")],
     )
 

@@ -59,6 +59,7 @@ executions:
       completion_time: "2026-01-31T12:00:00.000000Z"
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
@@ -85,7 +86,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules={"job": rules.JOB, "limit": rules.between(1, 1000)})
 
 
 if __name__ == "__main__":

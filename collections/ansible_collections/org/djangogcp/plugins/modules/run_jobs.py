@@ -156,6 +156,7 @@ actions:
 
 import itertools
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
@@ -165,7 +166,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions, refuse_unknown
+from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
 
 ARGUMENT_SPEC = {
@@ -211,18 +212,8 @@ def laid_over(common: Json, own: Json) -> Json:
 
 
 def desired(job: Json, common: Json) -> Json:
-    """One job's options as the engine compares them.
-
-    Raises:
-        DjangoGcpError: a nested name is not one of the API's.
-    """
-    if job["state"] == "present":
-        job = laid_over(common, job)
-    if job["template"] is not None:
-        refuse_unknown(
-            job["template"], next(f for f in JOB.fields if f.name == "template").fields, "template"
-        )
-    return job
+    """One job's options as the engine compares them."""
+    return laid_over(common, job) if job["state"] == "present" else job
 
 
 def work(task: Task) -> Json:
@@ -248,7 +239,9 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work)
+    run_module(
+        ARGUMENT_SPEC, work, rules={"jobs.name": rules.JOB}, tables={"jobs": JOB.fields, "common": JOB.fields}
+    )
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ actions:
   sample: [update service polls]
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError
@@ -174,7 +175,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read, reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
-    refuse_unknown,
     revision_log,
     serving,
     with_another_try,
@@ -209,15 +209,8 @@ ARGUMENT_SPEC = {
 
 
 def desired(params: Json, current: Json | None) -> Json:
-    """The options as the engine compares them.
-
-    Raises:
-        DjangoGcpError: a nested name is not one of the API's.
-    """
+    """The options as the engine compares them."""
     asked = {field.name: params[field.name] for field in SERVICE.fields if params.get(field.name) is not None}
-    for name in ("scaling", "template"):
-        if name in asked:
-            refuse_unknown(asked[name], next(f for f in SERVICE.fields if f.name == name).fields, name)
     asked = with_another_try(current, asked)
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
 
@@ -261,7 +254,13 @@ def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, mutually_exclusive=[("traffic", "candidate_tag")])
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"name": rules.SERVICE, "candidate_tag": rules.TAG},
+        tables={"": SERVICE.fields},
+        mutually_exclusive=[("traffic", "candidate_tag")],
+    )
 
 
 if __name__ == "__main__":

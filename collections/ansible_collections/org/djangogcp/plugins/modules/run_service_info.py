@@ -60,6 +60,7 @@ serving:
       image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
@@ -85,7 +86,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules={"name": rules.SERVICE})
 
 
 if __name__ == "__main__":

@@ -140,9 +140,11 @@ actions:
 import string
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._secrets import SecretsRun
+from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "secrets": {
@@ -173,6 +175,16 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     },
 }
 
+#: What Google accepts.
+RULES = {
+    "secrets.name": rules.SECRET_ID,
+    "secrets.value": rules.SECRET_VALUE,
+    "secrets.template": rules.SECRET_VALUE,
+    "secrets.generate.length": rules.between(1, 65536),
+    "secrets.generate.alphabet": rules.ALPHABET,
+    "secrets.values_from": rules.SECRET_IDS,
+}
+
 
 def desired(secret: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is asked of one secret, its value aside."""
@@ -184,7 +196,7 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules=RULES, tables={"secrets": SECRET.fields})
 
 
 if __name__ == "__main__":

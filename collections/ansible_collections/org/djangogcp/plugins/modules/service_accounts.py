@@ -91,6 +91,7 @@ actions:
 
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -137,7 +138,12 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"service_accounts.name": rules.SERVICE_ACCOUNT_ID},
+        tables={"service_accounts": SERVICE_ACCOUNT.fields},
+    )
 
 
 if __name__ == "__main__":

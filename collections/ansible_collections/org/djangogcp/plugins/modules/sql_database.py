@@ -78,6 +78,7 @@ actions:
 
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
@@ -113,7 +114,12 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"name": rules.SQL_DATABASE, "instance": rules.SQL_INSTANCE},
+        tables={"": DATABASE.fields},
+    )
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ actions:
 import re
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import (
     Database,
@@ -127,6 +128,15 @@ ARGUMENT_SPEC = {
     "variables": {"type": "dict", "default": {}},
 }
 _NAME_VARIABLE = re.compile(r"\{(\w+)\}")
+
+#: What Google accepts.
+RULES = {
+    "instance": rules.SQL_INSTANCE,
+    "database": rules.SQL_DATABASE,
+    "statements.name": rules.line(1000),
+    "statements.check": rules.text(100_000),
+    "statements.statement": rules.text(1_000_000),
+}
 
 
 def desired(params: dict[str, t.Any]) -> list[Statement]:
@@ -164,7 +174,7 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules=RULES)
 
 
 if __name__ == "__main__":

@@ -129,8 +129,10 @@ actions:
 
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, many_results, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_users import ensure_user
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -156,6 +158,13 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     **WAIT_ARGS,
 }
 
+#: What Google accepts.
+RULES = {
+    "instance": rules.SQL_INSTANCE,
+    "users.name": rules.SQL_USER,
+    "users.password_secret": rules.SECRET_ID,
+}
+
 
 def desired(user: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is asked of one user, the password aside."""
@@ -170,7 +179,7 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules=RULES, tables={"users": USER.fields})
 
 
 if __name__ == "__main__":

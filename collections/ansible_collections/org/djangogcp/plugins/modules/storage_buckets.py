@@ -205,6 +205,7 @@ actions:
 
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -300,7 +301,7 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work)
+    run_module(ARGUMENT_SPEC, work, rules={"buckets.name": rules.BUCKET}, tables={"buckets": BUCKET.fields})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
@@ -31,8 +32,8 @@ REPOSITORY = ResourceSpec(
     operations=_operations,
     fields=(
         Field("format", change=Change.IMMUTABLE),
-        Field("description"),
-        Field("labels", kind=Kind.MAP),
+        Field("description", rule=rules.text(1000)),
+        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
         Field("cleanup_policies", kind=Kind.MAP),
         Field("cleanup_policy_dry_run", default=False),
         Field("immutable_tags", wire="dockerConfig.immutableTags", default=False),

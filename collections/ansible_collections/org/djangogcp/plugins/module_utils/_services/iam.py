@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
@@ -51,8 +52,8 @@ SERVICE_ACCOUNT = ResourceSpec(
     update=_update,
     predicted=lambda ids, wire: {"email": account_email(ids["project"], ids["name"])},
     fields=(
-        Field("display_name"),
-        Field("description"),
+        Field("display_name", rule=rules.text(100)),
+        Field("description", rule=rules.text(256)),
         Field("email", change=Change.OUTPUT),
         Field("unique_id", change=Change.OUTPUT),
         Field("disabled", change=Change.OUTPUT, default=False),

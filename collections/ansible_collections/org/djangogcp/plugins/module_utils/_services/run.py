@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     SHORT_NAME,
     Change,
@@ -33,32 +34,38 @@ API = "https://run.googleapis.com/v2"
 #: Makes a resource different that was not ready, so that Cloud Run looks at it again: the revision or generation that was not.
 RETRY_ANNOTATION = "djangogcp/retry-of"
 
-_SECRET_KEY_REF = Field("secret_key_ref", fields=(Field("secret", codec=SHORT_NAME), Field("version")))
+_SECRET_KEY_REF = Field(
+    "secret_key_ref", fields=(Field("secret", codec=SHORT_NAME), Field("version", rule=rules.SECRET_VERSION))
+)
 
 _ENV = Field(
     "env",
     kind=Kind.SET,
     key="name",
     whole=True,
-    fields=(Field("name"), Field("value"), Field("value_source", fields=(_SECRET_KEY_REF,))),
+    fields=(
+        Field("name", rule=rules.ENVIRONMENT_NAME),
+        Field("value", rule=rules.ENVIRONMENT_VALUE),
+        Field("value_source", fields=(_SECRET_KEY_REF,)),
+    ),
 )
 
 _PROBE = (
-    Field("initial_delay_seconds", default=0),
-    Field("timeout_seconds"),
-    Field("period_seconds"),
-    Field("failure_threshold"),
+    Field("initial_delay_seconds", default=0, rule=rules.COUNT),
+    Field("timeout_seconds", rule=rules.PROBE_SECONDS),
+    Field("period_seconds", rule=rules.PROBE_SECONDS),
+    Field("failure_threshold", rule=rules.PROBE_SECONDS),
     Field(
         "http_get",
         fields=(
-            Field("path"),
-            Field("port"),
+            Field("path", rule=rules.HTTP_PATH),
+            Field("port", rule=rules.PORT),
             Field(
                 "http_headers", kind=Kind.SET, key="name", whole=True, fields=(Field("name"), Field("value"))
             ),
         ),
     ),
-    Field("tcp_socket", fields=(Field("port"),)),
+    Field("tcp_socket", fields=(Field("port", rule=rules.PORT),)),
 )
 
 _CONTAINERS = Field(
@@ -66,25 +73,25 @@ _CONTAINERS = Field(
     kind=Kind.LIST,
     fields=(
         Field("name"),
-        Field("image"),
-        Field("command", kind=Kind.LIST),
-        Field("args", kind=Kind.LIST),
+        Field("image", rule=rules.IMAGE),
+        Field("command", kind=Kind.LIST, rule=rules.ARGUMENT),
+        Field("args", kind=Kind.LIST, rule=rules.ARGUMENT),
         _ENV,
         Field(
             "resources",
             fields=(
-                Field("limits", kind=Kind.MAP),
+                Field("limits", kind=Kind.MAP, rule=rules.LIMITS),
                 Field("cpu_idle", default=False),
                 Field("startup_cpu_boost", default=False),
             ),
         ),
-        Field("ports", kind=Kind.LIST, fields=(Field("name"), Field("container_port"))),
+        Field("ports", kind=Kind.LIST, fields=(Field("name"), Field("container_port", rule=rules.PORT))),
         Field(
             "volume_mounts",
             kind=Kind.SET,
             key="name",
             whole=True,
-            fields=(Field("name"), Field("mount_path"), Field("sub_path")),
+            fields=(Field("name"), Field("mount_path", rule=rules.MOUNT_PATH), Field("sub_path")),
         ),
         Field("working_dir"),
         Field("startup_probe", fields=_PROBE),
@@ -111,11 +118,11 @@ _VOLUMES = Field(
                 ),
             ),
         ),
-        Field("cloud_sql_instance", fields=(Field("instances", kind=Kind.SET),)),
+        Field("cloud_sql_instance", fields=(Field("instances", kind=Kind.SET, rule=rules.CONNECTION),)),
         Field(
             "gcs",
             fields=(
-                Field("bucket"),
+                Field("bucket", rule=rules.BUCKET),
                 Field("read_only", default=False),
                 Field("mount_options", kind=Kind.SET),
             ),
@@ -156,31 +163,41 @@ SERVICE = ResourceSpec(
     operations=long_running,
     pending=is_reconciling,
     fields=(
-        Field("description"),
-        Field("labels", kind=Kind.MAP),
-        Field("annotations", kind=Kind.MAP),
+        Field("description", rule=rules.text(512)),
+        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+        Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
         Field("ingress"),
         Field("invoker_iam_disabled", default=False),
         Field("default_uri_disabled", default=False),
         Field("custom_audiences", kind=Kind.SET),
-        Field("scaling", fields=(Field("min_instance_count", default=0), Field("max_instance_count"))),
+        Field(
+            "scaling",
+            fields=(
+                Field("min_instance_count", default=0, rule=rules.INSTANCES),
+                Field("max_instance_count", rule=rules.INSTANCES),
+            ),
+        ),
         # The API takes the template as a whole: every change of it makes a new revision.
         Field(
             "template",
             mask="template",
             fields=(
-                Field("labels", kind=Kind.MAP),
-                Field("annotations", kind=Kind.MAP),
+                Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+                Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
                 Field(
-                    "scaling", fields=(Field("min_instance_count", default=0), Field("max_instance_count"))
+                    "scaling",
+                    fields=(
+                        Field("min_instance_count", default=0, rule=rules.INSTANCES),
+                        Field("max_instance_count", rule=rules.INSTANCES),
+                    ),
                 ),
                 _VPC_ACCESS,
-                Field("timeout"),
-                Field("service_account"),
+                Field("timeout", rule=rules.REQUEST_TIMEOUT),
+                Field("service_account", rule=rules.SERVICE_ACCOUNT),
                 _CONTAINERS,
                 _VOLUMES,
                 Field("execution_environment"),
-                Field("max_instance_request_concurrency"),
+                Field("max_instance_request_concurrency", rule=rules.CONCURRENCY),
                 Field("session_affinity", default=False),
                 Field("encryption_key"),
             ),
@@ -192,8 +209,8 @@ SERVICE = ResourceSpec(
             fields=(
                 Field("type"),
                 Field("revision", codec=SHORT_NAME),
-                Field("percent", default=0),
-                Field("tag"),
+                Field("percent", default=0, rule=rules.PERCENT),
+                Field("tag", rule=rules.TAG),
             ),
         ),
         Field("uri", change=Change.OUTPUT),
@@ -243,21 +260,21 @@ JOB = ResourceSpec(
     operations=long_running,
     pending=is_reconciling,
     fields=(
-        Field("labels", kind=Kind.MAP),
-        Field("annotations", kind=Kind.MAP),
+        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+        Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
         Field(
             "template",
             mask="template",
             fields=(
-                Field("labels", kind=Kind.MAP),
-                Field("parallelism"),
-                Field("task_count"),
+                Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+                Field("parallelism", rule=rules.COUNT),
+                Field("task_count", rule=rules.COUNT),
                 Field(
                     "template",
                     fields=(
-                        Field("service_account"),
-                        Field("timeout"),
-                        Field("max_retries", default=0),
+                        Field("service_account", rule=rules.SERVICE_ACCOUNT),
+                        Field("timeout", rule=rules.TASK_TIMEOUT),
+                        Field("max_retries", default=0, rule=rules.COUNT),
                         Field("execution_environment"),
                         Field("encryption_key"),
                         _VPC_ACCESS,

@@ -15,6 +15,7 @@ import base64
 import dataclasses
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Codec, Field, Json, Kind
@@ -47,9 +48,10 @@ SECRET = ResourceSpec(
             kind=Kind.SET,
             change=Change.IMMUTABLE,
             codec=Codec(_encode_replication, _decode_replication),
+            rule=rules.LOCATION,
         ),
-        Field("labels", kind=Kind.MAP),
-        Field("annotations", kind=Kind.MAP),
+        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+        Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
         Field("create_time", change=Change.OUTPUT),
     ),
 )

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
@@ -53,11 +54,11 @@ def _network(value: str) -> str:
 
 _BACKUP = (
     Field("enabled"),
-    Field("start_time"),
-    Field("location"),
+    Field("start_time", rule=rules.TIME_OF_DAY),
+    Field("location", rule=rules.LOCATION),
     Field("point_in_time_recovery_enabled"),
-    Field("transaction_log_retention_days"),
-    Field("retained_backups", wire="backupRetentionSettings.retainedBackups"),
+    Field("transaction_log_retention_days", rule=rules.LOG_DAYS),
+    Field("retained_backups", wire="backupRetentionSettings.retainedBackups", rule=rules.RETAINED_BACKUPS),
 )
 _IP = (
     Field("ipv4_enabled"),
@@ -65,16 +66,25 @@ _IP = (
     Field("allocated_ip_range"),
     Field("enable_private_path_for_google_cloud_services"),
     Field("ssl_mode"),
-    Field("authorized_networks", kind=Kind.SET, fields=(Field("name"), Field("value")), whole=True),
+    Field(
+        "authorized_networks",
+        kind=Kind.SET,
+        fields=(Field("name", rule=rules.line(250)), Field("value", rule=rules.NETWORK_RANGE)),
+        whole=True,
+    ),
 )
 _INSIGHTS = (
     Field("query_insights_enabled"),
-    Field("query_plans_per_minute"),
-    Field("query_string_length"),
+    Field("query_plans_per_minute", rule=rules.between(0, 20)),
+    Field("query_string_length", rule=rules.between(256, 4500)),
     Field("record_application_tags"),
     Field("record_client_address"),
 )
-_MAINTENANCE = (Field("day"), Field("hour"), Field("update_track"))
+_MAINTENANCE = (
+    Field("day", rule=rules.WEEKDAY),
+    Field("hour", rule=rules.HOUR),
+    Field("update_track"),
+)
 
 
 def _instance_hint(error: ApiError, verb: str) -> str:
@@ -113,16 +123,23 @@ INSTANCE = ResourceSpec(
     hint=_instance_hint,
     way_out="Make an instance with another name and move the data, or ask for what is there.",
     fields=(
-        Field("region", change=Change.IMMUTABLE),
-        Field("database_version", change=Change.IMMUTABLE),
-        Field("tier", wire="settings.tier"),
+        Field("region", change=Change.IMMUTABLE, rule=rules.LOCATION),
+        Field("database_version", change=Change.IMMUTABLE, rule=rules.SQL_VERSION),
+        Field("tier", wire="settings.tier", rule=rules.SQL_TIER),
         Field("edition", wire="settings.edition"),
         Field("availability_type", wire="settings.availabilityType"),
         Field("activation_policy", wire="settings.activationPolicy"),
-        Field("data_disk_size_gb", wire="settings.dataDiskSizeGb", codec=INT64),
+        Field("data_disk_size_gb", wire="settings.dataDiskSizeGb", codec=INT64, rule=rules.DISK_GB),
         Field("data_disk_type", wire="settings.dataDiskType", change=Change.IMMUTABLE),
         Field("storage_auto_resize", wire="settings.storageAutoResize"),
-        Field("database_flags", wire="settings.databaseFlags", kind=Kind.MAP, codec=_FLAGS, default={}),
+        Field(
+            "database_flags",
+            wire="settings.databaseFlags",
+            kind=Kind.MAP,
+            codec=_FLAGS,
+            default={},
+            rule=rules.SQL_FLAGS,
+        ),
         # Whole, as gcloud sends it: what is left out of a backup configuration is turned off.
         Field(
             "backup_configuration",
@@ -136,7 +153,7 @@ INSTANCE = ResourceSpec(
         Field("deletion_protection_enabled", wire="settings.deletionProtectionEnabled"),
         Field("connector_enforcement", wire="settings.connectorEnforcement", default="NOT_REQUIRED"),
         Field("data_api_access", wire="settings.dataApiAccess", default="DISALLOW_DATA_API"),
-        Field("user_labels", wire="settings.userLabels", kind=Kind.MAP),
+        Field("user_labels", wire="settings.userLabels", kind=Kind.MAP, rule=rules.LABELS),
         Field("connection_name", change=Change.OUTPUT),
         Field("create_time", change=Change.OUTPUT),
         Field("database_installed_version", change=Change.OUTPUT),
@@ -173,8 +190,8 @@ DATABASE = ResourceSpec(
     guard=no_guard,
     operations=sql_operation,
     fields=(
-        Field("charset", change=Change.IMMUTABLE, same=str.upper),
-        Field("collation", change=Change.IMMUTABLE),
+        Field("charset", change=Change.IMMUTABLE, same=str.upper, rule=rules.CHARSET),
+        Field("collation", change=Change.IMMUTABLE, rule=rules.COLLATION),
     ),
 )
 
@@ -215,7 +232,7 @@ USER = ResourceSpec(
         # The API leaves the type of built-in users out.
         Field("type", change=Change.IMMUTABLE, default="BUILT_IN"),
         Field("password", kind=Kind.SECRET),
-        Field("database_roles", kind=Kind.SET),
+        Field("database_roles", kind=Kind.SET, rule=rules.SQL_USER),
     ),
 )
 

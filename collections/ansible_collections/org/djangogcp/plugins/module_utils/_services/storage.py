@@ -14,6 +14,7 @@ from __future__ import annotations
 import concurrent.futures
 import urllib.parse
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import (
     PARALLEL_REQUESTS,
     Call,
@@ -35,14 +36,14 @@ LIFECYCLE_RULE = (
     Field(
         "condition",
         fields=(
-            Field("age", exact=True),
-            Field("created_before"),
-            Field("days_since_noncurrent_time"),
+            Field("age", exact=True, rule=rules.DAYS),
+            Field("created_before", rule=rules.DATE),
+            Field("days_since_noncurrent_time", rule=rules.DAYS),
             Field("is_live", exact=True),
             Field("matches_prefix", kind=Kind.SET),
             Field("matches_storage_class", kind=Kind.SET),
             Field("matches_suffix", kind=Kind.SET),
-            Field("num_newer_versions"),
+            Field("num_newer_versions", rule=rules.DAYS),
         ),
         whole=True,
     ),
@@ -50,9 +51,9 @@ LIFECYCLE_RULE = (
 
 CORS_RULE = (
     Field("origin", kind=Kind.SET),
-    Field("method", kind=Kind.SET),
+    Field("method", kind=Kind.SET, rule=rules.HTTP_METHOD),
     Field("response_header", kind=Kind.SET),
-    Field("max_age_seconds"),
+    Field("max_age_seconds", rule=rules.CACHE_SECONDS),
 )
 
 
@@ -84,17 +85,22 @@ BUCKET = ResourceSpec(
     way_out="Choose another bucket name, or move the objects away, delete the bucket and run again.",
     fields=(
         # Told in upper case whatever was sent.
-        Field("location", change=Change.IMMUTABLE, same=str.upper),
+        Field("location", change=Change.IMMUTABLE, same=str.upper, rule=rules.BUCKET_LOCATION),
         Field("storage_class", same=str.upper),
-        Field("labels", kind=Kind.MAP),
+        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
         Field("uniform_bucket_level_access", wire="iamConfiguration.uniformBucketLevelAccess.enabled"),
         Field("public_access_prevention", wire="iamConfiguration.publicAccessPrevention"),
         Field("versioning", wire="versioning.enabled", default=False),
-        Field("soft_delete_seconds", wire="softDeletePolicy.retentionDurationSeconds", codec=INT64),
+        Field(
+            "soft_delete_seconds",
+            wire="softDeletePolicy.retentionDurationSeconds",
+            codec=INT64,
+            rule=rules.SOFT_DELETE_SECONDS,
+        ),
         Field("lifecycle_rules", wire="lifecycle.rule", kind=Kind.SET, fields=LIFECYCLE_RULE, whole=True),
         Field("cors", kind=Kind.LIST, fields=CORS_RULE, whole=True),
-        Field("website_main_page_suffix", wire="website.mainPageSuffix"),
-        Field("website_not_found_page", wire="website.notFoundPage"),
+        Field("website_main_page_suffix", wire="website.mainPageSuffix", rule=rules.text(1024)),
+        Field("website_not_found_page", wire="website.notFoundPage", rule=rules.text(1024)),
         Field("project_number", codec=INT64, change=Change.OUTPUT),
         Field("metageneration", codec=INT64, change=Change.OUTPUT),
         Field("time_created", change=Change.OUTPUT),

@@ -18,6 +18,7 @@ from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     source_problems,
     tier_problems,
 )
+from ansible_collections.org.djangogcp.plugins.lookup.role_variables import role_variables
 
 PREFLIGHT = Path(__file__).parents[4] / "roles" / "preflight"
 VARIABLES = yaml.safe_load((PREFLIGHT / "meta/argument_specs.yml").read_text("utf-8"))["argument_specs"][
@@ -85,7 +86,7 @@ def test_a_variable_has_a_default_unless_it_is_required() -> None:
 
 
 def test_every_rule_is_of_a_variable_that_exists() -> None:
-    assert {*RULES, *ELEMENT_RULES, *MADE_OF, *MADE_OF.values()} <= set(VARIABLES)
+    assert {*RULES, *ELEMENT_RULES, *MADE_OF, *MADE_OF.values()} <= {*VARIABLES, *role_variables()}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     decode,
     differences,
     lay_over,
+    table_problems,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
 
 ENV = Field(
     "env",
@@ -132,3 +135,42 @@ def test_a_diff_side_holds_only_what_was_asked_and_masks_secrets():
         "a": 1,
         "password": "********",
     }
+
+
+TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
+
+
+def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one():
+    assert table_problems({"containers": [{"imgae": "x"}]}, TEMPLATE.fields, "template") == [
+        "template.containers[0].imgae is unknown: expected one of args, command, env, image, liveness_probe, name, ports, "
+        "resources, startup_probe, volume_mounts, working_dir. Did you mean template.containers[0].image?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            {"scaling": "many"},
+            "template.scaling is 'many': expected a dictionary with one of max_instance_count, min_instance_count.",
+        ),
+        ({"containers": "x"}, "template.containers is 'x': expected a list."),
+        ({"labels": "x"}, "template.labels is 'x': expected a dictionary."),
+        ({"timeout": ["x"]}, "template.timeout is ['x']: expected a single value."),
+        ({"timeout": "300"}, "template.timeout is '300': expected seconds such as 300s, from 1s to 3600s."),
+        (
+            {"containers": [{"env": [{"name": "PORT"}]}]},
+            f"template.containers[0].env[0].name is 'PORT': expected {ENVIRONMENT_NAME.expected}.",
+        ),
+    ],
+)
+def test_a_value_of_another_shape_is_refused(value, message):
+    assert table_problems(value, TEMPLATE.fields, "template") == [message]
+
+
+def test_every_documented_name_is_accepted():
+    asked = {
+        "service_account": "x@p.iam.gserviceaccount.com",
+        "containers": [{"env": [{"name": "A", "value_source": {"secret_key_ref": {"secret": "s"}}}]}],
+    }
+    assert table_problems(asked, TEMPLATE.fields, "template") == []

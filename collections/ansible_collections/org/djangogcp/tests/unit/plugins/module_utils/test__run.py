@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import pytest
 import requests
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     RETRY_ANNOTATION,
     Executions,
     Overrides,
     candidate,
-    refuse_unknown,
     with_another_try,
     with_candidate,
 )
@@ -36,33 +34,6 @@ def service(image="app@sha256:1", created="polls-1", ready="polls-1", percent=10
 
 def asked(image):
     return {"template": {"containers": [{"image": image}]}}
-
-
-def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one():
-    with pytest.raises(DjangoGcpError) as caught:
-        refuse_unknown({"containers": [{"imgae": "x"}]}, TEMPLATE.fields, "template")
-    assert caught.value.message == (
-        "template.containers[0].imgae is not an option: expected one of args, command, env, image, liveness_probe, name, ports, "
-        "resources, startup_probe, volume_mounts, working_dir. Did you mean image?"
-    )
-
-
-def test_a_text_where_a_dictionary_belongs_is_refused():
-    with pytest.raises(
-        DjangoGcpError, match=r"template\.scaling is 'many': expected a dictionary with max_instance_count"
-    ):
-        refuse_unknown({"scaling": "many"}, TEMPLATE.fields, "template")
-
-
-def test_every_documented_name_is_accepted():
-    refuse_unknown(
-        {
-            "service_account": "x",
-            "containers": [{"env": [{"name": "A", "value_source": {"secret_key_ref": {"secret": "s"}}}]}],
-        },
-        TEMPLATE.fields,
-        "template",
-    )
 
 
 def test_the_first_revision_of_a_new_service_serves_at_once():

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: role_variables
+author: The djangogcp contributors (@djangogcp)
+version_added: 1.0.0
+short_description: The public variables of the roles of this collection
+description:
+  - Reads the argument specifications and the defaults of the roles, so that variables of all roles can be checked before the first role
+    changes anything.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Show what database_tier may be
+  ansible.builtin.debug:
+    msg: "{{ lookup('org.djangogcp.role_variables').database_tier }}"
+"""
+
+RETURN = r"""
+_list:
+  description:
+    - One dictionary with the variables by name, each an option of an argument specification. Its C(same_as) is the variable of the site that
+      is the default, if one is.
+  type: list
+  elements: dict
+"""
+
+import re
+import typing as t
+from pathlib import Path
+
+import yaml
+from ansible.plugins.lookup import LookupBase
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+_SITE_VARIABLE = re.compile(r"\{\{ (djangogcp_\w+) \}\}")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def role_variables(roles: Path = ROLES) -> dict[str, dict[str, t.Any]]:
+    """The variables of all roles below a folder, those of a site aside. See DOCUMENTATION."""
+    found: dict[str, dict[str, t.Any]] = {}
+    for specification in sorted(roles.glob("*/meta/argument_specs.yml")):
+        for entry_point in _read(specification)["argument_specs"].values():
+            found.update(entry_point.get("options") or {})
+        defaults = _read(specification.parents[1] / "defaults" / "main.yml")
+        for name, default in defaults.items():
+            site_variable = _SITE_VARIABLE.fullmatch(str(default))
+            if name in found and site_variable:
+                found[name] = {**found[name], "same_as": site_variable.group(1)}
+    return {name: option for name, option in found.items() if not name.startswith("djangogcp_")}
+
+
+def _read(path: Path) -> dict[str, t.Any]:
+    if not path.is_file():
+        return {}
+    return dict(yaml.load(path.read_bytes(), Loader=_Loader) or {})  # noqa: S506
+
+
+class LookupModule(LookupBase):
+    def run(self, terms: list[str], variables: t.Any = None, **kwargs: t.Any) -> list[dict[str, t.Any]]:
+        return [role_variables()]

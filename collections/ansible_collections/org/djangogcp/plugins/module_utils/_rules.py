@@ -1,0 +1,421 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""What Google Cloud accepts as a value, and how a message says that something else was given. Pure functions, no network.
+
+Each rule names the page of cloud.google.com that it comes from. A rule refuses what Google would refuse later, after other
+things have changed; it refuses nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+import unicodedata
+
+#: The most characters of a value that a message shows.
+_SHOWN = 100
+
+
+class Rule(t.NamedTuple):
+    """What a value must match: *test* of it, and *expected* in words. A secret is never shown."""
+
+    expected: str
+    test: t.Callable[[t.Any], bool]
+    is_secret: bool = False
+
+
+def pattern(expected: str, regex: str, *, limit: int = 253) -> Rule:
+    """A text that a regular expression matches as a whole; ``\\\\d`` and ``\\\\w`` mean ASCII."""
+    compiled = re.compile(regex, re.ASCII)
+    return Rule(
+        expected,
+        lambda value: (
+            isinstance(value, str) and len(value) <= limit and compiled.fullmatch(value) is not None
+        ),
+    )
+
+
+def between(low: int, high: int) -> Rule:
+    """A whole number; one in quotes is as good."""
+    return Rule(
+        f"a whole number from {low} to {high}", lambda value: _is_whole(value) and low <= int(value) <= high
+    )
+
+
+def text(limit: int) -> Rule:
+    """Any text of one or more lines that is not too long and that JSON, C and PostgreSQL can hold."""
+    return Rule(
+        f"a text of at most {limit} characters, without control characters",
+        lambda value: isinstance(value, str) and len(value) <= limit and _CONTROL.search(value) is None,
+    )
+
+
+def line(limit: int) -> Rule:
+    """As `text`, on one line."""
+    return Rule(
+        f"one line of at most {limit} characters",
+        lambda value: isinstance(value, str) and len(value) <= limit and value.isprintable(),
+    )
+
+
+def each_entry(
+    expected: str, keys: t.Callable[[str], bool], values: t.Callable[[t.Any], bool], most: int
+) -> Rule:
+    """A dictionary, by its keys and values."""
+    return Rule(
+        expected,
+        lambda value: (
+            isinstance(value, t.Mapping)
+            and len(value) <= most
+            and all(isinstance(key, str) and keys(key) and values(item) for key, item in value.items())
+        ),
+    )
+
+
+def nearest(word: str, words: t.Iterable[str]) -> str | None:
+    """The entry of *words* that *word* is most likely a misspelling of, or None."""
+    return next(iter(difflib.get_close_matches(word[:_SHOWN], sorted(words), n=1, cutoff=0.6)), None)
+
+
+def problem(
+    name: str, value: t.Any, expected: str, suggestion: str | None = None, *, is_secret: bool = False
+) -> str:
+    """The sentences about a wrong value: what, where, what was expected, and the nearest right spelling."""
+    what = f"{name} has a wrong value" if is_secret else f"{name} is {shown(value)}"
+    return f"{what}: expected {expected}.{_did_you_mean(suggestion)}"
+
+
+def unknown(name: str, expected: str, known: t.Iterable[str], prefix: str = "") -> str:
+    """The sentences about a name that means nothing here."""
+    suggestion = nearest(name, known)
+    return f"{one_line(prefix + name)} is unknown: expected {expected}.{_did_you_mean(suggestion and prefix + suggestion)}"
+
+
+def shown(value: t.Any) -> str:
+    """A value on one line and not too long."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{one_line(value)}'" if isinstance(value, str) else one_line(str(value))
+
+
+def one_line(value: str) -> str:
+    """A text on one line and not too long."""
+    start = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in value[:_SHOWN]
+    )
+    return start if len(value) <= _SHOWN else f"{start}... ({len(value)} characters)"
+
+
+def _did_you_mean(suggestion: str | None) -> str:
+    return f" Did you mean {suggestion}?" if suggestion else ""
+
+
+def _is_whole(value: t.Any) -> bool:
+    return not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value), re.ASCII) is not None
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_LABEL = r"[a-z]([a-z0-9-]*[a-z0-9])?"
+_HOST = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
+
+
+def _is_label(value: t.Any, *, is_key: bool) -> bool:
+    if not isinstance(value, str) or len(value) > 63 or (is_key and not value):
+        return False
+    letters = all(char in "_-" or unicodedata.category(char) in ("Ll", "Lo", "Nd") for char in value)
+    return letters and (not is_key or value[0].isalpha())
+
+
+def _is_sql_name(value: t.Any, limit: int) -> bool:
+    return (
+        isinstance(value, str)
+        and value.isprintable()
+        and bool(value.strip())
+        and len(value.encode("utf-8", "replace")) <= limit
+    )
+
+
+def _is_environment_value(value: t.Any) -> bool:
+    if isinstance(value, t.Mapping | list | tuple):
+        return False
+    return len(str(value)) <= 32768 and "\0" not in str(value)
+
+
+def is_environment_name(name: str) -> bool:
+    """Run, "Configure environment variables", "Reserved environment variables"; the contract of a container."""
+    return (
+        re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name) is not None
+        and name not in _RESERVED
+        and not name.startswith(("X_GOOGLE_", "CLOUD_RUN_"))
+    )
+
+
+_RESERVED = frozenset({"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"})
+
+# ------------------------------------------------------------------ projects, places, labels
+
+#: Resource Manager, "Creating and managing projects".
+PROJECT_ID = pattern(
+    "a project id: 6 to 30 lower case letters, digits and hyphens, beginning with a letter",
+    r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+)
+#: As PROJECT_ID; also the number, and ids with a domain, which older projects have.
+PROJECT = pattern(PROJECT_ID.expected, r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|\d{6,20}")
+#: Run, "Cloud Run locations"; multi-regions such as europe have none of digits and hyphens.
+LOCATION = pattern("a location such as europe-west1", r"[a-z]+(-[a-z0-9]+)*", limit=40)
+#: Resource Manager, "Requirements for labels".
+LABELS = each_entry(
+    "at most 64 labels: keys of at most 63 lower case letters, digits, hyphens and underscores that begin with a letter, and values"
+    " of the same characters, in quotes where they look like a number",
+    lambda key: _is_label(key, is_key=True),
+    lambda value: _is_label(value, is_key=False),
+    64,
+)
+#: Secret Manager, "Add annotations", and Run's of Knative: any text by a name of one line.
+ANNOTATIONS = each_entry(
+    "texts by names of at most 127 characters",
+    lambda key: re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9./_-]{0,125}[A-Za-z0-9])?", key) is not None,
+    lambda value: isinstance(value, str) and len(value) <= 16384,
+    100,
+)
+#: Service Usage, "Enabling and disabling services".
+API = pattern("the name of an API such as run.googleapis.com", _HOST)
+WAIT_SECONDS = between(0, 1_000_000)
+
+# ------------------------------------------------------------------ IAM
+
+#: IAM, "Create service accounts".
+SERVICE_ACCOUNT_ID = pattern(
+    "6 to 30 lower case letters, digits and hyphens, beginning with a letter", r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
+)
+SERVICE_ACCOUNT = pattern(
+    "the e-mail address of a service account",
+    r"[a-z0-9][a-z0-9.-]*@[a-z0-9][a-z0-9.:-]*\.gserviceaccount\.com",
+)
+#: Of a machine: the address of its account, or the word for it in the metadata server's paths.
+METADATA_ACCOUNT = pattern(
+    f"{SERVICE_ACCOUNT.expected}, or default", r"default|[a-z0-9][a-z0-9.-]*@[a-z0-9][a-z0-9.:-]*", limit=253
+)
+ACCESS_TOKEN = Rule(
+    "an access token, which has no spaces and letters of ASCII only",
+    lambda value: re.fullmatch(r"[\x21-\x7e]{1,16384}", value) is not None,
+    is_secret=True,
+)
+SCOPE = pattern(
+    "a scope of OAuth such as https://www.googleapis.com/auth/cloud-platform", r"[A-Za-z0-9:/._-]+"
+)
+#: IAM, "Understanding roles".
+ROLE = pattern(
+    "a role such as roles/run.invoker or projects/PROJECT/roles/ROLE",
+    r"((projects|organizations)/[a-z0-9.:-]+/)?roles/[A-Za-z0-9_.]+",
+)
+#: IAM, "Principal identifiers".
+MEMBER = pattern(
+    "a member such as user:you@example.com, serviceAccount:EMAIL, group:EMAIL, domain:DOMAIN or allUsers",
+    r"allUsers|allAuthenticatedUsers|(user|serviceAccount|group):[^\s@:]+@[^\s@]+|domain:[^\s@:]+"
+    r"|project(Owner|Editor|Viewer):[a-z0-9.:-]+|principal(Set|Hierarchy)?://[^\s]+|deleted:[^\s]+",
+    limit=1000,
+)
+RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][A-Za-z0-9._@:-]*", limit=255)
+PERMISSION = pattern("a permission such as run.services.get", r"[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9]+){2,4}")
+
+# ------------------------------------------------------------------ Secret Manager, Cloud Storage, Artifact Registry, Cloud Build
+
+#: Secret Manager, "Create a secret".
+SECRET_ID = pattern("1 to 255 letters, digits, hyphens and underscores", r"[A-Za-z0-9_-]{1,255}", limit=255)
+SECRET_IDS = each_entry(
+    "names of secrets by keys of the template",
+    lambda key: re.fullmatch(r"\w{1,100}", key) is not None,
+    lambda value: SECRET_ID.test(value),
+    100,
+)
+#: Secret Manager, "Quotas and limits": 64 KiB.
+SECRET_VALUE = Rule(
+    "a text of at most 65536 bytes of UTF-8",
+    lambda value: _HALF_PAIR.search(value) is None and len(value.encode()) <= 65536,
+    is_secret=True,
+)
+ALPHABET = Rule(
+    "at least two different characters",
+    lambda value: len(set(value)) > 1 and _HALF_PAIR.search(value) is None,
+)
+#: Storage, "About Cloud Storage buckets", "Bucket names".
+BUCKET = pattern(
+    "3 to 63 lower case letters, digits, hyphens, underscores and dots, beginning and ending with a letter or digit, and neither"
+    " an IP address nor with google in it",
+    r"(?!goog)(?!.*g(oo|00)gle)(?!.*(\.\.|-\.|\.-))(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]",
+)
+#: Storage, "Bucket locations"; they are told in upper case.
+BUCKET_LOCATION = pattern("a location such as europe-west1 or EU", r"[A-Za-z]+(-[A-Za-z0-9]+)*", limit=40)
+#: Storage, "Soft delete".
+SOFT_DELETE_SECONDS = Rule(
+    "0, or 604800 (7 days) to 7776000 (90 days)", lambda value: value == 0 or 604800 <= value <= 7776000
+)
+DAYS = between(0, 36500)
+CACHE_SECONDS = between(0, 2**31 - 1)
+DATE = pattern("a date such as 2026-12-31", r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+HTTP_METHOD = pattern("an HTTP method in capitals, or *", r"\*|[A-Z]{3,7}")
+#: Artifact Registry, "Create standard repositories".
+REPOSITORY = pattern(
+    "at most 63 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+    _LABEL,
+    limit=63,
+)
+#: Artifact Registry, "Repository and image names".
+IMAGE_NAME = pattern(
+    "LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME without tag and digest",
+    r"[a-z0-9-]+-docker\.pkg\.dev/[a-z0-9.:-]+/[a-z0-9-]+/[a-z0-9]+([._/-]+[a-z0-9]+)*",
+    limit=400,
+)
+#: Run, "Deploying container images".
+IMAGE = pattern(
+    "the address of an image",
+    r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)+(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?",
+    limit=600,
+)
+#: Build, "Build configuration file schema", "timeout".
+BUILD_SECONDS = between(1, 86400)
+MACHINE_TYPE = pattern("a machine type of Cloud Build such as E2_HIGHCPU_8", r"[A-Z][A-Z0-9_]+")
+BUILD_ID = pattern("the id of a build", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# ------------------------------------------------------------------ Cloud Run
+
+#: Run, "Deploying container images"; "Create jobs".
+SERVICE = pattern(
+    "at most 49 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+    _LABEL,
+    limit=49,
+)
+JOB = SERVICE
+#: Run, "Rollbacks, gradual rollouts": together with the service's name it is a DNS label.
+TAG = pattern(
+    "at most 46 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+    _LABEL,
+    limit=46,
+)
+ENVIRONMENT_NAME = Rule(
+    "a name of letters, digits, _, . and - that does not begin with a digit, and none that Cloud Run sets itself (PORT, K_*,"
+    " CLOUD_RUN_*, X_GOOGLE_*)",
+    lambda value: isinstance(value, str) and is_environment_name(value),
+)
+ENVIRONMENT_VALUE = Rule("a text of at most 32768 characters", _is_environment_value)
+ENVIRONMENT = each_entry(
+    "texts, numbers or booleans of at most 32768 characters by " + ENVIRONMENT_NAME.expected,
+    is_environment_name,
+    _is_environment_value,
+    1000,
+)
+#: Run, "Configure CPU limits".
+CPU = pattern(
+    "1, 2, 4, 6, 8 or a part of one from 0.08 on such as 0.5",
+    r"[12468]|[12468]000m|0?\.(0[89]|[1-9]\d?|[1-9])|1\.0|([89]\d|\d{3})m",
+)
+#: Run, "Configure memory limits": 128 MiB to 32 GiB.
+MEMORY = Rule(
+    "a size from 128Mi to 32Gi such as 512Mi or 2Gi",
+    lambda value: 128 * 2**20 <= memory_bytes(value) <= 32 * 2**30,
+)
+LIMITS = Rule(
+    f"cpu ({CPU.expected}) and memory ({MEMORY.expected})",
+    lambda value: (
+        set(value) <= {"cpu", "memory", "nvidia.com/gpu"}
+        and ("cpu" not in value or CPU.test(str(value["cpu"])))
+        and ("memory" not in value or MEMORY.test(value["memory"]))
+    ),
+)
+#: Run, "Set request timeout"; "Set task timeout".
+REQUEST_TIMEOUT = Rule("seconds such as 300s, from 1s to 3600s", lambda value: 1 <= _seconds(value) <= 3600)
+TASK_TIMEOUT = Rule("seconds such as 600s, from 1s to 604800s", lambda value: 1 <= _seconds(value) <= 604800)
+REQUEST_SECONDS = between(1, 3600)
+TASK_SECONDS = between(1, 604800)
+CONCURRENCY = between(1, 1000)
+INSTANCES = between(0, 10000)
+PORT = between(1, 65535)
+PERCENT = between(0, 100)
+PROBE_SECONDS = between(1, 3600)
+COUNT = between(0, 10000)
+HTTP_PATH = pattern("a path that begins with /", r"/[^\s]*", limit=2048)
+MOUNT_PATH = pattern("an absolute path without a colon", r"/[^:\x00\s]+", limit=1024)
+SECRET_VERSION = pattern("a version number, an alias or latest", r"[1-9]\d{0,17}|[A-Za-z][\w-]{0,62}")
+ARGUMENT = Rule(
+    "a text without a NUL character",
+    lambda value: isinstance(value, str) and "\0" not in value and len(value) <= 131072,
+)
+#: SQL, "Connect from Cloud Run".
+CONNECTION = pattern(
+    "PROJECT:REGION:INSTANCE", r"([a-z0-9.-]+:)?[a-z][a-z0-9-]+:[a-z]+-[a-z]+\d+:[a-z][a-z0-9-]*"
+)
+
+# ------------------------------------------------------------------ Cloud SQL
+
+#: SQL, "Instance settings", "Instance ID": together with the project's id it has at most 98 characters.
+SQL_INSTANCE = pattern(
+    "at most 91 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+    _LABEL,
+    limit=91,
+)
+#: PostgreSQL, "Identifiers and Key Words": 63 bytes.
+SQL_DATABASE = Rule(
+    "a name of at most 63 bytes without control characters", lambda value: _is_sql_name(value, 63)
+)
+SQL_USER = Rule(
+    "a name of at most 63 bytes without control characters, or an e-mail address",
+    lambda value: _is_sql_name(value, 255 if "@" in str(value) else 63),
+)
+#: SQL, "Database versions".
+SQL_VERSION = pattern("a version of PostgreSQL such as POSTGRES_17", r"POSTGRES_(9_6|1\d|[2-9]\d)")
+#: SQL, "Machine series overview".
+SQL_TIER = pattern(
+    "a machine such as db-f1-micro, db-custom-2-7680 or db-perf-optimized-N-2",
+    r"db-(f1-micro|g1-small|custom-\d{1,3}-\d{1,7}|[a-z0-9]+-[a-z]+(-[A-Z])?-\d{1,3})",
+)
+#: SQL, "Configure database flags".
+SQL_FLAGS = each_entry(
+    "texts, numbers or booleans by names of flags such as max_connections",
+    lambda key: re.fullmatch(r"[a-z][a-z0-9_.]{0,99}", key) is not None,
+    lambda value: (
+        not isinstance(value, t.Mapping | list)
+        and len(str(value)) <= 1000
+        and _CONTROL.search(str(value)) is None
+    ),
+    200,
+)
+#: SQL, "Instance settings", "Storage capacity".
+DISK_GB = between(10, 65536)
+TIME_OF_DAY = pattern("a time such as 03:00, in quotes", r"([01]\d|2[0-3]):[0-5]\d")
+RETAINED_BACKUPS = between(1, 365)
+LOG_DAYS = between(1, 35)
+WEEKDAY = between(1, 7)
+HOUR = between(0, 23)
+NETWORK_RANGE = pattern(
+    "an IP address or range in CIDR notation such as 203.0.113.0/24", r"[0-9a-fA-F.:]+(/\d{1,3})?", limit=50
+)
+#: PostgreSQL, "Character Set Support"; "Collation Support".
+CHARSET = pattern("a character set such as UTF8", r"[A-Za-z0-9_]+", limit=63)
+COLLATION = pattern("a collation such as en_US.UTF8", r"[\w.@-]+", limit=63)
+
+_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def memory_bytes(value: t.Any) -> float:
+    """The bytes of a size such as 512Mi; -1 if it is none."""
+    found = (
+        re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kKMG]i?|)", value, re.ASCII)
+        if isinstance(value, str)
+        else None
+    )
+    return float(found.group(1)) * _UNITS[found.group(2)] if found and found.group(2) in _UNITS else -1
+
+
+def _seconds(value: t.Any) -> float:
+    """The seconds of a duration in Google's JSON; -1 if it is none."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", value, re.ASCII) if isinstance(value, str) else None
+    return float(found.group(1)) if found else -1

@@ -1,0 +1,315 @@
+"""Every option of every module, generated from the argument specifications and tables: one message, and nothing is asked of Google."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+
+from tests.bad_input.values import NASTY, UNPRINTABLE, WRONG_TYPES, check_message
+from tests.integration.cloud import Cloud
+from tests.integration.test_every_module import MODULES, OPTIONS
+
+#: Any text is right here; what Google limits is the length.
+FREE_TEXT = {
+    "description", "display_name", "dockerfile", "source_dir", "service_account_file", "expression", "title", "check", "statement",
+    "value", "template", "alphabet", "args", "command", "matches_prefix", "matches_suffix", "matches_storage_class",
+    "response_header", "origin", "website_main_page_suffix", "website_not_found_page", "service_account_contents",
+    "custom_audiences", "storage_class", "private_network", "allocated_ip_range", "mount_options", "working_dir", "sub_path",
+    "size_limit", "medium", "connector", "egress", "network", "subnetwork", "tags", "encryption_key", "execution_environment",
+    "secret", "revision", "type", "default_mode", "mode", "path", "ingress", "update_track",
+}  # fmt: skip
+#: Any letters are right here.
+FREE_NAMES = {
+    "sql_database.name", "sql_users.users.name", "sql_users.users.database_roles", "sql_statements.database",
+    "sql_statements.statements.name", "sql_instance.ip_configuration.authorized_networks.name",
+}  # fmt: skip
+#: Options that another one excludes: what has to go from the call.
+EXCLUDED = {
+    "run_job_execution": {"args": "once", "env": "once"},
+    "secrets": {"value": "generate", "template": "generate"},
+    "build": {"build_id": "source_dir"},
+}
+#: Options that are required beside others, by path.
+BESIDE: dict[str, dict[str, Any]] = {
+    "secrets.template": {"values_from": {"key": "absent"}},
+    "secrets.values_from": {"template": "{key}"},
+    "buckets.cors": {"origin": ["https://example.com"], "method": ["GET"]},
+    "buckets.lifecycle_rules": {"action": {"type": "Delete"}, "condition": {"age": 1}},
+    "ip_configuration.authorized_networks": {"value": "203.0.113.0/24"},
+    "members.condition": {"title": "x", "expression": "true"},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call with one wrong value in it."""
+
+    module: str
+    name: str
+    value: Any
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}={str(self.value)[:30]!r}"
+
+
+def cases(module: str) -> Iterator[Case]:
+    """Every wrong call of a module that its specification tells of."""
+    spec = importlib.import_module(
+        f"ansible_collections.org.djangogcp.plugins.modules.{module}"
+    ).ARGUMENT_SPEC
+    base = copy.deepcopy(OPTIONS[module])
+    yield from _of_spec(module, spec, base, base, "", "")
+    for name, table, path in (("run_service", SERVICE, ()), ("run_jobs", JOB, ("jobs", 0))):
+        if module == name:
+            yield from _of_table(module, table.fields, base, path)
+
+
+def _of_spec(
+    module: str, spec: dict[str, Any], base: dict[str, Any], place: dict[str, Any], shown: str, path: str
+) -> Iterator[Case]:
+    """Cases of the options in ``place``, a dictionary somewhere in ``base``."""
+    misspelt = next(iter(sorted(spec))) + "x"
+    for wrong in (misspelt, "{{ 1234 * 7 }}", "näme"):
+        with _changed(place, wrong, 1):
+            yield Case(module, f"{shown}{wrong}", 1, copy.deepcopy(base))
+    for name, option in spec.items():
+        where = f"{path}{name}"
+        gone = EXCLUDED.get(module, {}).get(name, "")
+        before = copy.deepcopy(place)
+        place.pop(gone, None)
+        place.update(BESIDE.get(where, {}) if where.startswith("secrets.") else {})
+        for value in _wrong_values(name, option, is_free=f"{module}.{where}" in FREE_NAMES):
+            with _changed(place, name, value):
+                item = "[0]" if option.get("elements") and isinstance(value, list) else ""
+                yield Case(module, f"{shown}{name}{item}", value, copy.deepcopy(base))
+        if "options" in option:
+            inner = copy.deepcopy(BESIDE.get(where, {}))
+            present = place.get(name)
+            if option["type"] == "list":
+                inside = present[0] if present else inner
+                place[name] = [inside]
+                yield from _of_spec(
+                    module, option["options"], base, inside, f"{shown}{name}[0].", f"{where}."
+                )
+            else:
+                place[name] = inside = present or inner
+                yield from _of_spec(module, option["options"], base, inside, f"{shown}{name}.", f"{where}.")
+        place.clear()
+        place.update(before)
+
+
+def _wrong_values(name: str, option: dict[str, Any], *, is_free: bool) -> Iterator[Any]:
+    kind = option["type"]
+    nasty = [text for text in UNPRINTABLE if text.strip()] if is_free else NASTY
+    yield from WRONG_TYPES.get(kind, ())
+    if "choices" in option:
+        yield from (f"{option['choices'][0]}x", *NASTY)
+    elif kind == "str" and name not in FREE_TEXT:
+        yield from nasty if is_free else ("", *nasty)
+    elif kind == "int":
+        yield from (-1, 10**12)
+    elif kind == "list" and option.get("elements") == "str":
+        yield from ([value] for value in WRONG_TYPES["str"])
+        if name not in FREE_TEXT:
+            yield from ([value] for value in nasty)
+
+
+def _of_table(
+    module: str, fields: tuple[Field, ...], base: dict[str, Any], path: tuple[Any, ...]
+) -> Iterator[Case]:
+    """Cases of what a table has below the options of a specification."""
+    for names, field in _rows(fields, path):
+        for value in _wrong_for_row(field):
+            options = copy.deepcopy(base)
+            name = _put(options, names, value)
+            if field.kind in (Kind.LIST, Kind.SET) and not field.fields:
+                name += "[0]"
+            yield Case(module, name, value, options)
+
+
+def _rows(fields: tuple[Field, ...], path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Field]]:
+    for field in fields:
+        if field.is_option and field.name not in ("ingress", "invoker_iam_disabled", "default_uri_disabled"):
+            here = (*path, field.name)
+            yield here, field
+            yield from _rows(field.fields, here if field.kind is Kind.VALUE else (*here, 0))
+
+
+def _wrong_for_row(field: Field) -> Iterator[Any]:
+    is_list = field.kind in (Kind.LIST, Kind.SET)
+    if field.fields:
+        # At the top Ansible makes a list or a dictionary of some of them.
+        yield from ([{"x": 1}],) if is_list else ({"x": 1},)
+    elif is_list:
+        yield [{"a": 1}]
+        yield from ([value] for value in NASTY if field.rule and field.name not in FREE_TEXT)
+    elif field.kind is Kind.MAP:
+        yield {"näme of a key": "x"} if field.rule else []
+        yield from ({"a": value} for value in ([1], {"b": 1}) if field.rule)
+    else:
+        yield from ([1], {"a": 1})
+        # Cloud Run limits name and value of a variable together, to 32 KiB.
+        nasty = [text for text in NASTY if len(text) < 1000] if field.rule is ENVIRONMENT_NAME else NASTY
+        yield from nasty if field.rule and field.name not in FREE_TEXT else ()
+
+
+def _put(options: dict[str, Any], names: tuple[Any, ...], value: Any) -> str:
+    """Set a value deep in options; returns how a message names the place."""
+    target: Any = options
+    shown = ""
+    for name, following in zip(names, (*names[1:], None), strict=True):
+        shown += f"[{name}]" if isinstance(name, int) else f".{name}"
+        if following is None:
+            target[name] = value
+            break
+        if isinstance(name, int):
+            target = target[name]
+            continue
+        if name not in target or not isinstance(target[name], dict | list):
+            target[name] = [{}] if isinstance(following, int) else {}
+        target = target[name]
+    inside = {"[{'x': 1}]": "[0].x", "{'x': 1}": ".x"}.get(str(value), "")
+    return shown.lstrip(".") + inside
+
+
+class _changed:  # noqa: N801
+    """One key of a dictionary for a while."""
+
+    def __init__(self, place: dict[str, Any], name: str, value: Any) -> None:
+        self._place, self._name, self._value = place, name, value
+
+    def __enter__(self) -> None:
+        self._had = self._name in self._place
+        self._before = self._place.get(self._name)
+        self._place[self._name] = self._value
+
+    def __exit__(self, *raised: object) -> None:
+        if self._had:
+            self._place[self._name] = self._before
+        else:
+            del self._place[self._name]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
+    cloud: Cloud, module: str, tmp_path: Path
+) -> None:
+    resources = cloud.resources()
+    asked = cloud.running.emulator.requests.after()
+    wrong = []
+    count = 0
+    for case in cases(module):
+        count += 1
+        try:
+            result = cloud.run(module, **case.options)
+            assert result.failed, "it was taken"
+            assert "exception" not in result.values, result.values["exception"]
+            check_message(result.message, case.name, case.value)
+        except AssertionError as error:
+            wrong.append(f"{case}: {error}")
+    assert not wrong, "\n".join(wrong)
+    assert count > 10
+    assert cloud.running.emulator.requests.after() == asked
+    assert cloud.resources() == resources
+
+
+AUTH_VALUES = [
+    ("auth_kind", "applicatoin"),
+    ("auth_kind", 7),
+    ("access_token", "has a space"),
+    ("access_token", "line\nline"),
+    ("access_token", "bearer-é"),
+    ("access_token", [1]),
+    ("service_account_email", "nobody; rm -rf /"),
+    ("service_account_email", "../../computeMetadata/v1/instance"),
+    ("impersonate_service_account", "nobody"),
+    ("scopes", ["has a space"]),
+    ("scopes", {"a": 1}),
+    ("request_timeout", "long"),
+    ("project", "My Project"),
+    ("project", "{{ 1234 * 7 }}"),
+    ("project", "x" * 10_000),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), AUTH_VALUES)
+def test_a_wrong_option_of_all_modules_is_refused(cloud: Cloud, name: str, value: Any) -> None:
+    asked = cloud.running.emulator.requests.after()
+    result = cloud.run("project_info", **{name: value})
+    assert result.failed
+    assert "exception" not in result.values
+    check_message(result.message, name, value)
+    assert cloud.running.emulator.requests.after() == asked
+
+
+@pytest.mark.parametrize(
+    "contents", ["no JSON", "[]", "{}", "{" * 10_000, '{"type": "service_account"}', "\x00"]
+)
+def test_a_broken_key_is_refused_and_not_shown(cloud: Cloud, contents: str) -> None:
+    secret = f"{contents}hunter2-hunter2"
+    result = cloud.run("project_info", auth_kind="serviceaccount", service_account_contents=secret)
+    assert result.failed
+    assert "exception" not in result.values
+    assert "hunter2-hunter2" not in result.text
+
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        ({"name": "absent", "value": [SECRET]}, "secrets[0].value has a wrong value: expected a text."),
+        (
+            {"name": "absent", "value": SECRET * 10_000},
+            "secrets[0].value has a wrong value: expected a text of at most 65536 bytes of UTF-8.",
+        ),
+        (
+            {"name": "absent", "value": SECRET, "valeu": SECRET},
+            "secrets[0].valeu is unknown: expected one of annotations, generate, labels, locations, name, old_versions, state,"
+            " template, value, values_from. Did you mean secrets[0].value?",
+        ),
+        (SECRET, "secrets[0] has a wrong value: expected a dictionary."),
+    ],
+)
+def test_a_secret_is_not_shown_whatever_is_wrong(cloud: Cloud, secret: Any, message: str) -> None:
+    result = cloud.run("secrets", secrets=[secret])
+    assert result.message == message
+    assert SECRET not in result.text
+
+
+def test_all_that_is_wrong_is_said_at_once(cloud: Cloud) -> None:
+    message = cloud.error(
+        "sql_instance", name="Bad Name", tier="large", region="moon-1-2-!", data_disk_size_gb=1
+    )
+    assert [line.partition(" ")[0] for line in message.splitlines()] == [
+        "name",
+        "region",
+        "tier",
+        "data_disk_size_gb",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ 1234 * 7 }}", "$(touch /tmp/owned)", "`id`", "näme 💩", "'; DROP TABLE users; --"]
+)
+def test_free_text_is_taken_literally(cloud: Cloud, text: str) -> None:
+    account = {"name": "literal-account", "display_name": text, "description": text}
+    made = cloud.ok("service_accounts", service_accounts=[account])["service_accounts"][0]
+    assert (made["display_name"], made["description"]) == (text, text)
+    assert cloud.ok("service_accounts", service_accounts=[account])["changed"] is False
+    value = {"name": "literal-secret", "value": text * 2}
+    cloud.ok("secrets", secrets=[value])
+    assert cloud.secret_value("literal-secret") == text * 2
+    cloud.ok("service_accounts", service_accounts=[{"name": "literal-account", "state": "absent"}])
+    cloud.ok("secrets", secrets=[{"name": "literal-secret", "state": "absent"}])

@@ -1,0 +1,121 @@
+"""Whole runs: what the filters and modules refuse by themselves, the playbooks refuse for every host, and nothing has changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.org.djangogcp.plugins.filter.site_problems import MADE_OF
+
+from tests.bad_input.test_variables import ANY_TEXT, ROLE, SITE
+from tests.e2e.projects import startproject
+from tests.integration.cloud import PROJECT, Cloud
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Literal(str):
+    """A text that Ansible must not take for a template, as a survey or a secret store hands it over."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(Literal, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Path:
+    """A file that appears if something runs what it should only look at."""
+    return tmp_path / "owned"
+
+
+def playbook(cloud: Cloud, tmp_path: Path, name: str, hosts: dict[str, dict[str, Any]], *options: str) -> str:
+    """What a playbook prints that has to fail for all hosts and to change nothing."""
+    project = tmp_path / "project"
+    if not project.exists():
+        startproject(project)
+    site = {
+        "djangogcp_project": PROJECT,
+        "djangogcp_region": "us-central1",
+        "djangogcp_source_dir": str(project),
+        "djangogcp_superuser_email": "admin@example.com",
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    inventory = tmp_path / "hosts.yml"
+    sites = {"sites": {"hosts": hosts, "vars": site}}
+    inventory.write_text(yaml.dump(sites, Dumper=_Dumper, allow_unicode=False), "utf-8")
+    before = cloud.resources()
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            name,
+            "-i",
+            str(inventory),
+            *options,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_LOCAL_TEMP": str(tmp_path), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "4000"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stdout
+    assert "changed=0" in done.stdout
+    assert done.stdout.count("changed=0") == len(hosts)
+    assert done.stdout.count("failed=1") == len(hosts)
+    assert cloud.resources() == before
+    # Ansible tells each failure twice: as an error, and as the result of the task, in which lines end with a backslash and an n.
+    return "\n".join(line for line in done.stdout.splitlines() if line.startswith("fatal: "))
+
+
+def test_wrong_variables_of_several_sites_are_all_named_and_nothing_of_them_runs(
+    cloud: Cloud, tmp_path: Path, owned: Path
+) -> None:
+    texts = [name for name, option in SITE.items() if option["type"] == "str" and name not in ANY_TEXT]
+    own = [name for name, option in ROLE.items() if option["type"] in ("str", "int") and name not in ANY_TEXT]
+    hosts: dict[str, dict[str, Any]] = {
+        "shell": dict.fromkeys(texts, f"$(touch {owned})`touch {owned}`; touch {owned}"),
+        "jinja": dict.fromkeys(
+            texts, Literal(f"{{{{ lookup('pipe', 'touch {owned}') }}}}{{{{ 1234 * 7 }}}}")
+        ),
+        "long": dict.fromkeys(texts, "x " * 5000),
+        "unicode": dict.fromkeys(SITE, "näme\U0001f4a9\u202e"),
+        "roles": dict.fromkeys(own, "many $(id)"),
+    }
+    output = playbook(cloud, tmp_path, "deploy.yml", hosts)
+    assert not owned.exists()
+    assert "8638" not in output
+    assert len(output) < 100_000
+    for name in SITE.keys() - MADE_OF.keys():
+        # Wrong once for each site that sets it, and never more.
+        times = sum(name in variables for variables in hosts.values())
+        assert output.count(f"\\n- {name} is ") + output.count(f"\\n- {name} has ") == times, name
+    for name in own:
+        assert output.count(f"\\n- {name} is ") == 1, name
+    for host in hosts:
+        assert f"{host} cannot be deployed as it is described. Nothing was changed." in output
+
+
+def test_a_command_that_is_none_is_refused(cloud: Cloud, tmp_path: Path) -> None:
+    commands = {"quote": "'", "list": [], "text": "", "map": {"a": 1}, "null": Literal("a\x00b")}
+    hosts = {name: {"manage_command": command} for name, command in commands.items()}
+    output = playbook(cloud, tmp_path, "playbooks/manage.yml", hosts)
+    assert output.count("\\n- manage_command is ") == len(hosts)
+
+
+def test_a_confirmation_that_is_no_boolean_deletes_nothing(cloud: Cloud, tmp_path: Path) -> None:
+    names = {"east": "destroy_data", "west": "destroy_instance"}
+    hosts = {host: {"destroy_confirm": host, name: "perhaps"} for host, name in names.items()}
+    output = playbook(cloud, tmp_path, "playbooks/destroy.yml", hosts)
+    for name in names.values():
+        assert output.count(f"\\n- {name} is 'perhaps': expected true or false.") == 1

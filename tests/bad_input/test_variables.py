@@ -1,0 +1,186 @@
+"""Every public variable of every role, generated from the argument specifications: one message, before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
+    ELEMENT_RULES,
+    RULES,
+    role_problems,
+    site_problems,
+)
+from ansible_collections.org.djangogcp.plugins.lookup.role_variables import ROLES, role_variables
+
+from tests.bad_input.values import NASTY, WRONG_TYPES, check_message
+
+SITE: dict[str, Any] = yaml.safe_load((ROLES / "preflight/meta/argument_specs.yml").read_text("utf-8"))[
+    "argument_specs"
+]["site"]["options"]
+ROLE = role_variables()
+REGIONS = ["europe-west1", "us-central1"]
+#: A site in which nothing is wrong.
+GOOD: dict[str, Any] = {
+    **{name: option["default"] for name, option in SITE.items() if "default" in option},
+    "djangogcp_project": "my-project",
+    "djangogcp_region": "us-central1",
+    "djangogcp_source_dir": "/srv/polls",
+    "djangogcp_superuser_email": "admin@example.com",
+    "djangogcp_site": "polls",
+    "djangogcp_database_name": "polls",
+}
+#: A folder may have any name: what is in it counts. The other is compared with the site's name.
+ANY_TEXT = {"djangogcp_source_dir", "image_source_dir", "destroy_confirm"}
+#: Facts that roles hand over, whose content is not for people to set.
+ANY_CONTENT = {"database_caller", "database_secrets", "cloud_run_secret_versions", "release_executed_jobs"}
+#: Nothing is a right value of these.
+MAY_BE_EMPTY = {
+    "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",
+}  # fmt: skip
+#: Words of one line that PostgreSQL, a shell or manage.py may well be given.
+COMMAND = {"manage_command"}
+
+
+def rule_of(name: str, option: dict[str, Any]) -> str:
+    return str(option.get("same_as") or name)
+
+
+def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
+    """What a variable must not be."""
+    kind = option["type"]
+    if name in COMMAND:
+        yield from ([], {"a": 1}, "a 'b", "   ", "a\x00b", 7, [["a"]])
+        return
+    yield from (None, *WRONG_TYPES.get(kind, ()))
+    if name not in ANY_TEXT and rule_of(name, option) not in MAY_BE_EMPTY:
+        yield ""
+    if "choices" in option:
+        yield from (f"{option['choices'][0]}x", option["choices"][0].lower(), *NASTY)
+    elif kind == "str" and name not in ANY_TEXT:
+        yield from NASTY
+    elif kind == "int":
+        yield from (-1, 10**12, "10000000000000000000000000")
+    elif kind == "list":
+        yield from ([value] for value in (*WRONG_TYPES[option["elements"]], *NASTY, ""))
+    elif kind == "dict" and name not in ANY_CONTENT:
+        # No number of a version, no label, no flag and no variable of the environment.
+        yield from ({"näme of a key": "x"}, {"a": ["b"]}, {"a": {"b": 1}}, {7: "x"}, {"a": "x" * 100_000})
+
+
+ALL = [(name, option) for options in (SITE, ROLE) for name, option in options.items()]
+
+
+@pytest.mark.parametrize(("name", "option"), ALL, ids=[name for name, _ in ALL])
+def test_a_wrong_value_is_refused(name: str, option: dict[str, Any]) -> None:
+    count = 0
+    for value in wrong_values(name, option):
+        count += 1
+        if name in SITE:
+            found = site_problems({**GOOD, name: value}, SITE, REGIONS)
+        else:
+            found = site_problems(GOOD, SITE, REGIONS, roles=ROLE, role_values={name: value})
+        assert len(found) == 1, (value, found)
+        check_message(found[0], name, value)
+    assert count >= 2
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, option in ALL if option["type"] in ("str", "int") and "choices" not in option]
+)
+def test_every_text_and_number_has_a_rule(name: str) -> None:
+    option = {**SITE, **ROLE}[name]
+    assert name in ANY_TEXT or rule_of(name, option) in {*RULES, *ELEMENT_RULES}
+
+
+@pytest.mark.parametrize("name", SITE)
+def test_a_misspelt_variable_is_refused_with_the_right_name(name: str) -> None:
+    misspelt = name[:-2] + name[-1] + name[-2] if name[-1] != name[-2] else f"{name}x"
+    assert site_problems({**GOOD, misspelt: "x"}, SITE, REGIONS) == [
+        f"{misspelt} is unknown: expected the name of a variable of this collection. Did you mean {name}?"
+    ]
+
+
+@pytest.mark.parametrize("name", ["djangogcp_", "djangogcp_" + "x" * 10_000, "djangogcp_näme"])
+def test_an_unknown_variable_is_refused(name: str) -> None:
+    (message,) = site_problems({**GOOD, name: "x"}, SITE, REGIONS)
+    check_message(message, name[:50], "x")
+
+
+@pytest.mark.parametrize("name", [name for name, option in SITE.items() if option.get("required")])
+@pytest.mark.parametrize("value", ["", None])
+def test_a_required_variable_that_is_empty_is_not_set(name: str, value: Any) -> None:
+    (message,) = site_problems({**GOOD, name: value}, SITE, REGIONS)
+    assert message.startswith(f"{name} is not set: expected ")
+
+
+@pytest.mark.parametrize("name", MAY_BE_EMPTY)
+def test_a_variable_that_may_be_empty_is_right_so(name: str) -> None:
+    assert site_problems({**GOOD, name: ""}, SITE, REGIONS) == []
+
+
+def test_a_secret_in_the_environment_is_not_shown() -> None:
+    for value in ({"API_KEY": ["hunter2"]}, ["hunter2"], {"PORT": "hunter2"}, "hunter2"):
+        (message,) = site_problems({**GOOD, "djangogcp_environment": value}, SITE, REGIONS)
+        assert message.startswith("djangogcp_environment has a wrong value: expected ")
+        assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["PORT", "K_SERVICE", "X_GOOGLE_A", "CLOUD_RUN_JOB", "1A", "A B", "A=B", "Ä", ""]
+)
+def test_a_name_that_cloud_run_does_not_take_is_refused(name: str) -> None:
+    assert len(site_problems({**GOOD, "djangogcp_environment": {name: "x"}}, SITE, REGIONS)) == 1
+
+
+@pytest.mark.parametrize("value", ["x", 7, 0.5, True, "", "{{ 1234 * 7 }}", "$(id)", "näme 💩", "a\nb"])
+def test_any_text_number_or_boolean_is_right_in_the_environment(value: Any) -> None:
+    assert site_problems({**GOOD, "djangogcp_environment": {"A_B.c-d": value}}, SITE, REGIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "name"),
+    [
+        ("0.5", "512Mi", "djangogcp_cpu"),
+        ("500m", "512Mi", "djangogcp_cpu"),
+        ("1", "256Mi", "djangogcp_memory"),
+        ("1", "5Gi", "djangogcp_memory"),
+        ("4", "1Gi", "djangogcp_memory"),
+        ("8", "33Gi", "djangogcp_memory"),
+    ],
+)
+def test_a_memory_that_does_not_fit_the_cpus_is_refused(cpu: str, memory: str, name: str) -> None:
+    (message,) = site_problems({**GOOD, "djangogcp_cpu": cpu, "djangogcp_memory": memory}, SITE, REGIONS)
+    check_message(message, name, memory)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory"), [("1", "512Mi"), ("1", "4Gi"), ("2", "8Gi"), ("4000m", "16Gi"), ("8", "32Gi")]
+)
+def test_a_memory_that_fits_the_cpus_is_right(cpu: str, memory: str) -> None:
+    assert site_problems({**GOOD, "djangogcp_cpu": cpu, "djangogcp_memory": memory}, SITE, REGIONS) == []
+
+
+def test_a_variable_of_somebody_else_is_left_alone() -> None:
+    assert role_problems({"database_password": ["x"], "storage_class": 7}, ROLE) == []
+
+
+def test_the_variables_of_all_roles_are_known() -> None:
+    roles = {path.parents[1].name for path in Path(ROLES).glob("*/meta/argument_specs.yml")}
+    begun = {name.partition("_")[0] for name in ROLE} | {"cloud_run"}
+    assert roles <= begun
+
+
+def test_all_problems_come_together() -> None:
+    values = {**GOOD, "djangogcp_project": "", "djangogcp_threads": 0, "djangogcp_regoin": "x"}
+    assert (
+        len(
+            site_problems(
+                values, SITE, REGIONS, roles=ROLE, role_values={"database_retained_backups": "many"}
+            )
+        )
+        == 4
+    )
