@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import time
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,6 +181,7 @@ class Walk:
     def _late(self, run: Recorded, project: str, kind: str, result: dict[str, Any]) -> Iterator[Cell]:
         """What a fault at an earlier call comes to only now: a build that was started, a grant that is not in force."""
         for _ in range(_LATEST):
+            result = self._awaited(run, project, result)
             if not result.get("failed"):
                 break
             yield _cell(kind, run.module, "(an earlier one)", result)
@@ -206,20 +208,23 @@ class Walk:
 
     def _finish(self, run: Recorded, project: str, result: dict[str, Any], kind: str) -> None:
         """Without a fault the module has to succeed; what the deploy waits for is waited for."""
-        for _ in range(200):
-            assert not result.get("failed"), f"{run.task} after {kind}: {result}"
-            pending = result.get("finished") is False or (
-                run.module == "sql_instance"
-                and run.options.get("tier") is None
-                and result["instance"]["state"] == "PENDING_CREATE"
-            )
-            if not pending or "source_dir" in run.options:
-                break
-            result = self._run(run, project)
+        result = self._awaited(run, project, result)
+        assert not result.get("failed"), f"{run.task} after {kind}: {result}"
         if run.module == "build":
             self._replaced[self._build] = self._world.newest_build(project)
         if run.module == "secrets":
             self._versions = {one["name"]: one["version"] for one in result["secrets"]}
+
+    def _awaited(self, run: Recorded, project: str, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a run when what the deploy waits for with it has ended."""
+        deadline = time.monotonic() + 120
+        while "source_dir" not in run.options and time.monotonic() < deadline:
+            state = (result.get("instance") or {}).get("state")
+            creating = run.options.get("tier") is None and state == "PENDING_CREATE"
+            if result.get("failed") or not (result.get("finished") is False or creating):
+                break
+            result = self._run(run, project)
+        return result
 
     def _run(self, run: Recorded, project: str) -> dict[str, Any]:
         """What the module answers."""

@@ -41,6 +41,7 @@ _HISTORY = (
     "run.revisions",
     "run.tasks",
     "sqladmin.authorities",
+    "sqladmin.deleted",
     "sqladmin.operations",
     "tokens",
 )

@@ -126,7 +126,7 @@ def explained(job: str, result: Json, output: list[str]) -> ExecutionError:
     shown = "\n".join(output[-_SHOWN_LINES:]) or "(it printed nothing)"
     message = (
         f"Failed to run job {job}: execution {result['name']} ended with {how}: {result['message'].rstrip('.')}. "
-        f"What it printed:\n{shown}"
+        f"Mend what failed, and run again. What it printed:\n{shown}"
     )
     return ExecutionError(message, {"execution": result, "output": output})
 
