@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 
 from gcp_emulator.engine import clock
-from gcp_emulator.engine.errors import ApiError, Json
+from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
 from gcp_emulator.engine.facts import read_yaml
 
 TYPE = "type.googleapis.com/google.cloud.run.v2."
@@ -31,8 +31,8 @@ class Name:
     @classmethod
     def of(cls, name: str) -> Name:
         found = _NAME.match(name)
-        if found is None:
-            raise ValueError(f"not the name of a Cloud Run resource: {name!r}")
+        if found is None:  # a slash may have come percent-encoded
+            raise invalid_argument(f"Invalid resource name '{name}'.", field="name")
         return cls(**found.groupdict())
 
     def __str__(self) -> str:
