@@ -122,6 +122,25 @@ def test_the_engines_images_are_those_that_are_named() -> None:
     assert {image.name for image in engine.IMAGES} == {name for name in named if not name.endswith(":local")}
 
 
+@pytest.mark.parametrize(
+    ("found", "complaint"),
+    [
+        (
+            {"engine": "20.10.24+dfsg1", "compose": "2.26.1"},
+            "the engine that answers is 20.10.24.* needs 25.0 or newer",
+        ),
+        ({"engine": "28.2.2", "compose": "none"}, "the compose that answers is none; .* needs 2.20 or newer"),
+    ],
+)
+def test_an_engine_that_is_too_old_is_told(
+    found: dict[str, str], complaint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(engine, "HOME", tmp_path)
+    monkeypatch.setattr(engine, "version", lambda: found)
+    with pytest.raises(engine.EngineError, match=complaint):
+        engine.up()
+
+
 def test_the_change_log_is_sound() -> None:
     ansible("antsibull-changelog", "lint", cwd=COLLECTION)
 
