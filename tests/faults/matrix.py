@@ -8,6 +8,7 @@ Usage: matrix.py [--write] [PART ...]   (no name: all parts; a part: calls, depl
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -168,14 +169,15 @@ def _sites(origin: Origin) -> None:
     world = origin.world
     project = world.project()
     names = [f"site-{number}" for number in range(_SITES)]
-    world.inventory(project, {name: {} for name in names})
+    # As many connections as the smallest instance takes.
+    world.inventory(project, {name: {"djangogcp_threads": 2} for name in names})
     status, output = world.deploy(project, "--forks", str(_SITES))
     assert status == 0, output[-3000:]
     have = world.snapshot(project)
     for name in names:
         assert world.served(project, name) == "first"
         for key in origin.want:
-            own = key.replace("site-", f"{name}-").replace("/site", f"/{name}")
+            own = re.sub(r"\bsite(?=[-/]|$)", name, key)
             assert own in have or "site" not in key or "artifactregistry" in key or "sql " in key, own
     members = {
         member.partition("@")[0].removeprefix("serviceAccount:")
