@@ -51,10 +51,10 @@ class Projects:
         return [project for _, project in self._projects.items()]
 
     def number(self, project_id: str) -> str:
-        """The number of an existing project."""
+        """The number of a project; ApiError PERMISSION_DENIED when there is none, as Google does not tell."""
         record = self._projects.peek(project_id)
         if record is None:
-            raise KeyError(project_id)
+            raise ApiError("PERMISSION_DENIED", f"Permission denied on resource project {project_id}.")
         return str(record["projectNumber"])
 
     def is_enabled(self, project_id: str, host: str) -> bool:
