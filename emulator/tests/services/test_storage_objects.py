@@ -135,7 +135,8 @@ def test_malformed_uploads_are_refused(session: requests.Session) -> None:
     long = session.post(f"{UPLOAD}?uploadType=media&name={'n' * 1025}", data=b"x")
     assert _error(long) == (400, "invalid", f"Invalid object name: '{'n' * 100}'")
     broken = session.post(f"{UPLOAD}?uploadType=multipart", **_multipart({"name": "a\ud800"}, b"x"))
-    assert _error(broken) == (400, "invalid", r"Invalid object name: 'a\ud800'")
+    assert _error(broken)[:2] == (400, "parseError")
+    assert "surrogates" in _error(broken)[2]
 
 
 def _begin(session: requests.Session, name: str = "big", **headers: str) -> str:
