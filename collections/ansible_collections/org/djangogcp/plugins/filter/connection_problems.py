@@ -6,28 +6,18 @@ DOCUMENTATION = r"""
 name: connection_problems
 author: The djangogcp contributors (@djangogcp)
 version_added: 1.0.0
-short_description: Whether the sites that share a database instance can open more connections than it takes
+short_description: Which database instances take fewer connections than their sites can open
 description:
   - A site opens at most C(max_instances x workers x threads) connections, twice that while a new revision comes up beside the
     serving one, and one more for a job.
 options:
   _input:
-    description: The sites that share the instance, each with C(site), C(max_instances), C(workers) and C(threads).
+    description:
+      - The sites, each with C(site), C(project), C(instance), C(tier), C(flags), C(max_instances), C(workers) and C(threads). Sites with the same
+        C(project) and C(instance) share it; C(max_connections) counts among the flags.
     type: list
     elements: dict
     required: true
-  instance:
-    description: The name of the instance. Give it by position, because Jinja has an argument of this name of its own.
-    type: str
-    required: true
-  tier:
-    description: The machine tier of the instance.
-    type: str
-    required: true
-  flags:
-    description: The database flags of the instance, of which C(max_connections) counts.
-    type: dict
-    default: {}
   reserve:
     description: How many connections are kept for Google's own and for people.
     type: int
@@ -41,13 +31,14 @@ EXAMPLES = r"""
     fail_msg: "{{ problems | join(' ') }}"
   vars:
     problems: >-
-      {{ [{'site': 'polls', 'max_instances': 2, 'workers': 1, 'threads': 8}]
-         | org.djangogcp.connection_problems('djangogcp', 'db-g1-small') }}
+      {{ [{'site': 'polls', 'project': 'my-project', 'instance': 'djangogcp', 'tier': 'db-g1-small', 'flags': {},
+           'max_instances': 2, 'workers': 1, 'threads': 8}]
+         | org.djangogcp.connection_problems }}
 """
 
 RETURN = r"""
 _value:
-  description: A message if they can, otherwise nothing.
+  description: A message for each instance that takes too few.
   type: list
   elements: str
 """
@@ -73,25 +64,31 @@ def max_connections(tier: str, flags: t.Mapping[str, t.Any] | None = None) -> in
     return next((connections for bound, connections in _DEFAULTS if memory < bound), _LARGEST_DEFAULT)
 
 
-def connection_problems(
-    sites: t.Iterable[t.Mapping[str, t.Any]],
-    instance: str,
-    tier: str,
-    flags: t.Mapping[str, t.Any] | None = None,
-    reserve: int = 10,
-) -> list[str]:
-    """A message if *sites* can together open more connections than *instance* takes. See DOCUMENTATION."""
+def connection_problems(sites: t.Iterable[t.Mapping[str, t.Any]], reserve: int = 10) -> list[str]:
+    """A message for each instance whose *sites* can together open more connections than it takes. See DOCUMENTATION."""
+    sharing: dict[tuple[str, str], list[t.Mapping[str, t.Any]]] = {}
+    for site in sites:
+        sharing.setdefault((site["project"], site["instance"]), []).append(site)
+    return [
+        problem
+        for (_project, instance), group in sharing.items()
+        for problem in _problem(instance, group, int(reserve))
+    ]
+
+
+def _problem(instance: str, sites: list[t.Mapping[str, t.Any]], reserve: int) -> list[str]:
     needed = {
         site["site"]: int(site["max_instances"]) * int(site["workers"]) * int(site["threads"]) * 2 + 1
         for site in sites
     }
-    available = max_connections(tier, flags)
-    if sum(needed.values()) <= available - int(reserve):
+    # Sites that differ make the instance what the last one says; the least is what there is for sure.
+    available, tier = min((max_connections(site["tier"], site["flags"]), site["tier"]) for site in sites)
+    if sum(needed.values()) <= available - reserve:
         return []
     by_site = ", ".join(f"{site} {connections}" for site, connections in needed.items())
     return [
         f"The connections to the database instance {instance} may become {sum(needed.values())} ({by_site}: instances x workers x"
-        f" threads, twice while a new revision comes up, and one job): expected at most {available - int(reserve)}, because {tier}"
+        f" threads, twice while a new revision comes up, and one job): expected at most {available - reserve}, because {tier}"
         f" takes {available} and {reserve} are kept in reserve. Lower djangogcp_max_instances, djangogcp_workers or"
         " djangogcp_threads, or take a larger djangogcp_database_tier."
     ]

@@ -63,7 +63,7 @@ options:
   common:
     description:
       - What jobs that are present have in common. A job's own options are laid over it - dictionaries key by key, containers one by
-        one; another list replaces the common one.
+        one, environment variables by name; another list replaces the common one.
     type: dict
     suboptions:
       labels:
@@ -155,6 +155,7 @@ actions:
 """
 
 import itertools
+import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
@@ -197,7 +198,7 @@ ARGUMENT_SPEC = {
 
 
 def laid_over(common: Json, own: Json) -> Json:
-    """A job's own options over the common ones: dictionaries key by key, containers one by one."""
+    """A job's own options over the common ones: dictionaries key by key, containers one by one, variables by name."""
     result = dict(common)
     for key, value in own.items():
         below = common.get(key)
@@ -206,9 +207,18 @@ def laid_over(common: Json, own: Json) -> Json:
         elif key == "containers" and isinstance(value, list) and isinstance(below, list):
             pairs = itertools.zip_longest(below, value, fillvalue={})
             result[key] = [laid_over(*pair) if isinstance(pair[1], dict) else pair[1] for pair in pairs]
+        elif (
+            key == "env" and isinstance(value, list) and isinstance(below, list) and _are_named(below + value)
+        ):
+            variables = {item["name"]: item for item in [*below, *value]}
+            result[key] = [variables[name] for name in sorted(variables)]
         elif value is not None or key not in common:
             result[key] = value
     return result
+
+
+def _are_named(variables: list[t.Any]) -> bool:
+    return all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in variables)
 
 
 def desired(job: Json, common: Json) -> Json:

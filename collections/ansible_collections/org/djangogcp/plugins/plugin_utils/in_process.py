@@ -44,7 +44,15 @@ else:
         return json.dumps(arguments, cls=get_module_encoder(*_PROFILE, Direction.CONTROLLER_TO_MODULE))
 
 
-# Here, once in the main process when it looks for the action plugin, and there for every task that it forks.
+# What follows happens once, in the main process when it looks for the action plugin, for every task that it forks then.
+# The module that the link is the action of; there is none for this file itself.
+_MODULE: t.Any = (
+    None
+    if __name__.endswith(".plugin_utils.in_process")
+    else importlib.import_module(
+        f"ansible_collections.org.djangogcp.plugins.modules.{__name__.rpartition('.')[2]}"
+    )
+)
 if HAS_REQUESTS:
     with contextlib.suppress(DjangoGcpError):
         tls_context()
@@ -66,10 +74,7 @@ class ActionModule(NormalActionModule):
         name = self._task.resolved_action or self._task.action
         arguments = dict(self._task.args)
         self._update_module_args(name, arguments, variables)
-        module = importlib.import_module(
-            f"ansible_collections.org.djangogcp.plugins.modules.{name.rpartition('.')[2]}"
-        )
-        return self._parse_returned_data({"stdout": _output(module.main, arguments)}, *_PROFILE)
+        return self._parse_returned_data({"stdout": _output(_MODULE.main, arguments)}, *_PROFILE)
 
     def _is_at_home(self, variables: dict[str, t.Any]) -> bool:
         """Whether the module would see the machine, the user, the interpreter and the environment of this process."""

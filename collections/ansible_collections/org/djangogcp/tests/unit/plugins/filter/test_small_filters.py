@@ -15,16 +15,17 @@ from ansible_collections.org.djangogcp.plugins.filter.connection_problems import
 from ansible_collections.org.djangogcp.plugins.filter.container_env import container_env
 from ansible_collections.org.djangogcp.plugins.filter.shell_words import shell_words
 
-POLLS = {"site": "polls", "max_instances": "2", "workers": 1, "threads": 8}
-SHOP = {"site": "shop", "max_instances": 1, "workers": 1, "threads": 4}
+INSTANCE = {"project": "p", "instance": "djangogcp", "tier": "db-g1-small", "flags": {}}
+POLLS = {**INSTANCE, "site": "polls", "max_instances": "2", "workers": 1, "threads": 8}
+SHOP = {**INSTANCE, "site": "shop", "max_instances": 1, "workers": 1, "threads": 4}
 
 
 def test_connections_that_fit_are_no_problem() -> None:
-    assert connection_problems([POLLS], "djangogcp", "db-g1-small") == []
+    assert connection_problems([POLLS]) == []
 
 
 def test_the_sites_of_an_instance_are_counted_together() -> None:
-    assert connection_problems([POLLS, SHOP], "djangogcp", "db-g1-small") == [
+    assert connection_problems([POLLS, SHOP]) == [
         "The connections to the database instance djangogcp may become 42 (polls 33, shop 9: instances x workers x threads, twice"
         " while a new revision comes up, and one job): expected at most 40, because db-g1-small takes 50 and 10 are kept in"
         " reserve. Lower djangogcp_max_instances, djangogcp_workers or djangogcp_threads, or take a larger"
@@ -33,8 +34,16 @@ def test_the_sites_of_an_instance_are_counted_together() -> None:
 
 
 def test_the_last_connection_may_be_used() -> None:
-    assert connection_problems([POLLS], "djangogcp", "db-g1-small", reserve=17) == []
-    assert connection_problems([POLLS], "djangogcp", "db-g1-small", reserve=18) != []
+    assert connection_problems([POLLS], reserve=17) == []
+    assert connection_problems([POLLS], reserve=18) != []
+
+
+@pytest.mark.parametrize(
+    "other", [{"instance": "another"}, {"project": "q"}, {"flags": {"max_connections": 1000}}]
+)
+def test_only_sites_of_one_instance_are_counted_together(other: dict[str, object]) -> None:
+    problems = connection_problems([POLLS, {**SHOP, **other}])
+    assert len(problems) == ("flags" in other)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,12 @@ JOBS = "https://run.googleapis.com/v2/projects/p/locations/l/jobs"
 COMMON = {
     "labels": {"site": "polls"},
     "template": {
-        "template": {"max_retries": 0, "containers": [{"image": "app", "env": [{"name": "A", "value": "1"}]}]}
+        "template": {
+            "max_retries": 0,
+            "containers": [
+                {"image": "app", "env": [{"name": "A", "value": "1"}, {"name": "C", "value": "1"}]}
+            ],
+        }
     },
 }
 
@@ -136,13 +141,24 @@ def jobs(client, *asked, common=None, check_mode=False):
 def test_a_jobs_own_options_are_laid_over_the_common_ones(google, client):
     google.answer("GET", f"{JOBS}/a", MISSING, {"name": "a"})
     google.answer("POST", JOBS, {"name": "projects/p/locations/l/operations/o", "done": True})
-    own = {"template": {"containers": [{"args": ["migrate"], "env": [{"name": "B", "value": "2"}]}]}}
+    variables = [{"name": "A", "value": "own"}, {"name": "B", "value": "2"}]
+    own = {"template": {"containers": [{"args": ["migrate"], "env": variables}]}}
     jobs(client, {"name": "a", "template": own}, common=COMMON)
     (body,) = google.bodies("POST")
     assert body["labels"] == {"site": "polls"}
     assert body["template"]["template"] == {
         "maxRetries": 0,
-        "containers": [{"image": "app", "args": ["migrate"], "env": [{"name": "B", "value": "2"}]}],
+        "containers": [
+            {
+                "image": "app",
+                "args": ["migrate"],
+                "env": [
+                    {"name": "A", "value": "own"},
+                    {"name": "B", "value": "2"},
+                    {"name": "C", "value": "1"},
+                ],
+            }
+        ],
     }
 
 
