@@ -92,6 +92,19 @@ _SITE_LENGTH = 30 - len("-migrator")
 _SECONDS = between(1, 86400)
 _POLL = between(1, 600)
 
+
+def _is_command(value: t.Any) -> bool:
+    try:
+        words = shlex.split(value) if isinstance(value, str) else list(value)
+    except (TypeError, ValueError):
+        return False
+    return (
+        bool(words)
+        and not isinstance(value, t.Mapping)
+        and all(isinstance(word, str | int | float) and "\0" not in str(word) for word in words)
+    )
+
+
 #: By variable; a variable of a role whose default is one of these obeys its rule as well.
 RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
@@ -161,7 +174,7 @@ RULES: dict[str, Rule] = {
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(
         "the arguments of manage.py, as a list of texts or as one text in which every quote is closed",
-        lambda value: _is_command(value),
+        _is_command,
     ),
 }
 
@@ -202,18 +215,6 @@ _TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
     "path": ("a path", lambda value: isinstance(value, str)),
     "raw": ("anything", lambda value: True),
 }
-
-
-def _is_command(value: t.Any) -> bool:
-    try:
-        words = shlex.split(value) if isinstance(value, str) else list(value)
-    except (TypeError, ValueError):
-        return False
-    return (
-        bool(words)
-        and not isinstance(value, t.Mapping)
-        and all(isinstance(word, str | int | float) and "\0" not in str(word) for word in words)
-    )
 
 
 def _problem(name: str, value: t.Any, expected: str, suggestion: str | None = None) -> str:

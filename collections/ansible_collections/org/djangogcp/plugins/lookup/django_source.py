@@ -208,10 +208,10 @@ def _wsgi_modules(root: Path) -> list[str]:
     found = []
     level: list[tuple[str, ...]] = [()]
     looked_at = 0
-    for _ in range(MAX_DEPTH + 1):
+    for _depth in range(MAX_DEPTH + 1):
         below: list[tuple[str, ...]] = []
         for parts in level[: max(0, MAX_FOLDERS - looked_at)]:
-            _, folders, files = next(os.walk(root.joinpath(*parts)), ("", [], []))
+            _folder, folders, files = next(os.walk(root.joinpath(*parts)), ("", [], []))
             if "wsgi.py" in files and "application" in _top_level_names(
                 _text(root.joinpath(*parts, "wsgi.py"))
             ):

@@ -210,7 +210,7 @@ class ResourceSpec:
 
 
 #: What is asked of a resource, or a function that tells it from what is there.
-Asked = t.Mapping[str, t.Any] | t.Callable[[Json | None], t.Mapping[str, t.Any]]
+Asked: t.TypeAlias = "t.Mapping[str, t.Any] | t.Callable[[Json | None], t.Mapping[str, t.Any]]"
 
 
 @dataclasses.dataclass

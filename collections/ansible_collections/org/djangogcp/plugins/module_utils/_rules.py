@@ -234,7 +234,7 @@ SECRET_ID = pattern("1 to 255 letters, digits, hyphens and underscores", r"[A-Za
 SECRET_IDS = each_entry(
     "names of secrets by keys of the template",
     lambda key: re.fullmatch(r"\w{1,100}", key) is not None,
-    lambda value: SECRET_ID.test(value),
+    SECRET_ID.test,
     100,
 )
 #: Secret Manager, "Quotas and limits": 64 KiB.
@@ -382,7 +382,7 @@ SQL_FLAGS = each_entry(
     "texts, numbers or booleans by names of flags such as max_connections",
     lambda key: re.fullmatch(r"[a-z][a-z0-9_.]{0,99}", key) is not None,
     lambda value: (
-        not isinstance(value, t.Mapping | list)
+        not isinstance(value, (t.Mapping, list))
         and len(str(value)) <= 1000
         and _CONTROL.search(str(value)) is None
     ),

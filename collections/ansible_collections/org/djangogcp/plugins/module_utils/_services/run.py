@@ -173,8 +173,8 @@ SERVICE = ResourceSpec(
         Field(
             "scaling",
             fields=(
-                Field("min_instance_count", default=0, rule=rules.INSTANCES),
-                Field("max_instance_count", rule=rules.INSTANCES),
+                Field("min_instance_count", default=0, same=int, rule=rules.INSTANCES),
+                Field("max_instance_count", same=int, rule=rules.INSTANCES),
             ),
         ),
         # The API takes the template as a whole: every change of it makes a new revision.
@@ -187,8 +187,8 @@ SERVICE = ResourceSpec(
                 Field(
                     "scaling",
                     fields=(
-                        Field("min_instance_count", default=0, rule=rules.INSTANCES),
-                        Field("max_instance_count", rule=rules.INSTANCES),
+                        Field("min_instance_count", default=0, same=int, rule=rules.INSTANCES),
+                        Field("max_instance_count", same=int, rule=rules.INSTANCES),
                     ),
                 ),
                 _VPC_ACCESS,
@@ -197,7 +197,8 @@ SERVICE = ResourceSpec(
                 _CONTAINERS,
                 _VOLUMES,
                 Field("execution_environment"),
-                Field("max_instance_request_concurrency", rule=rules.CONCURRENCY),
+                # ansible-core 2.18 makes texts of numbers that a template computes.
+                Field("max_instance_request_concurrency", same=int, rule=rules.CONCURRENCY),
                 Field("session_affinity", default=False),
                 Field("encryption_key"),
             ),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 import requests
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     RETRY_ANNOTATION,
     Executions,
@@ -141,3 +142,14 @@ def test_overrides_are_sent_as_the_api_has_them():
 
 def test_an_empty_list_of_arguments_is_an_override():
     assert Overrides([]).body() == {"overrides": {"containerOverrides": [{"args": []}]}}
+
+
+def test_a_number_that_came_as_text_is_no_difference():
+    found = {"template": {"maxInstanceRequestConcurrency": 8, "scaling": {"maxInstanceCount": 4}}}
+    scaling = {"min_instance_count": "0", "max_instance_count": "4"}
+    wanted = {"template": {"max_instance_request_concurrency": "8", "scaling": scaling}}
+    assert differences(wanted, decode(found, SERVICE.fields), SERVICE.fields) == []
+    scaling["max_instance_count"] = "5"
+    assert [one.name for one in differences(wanted, decode(found, SERVICE.fields), SERVICE.fields)] == [
+        "template.scaling.max_instance_count"
+    ]
