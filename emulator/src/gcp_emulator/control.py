@@ -21,6 +21,9 @@ async def answer_faults(faults: Faults, request: Request) -> Response:
 
 async def _changed(faults: Faults, request: Request) -> list[Json]:
     """Does what is asked; returns what is to be shown."""
+    # Browsers say where a request comes from, and nothing else does: no web page may plan faults.
+    if request.headers.get("Origin") is not None:
+        raise ApiError("PERMISSION_DENIED", "Faults are not planned by web pages.", code=403)
     fault_id = request.path.removeprefix(_PATH).strip("/") or None
     if request.method == "POST" and fault_id is None:
         return faults.add(_entries(await request.read()))

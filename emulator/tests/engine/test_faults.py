@@ -145,6 +145,17 @@ def test_method_caller_and_target_choose_the_calls() -> None:
     assert not faults.strike("run.projects.locations.services.get", "user:a@example.com", target)
 
 
+def test_a_web_page_plans_no_faults(emulator: RunningEmulator) -> None:
+    url = f"{emulator.proxy}/_emulator/faults"
+    answer = emulator.session(None).post(
+        url,
+        data='{"kind": "unavailable"}',
+        headers={"Origin": "https://example.com", "Content-Type": "text/plain"},
+    )
+    assert answer.status_code == 403
+    assert emulator.session(None).get(url).json() == {"faults": []}
+
+
 def test_the_plan_over_http(emulator: RunningEmulator) -> None:
     session, url = emulator.session(None), f"{emulator.proxy}/_emulator/faults"
     one = session.post(url, json={"method": GET, "kind": "unavailable"}).json()["faults"]
