@@ -205,7 +205,16 @@ class SqlAdmin(SqlAdminConnect):
                 end(error)
             return _finish(current, error)
 
-        self.emulator.operations.launch(self._operations, name, operation, run(), key=duration, finish=finish)
+        work_to_do = run()
+        try:
+            self.emulator.operations.launch(
+                self._operations, name, operation, work_to_do, key=duration, finish=finish
+            )
+        except BaseException:
+            # There is no operation whose end would release it.
+            work_to_do.close()
+            self.release(key)
+            raise
 
     def _operation_view(self, call: Call, operation: Json) -> Json:
         project, instance = operation["targetProject"], operation["targetId"]
