@@ -109,7 +109,7 @@ def test_the_results_are_the_same(output: tuple[Path, str]) -> None:
 def test_only_the_host_with_ansibles_interpreter_starts_no_python(output: tuple[Path, str]) -> None:
     _folder, printed = output
     tasks = printed.split("\nTASK [")
-    for title in ("Make a secret", "Fail"):
+    for title in ("Make a secret", "Fail", "Run with another environment"):
         section = next(task for task in tasks if task.startswith(title))
         assert "<apart> EXEC" in section
         assert "<here> EXEC" not in section

@@ -11,7 +11,7 @@ the rest. A site runs with ``ansible_connection: local`` and Ansible's own inter
 that Python can do the work itself. Every module of the collection has a link to this file in ``plugins/action``.
 
 The module is the same, with the same argument specification, check mode and hiding of secrets, and gives the same result.
-Where it would see another machine, user, interpreter or environment, it is run as Ansible runs any module.
+Where it would see another machine, user or interpreter, it is run as Ansible runs any module.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import sys
 import typing as t
 
@@ -74,10 +75,14 @@ class ActionModule(NormalActionModule):
         name = self._task.resolved_action or self._task.action
         arguments = dict(self._task.args)
         self._update_module_args(name, arguments, variables)
+        environment: dict[str, str] = {}
+        self._compute_environment_string(environment)
+        # This process is the task's own and ends with it.
+        os.environ.update({key: str(value) for key, value in environment.items()})
         return self._parse_returned_data({"stdout": _output(_MODULE.main, arguments)}, *_PROFILE)
 
     def _is_at_home(self, variables: dict[str, t.Any]) -> bool:
-        """Whether the module would see the machine, the user, the interpreter and the environment of this process."""
+        """Whether the module would see the machine, the user and the interpreter of this process."""
         interpreter = self._templar.template(variables.get("ansible_python_interpreter", ""))
         return (
             # Apple's libraries may crash a forked process that asks for proxies (urllib's _scproxy).
@@ -85,7 +90,6 @@ class ActionModule(NormalActionModule):
             and self._connection.transport == "local"
             and self._connection.become is None
             and not self._task.delegate_to
-            and not any(self._task.environment or ())
             and interpreter == sys.executable
         )
 
