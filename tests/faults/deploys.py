@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -42,6 +44,40 @@ class Deploys:
         assert status == 0, message_of(output)
         self.is_converged(project)
         return [f"{fault['kind']} at {fault['method']}" for fault in plan if fault["struck"]]
+
+    def with_every_operation_held_up(self) -> None:
+        """One deploy each of whose operations does not go on for a while: it waits, and ends as an undisturbed one."""
+        world, project = self._world, self._world.project()
+        world.add_faults(
+            *(
+                {"method": method, "kind": "operation_hangs", "caller": f"user:{OPERATOR}"}
+                for method in self._methods
+                if matches_any(method, KINDS["operation_hangs"].methods)
+            )
+        )
+        run = world.begin(project)
+        while run.process.poll() is None:
+            held_up = [fault["id"] for fault in world.faults() if fault["struck"]]
+            # Long enough for whoever waits to have asked more than once.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.process.wait(2)
+            for fault in held_up:
+                world.remove_fault(fault)
+        status, output = run.result()
+        left = world.clear_faults()
+        assert status == 0, message_of(output)
+        assert [fault["method"] for fault in left if fault["struck"]] == []
+        self.is_converged(project)
+
+    def with_restarting_databases(self) -> None:
+        """One deploy, and the database servers restart again and again: it goes on or tells what failed; the next converges."""
+        world, project = self._world, self._world.project()
+        names = [name for name in self._methods if name.startswith(("sql.", "run."))]
+        world.add_faults(*({"method": name, "kind": "database_restart"} for name in names))
+        status, output = world.deploy(project)
+        world.clear_faults()
+        assert status == 0 or "Failed to" in output, message_of(output)
+        self.converges(project)
 
     def is_converged(self, project: str, release: str = "first") -> None:
         """The site serves the release, and nothing is missing, twice there, or left over."""

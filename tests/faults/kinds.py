@@ -20,6 +20,7 @@ FATAL = [
     "conflict",
     "precondition_failed",
     "operation_fails",
+    "operation_hangs",
     "grant_pending",
     "build_out_of_memory",
     "disk_full",

@@ -108,6 +108,10 @@ def run(origin: Origin, parts: list[str]) -> Report:
         for kind in TRANSIENT:
             name = f"a whole deploy with {kind} at every method"
             report.scenario(name, lambda kind=kind: origin.deploys.with_fault_at_every_method([kind]))  # type: ignore[misc]
+        report.scenario(
+            "a whole deploy whose operations are all held up", origin.deploys.with_every_operation_held_up
+        )
+        report.scenario("a whole deploy with restarting databases", origin.deploys.with_restarting_databases)
         for fault in RELEASE:
             name = f"a second release with {fault['kind']} at {fault['method']}"
             report.scenario(name, lambda fault=fault: origin.deploys.failed_release(fault))  # type: ignore[misc]

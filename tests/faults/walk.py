@@ -36,6 +36,8 @@ _MESSAGE = re.compile(
 _MOST = 120
 #: How often what comes late may fail.
 _LATEST = 8
+#: Seconds that a module waits for operations which hang.
+_PATIENCE = 2
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class Walk:
         for method in run.writes:
             if matches_any(method, KINDS[kind].methods):
                 self._world.add_faults({**fault, "method": method})
-                result = self._run(run, project)
+                result = self._run(run, project, hurried=kind == "operation_hangs")
                 (plan,) = self._world.clear_faults()
                 if plan["struck"]:
                     yield _cell(kind, run.module, method, result)
@@ -166,7 +168,7 @@ class Walk:
             fault |= {"method": "*", "skip": position}
             self._world.add_faults(fault)
             before = self._world.last_number()
-            result = self._run(run, project)
+            result = self._run(run, project, hurried=kind == "operation_hangs")
             (plan,) = self._world.clear_faults()
             if self._cure(project, result):
                 result = self._run(run, project)
@@ -226,12 +228,14 @@ class Walk:
             result = self._run(run, project)
         return result
 
-    def _run(self, run: Recorded, project: str) -> dict[str, Any]:
-        """What the module answers."""
+    def _run(self, run: Recorded, project: str, *, hurried: bool = False) -> dict[str, Any]:
+        """What the module answers. ``hurried``: it does not wait long for operations."""
         text = json.dumps(run.options)
         for old, new in self._replaced.items():
             text = text.replace(old, new)
         options = self._with_versions(json.loads(text))
+        if hurried and "wait_timeout" in options:
+            options["wait_timeout"] = _PATIENCE
         arguments = {**options, "_ansible_check_mode": run.check, "_ansible_verbosity": 0}
         printed = io.StringIO()
         main = importlib.import_module(f"{MODULES}.{run.module}").main

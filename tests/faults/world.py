@@ -129,9 +129,18 @@ class World:
         """Adds to the plan."""
         self._control("POST", "faults", {"faults": list(faults)})
 
+    def faults(self) -> list[dict[str, Any]]:
+        """The plan, with how often each fault struck."""
+        plan: list[dict[str, Any]] = self._control("GET", "faults")["faults"]
+        return plan
+
+    def remove_fault(self, fault: str) -> None:
+        """Removes one from the plan, by its id."""
+        self._control("DELETE", f"faults/{fault}")
+
     def clear_faults(self) -> list[dict[str, Any]]:
         """Removes the plan; returns what it was and how often it struck."""
-        plan: list[dict[str, Any]] = self._control("GET", "faults")["faults"]
+        plan = self.faults()
         self._control("DELETE", "faults")
         return plan
 
@@ -184,8 +193,6 @@ class World:
             "djangogcp_max_instances": 1,
             "djangogcp_database_deletion_protection": False,
             "djangogcp_database_instance": INSTANCE,
-            "image_poll_seconds": 1,
-            "database_poll_seconds": 1,
         }
         path.write_text(yaml.safe_dump({"sites": {"hosts": sites, "vars": shared}}), "utf-8")
         return path

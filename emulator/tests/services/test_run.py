@@ -342,6 +342,17 @@ def test_an_instance_that_crashes_answers_503_and_the_next_request_starts_anothe
     until(lambda: "Container called exit(1)." in [entry["textPayload"] for entry in logs(client, "varlog")])
 
 
+def test_a_revision_that_a_fault_lets_crash_serves_again_when_the_fault_is_removed(client: Client) -> None:
+    faults = f"{client.emulator.proxy}/_emulator/faults"
+    planned = {"method": "run.projects.locations.services.create", "kind": "revision_crashes", "calls": 2}
+    anybody = client.emulator.session(None)
+    assert anybody.post(faults, json={"faults": [planned]}).status_code == 200
+    client.create()
+    assert [client.open().status_code for _ in range(4)] == [200, 200, 503, 503]
+    assert anybody.delete(faults).status_code == 200
+    assert client.open().status_code == 200
+
+
 def test_what_the_application_prints_is_logged_with_its_revision(client: Client) -> None:
     service = client.create()["response"]
     client.open("/print")

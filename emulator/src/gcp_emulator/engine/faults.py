@@ -75,7 +75,7 @@ KINDS = {
     ),
     "build_out_of_memory": Kind("the build's step is killed", methods=("cloudbuild.*.builds.create",)),
     "revision_crashes": Kind(
-        "the new revision serves calls requests, then its container ends at every request",
+        "the new revision serves calls requests, then its container ends at every request until the fault is removed",
         {"calls": 1},
         ("run.projects.locations.services.create", "run.projects.locations.services.patch"),
     ),
@@ -137,6 +137,11 @@ class Fault:
             fnmatch.fnmatchcase(value, wanted[name])
             for name, value in (("method", method), ("caller", caller), ("target", target))
         ) and matches_any(method, KINDS[self.kind].methods)
+
+    @property
+    def removed(self) -> bool:
+        """Whether it is in the plan no longer."""
+        return self._released.is_set()
 
     def strikes(self) -> bool:
         """Whether it happens at this matching call."""

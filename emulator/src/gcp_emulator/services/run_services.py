@@ -23,7 +23,7 @@ from gcp_emulator.engine.errors import (
     invalid_argument,
     not_found,
 )
-from gcp_emulator.engine.faults import fallible, operation_failure, striking
+from gcp_emulator.engine.faults import Fault, fallible, operation_failure, striking
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services import run_template
 from gcp_emulator.services.run_base import RunBase, internal_error
@@ -60,8 +60,8 @@ class ServicesApi(RunBase):
         self.services = emulator.store.collection("run.services")
         self.revisions = emulator.store.collection("run.revisions")
         self._pools: dict[str, RevisionPool] = {}
-        #: Requests that a revision serves before its container ends at each (the fault ``revision_crashes``).
-        self.crashes: dict[str, int] = {}
+        #: Revisions that the fault ``revision_crashes`` struck, each with the requests that it serves before its container ends.
+        self.crashes: dict[str, tuple[Fault, int]] = {}
         self._rollouts: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._background: set[asyncio.Task[object]] = set()
 
@@ -322,7 +322,7 @@ class ServicesApi(RunBase):
         record["status"]["latestCreatedRevision"] = full
         self.services.put(str(name), record)
         if fault := striking("revision_crashes"):
-            self.crashes[full] = fault.calls
+            self.crashes[full] = (fault, fault.calls)
         return full
 
     async def _try(self, name: Name, revision: str) -> Json | None:

@@ -168,10 +168,14 @@ class Serving(ServicesApi):
         return response
 
     def _crashes(self, revision: str) -> bool:
-        """Whether the container is to end at this request, after the number that the fault lets it serve."""
-        left = self.crashes.get(revision)
-        if left is not None:
-            self.crashes[revision] = max(0, left - 1)
+        """Whether the container is to end at this request: after the number that the fault lets it serve, while it is in the plan."""
+        fault, left = self.crashes.get(revision, (None, 0))
+        if fault is None:
+            return False
+        if fault.removed:
+            del self.crashes[revision]
+            return False
+        self.crashes[revision] = (fault, max(0, left - 1))
         return left == 0
 
     async def _connect(
