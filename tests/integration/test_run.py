@@ -268,6 +268,23 @@ def test_a_job_is_started_without_waiting(cloud: Cloud, image: str) -> None:
     until(lambda: "completionTime" in cloud.api(f"{RUN}/jobs/started/executions/{name}"))
 
 
+def test_a_running_execution_is_waited_for_and_not_started_again(cloud: Cloud, image: str) -> None:
+    works = "import time; time.sleep(2); print('worked')"
+    container = {"image": image, "command": ["python", "-c"], "args": [works]}
+    cloud.ok(
+        "run_jobs",
+        location=REGION,
+        jobs=[{"name": "slow", "template": {"template": {"containers": [container]}}}],
+    )
+    asked = {"job": "slow", "location": REGION, "once": True}
+    assert cloud.ok("run_job_execution", wait=False, **asked)["changed"] is True
+    assert cloud.run("run_job_execution", wait_timeout=0, **asked)["timed_out"] is True
+    assert cloud.ok("run_job_execution", check=True, **asked)["changed"] is False
+    waited = cloud.ok("run_job_execution", **asked)
+    assert (waited["changed"], waited["output"][0]) == (False, "worked")
+    assert len(cloud.api(f"{RUN}/jobs/slow/executions")["executions"]) == 1
+
+
 def test_a_job_that_is_not_there_is_named(cloud: Cloud) -> None:
     message = cloud.error("run_job_execution", job="nowhere", location=REGION)
     assert message.startswith("Failed to read job nowhere: ")

@@ -18,6 +18,7 @@ options:
   wait_timeout:
     description:
       - How long to wait at most, in seconds. What was started goes on in Google Cloud; the same task run again waits for it.
+      - A task that fails because this time is over returns RV(ignore:timed_out=true), so that C(until) can tell it from others.
     type: int
     default: 600
 """

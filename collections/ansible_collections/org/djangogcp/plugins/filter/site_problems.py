@@ -90,7 +90,6 @@ _PATH_OR_EMPTY = pattern(
 #: the host name candidate---S-NUMBER, a DNS label of at most 63 (Cloud Run, "Deterministic URL").
 _SITE_LENGTH = 30 - len("-migrator")
 _SECONDS = between(1, 86400)
-_POLL = between(1, 600)
 
 
 def _is_command(value: t.Any) -> bool:
@@ -163,9 +162,7 @@ RULES: dict[str, Rule] = {
     "database_retained_backups": rules.RETAINED_BACKUPS,
     "database_transaction_log_retention_days": rules.LOG_DAYS,
     "database_ready_timeout_seconds": _SECONDS,
-    "database_poll_seconds": _POLL,
     "image_build_timeout_seconds": rules.BUILD_SECONDS,
-    "image_poll_seconds": _POLL,
     "preflight_reserved_connections": between(0, 100000),
     "release_smoke_retries": between(0, 1000),
     "release_smoke_url": pattern(

@@ -52,6 +52,9 @@ class ImmutableError(DjangoGcpError):
 class WaitTimeoutError(DjangoGcpError):
     """Something that was started has not finished within ``wait_timeout``."""
 
+    def as_fail_json(self) -> dict[str, t.Any]:
+        return {"msg": self.message, "timed_out": True}
+
 
 class OperationError(DjangoGcpError):
     """An operation finished with an error."""

@@ -50,7 +50,9 @@ def poll(
     doing: str,
     state: t.Callable[[Polled], str] = lambda last: "",
 ) -> Polled:
-    """Read until it is done. The first reads come quickly, later ones up to 10 s apart.
+    """Read until it is done. The first reads come quickly, later ones up to 3 s apart.
+
+    A read is about as far away as a sixth of what was waited so far, which is what may be lost after the end.
 
     Args:
         read: reads the thing that is waited for.
@@ -62,7 +64,7 @@ def poll(
     Raises:
         WaitTimeoutError: the deadline has passed.
     """
-    for delay in delays(first=0.2, factor=1.6, longest=10):
+    for delay in delays(first=0.2, factor=1.25, longest=3):
         last = read()
         if done(last):
             return last

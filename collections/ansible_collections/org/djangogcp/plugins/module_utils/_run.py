@@ -170,8 +170,8 @@ class Executions:
         self._job = job
         self._url = JOB.url({"project": project, "location": location, "name": job})
 
-    def succeeded_as_is(self, job: Json | None = None) -> Json | None:
-        """The job's newest execution when it ran exactly what the job says now and succeeded, else None.
+    def newest_as_is(self, job: Json | None = None) -> Json | None:
+        """The job's newest execution when it runs, or ran without failing, exactly what the job says now; else None.
 
         Args:
             job: the job, if it has just been read.
@@ -179,8 +179,9 @@ class Executions:
         job = job or self._job_now()
         newest = self._newest(job)
         execution = self._execution(newest) if newest else None
-        same = execution is not None and execution.get("template") == job["template"].get("template")
-        return execution if same and execution is not None and _succeeded(execution) else None
+        if execution is None or execution.get("template") != job["template"].get("template"):
+            return None
+        return None if execution.get("completionTime") and not is_succeeded(execution) else execution
 
     def _job_now(self) -> Json:
         return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
@@ -231,7 +232,7 @@ class Executions:
             f'resource.type="cloud_run_job" AND resource.labels.job_name="{self._job}"'
             f' AND labels."run.googleapis.com/execution_name"="{name}"'
         )
-        deadline = Deadline(_LOG_SECONDS if not _succeeded(execution) else 2.0, self._client.clock)
+        deadline = Deadline(_LOG_SECONDS if not is_succeeded(execution) else 2.0, self._client.clock)
         delay = 0.2
         while True:
             lines = log_lines(self._client, self._project, selector)
@@ -243,7 +244,7 @@ class Executions:
         """An execution as modules return it."""
         return {
             "name": str(execution["name"]).rpartition("/")[2],
-            "succeeded": _succeeded(execution),
+            "succeeded": is_succeeded(execution),
             "exit_code": self._exit_code(execution),
             "log_uri": execution.get("logUri", ""),
             "create_time": execution.get("createTime", ""),
@@ -259,7 +260,7 @@ class Executions:
 
     def _exit_code(self, execution: Json) -> int:
         """The exit code of the first task that failed; 0 when all succeeded, -1 when none is told (a timeout)."""
-        if _succeeded(execution):
+        if is_succeeded(execution):
             return 0
         name = str(execution["name"]).rpartition("/")[2]
         call = Call(f"list the tasks of execution {name}", "run.tasks.list")
@@ -278,7 +279,8 @@ def _runs(execution: Json, job: Json, overrides: Overrides) -> bool:
     return container[0].get("image") == own[0].get("image") and (container[0].get("args") or []) == args
 
 
-def _succeeded(execution: Json) -> bool:
+def is_succeeded(execution: Json) -> bool:
+    """Whether an execution has come to a good end."""
     return bool(execution.get("completionTime")) and any(
         condition.get("type") == "Completed" and condition.get("state") == "CONDITION_SUCCEEDED"
         for condition in execution.get("conditions") or []

@@ -48,7 +48,8 @@ options:
     type: int
   once:
     description:
-      - Do nothing when the newest execution ran exactly what the job says now and succeeded.
+      - Do nothing when the newest execution ran exactly what the job says now and succeeded. Wait for it when it is still
+        running, also when an earlier task or an interrupted run began it.
     type: bool
     default: false
 author:
@@ -73,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 execution:
-  description: The execution. Nothing in check mode when it would run.
+  description: The execution, only its name with O(wait=false). Nothing in check mode when it would run.
   returned: always
   type: dict
   sample:
@@ -96,7 +97,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._run import ExecutionError, Executions, Overrides
+from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    ExecutionError,
+    Executions,
+    Overrides,
+    is_succeeded,
+)
 
 ARGUMENT_SPEC = {
     "job": {"type": "str", "required": True},
@@ -131,12 +137,12 @@ def explained(job: str, result: Json, output: list[str]) -> ExecutionError:
     return ExecutionError(message, {"execution": result, "output": output})
 
 
-def already_done(task: Task, executions: Executions) -> Json | None:
-    """The execution that makes another one unnecessary."""
+def begun(task: Task, executions: Executions) -> Json | None:
+    """The execution that makes another one unnecessary: it succeeded, or is still running."""
     if not task.params["once"]:
         return None
     try:
-        return executions.succeeded_as_is()
+        return executions.newest_as_is()
     except ApiError as error:
         # In check mode the job itself may not have been made.
         if task.check_mode and error.status in (403, 404):
@@ -148,19 +154,24 @@ def work(task: Task) -> Json:
     """Run the job."""
     params = task.params
     executions = Executions(task.client, task.project, params["location"], params["job"])
-    done = already_done(task, executions)
-    if done is not None:
-        return {"changed": False, "execution": executions.result(done), "output": []}
+    found = begun(task, executions)
+    changed = found is None
+    if found is not None and is_succeeded(found):
+        return {"changed": changed, "execution": executions.result(found), "output": []}
     if task.check_mode:
-        return {"changed": True, "execution": None, "output": []}
-    started = executions.start(Overrides(params["args"], params["env"], params["timeout"]))
+        return {"changed": changed, "execution": None, "output": []}
+    started = found or executions.start(Overrides(params["args"], params["env"], params["timeout"]))
     if not task.wait.enabled:
-        return {"changed": True, "execution": {"name": str(started["name"]).rpartition("/")[2]}, "output": []}
+        return {
+            "changed": changed,
+            "execution": {"name": str(started["name"]).rpartition("/")[2]},
+            "output": [],
+        }
     execution = executions.finish(started, task.wait)
     result, output = executions.result(execution), executions.output(execution)
     if not result["succeeded"]:
         raise explained(params["job"], result, output)
-    return {"changed": True, "execution": result, "output": output}
+    return {"changed": changed, "execution": result, "output": output}
 
 
 def main() -> None:

@@ -167,7 +167,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions
+from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions, is_succeeded
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
 
 ARGUMENT_SPEC = {
@@ -239,8 +239,8 @@ def work(task: Task) -> Json:
             # A job that was changed has not run as it is.
             looked = outcome.wire if job["look_for_execution"] and not outcome.changed else None
             executions = Executions(task.client, task.project, ids["location"], ids["name"])
-            outcome.resource["executed"] = (
-                looked is not None and executions.succeeded_as_is(looked) is not None
+            outcome.resource["executed"] = looked is not None and is_succeeded(
+                executions.newest_as_is(looked) or {}
             )
         return outcome
 

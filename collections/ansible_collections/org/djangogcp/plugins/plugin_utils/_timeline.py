@@ -17,6 +17,8 @@ import typing as t
 
 #: Two events that are nearer than this are taken for one after the other, in seconds.
 _AT_ONCE = 0.001
+#: A look at something that does not have to be waited for takes less than this, in seconds.
+_LOOK_SECONDS = 1.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -46,8 +48,8 @@ class Step:
 
     @property
     def waited(self) -> bool:
-        """Whether it had to ask more than once."""
-        return self.asks_again and self.attempts > 1
+        """Whether it had to wait, because it asked more than once or its one look took long."""
+        return self.asks_again and (self.attempts > 1 or self.seconds > _LOOK_SECONDS)
 
     @property
     def seconds(self) -> float:
@@ -116,7 +118,7 @@ def backgrounds(steps: t.Sequence[Step]) -> list[Background]:
     """What went on meanwhile: a step that asks again waits for the last step of the same module on its host that did not wait."""
     found = []
     for index, waiting in enumerate(steps):
-        if not (waiting.asks_again and waiting.goes_on) or waiting.outcome == "skipped":
+        if not waiting.asks_again or waiting.outcome == "skipped":
             continue
         for earlier in reversed(steps[:index]):
             if (

@@ -297,6 +297,7 @@ class TestOperations:
             "Failed to create toy car: not finished after 30 seconds. It goes on in Google Cloud: run again to wait for it, "
             "or raise wait_timeout."
         )
+        assert caught.value.as_fail_json()["timed_out"] is True
         assert sum(fake_clock.slept) == pytest.approx(30)
 
     def test_what_an_interrupted_run_started_is_waited_for(self, google, client):

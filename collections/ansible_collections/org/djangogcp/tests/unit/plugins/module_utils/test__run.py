@@ -125,6 +125,34 @@ def test_an_execution_that_was_not_started_is_started_once_more(google, client, 
     assert Executions(client, "p", "l", "migrate").start(Overrides())["name"] == "migrate-3"
 
 
+COMPLETED = {"type": "Completed", "state": "CONDITION_SUCCEEDED"}
+SUCCEEDED = {"completionTime": "2026-01-01T00:00:00Z", "conditions": [COMPLETED]}
+FAILED = {
+    "completionTime": "2026-01-01T00:00:00Z",
+    "conditions": [{"type": "Completed", "state": "CONDITION_FAILED"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "args", "counts"),
+    [
+        (SUCCEEDED, ["migrate"], True),
+        ({}, ["migrate"], True),
+        (FAILED, ["migrate"], False),
+        (SUCCEEDED, ["another"], False),
+        ({}, ["another"], False),
+    ],
+)
+def test_the_newest_execution_counts_when_it_runs_or_ran_what_the_job_says(
+    google, client, state, args, counts
+):
+    google.answer("GET", JOB_URL, job("migrate-1"))
+    template = {"containers": [{"image": "app@sha256:1", "args": args}]}
+    newest = {"name": "migrate-1", "template": template, **state}
+    google.answer("GET", f"{JOB_URL}/executions/migrate-1", newest)
+    assert Executions(client, "p", "l", "migrate").newest_as_is() == (newest if counts else None)
+
+
 def test_an_execution_without_overrides_sends_none():
     assert Overrides().body() == {}
 

@@ -34,7 +34,7 @@ def start(began, ended, **more):
 
 
 def wait(began, ended, *, attempts, **more):
-    asks = {"asks_again": True, "attempts": attempts, "goes_on": True}
+    asks = {"asks_again": True, "attempts": attempts}
     return step("finish | Wait for the build of the image", began, ended, module=BUILD, **asks, **more)
 
 
@@ -58,6 +58,11 @@ def test_a_build_that_was_waited_for_is_critical_and_what_ran_meanwhile_is_not()
     path = critical_path(steps)
     assert names(path) == ["before", "Start the build", "Build of the image", "after"]
     assert [(link.began, link.end) for link in path if link.background] == [(2, 20)]
+
+
+def test_a_build_that_was_waited_for_in_one_look_is_critical():
+    steps = [start(1, 2), step("meanwhile", 2, 4), wait(4, 20, attempts=1)]
+    assert names(critical_path(steps)) == ["Start the build", "Build of the image"]
 
 
 def test_a_build_that_was_done_when_it_was_asked_for_is_not_critical():
