@@ -23,6 +23,7 @@ FATAL = [
     "operation_hangs",
     "grant_pending",
     "build_out_of_memory",
+    "build_disk_full",
     "disk_full",
 ]
 #: What stops a second release. Each is put where it hurts once.
@@ -32,5 +33,5 @@ RELEASE = [
     {"method": "run.projects.locations.services.patch", "kind": "forbidden"},
     {"method": "run.projects.locations.jobs.run", "kind": "operation_fails"},
     {"method": "cloudbuild.projects.locations.builds.create", "kind": "build_out_of_memory"},
-    {"method": "cloudbuild.projects.locations.builds.create", "kind": "disk_full"},
+    {"method": "cloudbuild.projects.locations.builds.create", "kind": "build_disk_full"},
 ]

@@ -206,6 +206,26 @@ def test_a_failing_dockerfile_fails_the_build_and_pushes_nothing(
     assert emulator.emulator.service(ArtifactRegistry).images.list() == ()
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "line"),
+    [
+        ("build_out_of_memory", 137, "Killed"),
+        ("build_disk_full", 1, "write /var/lib/docker/tmp/layer: no space left on device"),
+    ],
+)
+def test_a_fault_ends_the_step_of_one_build(
+    site: Site, emulator: RunningEmulator, kind: str, status: int, line: str
+) -> None:
+    planned = {"method": "cloudbuild.projects.locations.builds.create", "kind": kind}
+    faults = f"{emulator.proxy}/_emulator/faults"
+    assert emulator.session(None).post(faults, json={"faults": [planned]}).status_code == 200
+    site.upload(Dockerfile="FROM scratch\nCOPY main.py /\n", main_py="")
+    build = site.wait(site.submit(site.request()))["metadata"]["build"]
+    assert (build["status"], build["steps"][0]["exitCode"]) == ("FAILURE", status)
+    assert any(text.endswith(line) for text in site.logs(build["id"]))
+    assert site.wait(site.submit(site.request()))["metadata"]["build"]["status"] == "SUCCESS"
+
+
 def test_steps_substitutions_files_and_tags_work_together(site: Site) -> None:
     site.upload(docker__web="FROM scratch\nARG WHO\nENV WHO=$WHO\nCOPY main.py /\n", main_py="")
     docker = "gcr.io/cloud-builders/docker"

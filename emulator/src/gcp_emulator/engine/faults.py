@@ -74,13 +74,14 @@ KINDS = {
         "checks of permissions do not see what is granted", {"calls": 3}, ("*.setIamPolicy",)
     ),
     "build_out_of_memory": Kind("the build's step is killed", methods=("cloudbuild.*.builds.create",)),
+    "build_disk_full": Kind("the build's step finds no space", methods=("cloudbuild.*.builds.create",)),
     "revision_crashes": Kind(
         "the new revision serves calls requests, then its container ends at every request until the fault is removed",
         {"calls": 1},
         ("run.projects.locations.services.create", "run.projects.locations.services.patch"),
     ),
     "database_restart": Kind("all database servers restart after seconds", {"seconds": 0.0}),
-    "disk_full": Kind("what the call writes (state, objects, a build, SQL) finds no space"),
+    "disk_full": Kind("what the call writes (state, objects, SQL) finds no space"),
 }
 _COMMON: dict[str, Any] = {
     "method": "",

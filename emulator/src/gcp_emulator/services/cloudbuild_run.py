@@ -203,7 +203,7 @@ class BuildRun:
         if striking("build_out_of_memory"):
             self._log(f"{prefix}Killed")
             raise StepFailed(137)  # 128 + SIGKILL, as docker tells it
-        if striking("disk_full"):
+        if striking("build_disk_full"):
             self._log(f"{prefix}write /var/lib/docker/tmp/layer: no space left on device")
             raise StepFailed(1)
         await self._docker.run(step.get("args", []), folder, env, lambda line: self._log(prefix + line))
