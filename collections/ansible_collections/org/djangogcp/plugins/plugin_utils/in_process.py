@@ -26,11 +26,13 @@ import typing as t
 
 from ansible.module_utils import basic
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
+from ansible.template import Templar
 from ansible_collections.org.djangogcp.plugins.module_utils._client import HAS_REQUESTS, tls_context
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
 try:
     from ansible.module_utils.common.json import Direction, get_module_encoder
+    from ansible.template import trust_as_template
 except ImportError:  # ansible-core 2.18
     from ansible.parsing.ajson import AnsibleJSONEncoder
 
@@ -38,6 +40,11 @@ except ImportError:  # ansible-core 2.18
 
     def _to_json(arguments: dict[str, t.Any]) -> str:
         return json.dumps(arguments, cls=AnsibleJSONEncoder, vault_to_text=True)
+
+    def trust_as_template(text: str) -> str:
+        """There, every text is."""
+        return text
+
 else:
     _PROFILE = ("legacy",)
 
@@ -57,6 +64,8 @@ _MODULE: t.Any = (
 if HAS_REQUESTS:
     with contextlib.suppress(DjangoGcpError):
         tls_context()
+# Loads Ansible's filters and tests, which otherwise the first template of each task does.
+Templar(loader=None, variables={}).template(trust_as_template("{{ [] | default([]) is mapping }}"))
 
 
 class ActionModule(NormalActionModule):
