@@ -65,6 +65,8 @@ class CertificateAuthority:
         if host not in self._contexts:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.set_alpn_protocols(["http/1.1"])
+            # Hardly a client resumes its sessions, and making the tickets for it is a third of a handshake.
+            context.num_tickets = 0
             # ssl can only load from a file; the folder is private.
             _write_private(self._leaf_path, self._leaf(host))
             context.load_cert_chain(self._leaf_path)
