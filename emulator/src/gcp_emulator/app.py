@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,7 @@ from gcp_emulator.services.iam import IamApi
 from gcp_emulator.services.metadata import Metadata
 
 S = TypeVar("S", bound=Service)
+_OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "docker": DockerRuntime}
 """What makes each kind of runtime, given the folder for its images."""
 
@@ -62,8 +65,8 @@ class Emulator:
         self.authority = CertificateAuthority(settings.state / "ca")
         self.runtime = RUNTIMES[settings.runtime](settings.state / "images")
         self.requests = RequestLog()
-        #: Calls that nothing answered; a test run fails on any.
-        self.unhandled: list[str] = []
+        #: Calls that nothing answered, the newest; a test run fails on any.
+        self.unhandled: deque[str] = deque(maxlen=1000)
         self.services = [kind(self) for kind in _service_classes()]
         self._console = Console(self)
         self._dispatcher = Dispatcher(self, self.services)
@@ -103,12 +106,15 @@ class Emulator:
     async def _control(self, request: Request) -> Response:
         if "metadata-flavor" in request.headers:
             return await self.service(Metadata).serve(request)
-        if not request.path.startswith("/_emulator/"):
-            return await self._console.answer(request)
         if request.path == "/_emulator/health":
             return json_response({"status": "ok", "projects": [p["projectId"] for p in self.projects.all()]})
+        # Whoever makes a browser resolve a name of theirs to this address (DNS rebinding) sends that name.
+        if not _OWN_HOST.fullmatch(request.host.lower()):
+            return text_response("This is for 127.0.0.1 and localhost only.\n", status=403)
+        if not request.path.startswith("/_emulator/"):
+            return await self._console.answer(request)
         if request.path == "/_emulator/unhandled":
-            return json_response({"unhandled": self.unhandled})
+            return json_response({"unhandled": list(self.unhandled)})
         if request.path == "/_emulator/faults" or request.path.startswith("/_emulator/faults/"):
             return await answer_faults(self.faults, request)
         if request.path == "/_emulator/requests":

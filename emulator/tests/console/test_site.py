@@ -69,9 +69,10 @@ def test_only_names_of_this_machine_are_answered(
     emulator: RunningEmulator, browser: requests.Session
 ) -> None:
     for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[::1]", ""):
-        page = get(emulator, browser, "/secrets", Host=host)
-        assert page.status_code == 403, host
-        assert "127.0.0.1 and localhost only" in page.text
+        for path in ("/secrets", "/_emulator/requests", "/_emulator/unhandled", "/_emulator/faults"):
+            page = get(emulator, browser, path, Host=host)
+            assert page.status_code == 403, (host, path)
+            assert "127.0.0.1 and localhost only" in page.text
 
 
 def test_localhost_is_answered(emulator: RunningEmulator, browser: requests.Session) -> None:

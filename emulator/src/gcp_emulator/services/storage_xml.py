@@ -8,6 +8,7 @@ resumable uploads of this API are not emulated (400).
 from __future__ import annotations
 
 import base64
+from collections import deque
 from urllib.parse import unquote
 
 from gcp_emulator.engine.errors import ApiError, Json
@@ -86,7 +87,7 @@ class XmlApi:
         buckets: Buckets,
         objects: Objects,
         files: Files,
-        unhandled: list[str],
+        unhandled: deque[str],
     ) -> None:
         self._tokens = tokens
         self._keys = keys
