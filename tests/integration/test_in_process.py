@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration import ansibles
 from tests.integration.cloud import PROJECT, Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +27,7 @@ PLAYBOOK = """
     - name: Make a secret
       org.djangogcp.secrets:
         secrets:
-          - name: "in-process-{{{{ inventory_hostname }}}}"
+          - name: "{folder.name}-{{{{ inventory_hostname }}}}"
             value: {value}
       register: made
 
@@ -52,13 +53,19 @@ PLAYBOOK = """
 """
 
 
-@pytest.fixture(scope="module")
-def output(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of the results and what ansible-playbook printed at -vvvv with --diff."""
+@pytest.fixture(scope="module", params=["the suite's own", *ansibles.OTHERS])
+def output(
+    request: pytest.FixtureRequest, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The folder of the results and what ansible-playbook printed at -vvvv with --diff, with each ansible-core."""
+    own = Path(sys.executable).parent
+    programs = ansibles.programs(request.param) if request.param in ansibles.OTHERS else own
+    if programs is None:
+        pytest.skip(f"no Python here runs ansible-core {request.param}")
     folder = tmp_path_factory.mktemp("in-process")
     # Another name for the same interpreter is taken for another interpreter.
     apart = folder / "python"
-    apart.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', "utf-8")
+    apart.write_text(f'#!/bin/sh\nexec {programs / "python"} "$@"\n', "utf-8")
     apart.chmod(0o700)
     hosts = {
         "here": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
@@ -69,7 +76,7 @@ def output(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     (folder / "play.yml").write_text(PLAYBOOK.format(project=PROJECT, value=VALUE, folder=folder), "utf-8")
     done = subprocess.run(
         [
-            str(Path(sys.executable).parent / "ansible-playbook"),
+            str(programs / "ansible-playbook"),
             "-vvvv",
             "--diff",
             "-i",
@@ -89,7 +96,7 @@ def output(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def results(folder: Path, host: str) -> dict[str, Any]:
     """What the tasks of a host returned, without what differs by itself: the host's name and the time."""
     text = (folder / f"{host}.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text.replace(f"in-process-{host}", "in-process"))
+    found: dict[str, Any] = json.loads(text.replace(f"{folder.name}-{host}", "in-process"))
     del found["made"]["secrets"][0]["create_time"]
     return found
 
@@ -121,6 +128,6 @@ def test_a_task_with_an_environment_gets_it(output: tuple[Path, str]) -> None:
 
 
 def test_nothing_shows_the_value(cloud: Cloud, output: tuple[Path, str]) -> None:
-    _folder, printed = output
-    assert "in-process-here" in printed
+    folder, printed = output
+    assert f"{folder.name}-here" in printed
     assert VALUE not in printed

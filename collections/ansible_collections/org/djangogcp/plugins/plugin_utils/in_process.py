@@ -24,6 +24,7 @@ import os
 import sys
 import typing as t
 
+from ansible import release
 from ansible.module_utils import basic
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.template import Templar
@@ -52,6 +53,7 @@ else:
         return json.dumps(arguments, cls=get_module_encoder(*_PROFILE, Direction.CONTROLLER_TO_MODULE))
 
 
+_VERSION = tuple(map(int, release.__version__.split(".")[:2]))
 # What follows happens once, in the main process when it looks for the action plugin, for every task that it forks then.
 # The module that the link is the action of; there is none for this file itself.
 _MODULE: t.Any = (
@@ -88,14 +90,18 @@ class ActionModule(NormalActionModule):
         self._compute_environment_string(environment)
         # This process is the task's own and ends with it.
         os.environ.update({key: str(value) for key, value in environment.items()})
-        return self._parse_returned_data({"stdout": _output(_MODULE.main, arguments)}, *_PROFILE)
+        result = self._parse_returned_data({"stdout": _output(_MODULE.main, arguments)}, *_PROFILE)
+        # From ansible-core 2.21 on, it is not yet a dictionary.
+        return result if isinstance(result, dict) else result.as_result_dict(for_round_trip=True)
 
     def _is_at_home(self, variables: dict[str, t.Any]) -> bool:
         """Whether the module would see the machine, the user and the interpreter of this process."""
         interpreter = self._templar.template(variables.get("ansible_python_interpreter", ""))
         return (
+            # What this relies on is Ansible's own business, and may be another in a version that was not tried.
+            _VERSION < (2, 22)
             # Apple's libraries may crash a forked process that asks for proxies (urllib's _scproxy).
-            sys.platform != "darwin"
+            and sys.platform != "darwin"
             and self._connection.transport == "local"
             and self._connection.become is None
             and not self._task.delegate_to

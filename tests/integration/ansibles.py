@@ -1,0 +1,45 @@
+"""ansible-core in other versions than the suite's own, each in a virtual environment below .cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+#: The oldest and the newest that the collection is for, with the Python that each needs at least.
+OTHERS = {"2.18.19": (3, 11), "2.21.5": (3, 12)}
+_CACHE = Path(__file__).resolve().parents[2] / ".cache"
+_WITH = ("requests", "google-auth")
+#: As it is before fixtures send everything to the emulator.
+_ENVIRONMENT = dict(os.environ)
+
+
+def programs(core: str) -> Path | None:
+    """The folder with ansible-playbook and python of a version; None where no Python can run it."""
+    least = OTHERS[core]
+    python = next((found for found in _pythons() if least <= _version_of(found) < (3, 14)), None)
+    if python is None:
+        return None
+    folder = _CACHE / f"ansible-{core}-{'.'.join(map(str, _version_of(python)))}"
+    if not (folder / "bin" / "ansible-playbook").exists():
+        subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+        packages = [f"ansible-core=={core}", *(f"{name}=={version(name)}" for name in _WITH)]
+        subprocess.run([folder / "bin" / "pip", "install", "-q", *packages], check=True, env=_ENVIRONMENT)
+    return folder / "bin"
+
+
+def _pythons() -> list[str]:
+    """The suite's own Python first, then those in PATH and pyenv's."""
+    named = [shutil.which(name) for name in ("python3.13", "python3.12")]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    return [sys.executable, *filter(None, named), *map(str, sorted(pyenv.glob("3.1[23].*/bin/python")))]
+
+
+def _version_of(python: str) -> tuple[int, ...]:
+    """Major and minor version; (0,) for what is no Python, such as pyenv's stand-in for a version that is not chosen."""
+    line = "import sys; print(*sys.version_info[:2])"
+    done = subprocess.run([python, "-c", line], capture_output=True, text=True, check=False)
+    return tuple(map(int, done.stdout.split())) if done.returncode == 0 else (0,)
