@@ -25,7 +25,7 @@ FREE_TEXT = {
     "response_header", "origin", "website_main_page_suffix", "website_not_found_page", "service_account_contents",
     "custom_audiences", "storage_class", "private_network", "allocated_ip_range", "mount_options", "working_dir", "sub_path",
     "size_limit", "medium", "connector", "egress", "network", "subnetwork", "tags", "encryption_key", "execution_environment",
-    "secret", "revision", "type", "default_mode", "mode", "path", "ingress", "update_track",
+    "secret", "revision", "type", "default_mode", "mode", "path", "ingress", "update_track", "contains",
 }  # fmt: skip
 #: Any letters are right here.
 FREE_NAMES = {

@@ -42,6 +42,7 @@ MODULES = (
     "run_job_execution_info",
     "run_service",
     "run_service_info",
+    "smoke_test",
 )
 #: What is there or is not.
 NOTHING_TO_CHANGE = ("project_services", "sql_database")
@@ -131,8 +132,12 @@ SERVER = (
     "import http.server, os, sys\n"
     'print("arguments", *sys.argv[1:])\n'
     "if len(sys.argv) == 1:\n"
-    '    handler = type("H", (http.server.SimpleHTTPRequestHandler,), {})\n'
-    '    http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), handler).serve_forever()\n'
+    "    class Handler(http.server.SimpleHTTPRequestHandler):\n"
+    "        def do_GET(self):\n"
+    "            self.send_response(200)\n"
+    "            self.end_headers()\n"
+    '            self.wfile.write(b"csrfmiddlewaretoken")\n'
+    '    http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()\n'
 )
 
 
@@ -190,6 +195,8 @@ def playbook(source: Path) -> list[dict[str, Any]]:
     tasks.append(UNPROTECT)
     tasks += [task for module in reversed(MODULES) for task in examples(module) if deletes(task)]
     text = json.dumps(tasks).replace("/srv/polls", str(source))
+    # The project has a number of its own, and the example before has told its address.
+    text = re.sub(r"https://candidate---polls-\d+\.us-central1\.run\.app", "{{ result.service.uri }}", text)
     text = re.sub(r"us-central1-docker\.pkg\.dev/my-project/djangogcp/polls@sha256:a+", "{{ image }}", text)
     return [
         {

@@ -124,6 +124,26 @@ def test_an_app_that_does_not_listen_never_gets_traffic(deployed: Rehearsal, pro
     assert deployed.get("polls", "/polls/").status_code == 200
 
 
+def test_a_revision_that_fails_the_smoke_test_never_gets_traffic(
+    deployed: Rehearsal, project_copy: Path
+) -> None:
+    serving = deployed.service("polls")["latestReadyRevision"].rpartition("/")[2]
+    (project_copy / "config" / "urls.py").open("a", encoding="utf-8").write("# another revision\n")
+    run = deploy(
+        deployed,
+        project_copy,
+        "-e",
+        '{"release_smoke_paths": ["/absent/"], "release_admin_path": "/polls/", "release_smoke_timeout_seconds": 1}',
+    )
+    assert run.status != 0
+    assert " out: /absent/ answered 404 (expected 200); /polls/ answered without 'csrf" in run.output
+    assert "/polls/ has no CSRF token. Is this the path of Django's admin?" in run.output
+    assert "The new revision has no traffic, the old one goes on serving." in run.output
+    traffic = deployed.service("polls")["trafficStatuses"]
+    assert [one["revision"] for one in traffic if one.get("percent")] == [serving]
+    assert deployed.get("polls", "/polls/").status_code == 200
+
+
 def test_requirements_that_do_not_install_are_shown_with_the_end_of_the_log(
     deployed: Rehearsal, project_copy: Path
 ) -> None:

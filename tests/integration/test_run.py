@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from gcp_emulator.backends.bubblewrap import check_available
 from gcp_emulator.backends.sandbox import SandboxUnavailable
@@ -289,3 +290,41 @@ def test_a_job_that_is_not_there_is_named(cloud: Cloud) -> None:
     message = cloud.error("run_job_execution", job="nowhere", location=REGION)
     assert message.startswith("Failed to read job nowhere: ")
     assert "(HTTP 404 NOT_FOUND)" in message
+
+
+# ------------------------------------------------------------------ smoke_test
+
+
+def test_a_site_is_asked_as_a_visitor_does(cloud: Cloud, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cloud.ok("run_service", **service("visited", image, invoker_iam_disabled=True))["service"]
+    asked = {
+        "url": made["uri"],
+        "checks": [{"path": "/"}, {"path": "/any", "contains": "hello"}],
+        "wait_timeout": 0,
+    }
+    checks = cloud.ok("smoke_test", **asked)["checks"]
+    assert [(one["status"], one["url"]) for one in checks] == [
+        (200, f"{made['uri']}/"),
+        (200, f"{made['uri']}/any"),
+    ]
+    skipped = cloud.ok("smoke_test", check=True, **{**asked, "url": "https://absent.example.com"})
+    assert (skipped["changed"], skipped["skipped"]) == (False, True)
+
+    refused = cloud.error(
+        "smoke_test", **{**asked, "checks": [{"path": "/", "contains": "goodbye"}, {"path": "/any"}]}
+    )
+    assert refused == (
+        f"Failed to try {made['uri']} out: / answered without 'goodbye' in it. "
+        "Check what the site logged; if it only needs longer, raise wait_timeout."
+    )
+    # The certificates of the whole world do not hold the emulator's.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    untrusted = cloud.error("smoke_test", **{**asked, "checks": [{"path": "/"}]})
+    assert f"Failed to try {made['uri']} out: / could not be read (TLS: " in untrusted
+    assert untrusted.endswith("Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE).")
+
+
+def test_a_site_that_is_not_public_refuses_a_visitor(cloud: Cloud, image: str) -> None:
+    made = cloud.ok("run_service", **service("closed", image))["service"]
+    message = cloud.error("smoke_test", url=made["uri"], checks=[{"path": "/"}], wait_timeout=0)
+    assert "/ answered 403 (expected 200)" in message

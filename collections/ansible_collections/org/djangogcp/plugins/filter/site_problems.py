@@ -164,10 +164,8 @@ RULES: dict[str, Rule] = {
     "database_ready_timeout_seconds": _SECONDS,
     "image_build_timeout_seconds": rules.BUILD_SECONDS,
     "preflight_reserved_connections": between(0, 100000),
-    "release_smoke_retries": between(0, 1000),
-    "release_smoke_url": pattern(
-        "an address that begins with https://", r"https?://[^\s\x00-\x1f\x7f-\U0010ffff]+", limit=2048
-    ),
+    "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
+    "release_smoke_url": rules.SITE_URL,
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(
         "the arguments of manage.py, as a list of texts or as one text in which every quote is closed",

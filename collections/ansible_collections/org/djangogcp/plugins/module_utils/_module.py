@@ -108,16 +108,12 @@ def run_module(
         tables: the tables of the module's resources, by option.
         options: further arguments of ``AnsibleModule``, such as ``mutually_exclusive``.
     """
-    module = _Module(argument_spec={**AUTH_ARGS, **argument_spec}, supports_check_mode=True, **options)
-    if not HAS_REQUESTS:
-        module.fail_json(msg=missing_required_lib("requests"))
+    module = _made({**AUTH_ARGS, **argument_spec}, options)
     if not module.params["project"]:
         module.fail_json(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
-    problems = rule_problems(module.params, rules or {}, tables or {})
-    if problems:
-        module.fail_json(msg="\n".join(problems))
+    _refuse(module, rule_problems(module.params, rules or {}, tables or {}))
     session = new_session()
     tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
     client = Client(
@@ -127,8 +123,45 @@ def run_module(
         absent_when_disabled=module.check_mode,
     )
     wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
+    _leave(module, lambda: work(Task(module.params, client, module.check_mode, wait)))
+
+
+def run_module_without_google(
+    argument_spec: t.Mapping[str, t.Mapping[str, t.Any]],
+    work: t.Callable[[Json], Json],
+    *,
+    rules: t.Mapping[str, Rule],
+) -> None:
+    """As `run_module`, for a module that calls no API and so has no project and no credentials. Skipped in check mode.
+
+    Args:
+        argument_spec: all options.
+        work: gets them, does it, and returns the arguments of ``exit_json``.
+        rules: what is accepted, by option.
+    """
+    module = _made(argument_spec, {})
+    _refuse(module, rule_problems(module.params, rules, {}))
+    if module.check_mode:
+        module.exit_json(changed=False, skipped=True, msg="Not done in check mode.")
+    _leave(module, lambda: work(module.params))
+
+
+def _made(argument_spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]) -> _Module:
+    module = _Module(argument_spec=argument_spec, supports_check_mode=True, **options)
+    if not HAS_REQUESTS:
+        module.fail_json(msg=missing_required_lib("requests"))
+    return module
+
+
+def _refuse(module: _Module, problems: list[str]) -> None:
+    if problems:
+        module.fail_json(msg="\n".join(problems))
+
+
+def _leave(module: _Module, work: t.Callable[[], Json]) -> None:
+    """Do the work, and leave with its result or its error."""
     try:
-        result = work(Task(module.params, client, module.check_mode, wait))
+        result = work()
     except DjangoGcpError as error:
         module.fail_json(**error.as_fail_json())
     except Exception as error:  # a bug: say so without a traceback that could show a secret's value

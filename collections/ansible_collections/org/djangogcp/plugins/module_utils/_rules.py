@@ -342,6 +342,10 @@ PORT = between(1, 65535)
 PERCENT = between(0, 100)
 PROBE_SECONDS = between(1, 3600)
 COUNT = between(0, 10000)
+#: http is what a site on this machine speaks.
+SITE_URL = pattern(
+    "an address that begins with https://", r"https?://[^\s\x00-\x1f\x7f-\U0010ffff]+", limit=2048
+)
 HTTP_PATH = pattern("a path that begins with /", r"/[^\s]*", limit=2048)
 MOUNT_PATH = pattern("an absolute path without a colon", r"/[^:\x00\s]+", limit=1024)
 SECRET_VERSION = pattern("a version number, an alias or latest", r"[1-9]\d{0,17}|[A-Za-z][\w-]{0,62}")

@@ -1,0 +1,231 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Asks pages of a site as a visitor does: without credentials, and with the proxy and the certificates of the environment.
+
+Whatever a page or the network does is an answer with a problem and no exception, and no problem shows the body of a page.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import http.client
+import itertools
+import ssl
+import threading
+import time
+import typing as t
+import urllib.parse
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import new_session
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import one_line, shown
+
+# A module that is run without requests says so before it comes here.
+with contextlib.suppress(ImportError):
+    import requests
+    import requests.utils
+    import urllib3.exceptions
+
+# For a page with all redirects that lead to it.
+_PAGE_SECONDS = 60.0
+_MOST_REDIRECTS = 10
+# So much of a body is read.
+_MOST_BYTES = 2**20
+
+
+class Check(t.NamedTuple):
+    """What a page must do.
+
+    Attributes:
+        path: where it is on the site, with a query if any.
+        follow_redirects: whether redirects are followed, also to other hosts; otherwise one is the answer.
+        contains: what the body must have in its first MiB, "" for anything.
+    """
+
+    path: str
+    follow_redirects: bool = False
+    contains: str = ""
+
+
+class Answer(t.NamedTuple):
+    """What a page did.
+
+    Attributes:
+        path: the path that was asked for.
+        status: the HTTP status, 0 without a whole answer.
+        seconds: how long the answer took.
+        url: where it came from, which redirects may have changed.
+        problem: a verb phrase about what is not as it must be, "" when all is.
+    """
+
+    path: str
+    status: int
+    seconds: float
+    url: str
+    problem: str
+
+
+class _Page(t.NamedTuple):
+    status: int
+    url: str
+    # Where it redirects to, "" if nowhere.
+    target: str
+    body: bytes
+    # The encoding that its headers tell, "" if none.
+    encoding: str
+
+
+def ask_until_it_passes(site: str, check: Check, deadline: Deadline) -> Answer:
+    """Ask for a page again and again, at least once, up to two seconds apart.
+
+    Args:
+        site: the address of the site, without a slash at its end.
+        check: what the page must do.
+        deadline: nothing is asked beyond it.
+
+    Raises:
+        DjangoGcpError: the CA certificates cannot be read.
+    """
+    for delay in delays(first=0.2, factor=1.6, longest=2):
+        answer = ask(site, check)
+        if not answer.problem or not deadline.sleep(delay):
+            return answer
+    raise AssertionError("delays() never ends")
+
+
+def ask(site: str, check: Check, limit: float = _PAGE_SECONDS) -> Answer:
+    """Ask for a page once.
+
+    Args:
+        site: the address of the site, without a slash at its end.
+        check: what the page must do.
+        limit: after so many seconds the answer is not waited for any more.
+
+    Raises:
+        DjangoGcpError: the CA certificates cannot be read.
+    """
+    began = time.monotonic()
+    asked = f"{site}{check.path}"
+    future: concurrent.futures.Future[_Page] = concurrent.futures.Future()
+    # A timeout of requests is for the next bytes and not for the whole answer, and there is none for a name that is looked up.
+    # So a thread asks, which nothing waits for when its time is over.
+    threading.Thread(target=_settle, args=(future, asked, check.follow_redirects, limit), daemon=True).start()
+    try:
+        page = future.result(timeout=limit)
+        status, url, problem = page.status, page.url, _problem(page, check, asked)
+    # Of requests, of the network, of addresses, and what requests lets through of urllib3.
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        status, url, problem = 0, asked, f"could not be read ({_cause(error, limit)})"
+    return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem)
+
+
+def _settle(
+    future: concurrent.futures.Future[_Page], url: str, follow_redirects: bool, timeout: float
+) -> None:
+    try:
+        future.set_result(_page(url, follow_redirects, timeout))
+    except Exception as error:  # it is raised where the result is asked for
+        future.set_exception(error)
+
+
+def _page(url: str, follow_redirects: bool, timeout: float) -> _Page:
+    # A new session each time: no cookie and no broken connection is left of the last time.
+    with new_session() as session:
+        for redirects in itertools.count():
+            with contextlib.closing(_response(session, url, timeout)) as response:
+                # The base class's method reads the header only.
+                location = session.get_redirect_target(response)
+                target = urllib.parse.urljoin(url, location) if location else ""
+                if not (target and follow_redirects and redirects < _MOST_REDIRECTS):
+                    return _Page(response.status_code, url, target, _start(response), response.encoding or "")
+            session.cookies.update(response.cookies)
+            url = target
+    raise AssertionError("count() never ends")
+
+
+def _response(session: requests.Session, url: str, timeout: float) -> requests.Response:
+    """The answer up to its headers. Session.get() would read the whole body of a redirect, whatever its size."""
+    request = session.prepare_request(requests.Request("GET", url, auth=_nobody))
+    proxies = requests.utils.get_environ_proxies(url)
+    return session.get_adapter(url).send(request, stream=True, timeout=timeout, proxies=proxies)
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An `auth` of requests that adds nothing; without any, requests takes a password from ~/.netrc or the address."""
+    return request
+
+
+def _start(response: requests.Response) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(2**16):
+        body += chunk
+        if len(body) >= _MOST_BYTES:
+            break
+    return bytes(body[:_MOST_BYTES])
+
+
+def _problem(page: _Page, check: Check, asked: str) -> str:
+    if page.target and check.follow_redirects:
+        return f"redirects more than {_MOST_REDIRECTS} times, at last to {_without_query(page.target)}"
+    if page.status != 200:
+        where = f" at {_without_query(page.url)}" if page.url != asked else ""
+        to = f" to {_without_query(page.target)}" if page.target else ""
+        return f"answered {page.status}{to}{where} (expected 200)"
+    if not _contains(page, check.contains):
+        return f"answered without {shown(check.contains)} in it"
+    return ""
+
+
+def _contains(page: _Page, text: str) -> bool:
+    # Headers often tell no encoding, or a wrong one.
+    for encoding in ("utf-8", page.encoding or "utf-8"):
+        with contextlib.suppress(
+            LookupError, ValueError
+        ):  # an encoding that does not exist, or is none of texts
+            if text in page.body.decode(encoding, "replace"):
+                return True
+    return False
+
+
+def _without_query(url: str) -> str:
+    """An address as a message may show it: a query can hold a token."""
+    return one_line(url.partition("?")[0].partition("#")[0])
+
+
+def _cause(error: Exception, limit: float) -> str:
+    """Why there is no whole answer, in few words of ours or of the operating system: an exception may quote the answer."""
+    layers = _layers(error)
+    if isinstance(error, ValueError):
+        return "its address, or one that it redirects to, is not valid"
+    if any(isinstance(one, TimeoutError) for one in layers):
+        return f"no answer within {limit:.0f} seconds"
+    for one in layers:
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return f"TLS: {one.verify_message}"
+        if isinstance(one, ssl.SSLError):
+            return f"TLS: {one.reason or 'it failed'}"
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+        if str(one).startswith("Tunnel connection failed"):
+            return f"the proxy refused: {one_line(str(one))}"
+    if any(isinstance(one, ConnectionError | http.client.IncompleteRead) for one in layers):
+        return "the connection broke before the end of the answer"
+    return "what came is no valid answer"
+
+
+def _layers(error: BaseException) -> list[BaseException]:
+    """An exception and those that it wraps, in each of the ways in which urllib3 does it, the outermost first."""
+    layers: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if one not in layers:
+            layers.append(one)
+            inner = (one.__cause__, one.__context__, *one.args)
+            waiting += [each for each in inner if isinstance(each, BaseException)]
+    return layers

@@ -1,0 +1,164 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: smoke_test
+short_description: Ask pages of a site as a visitor does
+version_added: 1.0.0
+description:
+  - Asks pages of a site, all at the same time, each again and again until it answers as it must. The task fails with one message
+    when one of them does not in time.
+  - It is a visitor and sends no credentials. No message shows what a page holds.
+extends_documentation_fragment:
+  - org.djangogcp._attributes.info
+attributes:
+  check_mode:
+    details: Nothing is asked, and the task is skipped. What would answer may not have been made.
+options:
+  url:
+    description:
+      - The address of the site, to which the paths are added.
+    type: str
+    required: true
+  checks:
+    description:
+      - The pages. Each must answer with the status 200.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description:
+          - The path, which may have a query.
+        type: str
+        required: true
+      follow_redirects:
+        description:
+          - Whether redirects are followed, at most ten and also to other hosts. Otherwise a redirect is a failure.
+        type: bool
+        default: false
+      contains:
+        description:
+          - What the first MiB of the page must have in it.
+        type: str
+  wait_timeout:
+    description:
+      - For how long pages are asked again, in seconds. Each is asked at least once, and has a minute to answer.
+    type: int
+    default: 30
+requirements:
+  - requests
+notes:
+  - Requests honour E(HTTPS_PROXY), E(NO_PROXY), E(REQUESTS_CA_BUNDLE) and E(CURL_CA_BUNDLE).
+author:
+  - The djangogcp contributors (@djangogcp)
+"""
+
+EXAMPLES = r"""
+- name: Try a revision out that has no traffic yet
+  org.djangogcp.smoke_test:
+    url: https://candidate---polls-123456789012.us-central1.run.app
+    checks:
+      - path: /healthz/
+      - path: /admin/
+        follow_redirects: true
+        contains: csrfmiddlewaretoken
+"""
+
+RETURN = r"""
+checks:
+  description: What each page answered in the end.
+  returned: success, but not in check mode
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The path that was asked for.
+      type: str
+    status:
+      description: The HTTP status.
+      type: int
+    seconds:
+      description: How long the answer took.
+      type: float
+    url:
+      description: Where it came from, which redirects may have changed.
+      type: str
+  sample:
+    - path: /admin/
+      status: 200
+      seconds: 0.31
+      url: https://candidate---polls-123456789012.us-central1.run.app/admin/login/?next=/admin/
+"""
+
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import for_each, run_module_without_google
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock, Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._visitor import (
+    Answer,
+    Check,
+    ask_until_it_passes,
+)
+
+ARGUMENT_SPEC = {
+    "url": {"type": "str", "required": True},
+    "checks": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "str", "required": True},
+            "follow_redirects": {"type": "bool", "default": False},
+            "contains": {"type": "str"},
+        },
+    },
+    "wait_timeout": {"type": "int", "default": 30},
+}
+
+RULES = {"url": rules.SITE_URL, "checks.path": rules.HTTP_PATH}
+
+
+def failure(site: str, answers: list[Answer]) -> DjangoGcpError:
+    """The error of pages with problems."""
+    problems = "; ".join(f"{rules.one_line(answer.path)} {answer.problem}" for answer in answers)
+    if any(answer.status for answer in answers):
+        cure = "Check what the site logged; if it only needs longer, raise wait_timeout."
+    else:
+        cure = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
+    return DjangoGcpError(f"Failed to try {rules.one_line(site)} out: {problems}. {cure}")
+
+
+def work(params: Json, clock: Clock | None = None) -> Json:
+    """Ask for all pages."""
+    site = params["url"].rstrip("/")
+    checks = [
+        Check(check["path"], check["follow_redirects"], check["contains"] or "") for check in params["checks"]
+    ]
+    deadline = Deadline(params["wait_timeout"], clock or Clock())
+    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline))
+    failed = [answer for answer in answers if answer.problem]
+    if failed:
+        raise failure(site, failed)
+    return {
+        "changed": False,
+        "checks": [
+            {"path": answer.path, "status": answer.status, "seconds": answer.seconds, "url": answer.url}
+            for answer in answers
+        ],
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    run_module_without_google(ARGUMENT_SPEC, work, rules=RULES)
+
+
+if __name__ == "__main__":
+    main()

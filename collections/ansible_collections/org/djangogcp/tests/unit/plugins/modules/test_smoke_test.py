@@ -1,0 +1,338 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.server
+import socket
+import struct
+import threading
+import time
+
+import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._visitor import Check, ask
+from ansible_collections.org.djangogcp.plugins.modules import smoke_test
+
+LOG = "Check what the site logged; if it only needs longer, raise wait_timeout."
+NETWORK = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
+# What a page holds and no message may show.
+PRIVATE = "private-words-of-the-page"
+RESET = struct.pack("ii", 1, 0)
+
+
+class Site:
+    """A site on this machine: pages by path, each with its answers in turn, the last of which stays."""
+
+    def __init__(self, url):
+        self.url = url
+        self.asked = []
+        self.headers = []
+        self.pages = {}
+
+    def page(self, path, *answers):
+        """An answer is a status, a body and headers; the last two may be left out."""
+        self.pages[path] = [(*one, *("", {})[len(one) - 1 :]) for one in answers]
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def site():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            found.asked.append(self.path)
+            found.headers.append(dict(self.headers))
+            answers = found.pages[self.path]
+            status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            # Who has read enough closes the connection.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body if isinstance(body, bytes) else body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Site(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def peer():
+    """Starts a server that answers a connection with those bytes, and returns its host and port."""
+    with contextlib.ExitStack() as stack:
+
+        def start(data, after=lambda connection: None):
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def serve():
+                with contextlib.suppress(OSError):
+                    while True:
+                        connection = listener.accept()[0]
+                        with connection:
+                            connection.recv(65536)
+                            connection.sendall(data)
+                            after(connection)
+
+            threading.Thread(target=serve, daemon=True).start()
+            return "{}:{}".format(*listener.getsockname())
+
+        yield start
+
+
+def check(path, **options):
+    return {"path": path, "follow_redirects": False, "contains": None, **options}
+
+
+def try_out(site_url, *checks, clock=None, wait_timeout=0):
+    return smoke_test.work({"url": site_url, "checks": list(checks), "wait_timeout": wait_timeout}, clock)
+
+
+def message(site_url, *checks, **options):
+    with pytest.raises(DjangoGcpError) as raised:
+        try_out(site_url, *checks, **options)
+    assert PRIVATE not in raised.value.message
+    return raised.value.message.replace(site_url, "SITE")
+
+
+def test_pages_that_answer_pass(site):
+    site.page("/healthz/", (200, "ok"))
+    site.page("/?again", (200,))
+    result = try_out(f"{site.url}/", check("/healthz/"), check("/?again"))
+    assert not result["changed"]
+    assert [(one["path"], one["status"], one["url"]) for one in result["checks"]] == [
+        ("/healthz/", 200, f"{site.url}/healthz/"),
+        ("/?again", 200, f"{site.url}/?again"),
+    ]
+    assert all(0 < one["seconds"] < 10 for one in result["checks"])
+
+
+def test_nothing_to_ask_passes(site):
+    assert try_out(site.url)["checks"] == []
+
+
+def test_pages_are_asked_at_the_same_time(site):
+    site.page("/", (200,))
+    together = threading.Barrier(3, timeout=10)
+    site.asked = type("Asked", (list,), {"append": lambda self, path: together.wait()})()
+    assert len(try_out(site.url, check("/"), check("/"), check("/"))["checks"]) == 3
+
+
+def test_a_page_is_asked_until_it_passes(site, fake_clock):
+    site.page("/", (503,), (404,), (200, "not yet"), (200, "ready"))
+    try_out(site.url, check("/", contains="ready"), clock=fake_clock.clock, wait_timeout=30)
+    assert site.asked == ["/"] * 4
+    assert all(0.1 <= seconds <= 2 for seconds in fake_clock.slept)
+
+
+def test_a_page_is_not_asked_for_longer_than_it_may_take(site, fake_clock):
+    site.page("/", (500, PRIVATE))
+    text = message(site.url, check("/"), clock=fake_clock.clock, wait_timeout=30)
+    assert text == f"Failed to try SITE out: / answered 500 (expected 200). {LOG}"
+    assert 29.9 < sum(fake_clock.slept) <= 30.1
+    assert len(fake_clock.slept) < 40
+
+
+def test_each_page_that_fails_is_told(site):
+    site.page("/healthz/", (500, PRIVATE))
+    site.page("/good/", (200, PRIVATE))
+    site.page("/admin/", (200, f"<html>{PRIVATE}</html>"))
+    text = message(
+        site.url, check("/healthz/"), check("/good/"), check("/admin/", contains="csrfmiddlewaretoken")
+    )
+    assert text == (
+        "Failed to try SITE out: /healthz/ answered 500 (expected 200); "
+        f"/admin/ answered without 'csrfmiddlewaretoken' in it. {LOG}"
+    )
+
+
+def test_a_redirect_is_a_failure_that_tells_where_to(site):
+    site.page("/", (301, PRIVATE, {"Location": "/login/?token=secret#secret"}))
+    assert message(site.url, check("/")) == (
+        f"Failed to try SITE out: / answered 301 to SITE/login/ (expected 200). {LOG}"
+    )
+
+
+def test_redirects_are_followed_with_their_cookies_and_forgotten(site):
+    site.page(
+        "/admin/",
+        (302, "x" * 2**21, {"Location": "login/?next=/admin/", "Set-Cookie": "seen=1"}),
+        (302, "", {"Location": "login/?next=/admin/"}),
+    )
+    site.page("/admin/login/?next=/admin/", (500,), (200, "csrfmiddlewaretoken"))
+    asked = check("/admin/", follow_redirects=True, contains="csrfmiddlewaretoken")
+    result = try_out(site.url, asked, wait_timeout=10)
+    assert result["checks"][0]["url"] == f"{site.url}/admin/login/?next=/admin/"
+    assert [headers.get("Cookie") for headers in site.headers] == [None, "seen=1", None, None]
+
+
+def test_a_failure_behind_redirects_tells_where(site):
+    site.page("/", (302, "", {"Location": "/login/?token=secret"}))
+    site.page("/login/?token=secret", (404, PRIVATE))
+    assert message(site.url, check("/", follow_redirects=True)) == (
+        f"Failed to try SITE out: / answered 404 at SITE/login/ (expected 200). {LOG}"
+    )
+
+
+def test_another_host_is_followed_only_when_asked(site, peer):
+    other = peer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    site.page("/", (302, "", {"Location": f"http://{other}/there"}))
+    assert f"answered 302 to http://{other}/there (expected 200)" in message(site.url, check("/"))
+    assert try_out(site.url, check("/", follow_redirects=True))["checks"][0]["url"] == f"http://{other}/there"
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[secret/", "http://a..b/", "http://x:99999/", "file:///etc/passwd", "\xff\xfe"]
+)
+def test_a_redirect_that_leads_nowhere_ends(site, location):
+    site.page("/", (302, PRIVATE, {"Location": location}))
+    assert message(site.url, check("/", follow_redirects=True)) == (
+        "Failed to try SITE out: / could not be read (its address, or one that it redirects to, is not valid). "
+        f"{NETWORK}"
+    )
+
+
+def test_a_loop_of_redirects_ends(site):
+    site.page("/", (302, PRIVATE, {"Location": "/again?token=secret"}))
+    site.page("/again?token=secret", (302, PRIVATE, {"Location": "/"}))
+    assert message(site.url, check("/", follow_redirects=True)) == (
+        f"Failed to try SITE out: / redirects more than 10 times, at last to SITE/again. {LOG}"
+    )
+    assert len(site.asked) == 11
+
+
+def test_no_credentials_are_sent(site, monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    site.page("/", (302, "", {"Location": "/there"}))
+    site.page("/there", (200,))
+    try_out(site.url.replace("http://", "http://somebody:secret@"), check("/", follow_redirects=True))
+    assert len(site.headers) == 2
+    assert not any("Authorization" in headers for headers in site.headers)
+
+
+def test_only_the_beginning_of_a_body_is_read(site):
+    site.page("/", (200, "x" * 2**20 + "late"))
+    site.page("/bomb", (200, gzip.compress(b"x" * 2**27), {"Content-Encoding": "gzip"}))
+    assert message(site.url, check("/", contains="late")).endswith(f"/ answered without 'late' in it. {LOG}")
+    assert try_out(site.url, check("/bomb"))["checks"][0]["status"] == 200
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "no-such", "hex", "idna", "utf-16"])
+def test_the_encoding_may_be_any(site, encoding):
+    body = "größer".encode(encoding if encoding in ("latin-1", "utf-16") else "utf-8") + b"\xff"
+    site.page("/", (200, body, {"Content-Type": f"text/html; charset={encoding}"}))
+    assert try_out(site.url, check("/", contains="größer"))["checks"]
+    assert "answered without 'kleiner' in it" in message(site.url, check("/", contains="kleiner"))
+
+
+BROKEN = "the connection broke before the end of the answer"
+INVALID = "what came is no valid answer"
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"", BROKEN),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + PRIVATE.encode(), BROKEN),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz" + PRIVATE.encode(), BROKEN),
+        (PRIVATE.encode(), INVALID),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2**17, INVALID),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + PRIVATE.encode(), INVALID),
+    ],
+)
+def test_an_answer_that_is_none(peer, data, cause):
+    text = message(f"http://{peer(data)}", check("/"))
+    assert text == f"Failed to try SITE out: / could not be read ({cause}). {NETWORK}"
+
+
+def test_a_reset_in_the_middle(peer):
+    def reset(connection):
+        # What is on its way arrives first.
+        time.sleep(0.1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    address = peer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", reset)
+    text = message(f"http://{address}", check("/"))
+    assert text == f"Failed to try SITE out: / could not be read (Connection reset by peer). {NETWORK}"
+
+
+def test_a_page_that_comes_drop_by_drop_is_given_up(peer):
+    def drip(connection):
+        for _drop in range(100):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+    address = peer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", drip)
+    answer = ask(f"http://{address}", Check("/"), limit=0.3)
+    assert answer.problem == "could not be read (no answer within 0 seconds)"
+    assert answer.seconds < 2
+
+
+def test_a_refused_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    text = message(f"http://127.0.0.1:{port}", check("/"), check("/b"))
+    assert text == (
+        "Failed to try SITE out: / could not be read (Connection refused); /b could not be read (Connection refused). "
+        f"{NETWORK}"
+    )
+
+
+def test_an_unknown_name(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    text = message("https://nowhere.example.com", check("/"))
+    assert text == f"Failed to try SITE out: / could not be read (Name or service not known). {NETWORK}"
+
+
+def test_no_tls(site):
+    text = message(site.url.replace("http://", "https://"), check("/"))
+    assert "/ could not be read (TLS: " in text
+
+
+def test_the_proxy_of_the_environment_is_asked(site, peer, monkeypatch):
+    refusing = peer(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{refusing}")
+    assert message("https://example.com", check("/")) == (
+        "Failed to try SITE out: / could not be read (the proxy refused: Tunnel connection failed: 403 Forbidden). "
+        f"{NETWORK}"
+    )
+    monkeypatch.setenv("HTTP_PROXY", site.url)
+    site.page("http://example.com/", (200,))
+    assert try_out("http://example.com", check("/"))["checks"][0]["status"] == 200
+
+
+def test_certificates_that_cannot_be_read(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    text = message("https://127.0.0.1:9", check("/"), check("/b"))
+    assert text.startswith("Cannot read the CA certificates in /nowhere.pem (")
+    assert "\n" not in text
+
+
+def test_a_path_that_nobody_would_want_to_read_is_shortened(site):
+    path = "/" + "x" * 2000
+    site.page(path, (404,))
+    assert message(site.url, check(path)) == (
+        f"Failed to try SITE out: {path[:100]}... (2001 characters) answered 404 (expected 200). {LOG}"
+    )
