@@ -164,6 +164,31 @@ def test_a_revision_that_does_not_start_says_why_and_gets_no_traffic(cloud: Clou
     assert greeting(cloud, "broken") == "works"
 
 
+def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: Cloud, image: str) -> None:
+    account = f"late-reader@{PROJECT}.iam.gserviceaccount.com"
+    cloud.ok("service_accounts", service_accounts=[{"name": "late-reader"}])
+    cloud.ok("secrets", secrets=[{"name": "late", "value": "what only the secret knows"}])
+    secret = {"secret_key_ref": {"secret": "late", "version": "1"}}
+    variables = [{"name": "GREETING", "value_source": secret}]
+    container = {"image": image, "env": variables}
+    asked = service("late", invoker_iam_disabled=True)
+    asked |= {
+        "template": {"service_account": account, "containers": [container]},
+        "candidate_tag": "candidate",
+    }
+    assert "Permission denied on secret" in cloud.error("run_service", **asked)
+
+    planned = {"method": "secretmanager.projects.secrets.setIamPolicy", "kind": "grant_pending", "calls": 2}
+    faults = f"{cloud.running.proxy}/_emulator/faults"
+    assert cloud.running.session(None).post(faults, json={"faults": [planned]}).status_code == 200
+    grant = {"resource_type": "secret", "resource": "late", "role": "roles/secretmanager.secretAccessor"}
+    cloud.ok("iam_members", members=[{**grant, "members": [f"serviceAccount:{account}"]}])
+    made = cloud.ok("run_service", **asked)
+    assert (made["created"], made["candidate"], made["serving"][0]["percent"]) == (True, None, 100)
+    assert greeting(cloud, "late") == "what only the secret knows"
+    assert cloud.ok("run_service", **asked)["changed"] is False
+
+
 def test_a_revision_that_did_not_start_fails_the_next_run_too(cloud: Cloud, image: str) -> None:
     container = {"image": image, "command": ["python", "-c", "raise SystemExit('no database')"]}
     asked = {"name": "again", "location": REGION, "template": {"containers": [container]}}

@@ -25,9 +25,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     ConnectionLostError,
     DjangoGcpError,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import Refusal, once_granted
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
-from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
 
 _CLOUD_BUILD = "https://cloudbuild.googleapis.com/v1"
@@ -43,8 +44,6 @@ _IMAGE = re.compile(
 _LOG_LINES = 40
 # How Cloud Build refuses a source that the build's account may not read.
 _MAY_NOT_READ = re.compile(r"could not resolve source:.*\b403\b")
-# Source: https://cloud.google.com/iam/docs/access-change-propagation (policies: about two minutes)
-_GRANT_SECONDS = 120.0
 
 
 class BuildError(DjangoGcpError):
@@ -204,27 +203,17 @@ class Builds:
 
     def submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
         """Start a build and return it. When the answer is lost, the tag of the request tells whether it was started."""
-        deadline = Deadline(_GRANT_SECONDS, self._client.clock)
-        for delay in delays(first=0.5, factor=2, longest=10):
-            try:
-                return self._submit(request, image, bucket, name, generation)
-            except ApiError as error:
-                # The account's right to read the source was granted a moment ago, and is not in force everywhere yet.
-                if not _MAY_NOT_READ.search(error.explanation) or not self._was_granted(
-                    request.service_account, bucket
-                ):
-                    raise
-                if not deadline.sleep(delay):
-                    raise
-        raise AssertionError("delays() never ends")
 
-    def _was_granted(self, account: str, bucket: str) -> bool:
-        """Whether the bucket's policy names the account."""
-        call = Call(f"read the IAM policy of bucket {bucket}", "storage.buckets.getIamPolicy")
-        policy = self._client.get(f"{_STORAGE}/b/{bucket}/iam", call)
-        return any(
-            f"serviceAccount:{account}" in binding.get("members", [])
-            for binding in policy.get("bindings", [])
+        def refusal(error: DjangoGcpError) -> Refusal | None:
+            if not _MAY_NOT_READ.search(error.message):
+                return None
+            policy = f"{_STORAGE}/b/{bucket}/iam"
+            return Refusal(
+                request.service_account, f"bucket {bucket}", policy, "storage.buckets.getIamPolicy"
+            )
+
+        return once_granted(
+            self._client, lambda: self._submit(request, image, bucket, name, generation), refusal
         )
 
     def _submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:

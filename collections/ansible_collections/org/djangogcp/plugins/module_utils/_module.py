@@ -114,16 +114,20 @@ def run_module(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
     _refuse(module, rule_problems(module.params, rules or {}, tables or {}))
-    session = new_session()
-    tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
-    client = Client(
-        tokens,
-        session,
-        read_timeout=module.params["request_timeout"],
-        absent_when_disabled=module.check_mode,
-    )
-    wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
-    _leave(module, lambda: work(Task(module.params, client, module.check_mode, wait)))
+
+    def with_client() -> Json:
+        session = new_session()
+        tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
+        client = Client(
+            tokens,
+            session,
+            read_timeout=module.params["request_timeout"],
+            absent_when_disabled=module.check_mode,
+        )
+        wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
+        return work(Task(module.params, client, module.check_mode, wait))
+
+    _leave(module, with_client)
 
 
 def run_module_without_google(

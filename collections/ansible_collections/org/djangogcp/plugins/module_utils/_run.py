@@ -57,7 +57,7 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
         The options with ``traffic`` that leaves everything where it serves now; with all traffic for the newest revision when
         that has it and there is nothing to try out.
     """
-    if current is None or not _serving(current):
+    if current is None or not is_serving(current):
         return asked
     changed = any(
         change.name.startswith("template")
@@ -94,6 +94,11 @@ def with_another_try(current: Json | None, asked: Json) -> Json:
     }
     annotations[RETRY_ANNOTATION] = str(created).rpartition("/")[2]
     return {**asked, "template": {**asked["template"], "annotations": annotations}}
+
+
+def is_serving(service: Json | None) -> bool:
+    """Whether anything of a service, as read, gets traffic."""
+    return bool(_serving(service or {}))
 
 
 def _serving(service: Json) -> list[tuple[str, int, str]]:

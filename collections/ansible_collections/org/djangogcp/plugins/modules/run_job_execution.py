@@ -96,6 +96,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rul
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ExecutionError,
@@ -152,8 +153,13 @@ def begun(task: Task, executions: Executions) -> Json | None:
 
 def work(task: Task) -> Json:
     """Run the job."""
+    executions = Executions(task.client, task.project, task.params["location"], task.params["job"])
+    return once_granted(task.client, lambda: run(task, executions), refused_secret)
+
+
+def run(task: Task, executions: Executions) -> Json:
+    """Run the job once, unless that is not needed."""
     params = task.params
-    executions = Executions(task.client, task.project, params["location"], params["job"])
     found = begun(task, executions)
     changed = found is None
     if found is not None and is_succeeded(found):

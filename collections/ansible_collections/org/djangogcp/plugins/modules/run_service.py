@@ -139,7 +139,7 @@ service:
     uri: https://polls-123456789012.us-central1.run.app
     latest_ready_revision: polls-00002-abc
 created:
-  description: Whether the service was made by this task, or would be.
+  description: Whether this is the first revision that may serve, or would be. Until one does, none can be tried out beside it.
   returned: success
   type: bool
 candidate:
@@ -171,10 +171,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rul
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read, reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
+    is_serving,
     revision_log,
     serving,
     with_another_try,
@@ -219,23 +221,27 @@ def work(task: Task) -> Json:
     """Make the service what is asked."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
     try:
-        outcome = reconcile(
+        outcome = once_granted(
             task.client,
-            SERVICE,
-            ids,
-            lambda current: desired(task.params, current),
-            state=task.params["state"],
-            check_mode=task.check_mode,
-            wait=task.wait,
+            lambda: reconcile(
+                task.client,
+                SERVICE,
+                ids,
+                lambda current: desired(task.params, current),
+                state=task.params["state"],
+                check_mode=task.check_mode,
+                wait=task.wait,
+            ),
+            refused_secret,
         )
     except OperationError as error:
         raise with_log(task, ids, error) from error
     # What check mode predicts has no address and serves nobody.
     after = outcome.found if task.check_mode else outcome.wire
-    tag = task.params["candidate_tag"]
+    tag, asked_for = task.params["candidate_tag"], task.params["state"] == "present"
     return {
         **one_result("service", outcome),
-        "created": outcome.found is None and task.params["state"] == "present",
+        "created": asked_for and outcome.changed and not is_serving(outcome.found),
         "candidate": candidate(after, tag) if after and tag else None,
         "serving": serving(task.client, ids, after) if after else [],
     }
