@@ -120,15 +120,14 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_retry(self, result: t.Any) -> None:
         """A task with ``until`` is going to be asked again."""
-        host, task, _body = _parts(result)
+        host, task = _origin(result)
         step = self._open.get((host.name, task._uuid))
         if step is not None:
             step.attempts += 1
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         """A task ended well."""
-        _host, _task, body = _parts(result)
-        self._end(result, "changed" if body.get("changed") else "ok")
+        self._end(result, "changed" if result.is_changed() else "ok")
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         """A task failed."""
@@ -143,15 +142,17 @@ class CallbackModule(CallbackBase):
         self._end(result, "unreachable")
 
     def _end(self, result: t.Any, outcome: str) -> None:
-        host, task, body = _parts(result)
+        host, task = _origin(result)
         step = self._open.pop((host.name, task._uuid), None)
         if step is None:
             return
         step.ended, step.outcome = self._now(), outcome
-        # Other modules may call anything "actions"; a result that is hidden by no_log has none.
-        actions = body.get("actions") if step.module.startswith(_COLLECTION) else None
-        if isinstance(actions, list):
-            step.actions = [action for action in actions if isinstance(action, str)]
+        # Other modules may call anything "actions". Ansible copies a body for who asks for it, so only where something was done.
+        if step.module.startswith(_COLLECTION) and result.is_changed():
+            # A result that is hidden by no_log has none.
+            actions = _body(result).get("actions")
+            if isinstance(actions, list):
+                step.actions = [action for action in actions if isinstance(action, str)]
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         """A playbook has ended: write the page."""
@@ -196,8 +197,13 @@ class CallbackModule(CallbackBase):
         return path
 
 
-def _parts(result: t.Any) -> tuple[t.Any, t.Any, dict[str, t.Any]]:
-    """Host, task and body of a result. ansible-core 2.18 has only the names with an underscore."""
-    if hasattr(result, "task"):
-        return result.host, result.task, result.result
-    return result._host, result._task, result._result
+# ansible-core 2.18 has only the names with an underscore.
+def _origin(result: t.Any) -> tuple[t.Any, t.Any]:
+    """Host and task of a result."""
+    return (result.host, result.task) if hasattr(result, "task") else (result._host, result._task)
+
+
+def _body(result: t.Any) -> dict[str, t.Any]:
+    """What a module returned."""
+    body: dict[str, t.Any] = result.result if hasattr(result, "task") else result._result
+    return body

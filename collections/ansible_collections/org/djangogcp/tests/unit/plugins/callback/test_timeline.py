@@ -134,7 +134,10 @@ def run(callback, module, body, **more):
     """One task on one host."""
     host, one = types.SimpleNamespace(name="east"), task(module, **more)
     callback.v2_runner_on_start(host, one)
-    callback.v2_runner_on_ok(types.SimpleNamespace(host=host, task=one, result=body))
+    result = types.SimpleNamespace(
+        host=host, task=one, result=body, is_changed=lambda: body.get("changed", False)
+    )
+    callback.v2_runner_on_ok(result)
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(callback, tmp_path):
