@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -28,7 +29,7 @@ class RunningEmulator:
 
     def __init__(self, state: Path, profile: Profile | None = None) -> None:
         """Starts it; returns when it answers. ``state`` may hold the store of an earlier one."""
-        self._settings = Settings(state, 0, profile or Profile())
+        self._settings = Settings(state, socket.create_server(("127.0.0.1", 0)), profile or Profile())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,14 +41,17 @@ RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "do
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the emulator keeps its state, how slow it is, what runs containers (a key of `RUNTIMES`) and where it listens.
-    ``port`` 0 takes any free port of ``address``."""
+    """Where the emulator keeps its state, where it listens, how slow it is, and what runs containers (a key of `RUNTIMES`)."""
 
     state: Path
-    port: int = 0
+    listener: socket.socket
     profile: Profile = field(default_factory=Profile)
     runtime: str = "process"
-    address: str = "127.0.0.1"
+
+    @property
+    def address(self) -> str:
+        """The IP address that it listens on."""
+        return str(self.listener.getsockname()[0])
 
 
 class Emulator:
@@ -78,11 +82,11 @@ class Emulator:
         return next(service for service in self.services if isinstance(service, kind))
 
     async def start(self) -> None:
-        """Opens the port and brings back what was running. OSError when the port is taken, `SandboxUnavailable` when the
-        container engine that was asked for does not answer."""
+        """Answers, and brings back what was running. `SandboxUnavailable` when the container engine that was asked for does not
+        answer."""
         await self.runtime.start()
         self.operations.abandon_unfinished()
-        await self.front.start(self.settings.port, self.settings.address)
+        await self.front.start(self.settings.listener)
         for service in self.services:
             await service.start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -211,10 +212,11 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
         raise CliError(f"another emulator uses {state}")
     with lock:
         lock.truncate(0)
-        port = _choose_port(options.port, state, options.address)
+        # Listening from now on: another emulator that starts at the same moment cannot take the port.
+        listener = _listen(options.port, state, options.address)
         (state / "runtime").write_text(f"{runtime}\n", "utf-8")
         profile = Profile(options.profile, options.scale)
-        emulator = Emulator(Settings(state, port, profile, runtime, options.address))
+        emulator = Emulator(Settings(state, listener, profile, runtime))
         if options.seed is not None:
             try:
                 seed.apply(emulator, options.seed)
@@ -232,20 +234,23 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
     return 0
 
 
-def _choose_port(asked: int | None, state: Path, address: str) -> int:
-    """The port to use: asked for, or remembered, or the default, or (first start only) any free one."""
+def _listen(asked: int | None, state: Path, address: str) -> socket.socket:
+    """Listens on the port that is asked for, or remembered, or the default, or (first start only) any free one."""
     remembered = state / "port"
     wanted = asked
     if asked is None and remembered.exists():
         wanted = int(remembered.read_text("utf-8"))
-    if wanted is not None:
-        if not _is_free(wanted, address):
-            raise CliError(
-                f"port {wanted} on {address} is taken by another program (another checkout's rehearsal?). "
-                "Stop that program, or choose a port with --port."
-            )
-        return wanted
-    return DEFAULT_PORT if _is_free(DEFAULT_PORT, address) else 0
+    try:
+        return socket.create_server((address, DEFAULT_PORT if wanted is None else wanted))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise CliError(f"cannot listen on {address}: {error.strerror}") from None
+        if wanted is None:
+            return socket.create_server((address, 0))
+        raise CliError(
+            f"port {wanted} on {address} is taken by another program (another checkout's rehearsal?). "
+            "Stop that program, or choose a port with --port."
+        ) from None
 
 
 def _known_runtime(state: Path) -> str | None:
@@ -272,16 +277,6 @@ def _choose_runtime(asked: str | None, state: Path) -> str:
                 raise CliError(str(error)) from None
             return "process"
     return "docker" if wanted == "auto" else wanted
-
-
-def _is_free(port: int, address: str) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-    return True
 
 
 def _stop(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 from collections.abc import Awaitable, Callable
 
 from gcp_emulator.front.ca import CertificateAuthority
@@ -40,10 +41,10 @@ class Front:
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
 
-    async def start(self, port: int, address: str = "127.0.0.1") -> None:
-        """Listens on the address; OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._accept, address, port, backlog=512)
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def start(self, listener: socket.socket) -> None:
+        """Answers those who connect to a listening socket, which it closes in the end."""
+        self._server = await asyncio.start_server(self._accept, sock=listener, backlog=512)
+        self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
         """Closes the port and every open connection."""
