@@ -48,9 +48,9 @@ bench: ## measure every figure of the README (ARGS="--write" puts them there, AR
 	@tools/bootstrap.sh test
 	@.venv/bin/python -m tests.bench $(ARGS)
 
-faults: ## disturb every call of a deploy with every fault, and write docs/faults.md (an hour; ARGS="stall" for a part)
+faults: ## disturb every call of a deploy with every fault, and write docs/faults.md (half an hour; ARGS="stall" for a part)
 	@tools/bootstrap.sh test
-	@PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix --write $(ARGS)
+	@PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix $(ARGS)
 
 build: ## build the collection's tarball into dist/
 	@tools/bootstrap.sh rehearse
