@@ -10,7 +10,7 @@ from typing import Any
 
 from gcp_emulator.engine.faults import KINDS, matches_any
 
-from tests.faults.world import OPERATOR, World, message_of, until
+from tests.faults.world import INSTANCE, OPERATOR, World, message_of, until
 
 #: SIGKILL, as a process group leader sees its own end.
 _KILLED = -9
@@ -68,6 +68,18 @@ class Deploys:
         assert status == 0, message_of(output)
         assert [fault["method"] for fault in left if fault["struck"]] == []
         self.is_converged(project)
+
+    def with_an_instance_that_is_never_ready(self) -> None:
+        """A deploy that gives an instance up says so; when it is ready after all, the next one goes on with it."""
+        world, project = self._world, self._world.project()
+        world.add_faults({"method": "sql.instances.insert", "kind": "operation_hangs"})
+        status, output = world.deploy(project, "-e", "database_ready_timeout_seconds=3")
+        world.clear_faults()
+        assert status != 0
+        assert f"Failed to wait for SQL instance {INSTANCE}: not ready after 3 seconds." in output, output[
+            -3000:
+        ]
+        self.converges(project)
 
     def with_restarting_databases(self) -> None:
         """One deploy, and the database servers restart again and again: it goes on or tells what failed; the next converges."""

@@ -112,6 +112,10 @@ def run(origin: Origin, parts: list[str]) -> Report:
         report.scenario(
             "a whole deploy whose operations are all held up", origin.deploys.with_every_operation_held_up
         )
+        report.scenario(
+            "a whole deploy whose instance is never ready",
+            origin.deploys.with_an_instance_that_is_never_ready,
+        )
         report.scenario("a whole deploy with restarting databases", origin.deploys.with_restarting_databases)
         for fault in RELEASE:
             name = f"a second release with {fault['kind']} at {fault['method']}"
