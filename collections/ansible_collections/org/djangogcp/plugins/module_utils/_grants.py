@@ -20,7 +20,7 @@ _GRANT_SECONDS = 120.0
 _SECRETS = "https://secretmanager.googleapis.com/v1"
 # How Cloud Run refuses a revision, or a task, whose account may not read a secret.
 _SECRET_REFUSED = re.compile(
-    r"Permission denied on secret: (projects/[^/\s]+/secrets/[^/\s]+)/\S+ for Revision service account (\S+@\S+?)\.?\s"
+    r"Permission denied on secret: (projects/[^/\s]+/secrets/[^/\s]+)/\S+ for Revision service account (\S+@\S+?)\.?(?:\s|$)"
 )
 
 
