@@ -12,8 +12,8 @@ from tests.faults.kinds import FATAL, RELEASE, TRANSIENT
 from tests.faults.origin import Origin
 
 DRAW = random.Random(int(os.environ.get("FAULTS_SEED", "0")))
-#: Tasks of a first deploy.
-TASKS = 50
+#: A first deploy has some more tasks.
+TASKS = 40
 
 
 def test_a_deploy_survives_a_passing_fault_at_every_method(origin: Origin) -> None:
