@@ -297,7 +297,7 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     ),
     "read the log of a revision": (lambda c: _run.revision_log(c, "my-project", "polls-1"), {}),
     "see whether a job is done": (
-        lambda c: executions(c).succeeded_as_is(),
+        lambda c: executions(c).newest_as_is(),
         {"/polls": {"latestCreatedExecution": EXECUTION, "template": {}}},
     ),
     "run a job": (lambda c: executions(c).start(_run.Overrides(["check"], {"A": "b"}, 60)), {}),
