@@ -112,6 +112,13 @@ class RunningEmulator:
         """Disables the API ``host`` (``run.googleapis.com``) in the project."""
         self.call(self.emulator.projects.set_enabled, PROJECT, host, enabled=False)
 
+    def plan(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
+        """Adds faults as anybody would; returns what was added."""
+        answer = self.session(None).post(f"{self.proxy}/_emulator/faults", json={"faults": list(faults)})
+        assert answer.status_code == 200, answer.text
+        added: list[dict[str, Any]] = answer.json()["faults"]
+        return added
+
     def expect_unhandled(self, *calls: str) -> None:
         """Asserts that exactly these calls were not handled, and forgives them."""
         found = list(self.emulator.unhandled)

@@ -178,9 +178,8 @@ def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: 
     }
     assert "Permission denied on secret" in cloud.error("run_service", **asked)
 
-    planned = {"method": "secretmanager.projects.secrets.setIamPolicy", "kind": "grant_pending", "calls": 2}
-    faults = f"{cloud.running.proxy}/_emulator/faults"
-    assert cloud.running.session(None).post(faults, json={"faults": [planned]}).status_code == 200
+    method = "secretmanager.projects.secrets.setIamPolicy"
+    cloud.running.plan({"method": method, "kind": "grant_pending", "calls": 2})
     grant = {"resource_type": "secret", "resource": "late", "role": "roles/secretmanager.secretAccessor"}
     cloud.ok("iam_members", members=[{**grant, "members": [f"serviceAccount:{account}"]}])
     made = cloud.ok("run_service", **asked)

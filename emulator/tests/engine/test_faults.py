@@ -22,15 +22,6 @@ GET = "secretmanager.projects.secrets.get"
 AUTOMATIC: dict[str, Any] = {"replication": {"automatic": {}}}
 
 
-def plan(emulator: RunningEmulator, *faults: dict[str, Any]) -> list[dict[str, Any]]:
-    """Adds faults as anybody would."""
-    session = emulator.session(None)
-    answer = session.post(f"{emulator.proxy}/_emulator/faults", json={"faults": list(faults)})
-    assert answer.status_code == 200, answer.text
-    added: list[dict[str, Any]] = answer.json()["faults"]
-    return added
-
-
 def shown(emulator: RunningEmulator) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (
         emulator.session(None).get(f"{emulator.proxy}/_emulator/faults").json()["faults"]
@@ -174,7 +165,7 @@ def test_the_plan_over_http(emulator: RunningEmulator) -> None:
             "struck": 0,
         }
     ]
-    plan(emulator, {"method": CREATE, "kind": "html"})
+    emulator.plan({"method": CREATE, "kind": "html"})
     assert session.delete(f"{url}/f1").json()["faults"] == shown(emulator)
     assert [fault["id"] for fault in shown(emulator)] == ["f2"]
     assert session.delete(f"{url}/f1").json()["error"]["message"] == "Fault 'f1' was not found."
@@ -240,7 +231,7 @@ def test_the_readme_lists_every_kind() -> None:
 def test_errors_come_instead_of_the_effect(
     emulator: RunningEmulator, kind: str, status: int, word: str
 ) -> None:
-    plan(emulator, {"method": CREATE, "kind": kind})
+    emulator.plan({"method": CREATE, "kind": kind})
     answer = create(emulator)
     assert (answer.status_code, answer.json()["error"]["status"]) == (status, word)
     assert not exists(emulator)
@@ -249,8 +240,7 @@ def test_errors_come_instead_of_the_effect(
 
 
 def test_errors_have_the_form_of_the_api(emulator: RunningEmulator) -> None:
-    plan(
-        emulator,
+    emulator.plan(
         {"method": "storage.buckets.list", "kind": "forbidden"},
         {"method": "storage.objects.insert", "kind": "rate_limited", "retryAfter": 7},
     )
@@ -263,7 +253,7 @@ def test_errors_have_the_form_of_the_api(emulator: RunningEmulator) -> None:
 
 
 def test_a_front_end_may_answer_html(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": CREATE, "kind": "html"})
+    emulator.plan({"method": CREATE, "kind": "html"})
     answer = create(emulator)
     assert (answer.status_code, answer.headers["Content-Type"]) == (502, "text/html; charset=UTF-8")
     assert not exists(emulator)
@@ -273,7 +263,7 @@ def test_a_front_end_may_answer_html(emulator: RunningEmulator) -> None:
 def test_a_connection_is_reset_before_or_after_the_effect(
     emulator: RunningEmulator, kind: str, done: bool
 ) -> None:
-    plan(emulator, {"method": CREATE, "kind": kind})
+    emulator.plan({"method": CREATE, "kind": kind})
     with pytest.raises(requests.ConnectionError, match=r"reset by peer|Remote end closed|EOF occurred"):
         create(emulator)
     assert exists(emulator) is done
@@ -282,18 +272,18 @@ def test_a_connection_is_reset_before_or_after_the_effect(
 
 
 def test_an_answer_breaks_off(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": CREATE, "kind": "truncated"})
+    emulator.plan({"method": CREATE, "kind": "truncated"})
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
         create(emulator)
     assert exists(emulator)
 
 
 def test_an_answer_stalls_until_its_time_or_the_end_of_the_fault(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": CREATE, "kind": "stall", "seconds": 0.3})
+    emulator.plan({"method": CREATE, "kind": "stall", "seconds": 0.3})
     began = time.monotonic()
     assert create(emulator).status_code == 200
     assert time.monotonic() - began >= 0.3
-    plan(emulator, {"method": CREATE, "kind": "stall"})
+    emulator.plan({"method": CREATE, "kind": "stall"})
     waiting = threading.Thread(target=create, args=(emulator, "y"))
     waiting.start()
     until(lambda: exists(emulator, "y"))
@@ -327,7 +317,7 @@ def operation(emulator: RunningEmulator, name: str) -> dict[str, Any]:
 
 
 def test_an_operation_fails(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": REPOSITORY_CREATE, "kind": "operation_fails"})
+    emulator.plan({"method": REPOSITORY_CREATE, "kind": "operation_fails"})
     began = emulator.session().post(f"{REPOSITORIES}?repositoryId=r", json={"format": "DOCKER"}).json()
     until(lambda: bool(operation(emulator, began["name"])["done"]))
     assert operation(emulator, began["name"])["error"] == {
@@ -337,7 +327,7 @@ def test_an_operation_fails(emulator: RunningEmulator) -> None:
 
 
 def test_an_operation_hangs_until_the_fault_is_removed(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": REPOSITORY_CREATE, "kind": "operation_hangs"})
+    emulator.plan({"method": REPOSITORY_CREATE, "kind": "operation_hangs"})
     began = emulator.session().post(f"{REPOSITORIES}?repositoryId=r", json={"format": "DOCKER"}).json()
     time.sleep(0.2)  # ten times as long as operations take
     assert not operation(emulator, began["name"])["done"]
@@ -347,7 +337,7 @@ def test_an_operation_hangs_until_the_fault_is_removed(emulator: RunningEmulator
 
 
 def test_a_failed_operation_of_cloud_sql_leaves_a_failed_instance(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": "sql.instances.insert", "kind": "operation_fails"})
+    emulator.plan({"method": "sql.instances.insert", "kind": "operation_fails"})
     url = f"https://sqladmin.googleapis.com/v1/projects/{PROJECT}"
     body = {
         "name": "db",
@@ -365,7 +355,7 @@ def test_a_failed_operation_of_cloud_sql_leaves_a_failed_instance(emulator: Runn
 
 
 def test_a_new_service_account_is_unknown_for_some_calls(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": "iam.projects.serviceAccounts.create", "kind": "unknown_account", "calls": 2})
+    emulator.plan({"method": "iam.projects.serviceAccounts.create", "kind": "unknown_account", "calls": 2})
     session = emulator.session()
     accounts = f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts"
     email = session.post(accounts, json={"accountId": "new-one"}).json()["email"]
@@ -383,8 +373,7 @@ def test_a_new_service_account_is_unknown_for_some_calls(emulator: RunningEmulat
 
 def test_a_grant_comes_into_force_later(emulator: RunningEmulator) -> None:
     create(emulator)
-    plan(
-        emulator,
+    emulator.plan(
         {"method": "secretmanager.projects.secrets.setIamPolicy", "kind": "grant_pending", "calls": 2},
     )
     policy = {"bindings": [{"role": "roles/secretmanager.viewer", "members": ["user:new@example.com"]}]}
@@ -394,7 +383,7 @@ def test_a_grant_comes_into_force_later(emulator: RunningEmulator) -> None:
 
 
 def test_a_full_disk_stores_nothing_and_says_so(emulator: RunningEmulator) -> None:
-    plan(emulator, {"method": CREATE, "kind": "disk_full"})
+    emulator.plan({"method": CREATE, "kind": "disk_full"})
     refused = create(emulator)
     assert refused.status_code == 500
     assert refused.json()["error"]["message"] == (

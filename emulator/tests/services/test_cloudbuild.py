@@ -216,9 +216,7 @@ def test_a_failing_dockerfile_fails_the_build_and_pushes_nothing(
 def test_a_fault_ends_the_step_of_one_build(
     site: Site, emulator: RunningEmulator, kind: str, status: int, line: str
 ) -> None:
-    planned = {"method": "cloudbuild.projects.locations.builds.create", "kind": kind}
-    faults = f"{emulator.proxy}/_emulator/faults"
-    assert emulator.session(None).post(faults, json={"faults": [planned]}).status_code == 200
+    emulator.plan({"method": "cloudbuild.projects.locations.builds.create", "kind": kind})
     site.upload(Dockerfile="FROM scratch\nCOPY main.py /\n", main_py="")
     build = site.wait(site.submit(site.request()))["metadata"]["build"]
     assert (build["status"], build["steps"][0]["exitCode"]) == ("FAILURE", status)

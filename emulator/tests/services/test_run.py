@@ -343,13 +343,12 @@ def test_an_instance_that_crashes_answers_503_and_the_next_request_starts_anothe
 
 
 def test_a_revision_that_a_fault_lets_crash_serves_again_when_the_fault_is_removed(client: Client) -> None:
-    faults = f"{client.emulator.proxy}/_emulator/faults"
-    planned = {"method": "run.projects.locations.services.create", "kind": "revision_crashes", "calls": 2}
-    anybody = client.emulator.session(None)
-    assert anybody.post(faults, json={"faults": [planned]}).status_code == 200
+    method = "run.projects.locations.services.create"
+    client.emulator.plan({"method": method, "kind": "revision_crashes", "calls": 2})
     client.create()
     assert [client.open().status_code for _ in range(4)] == [200, 200, 503, 503]
-    assert anybody.delete(faults).status_code == 200
+    faults = f"{client.emulator.proxy}/_emulator/faults"
+    assert client.emulator.session(None).delete(faults).status_code == 200
     assert client.open().status_code == 200
 
 

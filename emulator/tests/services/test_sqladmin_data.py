@@ -107,9 +107,7 @@ def test_a_database_that_exists_is_refused_and_the_instance_stays_usable(sql: Sq
 
 
 def test_an_operation_that_a_full_disk_did_not_let_begin_leaves_the_instance_idle(sql: Sql) -> None:
-    faults = f"{sql.running.proxy}/_emulator/faults"
-    planned = {"method": "sql.databases.insert", "kind": "disk_full"}
-    assert sql.running.session(None).post(faults, json=planned).status_code == 200
+    sql.running.plan({"method": "sql.databases.insert", "kind": "disk_full"})
     code, _message, _reason = sql.error("POST", "instances/main/databases", {"name": "polls"})
     assert code == 500
     assert sql.do("DELETE", "instances/main/databases/polls")["operationType"] == "DELETE_DATABASE"
