@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import threading
 from collections.abc import Iterable
@@ -31,14 +32,8 @@ class Deploys:
 
         The deploy succeeds, and what is there is what an undisturbed one leaves.
         """
-        world, project, kinds = self._world, self._world.project(), list(kinds)
-        world.add_faults(
-            *(
-                {"method": method, "kind": kinds[index % len(kinds)], "caller": f"user:{OPERATOR}"}
-                for index, method in enumerate(self._methods)
-                if matches_any(method, KINDS[kinds[index % len(kinds)]].methods)
-            )
-        )
+        world, project = self._world, self._world.project()
+        self._plan_at_every_method(list(kinds))
         status, output = world.deploy(project)
         plan = world.clear_faults()
         assert status == 0, message_of(output)
@@ -48,13 +43,7 @@ class Deploys:
     def with_every_operation_held_up(self) -> None:
         """One deploy each of whose operations does not go on for a while: it waits, and ends as an undisturbed one."""
         world, project = self._world, self._world.project()
-        world.add_faults(
-            *(
-                {"method": method, "kind": "operation_hangs", "caller": f"user:{OPERATOR}"}
-                for method in self._methods
-                if matches_any(method, KINDS["operation_hangs"].methods)
-            )
-        )
+        self._plan_at_every_method(["operation_hangs"])
         run = world.begin(project)
         while run.process.poll() is None:
             held_up = [fault["id"] for fault in world.faults() if fault["struck"]]
@@ -90,6 +79,16 @@ class Deploys:
         world.clear_faults()
         assert status == 0 or "Failed to" in output, message_of(output)
         self.converges(project)
+
+    def _plan_at_every_method(self, kinds: list[str]) -> None:
+        """One fault at the first call of every method at which it can happen, the kinds in turn."""
+        self._world.add_faults(
+            *(
+                {"method": method, "kind": kind, "caller": f"user:{OPERATOR}"}
+                for method, kind in zip(self._methods, itertools.cycle(kinds), strict=False)
+                if matches_any(method, KINDS[kind].methods)
+            )
+        )
 
     def is_converged(self, project: str, release: str = "first") -> None:
         """The site serves the release, and nothing is missing, twice there, or left over."""

@@ -14,7 +14,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,11 +155,12 @@ class Walk:
 
     def _each_call(self, run: Recorded, project: str, kind: str, fields: dict[str, Any]) -> Iterator[Cell]:
         fault = {"caller": f"user:{OPERATOR}", "kind": kind, **fields}
+        hurried = kind == "operation_hangs"
         # What is written first, because little is left to be written when the turn of those calls comes.
         for method in run.writes:
             if matches_any(method, KINDS[kind].methods):
                 self._world.add_faults({**fault, "method": method})
-                result = self._run(run, project, hurried=kind == "operation_hangs")
+                result = self._run(run, project, hurried=hurried)
                 (plan,) = self._world.clear_faults()
                 if plan["struck"]:
                     yield _cell(kind, run.module, method, result)
@@ -168,7 +168,7 @@ class Walk:
             fault |= {"method": "*", "skip": position}
             self._world.add_faults(fault)
             before = self._world.last_number()
-            result = self._run(run, project, hurried=kind == "operation_hangs")
+            result = self._run(run, project, hurried=hurried)
             (plan,) = self._world.clear_faults()
             if self._cure(project, result):
                 result = self._run(run, project)
@@ -183,7 +183,6 @@ class Walk:
     def _late(self, run: Recorded, project: str, kind: str, result: dict[str, Any]) -> Iterator[Cell]:
         """What a fault at an earlier call comes to only now: a build that was started, a grant that is not in force."""
         for _ in range(_LATEST):
-            result = self._awaited(run, project, result)
             if not result.get("failed"):
                 break
             yield _cell(kind, run.module, "(an earlier one)", result)
@@ -209,24 +208,12 @@ class Walk:
         return matches_any(call["method"], KINDS[plan["kind"]].methods)
 
     def _finish(self, run: Recorded, project: str, result: dict[str, Any], kind: str) -> None:
-        """Without a fault the module has to succeed; what the deploy waits for is waited for."""
-        result = self._awaited(run, project, result)
+        """Without a fault the module has to succeed."""
         assert not result.get("failed"), f"{run.task} after {kind}: {result}"
         if run.module == "build":
             self._replaced[self._build] = self._world.newest_build(project)
         if run.module == "secrets":
             self._versions = {one["name"]: one["version"] for one in result["secrets"]}
-
-    def _awaited(self, run: Recorded, project: str, result: dict[str, Any]) -> dict[str, Any]:
-        """The result of a run when what the deploy waits for with it has ended."""
-        deadline = time.monotonic() + 120
-        while "source_dir" not in run.options and time.monotonic() < deadline:
-            state = (result.get("instance") or {}).get("state")
-            creating = run.options.get("tier") is None and state == "PENDING_CREATE"
-            if result.get("failed") or not (result.get("finished") is False or creating):
-                break
-            result = self._run(run, project)
-        return result
 
     def _run(self, run: Recorded, project: str, *, hurried: bool = False) -> dict[str, Any]:
         """What the module answers. ``hurried``: it does not wait long for operations."""
