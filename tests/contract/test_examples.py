@@ -27,6 +27,7 @@ from tests.contract.wire import COLLECTION, ROOT
 MODULES = (
     "project_info",
     "project_services",
+    "ownership_info",
     "service_accounts",
     "artifact_repository",
     "storage_buckets",
@@ -35,6 +36,7 @@ MODULES = (
     "build",
     "sql_instance",
     "sql_database",
+    "sql_database_info",
     "sql_users",
     "sql_statements",
     "run_jobs",

@@ -6,7 +6,7 @@
 
 """The options that modules share, and what is said of wrong ones.
 
-The documentation of the shared options is in the documentation fragments _auth and _wait.
+The documentation of the shared options is in the documentation fragments _auth, _mark and _wait.
 """
 
 from __future__ import annotations
@@ -87,6 +87,21 @@ AUTH_ARGS: dict[str, dict[str, t.Any]] = {
 WAIT_ARGS: dict[str, dict[str, t.Any]] = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 600},
+}
+
+#: For whom a module works: see `_marks.Ownership`.
+MARK_ARGS: dict[str, dict[str, t.Any]] = {
+    "mark": {
+        "type": "dict",
+        "options": {
+            "site": {"type": "str"},
+            "region": {"type": "str"},
+            "former_sites": {"type": "list", "elements": "str", "default": []},
+            "sharing_sites": {"type": "list", "elements": "str"},
+        },
+    },
+    "adopt": {"type": "list", "elements": "str", "default": []},
+    "explicit": {"type": "list", "elements": "str"},
 }
 
 STATE_ARG: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}

@@ -175,6 +175,58 @@ def differences(
     return _differences(asked, actual, fields, "", "", "")
 
 
+def chosen(asked: t.Mapping[str, t.Any], names: t.Iterable[str]) -> Json:
+    """The part of what is asked that some options are, dotted for nested ones."""
+    result: Json = {}
+    for name in names:
+        value = dig(dict(asked), name)
+        if value is not None:
+            put(result, name, value)
+    return result
+
+
+def beside(asked: t.Mapping[str, t.Any], actual: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
+    """What is asked, with what is there beside it kept: keys of maps, named items of lists.
+
+    For a resource that somebody else made: a map or a list is otherwise exactly what is asked.
+
+    Args:
+        asked: the Ansible shape.
+        actual: the Ansible shape of what is there.
+        fields: the table.
+    """
+    rows = {field.name: field for field in fields}
+    return {
+        name: _beside(value, actual.get(name), rows[name]) for name, value in asked.items() if name in rows
+    }
+
+
+def _beside(wanted: t.Any, have: t.Any, field: Field) -> t.Any:
+    if not wanted or not have:
+        return wanted
+    if field.kind is Kind.MAP:
+        return {**have, **wanted}
+    if not field.fields:
+        return wanted
+    if field.kind is Kind.VALUE:
+        return wanted if field.whole else beside(wanted, have, field.fields)
+    if field.key:
+        names = {item.get(field.key) for item in wanted}
+        kept = [_filled(item) for item in have if item.get(field.key) not in names]
+        return [*wanted, *kept]
+    return [
+        *(beside(one, other, field.fields) for one, other in zip(wanted, have, strict=False)),
+        *wanted[len(have) :],
+    ]
+
+
+def _filled(shape: t.Any) -> t.Any:
+    """An Ansible shape without what is not there."""
+    if isinstance(shape, dict):
+        return {name: _filled(value) for name, value in shape.items() if value not in (None, [], {})}
+    return shape
+
+
 def asked_only(shape: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
     """The part of a resource in Ansible shape that was asked for, with secrets masked: one side of a diff."""
     result: Json = {}

@@ -33,6 +33,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import ForeignError
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule
@@ -71,8 +72,13 @@ class SeveralError(DjangoGcpError):
     """
 
     def __init__(self, errors: t.Iterable[BaseException]) -> None:
-        messages = list(dict.fromkeys(str(error) for error in errors))
+        self._errors = list(errors)
+        messages = list(dict.fromkeys(str(error) for error in self._errors))
         super().__init__("\n".join(messages))
+
+    def as_fail_json(self) -> dict[str, t.Any]:
+        foreign = [error.as_dict() for error in self._errors if isinstance(error, ForeignError)]
+        return {"msg": self.message, **({"foreign": foreign} if foreign else {})}
 
 
 class _Module(AnsibleModule):  # type: ignore[misc]
@@ -95,6 +101,7 @@ def run_module(
     *,
     rules: t.Mapping[str, Rule] | None = None,
     tables: t.Mapping[str, t.Iterable[Field]] | None = None,
+    only_reads: bool = False,
     **options: t.Any,
 ) -> None:
     """Run a module: parse its options, do the work, and leave with its result or its error.
@@ -106,6 +113,7 @@ def run_module(
         work: does it and returns the arguments of ``exit_json``.
         rules: what Google accepts, by option (`_argspec.rule_problems`).
         tables: the tables of the module's resources, by option.
+        only_reads: whether nothing is ever changed, so that what a disabled API would hold is absent also without check mode.
         options: further arguments of ``AnsibleModule``, such as ``mutually_exclusive``.
     """
     module = _made({**AUTH_ARGS, **argument_spec}, options)
@@ -122,7 +130,7 @@ def run_module(
             tokens,
             session,
             read_timeout=module.params["request_timeout"],
-            absent_when_disabled=module.check_mode,
+            absent_when_disabled=module.check_mode or only_reads,
         )
         wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
         return work(Task(module.params, client, module.check_mode, wait))
@@ -180,22 +188,34 @@ def _leave(module: _Module, work: t.Callable[[], Json]) -> None:
 
 def one_result(key: str, outcome: Outcome) -> Json:
     """The result of a module for one resource: ``changed``, the resource under `key`, ``actions`` and ``diff``."""
-    return {
-        "changed": outcome.changed,
-        key: outcome.resource,
-        "actions": outcome.actions,
-        "diff": outcome.diff,
-    }
+    return _with_warnings(
+        {
+            "changed": outcome.changed,
+            key: outcome.resource,
+            "actions": outcome.actions,
+            "diff": outcome.diff,
+        },
+        [outcome],
+    )
 
 
 def many_results(key: str, outcomes: list[Outcome]) -> Json:
     """The result of a module for a list: the resources in the asked order under `key`, each with its own ``changed``."""
-    return {
-        "changed": any(outcome.changed for outcome in outcomes),
-        key: [{**outcome.resource, "changed": outcome.changed} for outcome in outcomes],
-        "actions": [action for outcome in outcomes for action in outcome.actions],
-        "diff": [outcome.diff for outcome in outcomes if outcome.changed],
-    }
+    return _with_warnings(
+        {
+            "changed": any(outcome.changed for outcome in outcomes),
+            key: [{**outcome.resource, "changed": outcome.changed} for outcome in outcomes],
+            "actions": [action for outcome in outcomes for action in outcome.actions],
+            "diff": [outcome.diff for outcome in outcomes if outcome.changed],
+        },
+        outcomes,
+    )
+
+
+def _with_warnings(result: Json, outcomes: t.Iterable[Outcome]) -> Json:
+    """A result with what a person should know of its resources, if anything."""
+    warnings = [warning for outcome in outcomes for warning in outcome.warnings]
+    return {**result, "warnings": warnings} if warnings else result
 
 
 def for_each(items: t.Sequence[Item], work: t.Callable[[Item], Result]) -> list[Result]:

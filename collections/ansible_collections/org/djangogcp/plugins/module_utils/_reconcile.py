@@ -28,11 +28,19 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Json,
     Kind,
     asked_only,
+    beside,
+    chosen,
     decode,
     differences,
     dig,
     lay_over,
     put,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
+    ForeignError,
+    Mark,
+    MarkPlace,
+    Ownership,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import (
     Operations,
@@ -167,6 +175,7 @@ class ResourceSpec:
             shows them.
         hint: what to do about an error of a verb (read, create, update, delete), "" to leave it to the status.
         way_out: what to do when an immutable field differs.
+        mark: where the resource carries the mark of who made it; None for what cannot carry one.
     """
 
     noun: str
@@ -189,6 +198,7 @@ class ResourceSpec:
     predicted: t.Callable[[Ids, Json], Json] = lambda ids, wire: {}
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
     way_out: str = ""
+    mark: MarkPlace | None = None
 
     def url(self, ids: Ids) -> str:
         """The resource's address."""
@@ -226,6 +236,7 @@ class Outcome:
         actions: verb phrases of what was done, for instance "create secret polls-secret-key".
         contested: whether it changed while the task ran, by another writer or by a request of ours whose answer was lost: what
             was read before the task is not what was there.
+        warnings: what a person should know: that something was left alone because somebody else made it.
         found: the wire shape as it was; None when it was absent.
         wire: the wire shape afterwards, predicted in check mode; None when it is absent.
     """
@@ -237,6 +248,7 @@ class Outcome:
     after: Json
     actions: list[str]
     contested: bool = False
+    warnings: list[str] = dataclasses.field(default_factory=list)
     found: Json | None = dataclasses.field(default=None, repr=False)
     wire: Json | None = dataclasses.field(default=None, repr=False)
 
@@ -268,6 +280,7 @@ def reconcile(
     state: str = "present",
     check_mode: bool = False,
     wait: Wait | None = None,
+    ownership: Ownership | None = None,
 ) -> Outcome:
     """Make one resource what is asked.
 
@@ -280,11 +293,34 @@ def reconcile(
         state: "present" or "absent".
         check_mode: plan only. The outcome carries what would be there.
         wait: whether and how long to wait; 600 s by default.
+        ownership: for whom it is made. What somebody else has made is then refused, or used as it is, and never deleted; without
+            it nobody is asked.
 
     Raises:
         ApiError, OperationError, WaitTimeoutError, ImmutableError: see `_errors`.
+        ForeignError: somebody else has made it.
     """
-    return _Run(client, spec, ids, asked, check_mode, wait or Wait()).to(state)
+    return _Run(client, spec, ids, asked, check_mode, wait or Wait(), ownership).to(state)
+
+
+def label_of(spec: ResourceSpec, ids: Ids) -> str:
+    """A resource in words, for instance "secret polls-secret-key"."""
+    return f"{spec.noun} {ids['name']}"
+
+
+def may_delete(spec: ResourceSpec, current: Json, ownership: Ownership | None) -> bool:
+    """Whether a resource, as read, is the site's own."""
+    return ownership is None or ownership.is_own(owner_of(spec, current, ownership))
+
+
+def owner_of(spec: ResourceSpec, current: Json, ownership: Ownership) -> Mark | None:
+    """Who has made a resource, as read; None when it carries no mark."""
+    shape = decode(current, spec.fields)
+    if ownership.owner is not None:
+        return ownership.owner(shape)
+    if spec.mark is None:
+        raise TypeError(f"a {spec.noun} carries no mark: say who owns it")
+    return spec.mark.read(shape)
 
 
 class _Run:
@@ -296,6 +332,7 @@ class _Run:
         asked: Asked,
         check_mode: bool,
         wait: Wait,
+        ownership: Ownership | None,
     ) -> None:
         self.client = client
         self.spec = spec
@@ -305,7 +342,8 @@ class _Run:
         self.check_mode = check_mode
         self.wait = wait
         self.deadline = Deadline(wait.timeout, client.clock)
-        self.label = f"{spec.noun} {ids['name']}"
+        self.ownership = ownership
+        self.label = label_of(spec, ids)
 
     def to(self, state: str) -> Outcome:
         """Plan and apply; when another writer came between, read and plan again."""
@@ -331,6 +369,8 @@ class _Run:
         if current is not None and self.spec.pending(current) and self.wait.enabled and not self.check_mode:
             current = self._settled()
         self.asked = self.asks(current)
+        if self.ownership is not None:
+            self.asked = self._owned(current, self.ownership)
         if current is None:
             return self._create()
         actual = decode(current, self.spec.fields)
@@ -354,9 +394,34 @@ class _Run:
         after = merged if self.check_mode or not self.wait.enabled else self._settled()
         return self._outcome(current, after, ["update"], rewritten=[field.name for field in secrets])
 
+    def _owned(self, current: Json | None, ownership: Ownership) -> t.Mapping[str, t.Any]:
+        """What is asked of a resource by whose it is."""
+        if current is None:
+            return self._marked(ownership, None)
+        owner, actual = owner_of(self.spec, current, ownership), decode(current, self.spec.fields)
+        if ownership.may_change(owner):
+            return self._marked(ownership, owner)
+        asked = self.asked if ownership.explicit is None else chosen(self.asked, ownership.explicit)
+        asked = beside(asked, actual, self.spec.fields)
+        changes = differences(asked, actual, self.spec.fields)
+        if ownership.adopts(self.label, owner):
+            return asked
+        if ownership.may_use(owner) and not changes:
+            return {}
+        if owner is None:
+            changes = differences(self.asked, actual, self.spec.fields)
+        raise ForeignError(self.label, owner, ownership, changes)
+
+    def _marked(self, ownership: Ownership, owner: Mark | None) -> t.Mapping[str, t.Any]:
+        place = self.spec.mark
+        return self.asked if place is None else place.write(self.asked, ownership.mark_for(owner))
+
     def _absent(self, current: Json | None) -> Outcome:
         if current is None:
             return Outcome(self.label, False, {}, {}, {}, [])
+        if not may_delete(self.spec, current, self.ownership):
+            warning = f"The {self.label} was left alone: it is not this site's own."
+            return Outcome(self.label, False, {}, {}, {}, [], warnings=[warning], found=current)
         if not self.check_mode:
             self._write("delete", self.spec.delete(self.ids))
         before = {"state": "present", **decode(current, self.spec.fields)}

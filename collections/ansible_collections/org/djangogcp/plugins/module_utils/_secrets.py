@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, many_results
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import (
@@ -71,6 +72,7 @@ class SecretsRun:
             self._desired(secret),
             state=secret["state"],
             check_mode=task.check_mode,
+            ownership=Ownership.from_params(task.params),
         )
         if secret["state"] == "absent":
             return outcome

@@ -16,6 +16,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
   - org.djangogcp._wait
 options:
   name:
@@ -106,8 +107,9 @@ actions:
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import REPOSITORY
@@ -126,6 +128,7 @@ ARGUMENT_SPEC = {
     "cleanup_policy_dry_run": {"type": "bool"},
     "immutable_tags": {"type": "bool"},
     "state": STATE_ARG,
+    **MARK_ARGS,
     **WAIT_ARGS,
 }
 
@@ -141,6 +144,7 @@ def work(task: Task) -> Json:
         state=task.params["state"],
         check_mode=task.check_mode,
         wait=task.wait,
+        ownership=Ownership.from_params(task.params),
     )
     return one_result("repository", outcome)
 

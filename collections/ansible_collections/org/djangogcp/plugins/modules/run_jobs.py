@@ -16,6 +16,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
   - org.djangogcp._wait
 options:
   location:
@@ -158,8 +159,9 @@ import itertools
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
     for_each,
@@ -193,6 +195,7 @@ ARGUMENT_SPEC = {
             "template": {"type": "dict"},
         },
     },
+    **MARK_ARGS,
     **WAIT_ARGS,
 }
 
@@ -233,7 +236,14 @@ def work(task: Task) -> Json:
     def one(job: Json) -> Outcome:
         ids = {"project": task.project, "location": task.params["location"], "name": job["name"]}
         outcome = reconcile(
-            task.client, JOB, ids, job, state=job["state"], check_mode=task.check_mode, wait=task.wait
+            task.client,
+            JOB,
+            ids,
+            job,
+            state=job["state"],
+            check_mode=task.check_mode,
+            wait=task.wait,
+            ownership=Ownership.from_params(task.params),
         )
         if outcome.resource:
             # A job that was changed has not run as it is.

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
   - org.djangogcp._wait
 options:
   name:
@@ -168,10 +169,11 @@ actions:
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read, reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
@@ -206,6 +208,7 @@ ARGUMENT_SPEC = {
     "traffic": {"type": "list", "elements": "dict"},
     "candidate_tag": {"type": "str"},
     "state": STATE_ARG,
+    **MARK_ARGS,
     **WAIT_ARGS,
 }
 
@@ -231,6 +234,7 @@ def work(task: Task) -> Json:
                 state=task.params["state"],
                 check_mode=task.check_mode,
                 wait=task.wait,
+                ownership=Ownership.from_params(task.params),
             ),
             refused_secret,
         )

@@ -17,6 +17,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
 options:
   secrets:
     description: The secrets.
@@ -141,7 +142,7 @@ import string
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._secrets import SecretsRun
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
@@ -173,6 +174,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "old_versions": {"type": "str", "choices": ["keep", "disable", "destroy"], "default": "keep"},
         },
     },
+    **MARK_ARGS,
 }
 
 #: What Google accepts.

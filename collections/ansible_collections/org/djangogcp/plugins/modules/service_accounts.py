@@ -16,6 +16,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
 options:
   service_accounts:
     description: The service accounts.
@@ -92,7 +93,8 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
     for_each,
@@ -114,6 +116,7 @@ ARGUMENT_SPEC = {
             "description": {"type": "str"},
         },
     },
+    **MARK_ARGS,
 }
 
 
@@ -132,6 +135,7 @@ def work(task: Task) -> dict[str, t.Any]:
             desired(account),
             state=account["state"],
             check_mode=task.check_mode,
+            ownership=Ownership.from_params(task.params),
         )
 
     return many_results("service_accounts", for_each(task.params["service_accounts"], ensure))

@@ -15,6 +15,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
   - org.djangogcp._wait
 options:
   name:
@@ -35,6 +36,11 @@ options:
     type: str
   collation:
     description: The collation, for instance V(en_US.UTF8). It cannot be changed later.
+    type: str
+  claim_secret:
+    description:
+      - The secret, which only this site has, in whose annotations the O(mark) is written as a claim before the database is made, because a
+        database has no labels. Required with O(mark).
     type: str
 seealso:
   - module: org.djangogcp.sql_instance
@@ -79,7 +85,8 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import DATABASE
@@ -90,6 +97,8 @@ ARGUMENT_SPEC = {
     "state": STATE_ARG,
     "charset": {"type": "str"},
     "collation": {"type": "str"},
+    "claim_secret": {"type": "str", "no_log": False},
+    **MARK_ARGS,
     **WAIT_ARGS,
 }
 
@@ -101,15 +110,27 @@ def desired(params: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def work(task: Task) -> dict[str, t.Any]:
     params = task.params
+    ids = {"project": task.project, "instance": params["instance"], "name": params["name"]}
+    claims = Claims.from_params(task.client, params)
+    ownership = claims.ownership(DATABASE, ids) if claims else None
+
+    def asked(current: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        if claims and not task.check_mode:
+            claims.make(DATABASE, ids, current)
+        return desired(params)
+
     outcome = reconcile(
         task.client,
         DATABASE,
-        {"project": task.project, "instance": params["instance"], "name": params["name"]},
-        desired(params),
+        ids,
+        asked,
         state=params["state"],
         check_mode=task.check_mode,
         wait=task.wait,
+        ownership=ownership,
     )
+    if claims and params["state"] == "absent" and outcome.changed and not task.check_mode:
+        claims.drop(DATABASE, ids)
     return one_result("database", outcome)
 
 
@@ -117,8 +138,13 @@ def main() -> None:
     run_module(
         ARGUMENT_SPEC,
         work,
-        rules={"name": rules.SQL_DATABASE, "instance": rules.SQL_INSTANCE},
+        rules={
+            "name": rules.SQL_DATABASE,
+            "instance": rules.SQL_INSTANCE,
+            "claim_secret": rules.SECRET_ID,
+        },
         tables={"": DATABASE.fields},
+        required_by={"mark": ["claim_secret"]},
     )
 
 

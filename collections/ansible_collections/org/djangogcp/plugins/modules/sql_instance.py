@@ -17,6 +17,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
   - org.djangogcp._wait
 options:
   name:
@@ -232,7 +233,8 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import INSTANCE
@@ -305,6 +307,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "connector_enforcement": {"type": "str", "choices": ["NOT_REQUIRED", "REQUIRED"]},
     "data_api_access": {"type": "str", "choices": ["ALLOW_DATA_API", "DISALLOW_DATA_API"]},
     "user_labels": {"type": "dict"},
+    **MARK_ARGS,
     **WAIT_ARGS,
     "wait_timeout": {"type": "int", "default": 1800},
 }
@@ -335,6 +338,7 @@ def work(task: Task) -> dict[str, t.Any]:
         state=task.params["state"],
         check_mode=task.check_mode,
         wait=task.wait,
+        ownership=Ownership.from_params(task.params),
     )
     return one_result("instance", outcome)
 

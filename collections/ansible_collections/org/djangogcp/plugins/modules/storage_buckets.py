@@ -17,6 +17,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
 options:
   buckets:
     description: The buckets.
@@ -33,6 +34,11 @@ options:
         type: str
         choices: [present, absent]
         default: present
+      purpose:
+        description:
+          - What the bucket holds, for instance V(media). It is a part of the O(mark), and never changes, so that what holds private files
+            is never taken for something public.
+        type: str
       force:
         description: Whether O(buckets[].state=absent) deletes all objects in the bucket with all their versions first.
         type: bool
@@ -206,14 +212,20 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
     for_each,
     many_results,
     run_module,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Outcome,
+    may_delete,
+    read,
+    reconcile,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET, empty_bucket
 
 LIFECYCLE_RULE = {
@@ -260,6 +272,7 @@ ARGUMENT_SPEC = {
         "options": {
             "name": {"type": "str", "required": True},
             "state": STATE_ARG,
+            "purpose": {"type": "str"},
             "force": {"type": "bool", "default": False},
             "location": {"type": "str"},
             "storage_class": {"type": "str", "choices": ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]},
@@ -274,19 +287,23 @@ ARGUMENT_SPEC = {
             "website_not_found_page": {"type": "str"},
         },
     },
+    **MARK_ARGS,
 }
 
 
 def desired(bucket: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is asked of one bucket."""
-    return {name: value for name, value in bucket.items() if name not in ("name", "state", "force")}
+    return {name: bucket[name] for name in (field.name for field in BUCKET.fields) if name in bucket}
 
 
 def work(task: Task) -> dict[str, t.Any]:
     def ensure(bucket: dict[str, t.Any]) -> Outcome:
         ids = {"project": task.project, "name": bucket["name"]}
+        ownership = Ownership.from_params(task.params, bucket["purpose"])
         if bucket["force"] and bucket["state"] == "absent" and not task.check_mode:
-            empty_bucket(task.client, bucket["name"])
+            found = read(task.client, BUCKET, ids)
+            if found is not None and may_delete(BUCKET, found, ownership):
+                empty_bucket(task.client, bucket["name"])
         return reconcile(
             task.client,
             BUCKET,
@@ -295,6 +312,7 @@ def work(task: Task) -> dict[str, t.Any]:
             state=bucket["state"],
             check_mode=task.check_mode,
             wait=task.wait,
+            ownership=ownership,
         )
 
     return many_results("buckets", for_each(task.params["buckets"], ensure))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec, no_guard
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
@@ -30,6 +31,7 @@ REPOSITORY = ResourceSpec(
     id_param="repositoryId",
     guard=no_guard,
     operations=_operations,
+    mark=LabelsPlace(),
     fields=(
         Field("format", change=Change.IMMUTABLE),
         Field("description", rule=rules.text(1000)),

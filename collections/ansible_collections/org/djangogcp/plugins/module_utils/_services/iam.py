@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import DescriptionPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
     Plan,
@@ -50,6 +51,7 @@ SERVICE_ACCOUNT = ResourceSpec(
     permission="iam.serviceAccounts",
     create_body=_create_body,
     update=_update,
+    mark=DescriptionPlace(),
     predicted=lambda ids, wire: {"email": account_email(ids["project"], ids["name"])},
     fields=(
         Field("display_name", rule=rules.text(100)),

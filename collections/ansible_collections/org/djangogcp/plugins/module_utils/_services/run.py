@@ -22,6 +22,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Json,
     Kind,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Plan,
@@ -160,6 +161,7 @@ SERVICE = ResourceSpec(
     path="projects/{project}/locations/{location}/services/{name}",
     permission="run.services",
     id_param="serviceId",
+    mark=LabelsPlace(),
     operations=long_running,
     pending=is_reconciling,
     fields=(
@@ -256,6 +258,7 @@ JOB = ResourceSpec(
     path="projects/{project}/locations/{location}/jobs/{name}",
     permission="run.jobs",
     id_param="jobId",
+    mark=LabelsPlace(),
     update=_update_job,
     again=_job_again,
     operations=long_running,

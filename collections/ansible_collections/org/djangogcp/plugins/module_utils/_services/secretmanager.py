@@ -19,6 +19,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rul
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Codec, Field, Json, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 
 API = "https://secretmanager.googleapis.com/v1"
@@ -40,6 +41,7 @@ SECRET = ResourceSpec(
     path="projects/{project}/secrets/{name}",
     permission="secretmanager.secrets",
     id_param="secretId",
+    mark=LabelsPlace(),
     defaults={"replication": {"automatic": {}}},
     fields=(
         Field(

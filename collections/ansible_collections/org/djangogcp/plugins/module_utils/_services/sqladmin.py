@@ -27,6 +27,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Kind,
     dig,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
@@ -117,6 +118,7 @@ INSTANCE = ResourceSpec(
     create_body=_instance_body,
     update=merge_patch,
     guard=settings_version,
+    mark=LabelsPlace("user_labels"),
     operations=sql_operation,
     pending=lambda instance: instance.get("state") == "PENDING_CREATE",
     predicted=lambda ids, wire: {"connectionName": f"{ids['project']}:{wire.get('region')}:{ids['name']}"},
@@ -178,6 +180,14 @@ def _hint_inside(error: ApiError, verb: str) -> str:
             "name for it (a deleted one's is locked for a week), and run again."
         )
     return ""
+
+
+def is_not_running(error: ApiError) -> bool:
+    """Whether a call is refused since the instance does not run: nothing can be said of what is in it.
+
+    Source: hashicorp/terraform-provider-google#2135, "Error 400: Invalid request since instance is not running., invalid".
+    """
+    return error.status == 400 and "instance is not running" in error.explanation
 
 
 DATABASE = ResourceSpec(

@@ -23,6 +23,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import INT64, Change, Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
     merge_patch,
@@ -81,6 +82,7 @@ BUCKET = ResourceSpec(
     create_params={"project": "{project}"},
     update=merge_patch,
     guard=metageneration,
+    mark=LabelsPlace(),
     hint=_hint,
     way_out="Choose another bucket name, or move the objects away, delete the bucket and run again.",
     fields=(

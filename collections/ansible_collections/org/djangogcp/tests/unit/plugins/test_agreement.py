@@ -11,7 +11,7 @@ import pathlib
 
 import pytest
 import yaml
-from ansible_collections.org.djangogcp.plugins.doc_fragments import _auth, _wait
+from ansible_collections.org.djangogcp.plugins.doc_fragments import _auth, _mark, _wait
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import AUTH_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change
 from ansible_collections.org.djangogcp.plugins.module_utils._services import (
@@ -27,8 +27,8 @@ MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.
 # They call no API and take neither a project nor credentials.
 WITHOUT_GOOGLE = ["smoke_test"]
 WITH_GOOGLE = [name for name in MODULES if name not in WITHOUT_GOOGLE]
-FRAGMENTS = {"org.djangogcp._auth": _auth, "org.djangogcp._wait": _wait}
-COMMON = {"name", "state", "wait", "wait_timeout"}
+FRAGMENTS = {"org.djangogcp._auth": _auth, "org.djangogcp._mark": _mark, "org.djangogcp._wait": _wait}
+COMMON = {"name", "state", "wait", "wait_timeout", "mark", "adopt", "explicit"}
 
 # A module, the table that it offers, where its options are, and its options that are not rows of the table.
 TABLES = [
@@ -40,10 +40,10 @@ TABLES = [
         COMMON | {"value", "generate", "template", "values_from", "old_versions"},
     ),
     ("service_accounts", iam.SERVICE_ACCOUNT, ("service_accounts",), COMMON),
-    ("sql_database", sqladmin.DATABASE, (), COMMON | {"instance"}),
+    ("sql_database", sqladmin.DATABASE, (), COMMON | {"instance", "claim_secret"}),
     ("sql_instance", sqladmin.INSTANCE, (), COMMON),
     ("sql_users", sqladmin.USER, ("users",), COMMON | {"append_roles", "password_secret"}),
-    ("storage_buckets", storage.BUCKET, ("buckets",), COMMON | {"force"}),
+    ("storage_buckets", storage.BUCKET, ("buckets",), COMMON | {"force", "purpose"}),
 ]
 # Rows that a module fills from another option: the password of an SQL user comes from a secret.
 FILLED = {"sql_users": {"password"}}

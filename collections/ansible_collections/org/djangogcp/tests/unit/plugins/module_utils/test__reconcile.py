@@ -14,6 +14,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     WaitTimeoutError,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
+    ForeignError,
+    LabelsPlace,
+    Mark,
+    Ownership,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, long_running
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
@@ -310,3 +316,86 @@ class TestOperations:
         outcome = reconcile(client, self.SPEC, IDS, {"color": "red"}, wait=Wait(enabled=False))
         assert google.calls == ["GET car", "POST toys"]
         assert outcome.resource["color"] == "red"
+
+
+class TestOwnership:
+    """What a mark says of who made a resource, before anything is changed."""
+
+    MARKED = dataclasses.replace(SPEC, mark=LabelsPlace())
+    OURS = Ownership(Mark("polls", "r1"))
+    LABELS = {"managed-by": "djangogcp", "site": "polls", "region": "r1"}
+
+    def run(self, client, asked, ownership=None, **options):
+        return reconcile(client, self.MARKED, IDS, asked, ownership=ownership or self.OURS, **options)
+
+    def test_what_is_made_carries_the_mark(self, google, client):
+        google.answer("GET", TOY, MISSING, {**RED, "labels": {"a": "1", **self.LABELS}})
+        google.answer("POST", TOYS, {})
+        self.run(client, {"color": "red", "labels": {"a": "1"}})
+        assert google.sent[1].body["labels"] == {"a": "1", **self.LABELS}
+
+    def test_what_a_site_made_is_its_own(self, google, client):
+        google.answer("GET", TOY, {**RED, "labels": self.LABELS})
+        assert not self.run(client, {"color": "red"}).changed
+        assert self.run(client, {"color": "blue"}, check_mode=True).changed
+
+    def test_the_mark_does_not_come_back_by_itself(self, google, client):
+        """Somebody who takes the mark away has taken the resource."""
+        google.answer("GET", TOY, RED)
+        with pytest.raises(ForeignError, match="somebody else made it"):
+            self.run(client, {"color": "red"})
+        assert google.calls == ["GET car"]
+
+    def test_the_refusal_tells_every_difference_and_no_parts_of_containers(self, google, client):
+        google.answer("GET", TOY, RED)
+        with pytest.raises(ForeignError) as caught:
+            self.run(client, {"color": "blue", "wheels": 3, "tags": ["x"], "labels": {"a": "1"}})
+        assert caught.value.reason.endswith(
+            "It differs from what is asked: color is 'red', asked 'blue'; wheels is 4, asked 3; tags is not set, asked ['x']."
+        )
+        assert "Nothing of it was changed." in caught.value.message
+
+    def test_of_what_is_adopted_only_what_is_explicit_changes(self, google, client):
+        google.answer("GET", TOY, RED, {**RED, "color": "blue"})
+        google.answer("PATCH", TOY, {})
+        ownership = dataclasses.replace(self.OURS, adopt=("toy car",), explicit=("color", "labels"))
+        self.run(client, {"color": "blue", "wheels": 3, "labels": {"b": "2"}}, ownership)
+        assert google.sent[1].body == {"color": "blue", "labels": {"a": "1", "b": "2"}, "etag": "e1"}
+
+    @pytest.mark.parametrize(
+        ("owner", "told"),
+        [
+            ({"site": "shop", "region": "r1"}, "it belongs to the site shop in r1."),
+            ({"site": "polls", "region": "r2"}, "two sites of a project cannot have one name"),
+            (
+                {"site": "polls", "region": "r1", "purpose": "media"},
+                "it holds the media of the site polls in r1",
+            ),
+            ({}, "it belongs to the sites of this project together."),
+        ],
+    )
+    def test_what_another_site_made_is_named(self, google, client, owner, told):
+        google.answer("GET", TOY, {**RED, "labels": {"managed-by": "djangogcp", **owner}})
+        with pytest.raises(ForeignError, match=told):
+            self.run(client, {"color": "red"})
+
+    def test_a_former_name_is_replaced(self, google, client):
+        google.answer("GET", TOY, {**RED, "labels": {**self.LABELS, "site": "votes"}})
+        google.answer("PATCH", TOY, {})
+        self.run(client, {"labels": {}}, dataclasses.replace(self.OURS, former_sites=("votes",)))
+        assert google.sent[1].body["labels"] == self.LABELS
+
+    def test_nothing_is_deleted_that_is_not_the_sites_own(self, google, client):
+        google.answer("GET", TOY, {**RED, "labels": {**self.LABELS, "site": "shop"}})
+        outcome = self.run(client, {}, dataclasses.replace(self.OURS, adopt=("toy car",)), state="absent")
+        assert not outcome.changed
+        assert outcome.warnings == ["The toy car was left alone: it is not this site's own."]
+        assert google.calls == ["GET car"]
+
+    def test_a_race_between_two_sites_is_seen(self, google, client):
+        """It was free when this run looked, and another site was faster."""
+        theirs = {**RED, "labels": {**self.LABELS, "site": "shop"}}
+        google.answer("GET", TOY, MISSING, theirs)
+        google.answer("POST", TOYS, (409, {"error": {"status": "ALREADY_EXISTS", "message": "exists"}}))
+        with pytest.raises(ForeignError, match="it belongs to the site shop"):
+            self.run(client, {"color": "red"})

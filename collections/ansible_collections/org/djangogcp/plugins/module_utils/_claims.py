@@ -1,0 +1,131 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: this file may change in any release.
+
+"""Marks of what can carry none: a database and an SQL user have neither labels nor a description.
+
+A claim is an annotation of a secret of the site, and the secret carries the site's mark. It is written before the thing is made:
+a run that is killed in between finds its claim and goes on. A comment in the database would do as well, but only who can log in
+could read it, and a new operator cannot before the first deploy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Json, decode
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Mark, Ownership
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Ids,
+    ResourceSpec,
+    read,
+    reconcile,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import API, SECRET
+
+
+class Claims:
+    """The claims of a site on databases and SQL users.
+
+    Args:
+        client: calls the API.
+        project: the id of the project.
+        secret: the name of the secret that holds them, which only the site has.
+        ownership: for whom the task works.
+    """
+
+    def __init__(self, client: Client, project: str, secret: str, ownership: Ownership) -> None:
+        self._client = client
+        self._ids = {"project": project, "name": secret}
+        self._ownership = ownership
+        self._annotations: Json | None = None
+
+    @classmethod
+    def from_params(cls, client: Client, params: t.Mapping[str, t.Any]) -> Claims | None:
+        """Pick the options ``mark`` and ``claim_secret`` out of a module's parameters; None without a mark."""
+        ownership = Ownership.from_params(params)
+        if ownership is None:
+            return None
+        return cls(client, str(params["project"]), str(params["claim_secret"]), ownership)
+
+    def ownership(self, spec: ResourceSpec, ids: Ids) -> Ownership:
+        """For whom the task works, with who owns this resource."""
+        return dataclasses.replace(self._ownership, owner=lambda resource: self.owner(spec, ids))
+
+    def owner(self, spec: ResourceSpec, ids: Ids) -> Mark | None:
+        """Who has claimed a resource: the site itself, or another one of the project; None when nobody has."""
+        key = _key(spec, ids)
+        return self._ownership.mark if key in self._own() else self._holder(key)[0]
+
+    def make(self, spec: ResourceSpec, ids: Ids, current: Json | None) -> None:
+        """Claim a resource that is about to be made, or one that the site has claimed by a former name.
+
+        Args:
+            spec: the kind of resource.
+            ids: its names.
+            current: the resource as read; None when it is not there.
+        """
+        key = _key(spec, ids)
+        if key in self._own():
+            return
+        owner, former = self._holder(key)
+        if current is not None and not self._ownership.is_own(owner):
+            return
+        self._write(self._ids["name"], {key: _words(spec, ids)})
+        self._annotations = None
+        if self._ownership.is_own(owner):
+            self._write(former, {key: None})
+
+    def drop(self, spec: ResourceSpec, ids: Ids) -> None:
+        """Take the site's claim on a resource back that is gone."""
+        key = _key(spec, ids)
+        if key in self._own():
+            self._write(self._ids["name"], {key: None})
+            self._annotations = None
+
+    def _own(self) -> Json:
+        if self._annotations is None:
+            found = read(self._client, SECRET, self._ids)
+            self._annotations = _annotations(found)
+        return self._annotations
+
+    def _holder(self, key: str) -> tuple[Mark | None, str]:
+        """The mark and the name of the secret that holds a claim."""
+        call = Call(f"list the secrets of project {self._ids['project']}", "secretmanager.secrets.list")
+        url = f"{API}/projects/{self._ids['project']}/secrets"
+        for found in self._client.list(url, call, items="secrets"):
+            mark = SECRET.mark.read(decode(found, SECRET.fields)) if SECRET.mark else None
+            if mark is not None and key in _annotations(found):
+                return mark, str(found["name"]).rpartition("/")[2]
+        return None, ""
+
+    def _write(self, secret: str, changes: Json) -> None:
+        def with_changes(current: Json | None) -> Json:
+            if current is None:
+                raise DjangoGcpError(
+                    f"Failed to claim what is made for {self._ownership.mark}: the secret {secret} in project {self._ids['project']} does "
+                    "not exist. Make it first, for instance with the module org.djangogcp.secrets, or correct claim_secret."
+                )
+            merged = {**_annotations(current), **changes}
+            return {"annotations": {key: value for key, value in merged.items() if value is not None}}
+
+        reconcile(self._client, SECRET, {**self._ids, "name": secret}, with_changes)
+
+
+def _annotations(secret: Json | None) -> Json:
+    return dict(decode(secret or {}, SECRET.fields)["annotations"])
+
+
+def _words(spec: ResourceSpec, ids: Ids) -> str:
+    return f"{spec.noun} {ids['name']} of {ids['project']}/{ids['instance']}"
+
+
+def _key(spec: ResourceSpec, ids: Ids) -> str:
+    """The annotation of a claim. Keys have at most 63 characters, so the name of the thing is in the value."""
+    return f"claim-{hashlib.sha256(_words(spec, ids).encode()).hexdigest()[:16]}"
