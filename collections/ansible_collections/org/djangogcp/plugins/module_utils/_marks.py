@@ -248,8 +248,8 @@ def _refusal(owner: Mark | None, ownership: Ownership) -> tuple[str, str]:
 
 
 def difference_text(difference: Difference) -> str:
-    """A difference in words. What is made of several fields may hold secrets, such as a container, and is only named."""
-    if difference.field.fields:
+    """A difference in words. Containers are only named: their environment may hold secrets."""
+    if difference.field.name == "containers":
         return f"{difference.name} differs"
     return f"{difference.name} is {_shown(difference.before)}, asked {_shown(difference.after)}"
 

@@ -1,0 +1,192 @@
+"""What must never happen to what somebody else made, to what another site uses, and to private uploads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import projects
+from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
+
+INSTANCES = f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances"
+STORAGE = "storage.googleapis.com/storage/v1/b"
+SERVICES = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services"
+#: A database instance that a team has had for long: nothing of it is as the defaults are.
+COMPANY = {
+    "name": "company-db",
+    "region": REGION,
+    "databaseVersion": "POSTGRES_16",
+    "settings": {
+        "tier": "db-custom-4-15360",
+        "edition": "ENTERPRISE",
+        "availabilityType": "REGIONAL",
+        "databaseFlags": [{"name": "max_connections", "value": "300"}],
+        "backupConfiguration": {"enabled": True, "backupRetentionSettings": {"retainedBackups": 30}},
+        "ipConfiguration": {"authorizedNetworks": [{"name": "office", "value": "198.51.100.0/24"}]},
+        "userLabels": {"team": "data"},
+    },
+}
+
+
+class Team:
+    """A rehearsal, and inventories of one site each, as different people would have them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rehearsal = Rehearsal(folder / "home", REHEARSAL_SCALE="0.01")
+        self._site = projects.small_site(projects.startproject(folder / "project"))
+
+    def play(self, playbook: str, site: str, *options: str, **variables: Any) -> Run:
+        """A playbook on one site, from an inventory of its own."""
+        path = self.folder / f"{site}.yml"
+        return self.rehearsal.playbook(
+            playbook, *options, inventory=projects.inventory(path, {site: {**self._site, **variables}})
+        )
+
+    def deployed(self, site: str, **variables: Any) -> Run:
+        """A deploy that must succeed."""
+        run = self.play("deploy.yml", site, **variables)
+        assert run.status == 0, run.output
+        return run
+
+    def refused(self, site: str, **variables: Any) -> str:
+        """The output of a deploy that must be refused before anything changes."""
+        run = self.play("deploy.yml", site, **variables)
+        assert run.status != 0, run.output
+        assert "Nothing was changed." in run.output
+        assert run.changed_tasks() == []
+        return run.output
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    found = Team(tmp_path_factory.mktemp("never"))
+    started = found.rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
+    assert started.status == 0, started.output
+    found.deployed("first")
+    yield found
+    found.rehearsal.make("rehearse-clean")
+
+
+def test_an_instance_of_somebody_else_is_refused_then_adopted_and_never_deleted(team: Team) -> None:
+    cloud, url = team.rehearsal, f"{INSTANCES}/company-db"
+    cloud.api(INSTANCES, method="POST", body=COMPANY)
+    while cloud.api(url)["state"] != "RUNNABLE":
+        time.sleep(0.2)
+    before = cloud.api(url)
+
+    said = team.refused("guest", djangogcp_database_instance="company-db")
+    assert "SQL instance company-db (djangogcp_database_instance): somebody else made it" in said
+    assert "tier is 'db-custom-4-15360', asked 'db-custom-1-3840'" in said
+    assert "backup_configuration.retained_backups is 30, asked 7" in said
+    assert cloud.api(url) == before
+
+    adopted = {"djangogcp_database_instance": "company-db", "djangogcp_adopt": ["SQL instance company-db"]}
+    shown = team.deployed("guest", **adopted).output
+    assert '+    "data_api_access": "ALLOW_DATA_API"' in shown, "the difference is shown without --diff"
+    assert cloud.get("guest", "/admin/login/").status_code == 200
+    needed = [*COMPANY["settings"]["databaseFlags"], {"name": "cloudsql.iam_authentication", "value": "on"}]
+    after = cloud.api(url)["settings"]
+    assert sorted(after.pop("databaseFlags"), key=str) == sorted(needed, key=str)
+    assert after.pop("dataApiAccess") == "ALLOW_DATA_API"
+    assert {**after, "settingsVersion": ""} == {
+        **{name: value for name, value in before["settings"].items() if name in after},
+        "settingsVersion": "",
+    }
+    assert team.deployed("guest", **adopted).changed_tasks() == []
+
+    gone = team.play(
+        "playbooks/destroy.yml",
+        "guest",
+        *("-e", "destroy_confirm=guest", "-e", "destroy_data=true"),
+        **adopted,
+    )
+    assert gone.status == 0, gone.output
+    assert cloud.api(url)["settings"]["tier"] == "db-custom-4-15360"
+
+
+def test_a_service_of_somebody_else_stays_private_and_as_it_is(team: Team) -> None:
+    image = team.rehearsal.service("first")["template"]["containers"][0]["image"]
+    body = {"template": {"containers": [{"image": image, "env": [{"name": "THEIRS", "value": "1"}]}]}}
+    team.rehearsal.api(f"{SERVICES}?serviceId=intern", method="POST", body=body)
+    while team.rehearsal.service("intern").get("reconciling"):
+        time.sleep(0.2)
+    before = team.rehearsal.service("intern")
+    assert "service intern (djangogcp_site): somebody else made it" in team.refused("intern")
+    assert team.rehearsal.service("intern") == before
+
+
+def test_two_inventories_cannot_take_one_database(team: Team) -> None:
+    said = team.refused("second", djangogcp_database_name="first")
+    assert f"SQL database first (djangogcp_database_name): it belongs to the site first in {REGION}." in said
+    assert team.rehearsal.get("first", "/admin/login/").status_code == 200
+
+    options = ("-e", "destroy_confirm=second", "-e", "destroy_data=true")
+    gone = team.play("playbooks/destroy.yml", "second", *options, djangogcp_database_name="first")
+    assert gone.status == 0, gone.output
+    projects.logged_in(team.rehearsal, "first")
+
+
+def test_a_second_operator_with_an_inventory_of_their_own_changes_nothing(team: Team) -> None:
+    assert team.deployed("first", djangogcp_superuser_email=projects.EMAIL).changed_tasks() == []
+
+
+def test_an_instance_that_other_sites_use_is_not_deleted(team: Team) -> None:
+    team.deployed("other")
+    options = ("-e", "destroy_confirm=first", "-e", "destroy_data=true", "-e", "destroy_instance=true")
+    run = team.play(
+        "playbooks/destroy.yml", "first", *options, djangogcp_database_deletion_protection=False
+    )
+    assert run.status != 0
+    assert "It holds other as well: destroy their sites first. Nothing was changed." in run.output
+    assert team.rehearsal.get("other", "/admin/login/").status_code == 200
+
+
+def test_private_uploads_are_never_public(team: Team) -> None:
+    """An anonymous reader asks for an upload ten times a second, whatever the variables say of the buckets."""
+    uploads, pages = f"{PROJECT}-first-media", f"{PROJECT}-first-static"
+    upload = f"storage.googleapis.com/upload/storage/v1/b/{uploads}/o?uploadType=media&name=private.json"
+    team.rehearsal.api(upload, method="POST", body={"private": True})
+    with Reader(team.rehearsal, f"https://storage.googleapis.com/{uploads}/private.json") as reader:
+        adopt = {"djangogcp_adopt": [f"bucket {uploads}", f"bucket {pages}"]}
+        team.refused("first", djangogcp_media_bucket=uploads, djangogcp_static_bucket=uploads)
+        team.refused("first", djangogcp_media_bucket=pages, djangogcp_static_bucket=uploads)
+        team.refused("first", djangogcp_media_bucket=pages, djangogcp_static_bucket=uploads, **adopt)
+        team.refused("first", djangogcp_media_bucket=f"{PROJECT}-new", djangogcp_static_bucket=uploads, **adopt)
+        team.refused("first", djangogcp_source_bucket=uploads, **adopt)
+        team.deployed("first", djangogcp_static_bucket=f"{PROJECT}-pages")
+        team.refused("thief", djangogcp_static_bucket=uploads, **adopt)
+        team.deployed("first")
+    assert set(reader.statuses) == {403}
+    assert reader.statuses[403] > 50
+    asked = f"{STORAGE}/{uploads}/iam"
+    members = {one for binding in team.rehearsal.api(asked)["bindings"] for one in binding["members"]}
+    assert not members & {"allUsers", "allAuthenticatedUsers"}
+
+
+class Reader:
+    """Asks for an address ten times a second without credentials, and counts the statuses."""
+
+    def __init__(self, rehearsal: Rehearsal, url: str) -> None:
+        self.statuses: Counter[int] = Counter()
+        self._session, self._url = rehearsal.session(), url
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def _read(self) -> None:
+        while not self._end.wait(0.1):
+            self.statuses[self._session.get(self._url, timeout=60).status_code] += 1
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._end.set()
+        self._thread.join()
