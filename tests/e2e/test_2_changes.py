@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,19 @@ def test_a_changed_page_is_built_and_served(deployed: Rehearsal, project_copy: P
     assert run.status == 0, run.output
     assert deployed.service("polls")["template"]["containers"][0]["image"] != before
     assert "Second edition." in deployed.get("polls", "/polls/").text
+
+
+def test_health_paths_can_be_emptied_and_set_again(deployed: Rehearsal) -> None:
+    def probes(*options: str) -> tuple[Any, Any]:
+        assert (run := deployed.playbook("deploy.yml", *options)).status == 0, run.output
+        assert deployed.playbook("deploy.yml", *options).counts("polls")["changed"] == 0
+        container = deployed.service("polls")["template"]["containers"][0]
+        return container["startupProbe"], container.get("livenessProbe")
+
+    before = deployed.service("polls")["template"]["containers"][0]
+    startup, liveness = probes("-e", '{"djangogcp_startup_path": "", "djangogcp_liveness_path": ""}')
+    assert (startup["tcpSocket"], "httpGet" in startup, liveness) == ({"port": 8080}, False, None)
+    assert probes() == (before["startupProbe"], before["livenessProbe"])
 
 
 def test_a_failing_migration_stops_the_deploy_and_the_old_revision_serves(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from io import BytesIO
 from pathlib import Path
@@ -48,6 +49,13 @@ def model_site(rehearsal: Rehearsal, first_run: Run) -> Any:
 @pytest.fixture(scope="module")
 def run(rehearsal: Rehearsal, model_site: Any, inventory: Path) -> Run:
     """The deploy of both; everything else needs it to have succeeded."""
+    # Who has not read on yet meets Cloud Run's refusal first, and the recipe has to lead out of it.
+    default = {"djangogcp_startup_path": "/-/live", "djangogcp_liveness_path": "/-/live"}
+    refused = rehearsal.playbook(
+        "deploy.yml", "--limit", "stock", "-e", json.dumps(default), inventory=inventory
+    )
+    assert refused.status != 0
+    assert "failed the configured startup probe checks" in refused.output
     done = rehearsal.playbook("deploy.yml", inventory=inventory)
     assert done.status == 0, done.output
     return done

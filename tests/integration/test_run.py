@@ -164,6 +164,64 @@ def test_a_revision_that_does_not_start_says_why_and_gets_no_traffic(cloud: Clou
     assert greeting(cloud, "broken") == "works"
 
 
+def test_probes_replace_one_another_and_go(cloud: Cloud, image: str) -> None:
+    path = {"http_get": {"path": "/", "port": 8080}, "period_seconds": "1", "failure_threshold": "240"}
+    port = {"tcp_socket": {"port": "8080"}, "period_seconds": 1, "failure_threshold": 240}
+    url = f"{RUN}/services/probed"
+
+    def ensured(startup: Any, liveness: Any) -> dict[str, Any]:
+        asked = service("probed", image)
+        asked["template"]["containers"][0] |= {"startup_probe": startup, "liveness_probe": liveness}
+        assert cloud.ok("run_service", **asked)["changed"] is True
+        assert cloud.ok("run_service", **asked)["changed"] is False
+        found: dict[str, Any] = cloud.api(url)["template"]["containers"][0]
+        return found
+
+    for _ in range(2):
+        made = ensured(path, {"http_get": {"path": "/"}})
+        assert made["startupProbe"]["httpGet"] == {"path": "/", "port": 8080}
+        assert "tcpSocket" not in made["startupProbe"]
+        assert made["livenessProbe"]["httpGet"]["path"] == "/"
+        made = ensured(port, {})
+        assert made["startupProbe"]["tcpSocket"] == {"port": 8080}
+        assert "httpGet" not in made["startupProbe"]
+        assert "livenessProbe" not in made
+    made = ensured({}, {"http_get": {}})
+    assert made["startupProbe"]["periodSeconds"] == 240, "what Cloud Run does when nothing is asked"
+
+
+def test_the_name_that_somebody_gave_a_revision_blocks_nothing(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_service", **service("suffixed", image, "one"))
+    url = f"{RUN}/services/suffixed"
+    template = cloud.api(url)["template"] | {"revision": "suffixed-by-hand"}
+    cloud.api(f"{url}?updateMask=template", method="PATCH", body={"template": template})
+    until(lambda: cloud.api(url)["latestReadyRevision"].endswith("/suffixed-by-hand"))
+    for text in ("two", "three"):
+        cloud.ok("run_service", **service("suffixed", image, text))
+    assert cloud.ok("run_service", **service("suffixed", image, "three"))["changed"] is False
+
+
+def test_quantities_and_the_annotation_of_a_retry_are_no_differences(cloud: Cloud, image: str) -> None:
+    broken = {"image": image, "command": ["python", "-c", "raise SystemExit(1)"]}
+    asked = service("quantities", image)
+    template = {**asked["template"], "annotations": {"team": "web"}}
+    template["containers"][0]["resources"] = {"limits": {"cpu": "1"}}
+    cloud.error(
+        "run_service", **{**asked, "template": {"containers": [broken], "annotations": {"team": "web"}}}
+    )
+    cloud.error(
+        "run_service", **{**asked, "template": {"containers": [broken], "annotations": {"team": "web"}}}
+    )
+    cloud.ok(
+        "run_service",
+        **{**asked, "template": {**template, "containers": [{**template["containers"][0], "command": []}]}},
+    )
+    assert "djangogcp/retry-of" in cloud.api(f"{RUN}/services/quantities")["template"]["annotations"]
+    for limits in ({"cpu": "1000m"}, {"cpu": 1, "memory": "0.5Gi"}, {"memory": "512Mi"}):
+        template["containers"][0]["resources"] = {"limits": limits}
+        assert cloud.ok("run_service", **{**asked, "template": template})["changed"] is False
+
+
 def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: Cloud, image: str) -> None:
     account = f"late-reader@{PROJECT}.iam.gserviceaccount.com"
     cloud.ok("service_accounts", service_accounts=[{"name": "late-reader"}])

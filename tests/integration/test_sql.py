@@ -84,6 +84,23 @@ def test_the_life_of_an_instance(cloud: Cloud) -> None:
     )
 
 
+def test_an_update_that_goes_on_is_waited_for(cloud: Cloud) -> None:
+    name = "updating"
+    cloud.ok("sql_instance", **{**INSTANCE, "name": name, "deletion_protection_enabled": False})
+    cloud.running.plan({"method": "sql.instances.patch", "kind": "operation_hangs"})
+    started = cloud.ok("sql_instance", name=name, database_flags={"max_connections": 70}, wait=False)
+    assert (started["changed"], started["instance"]["state"]) == (True, "RUNNABLE")
+    operation = f"{URL.removesuffix('/instances')}/operations/{started['operation']}"
+    waited = cloud.run("sql_instance", name=name, wait_timeout=1)
+    assert (waited.failed, waited.values.get("timed_out")) == (True, True)
+    assert cloud.api(operation)["status"] != "DONE"
+    cloud.running.session(None).delete(f"{cloud.running.proxy}/_emulator/faults")
+    assert cloud.ok("sql_instance", name=name)["operation"] == ""
+    assert cloud.api(operation)["status"] == "DONE"
+    assert cloud.sql(name, "postgres", "SHOW max_connections") == [("70",)]
+    cloud.ok("sql_instance", name=name, state="absent")
+
+
 def test_the_region_of_an_instance_cannot_change(cloud: Cloud, sql_instance: str) -> None:
     assert cloud.error("sql_instance", name=sql_instance, region="europe-west1") == (
         f"Failed to update SQL instance {sql_instance}: Google Cloud cannot change region from 'us-central1' to "

@@ -22,6 +22,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._permissions import 
 _PERMISSION = re.compile(r"\b([a-z]+(?:\.[a-zA-Z]+){2,3})\b(?='? (?:denied|access)|'? permission|'$)")
 
 
+# Cloud Storage refuses so with 412 conditionNotMet, as it answers to a precondition that is not met. Source:
+# https://cloud.google.com/storage/docs/public-access-prevention, https://cloud.google.com/storage/docs/org-policy-constraints
+_FORBIDDEN_PUBLICITY = re.compile(r"public access prevention", re.IGNORECASE)
+_CONSTRAINT = re.compile(r"\bconstraints?/\w+\.\w+|violates constraint", re.IGNORECASE)
 _DATABASE_EXISTS = re.compile(r'database "[^"]+" already exists')
 
 
@@ -133,8 +137,10 @@ class ApiError(DjangoGcpError):
         """Whether the resource changed between our read and our write, so that reading again and retrying is right.
 
         409 ABORTED is what IAM and Cloud Run answer to an old etag, 400 FAILED_PRECONDITION what Secret Manager does, 412 what
-        Cloud Storage and Cloud SQL (settingsVersion) answer to an unmet precondition.
+        Cloud Storage and Cloud SQL (settingsVersion) answer to an unmet precondition; Cloud Storage also to what stays forbidden.
         """
+        if self._is_forbidden_publicity or self._is_constrained:
+            return False
         if self.status == 400 and self.code == "FAILED_PRECONDITION":
             return "etag" in self.explanation.lower()
         return self.status == 412 or (self.status == 409 and self.code == "ABORTED")
@@ -153,6 +159,14 @@ class ApiError(DjangoGcpError):
         if self.status == 400:
             return _DATABASE_EXISTS.search(self.explanation) is not None
         return self.status == 409 and not self.is_stale and not self.is_busy
+
+    @property
+    def _is_forbidden_publicity(self) -> bool:
+        return self.status == 412 and _FORBIDDEN_PUBLICITY.search(self.explanation) is not None
+
+    @property
+    def _is_constrained(self) -> bool:
+        return self.status == 412 and _CONSTRAINT.search(self.explanation) is not None
 
     @property
     def is_disabled(self) -> bool:
@@ -199,6 +213,14 @@ class ApiError(DjangoGcpError):
             return "Wait, or ask for a higher quota."
         if self.status == 404:
             return "Check its name; when it was made a moment ago, run again."
+        if self._is_forbidden_publicity:
+            return (
+                "Leave out allUsers and allAuthenticatedUsers. If the bucket is meant to be public, set its "
+                "public_access_prevention to inherited, and have constraints/storage.publicAccessPrevention lifted for the project "
+                "if the organization enforces it."
+            )
+        if self._is_constrained:
+            return "Ask for what the organization policy allows, or have it changed for the project."
         if self.status in (409, 412) or self.is_stale:
             return "Somebody else changed it at the same time; run again."
         if self.status >= 500:

@@ -51,6 +51,8 @@ class Change(enum.Enum):
     """Sent when the resource is made, and never looked at again."""
     OUTPUT = "output"
     """Told by Google Cloud; not an option."""
+    ONE_TIME = "one_time"
+    """Held for the change that it came with; not an option, and not sent back with another change."""
 
 
 class Codec(t.NamedTuple):
@@ -69,6 +71,8 @@ PLAIN = Codec(_same, _same)
 INT64 = Codec(str, int)
 # A reference whose last segment is what a person types.
 SHORT_NAME = Codec(_same, lambda value: value.rsplit("/", 1)[-1])
+# ansible-core 2.18 makes strings of numbers that a template computes.
+NUMBER = Codec(int, int)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +87,16 @@ class Field:
         fields: the rows of a dictionary, or of each item of a list of dictionaries.
         codec: how a value is written in JSON. Not for rows with `fields`.
         same: makes values comparable, item by item for lists (case, short and long forms of a reference).
-        default: what the API means when its answer leaves the field out.
+        default: what the API means when its answer leaves the field out, or fills in when it was asked for nothing.
         exact: whether 0, "" and false mean something else than no value at all.
         key: for lists of dictionaries: the option that tells which item is which; without it the position does.
         whole: the dictionary, or each item of the list, is exactly what is asked: what the server has beside it is a
             difference and is dropped. Without it only what was asked is compared, and the rest is kept.
+        one_of: the rows of its dictionary that exclude one another, this one among them. Asking for one removes the others. Of
+            these, {} is a value like any other ("an empty_dir without a limit").
+        keeps: keys of a MAP that Google Cloud, or this collection, adds to those that were asked: when they are not asked, they are
+            no difference and stay.
+        suffices: whether what the server has (first) does for what is asked (second), for values that only grow.
         mask: the updateMask path to send when the API takes only a coarser one than `wire`.
         rule: what Google accepts as the value; of each item for a list.
     """
@@ -103,6 +112,9 @@ class Field:
     exact: bool = False
     key: str = ""
     whole: bool = False
+    one_of: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    suffices: t.Callable[[t.Any, t.Any], bool] | None = None
     mask: str = ""
     rule: Rule | None = None
 
@@ -114,7 +126,28 @@ class Field:
     @property
     def is_option(self) -> bool:
         """Whether a user can ask for it."""
-        return self.change is not Change.OUTPUT
+        return self.change not in (Change.OUTPUT, Change.ONE_TIME)
+
+    def is_asked(self, value: t.Any) -> bool:
+        """Whether a value asks for something.
+
+        None does not, and neither does a dictionary of nothing but None, which Ansible makes of suboptions that were left out. What
+        is empty does: it removes.
+        """
+        if value and self.fields and isinstance(value, dict):
+            return any(row.is_asked(value.get(row.name)) for row in self.fields)
+        return value is not None
+
+    def is_chosen(self, value: t.Any) -> bool:
+        """Whether a value asks for this alternative of several."""
+        return self.is_asked(value) and (
+            bool(self.fields and isinstance(value, dict)) or value not in ("", [])
+        )
+
+
+def number(name: str, **attributes: t.Any) -> Field:
+    """The row of a number: as text it is the same number, and it is sent as one."""
+    return Field(name, codec=NUMBER, same=int, **attributes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,14 +190,19 @@ def lay_over(current: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], field
 
     Args:
         current: the wire shape of the resource; {} for one that is to be made.
-        asked: the Ansible shape; None means not asked.
+        asked: the Ansible shape; None means not asked, {} of a dictionary with rows that it is to be removed.
         fields: the table.
     """
+    fields = tuple(fields)
     result = copy.deepcopy(dict(current))
     for field in fields:
         value = asked.get(field.name)
-        if value is not None and field.is_option:
+        if field.change is Change.ONE_TIME or (field.is_option and _removes(value, field)):
+            drop(result, field.path)
+        elif field.is_option and field.is_asked(value):
             put(result, field.path, _encode_field(value, dig(current, field.path), field))
+    for rival in _rivals(asked, fields):
+        drop(result, rival.path)
     return result
 
 
@@ -229,15 +267,23 @@ def _filled(shape: t.Any) -> t.Any:
 
 def asked_only(shape: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
     """The part of a resource in Ansible shape that was asked for, with secrets masked: one side of a diff."""
+    fields = tuple(fields)
+    rivals = _rivals(asked, fields)
     result: Json = {}
     for field in fields:
         wanted = asked.get(field.name)
-        if wanted is None or not field.is_option:
-            continue
         value = shape.get(field.name)
+        if not field.is_option or not (field.is_asked(wanted) or (field in rivals and value)):
+            continue
         if field.kind is Kind.SECRET:
             result[field.name] = MASKED
-        elif field.fields and isinstance(wanted, dict) and isinstance(value, dict) and not field.whole:
+        elif (
+            wanted
+            and field.fields
+            and isinstance(wanted, dict)
+            and isinstance(value, dict)
+            and not field.whole
+        ):
             result[field.name] = asked_only(value, wanted, field.fields)
         else:
             result[field.name] = _without_secrets(value, field)
@@ -261,6 +307,10 @@ def table_problems(value: t.Any, fields: t.Iterable[Field], name: str) -> list[s
     for key, part in value.items():
         if key in rows:
             found += value_problems(rows[key], part, f"{prefix}{key}")
+    for alternatives in dict.fromkeys(row.one_of for row in rows.values() if row.one_of):
+        chosen = [f"{prefix}{one}" for one in alternatives if rows[one].is_chosen(value.get(one))]
+        if len(chosen) > 1:
+            found.append(f"{' and '.join(chosen)} exclude one another: expected one of them.")
     return found
 
 
@@ -311,6 +361,25 @@ def put(target: Json, path: str, value: t.Any) -> None:
     target[last] = value
 
 
+def drop(target: Json, path: str) -> None:
+    """Remove what is at a dotted path, if anything is."""
+    *parents, last = path.split(".")
+    holder = dig(target, ".".join(parents)) if parents else target
+    if isinstance(holder, dict):
+        holder.pop(last, None)
+
+
+def _removes(value: t.Any, field: Field) -> bool:
+    """Whether a value asks that a dictionary is not there."""
+    return value == {} and bool(field.fields) and not field.one_of
+
+
+def _rivals(asked: t.Mapping[str, t.Any], fields: tuple[Field, ...]) -> list[Field]:
+    """The alternatives to what is asked, which have to go."""
+    chosen = [field for field in fields if field.one_of and field.is_chosen(asked.get(field.name))]
+    return [row for row in fields if row not in chosen and any(row.name in field.one_of for field in chosen)]
+
+
 def _decode_field(raw: t.Any, field: Field) -> t.Any:
     if raw is None and field.codec is PLAIN and field.kind in (Kind.LIST, Kind.SET):
         return []
@@ -326,8 +395,11 @@ def _decode_field(raw: t.Any, field: Field) -> t.Any:
 
 
 def _encode_field(value: t.Any, current: t.Any, field: Field) -> t.Any:
+    if field.suffices and current is not None and field.suffices(field.codec.decode(current), value):
+        return current
     if not field.fields:
-        return field.codec.encode(value)
+        kept = {key: current[key] for key in field.keeps if key in (current or {}) and key not in value}
+        return field.codec.encode({**kept, **value} if kept else value)
     if field.kind is Kind.VALUE:
         return lay_over({} if field.whole else current or {}, value, field.fields)
     return [
@@ -356,27 +428,58 @@ def _differences(
     mask: str,
 ) -> list[Difference]:
     found: list[Difference] = []
+    fields = tuple(fields)
+    rivals = _rivals(asked, fields)
     for field in fields:
-        wanted = asked.get(field.name)
-        if wanted is None or field.kind is Kind.SECRET or field.change in (Change.OUTPUT, Change.CREATE_ONLY):
-            continue
-        have = actual.get(field.name)
+        wanted, have = asked.get(field.name), actual.get(field.name)
         field_name, field_path = f"{name}{field.name}", f"{path}{field.path}"
         field_mask = field.mask or mask
-        if field.fields and field.kind is Kind.VALUE and not field.whole:
+        if field in rivals:
+            differs = have not in (None, "", [])
+        elif (
+            not field.is_option
+            or not field.is_asked(wanted)
+            or field.kind is Kind.SECRET
+            or field.change is Change.CREATE_ONLY
+        ):
+            differs = False
+        elif _removes(wanted, field):
+            differs = not _is_empty(have, field)
+        elif field.fields and field.kind is Kind.VALUE and not field.whole and (have or not field.one_of):
             found += _differences(
                 wanted, have or {}, field.fields, f"{field_name}.", f"{field_path}.", field_mask
             )
-        elif not _equal(wanted, have, field):
+            continue
+        else:
+            differs = not _equal(wanted, have, field)
+        if differs:
             found.append(Difference(field_name, field_path, field_mask or field_path, field, have, wanted))
     return found
 
 
+def _is_empty(have: t.Any, field: Field) -> bool:
+    """Whether the server has nothing of a field but what Google Cloud fills in."""
+    if field.fields and field.kind is Kind.VALUE:
+        have = None if have is None else field.same(have)
+        # An alternative is there even when nothing in it is.
+        return have is None or (
+            not field.one_of
+            and all(_is_empty(have.get(row.name), row) for row in field.fields if row.is_option)
+        )
+    return _equal({} if field.kind is Kind.MAP else None, have, field)
+
+
 def _equal(wanted: t.Any, have: t.Any, field: Field) -> bool:
+    if field.suffices and None not in (have, wanted) and field.suffices(have, wanted):
+        return True
+    if field.keeps:
+        have = {key: item for key, item in (have or {}).items() if key in wanted or key not in field.keeps}
+    if field.one_of and field.fields and have is None:
+        return False
     if not field.fields or field.whole:
         return bool(_canonical(wanted, field) == _canonical(have, field))
     # A list of dictionaries, of which only what was asked is compared.
-    have = list(have or [])
+    wanted, have = list(wanted or []), list(have or [])
     if len(wanted) != len(have):
         return False
     if field.kind is Kind.SET and field.key:

@@ -31,6 +31,8 @@ _CONFLICTS = 12
 _NEW_ACCOUNT_SECONDS = 120.0
 _UNKNOWN_ACCOUNT = re.compile(r"([\w.-]+@[\w.-]+\.gserviceaccount\.com) does not exist")
 
+_ADDRESSES = ("user", "group", "serviceAccount", "domain")
+
 
 @dataclasses.dataclass(frozen=True)
 class Resource:
@@ -121,26 +123,36 @@ def with_grants(policy: Json, grants: t.Iterable[Grant]) -> Json:
     wanted = copy.deepcopy(policy)
     for grant in grants:
         bindings = wanted.setdefault("bindings", [])
-        binding = next((one for one in bindings if _is_binding_of(one, grant)), None)
-        if binding is None and grant.present:
-            binding = {"role": grant.role, "members": []}
-            if grant.condition:
-                binding["condition"] = dict(grant.condition)
-                wanted["version"] = 3  # what conditions need
-            bindings.append(binding)
-        if binding is None:
-            continue
+        # Google Cloud may hold several bindings of one role and condition; together they are one.
+        same = [one for one in bindings if _is_binding_of(one, grant)]
+        asked = dict.fromkeys(normal_member(one) for one in grant.members)
         if grant.present:
-            binding["members"] = binding["members"] + [
-                one for one in grant.members if one not in binding["members"]
-            ]
-        else:
-            binding["members"] = [one for one in binding["members"] if one not in grant.members]
-        if not binding["members"]:
-            bindings.remove(binding)
+            have = {normal_member(member) for binding in same for member in binding["members"]}
+            missing = [member for member in asked if member not in have]
+            if missing and same:
+                same[0]["members"] += missing
+            elif missing:
+                bindings.append({"role": grant.role, "members": missing})
+                if grant.condition:
+                    bindings[-1]["condition"] = dict(grant.condition)
+                    wanted["version"] = 3  # what conditions need
+            continue
+        for binding in same:
+            binding["members"] = [one for one in binding["members"] if normal_member(one) not in asked]
+            if not binding["members"]:
+                bindings.remove(binding)
     if not wanted.get("bindings") and "bindings" not in policy:
         wanted.pop("bindings", None)
     return wanted
+
+
+def normal_member(member: str) -> str:
+    """A member as Google Cloud writes it: the letter case of addresses and domains means nothing, and it is lower.
+
+    Source: Google's provider for Terraform, which meets the same (tpgiamresource, normalizeIamMemberCasing).
+    """
+    kind, _colon, address = member.partition(":")
+    return f"{kind}:{address.lower()}" if kind in _ADDRESSES else member
 
 
 def _is_binding_of(binding: Json, grant: Grant) -> bool:
@@ -220,7 +232,7 @@ def _asked_members(policy: Json, grants: t.Iterable[Grant]) -> dict[str, list[st
     shown: dict[str, list[str]] = {}
     for grant in grants:
         bindings = [one for one in policy.get("bindings") or [] if _is_binding_of(one, grant)]
-        have = {member for binding in bindings for member in binding["members"]}
-        members = set(shown.get(grant.key, [])) | (have & set(grant.members))
+        have = {normal_member(member) for binding in bindings for member in binding["members"]}
+        members = set(shown.get(grant.key, [])) | (have & {normal_member(one) for one in grant.members})
         shown[grant.key] = sorted(members)
     return shown

@@ -136,7 +136,7 @@ def merge_patch(plan: Plan) -> Request:
     body = _pick(plan.merged, plan.paths)
     for change in plan.changes:
         if change.field.kind is Kind.MAP and change.field.codec is PLAIN:
-            removed = set(dig(plan.current, change.path) or {}) - set(change.after)
+            removed = set(dig(plan.current, change.path) or {}) - set(dig(plan.merged, change.path))
             put(body, change.path, {**dig(plan.merged, change.path), **dict.fromkeys(removed)})
         elif change.after == "":
             put(body, change.path, None)
@@ -176,6 +176,7 @@ class ResourceSpec:
         hint: what to do about an error of a verb (read, create, update, delete), "" to leave it to the status.
         way_out: what to do when an immutable field differs.
         mark: where the resource carries the mark of who made it; None for what cannot carry one.
+        cure: what to do about one of them in particular, "" to leave it to `way_out`.
     """
 
     noun: str
@@ -199,6 +200,7 @@ class ResourceSpec:
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
     way_out: str = ""
     mark: MarkPlace | None = None
+    cure: t.Callable[[Ids, Difference], str] = lambda ids, change: ""
 
     def url(self, ids: Ids) -> str:
         """The resource's address."""
@@ -499,10 +501,13 @@ class _Run:
         if not fixed:
             return
         what = ", ".join(f"{change.name} from {change.before!r} to {change.after!r}" for change in fixed)
-        way_out = self.spec.way_out or (
-            f"Ask for what is there, or delete the {self.spec.noun} and run again to make it anew."
+        cures = [self.spec.cure(self.ids, change) for change in fixed]
+        way_out = " ".join(filter(None, cures)) if all(cures) else self.spec.way_out
+        cannot = "an update does not change" if all(cures) else "Google Cloud cannot change"
+        way_out = (
+            way_out or f"Ask for what is there, or delete the {self.spec.noun} and run again to make it anew."
         )
-        raise ImmutableError(f"Failed to update {self.label}: Google Cloud cannot change {what}. {way_out}")
+        raise ImmutableError(f"Failed to update {self.label}: {cannot} {what}. {way_out}")
 
     def _outcome(
         self, before: Json, after: Json, verbs: list[str], rewritten: t.Collection[str] = ()

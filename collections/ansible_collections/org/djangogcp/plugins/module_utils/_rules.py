@@ -13,6 +13,7 @@ things have changed; it refuses nothing else.
 from __future__ import annotations
 
 import difflib
+import fractions
 import re
 import typing as t
 import unicodedata
@@ -340,6 +341,11 @@ CONCURRENCY = between(1, 1000)
 INSTANCES = between(0, 10000)
 PORT = between(1, 65535)
 PERCENT = between(0, 100)
+#: Run, "Configure secrets": bits of a file's mode.
+FILE_MODE = Rule(
+    "the bits of a file mode as a whole number, 0 to 511; 0444 without quotes is one",
+    lambda value: _is_whole(value) and str(int(value)) == str(value) and 0 <= int(value) <= 0o777,
+)
 PROBE_SECONDS = between(1, 3600)
 COUNT = between(0, 10000)
 #: http is what a site on this machine speaks.
@@ -409,6 +415,18 @@ COLLATION = pattern("a collation such as en_US.UTF8", r"[\w.@-]+", limit=63)
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
+def quantity(value: t.Any) -> str:
+    """The one form that equal quantities share: "1" of "1000m", "536870912" of "512Mi". What is no quantity stays as it is.
+
+    Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    found = re.fullmatch(r"(\d{0,12}(?:\.\d{1,6})?)(m|[kKMG]i?|)", str(value), re.ASCII)
+    if not found or not found.group(1) or found.group(2) not in {"m", *_UNITS}:
+        return str(value)
+    unit = fractions.Fraction(1, 1000) if found.group(2) == "m" else _UNITS[found.group(2)]
+    return str(fractions.Fraction(found.group(1)) * unit)
+
+
 def memory_bytes(value: t.Any) -> float:
     """The bytes of a size such as 512Mi; -1 if it is none."""
     found = (
@@ -417,6 +435,17 @@ def memory_bytes(value: t.Any) -> float:
         else None
     )
     return float(found.group(1)) * _UNITS[found.group(2)] if found and found.group(2) in _UNITS else -1
+
+
+def is_as_new(have: str, wanted: str) -> bool:
+    """Whether a database version such as POSTGRES_17 is another one or a later one of the same product and edition."""
+    (product, release), (wanted_product, wanted_release) = _version(have), _version(wanted)
+    return product == wanted_product and release >= wanted_release
+
+
+def _version(value: str) -> tuple[list[str], list[int]]:
+    words = value.split("_")
+    return [word for word in words if not word.isdecimal()], [int(word) for word in words if word.isdecimal()]
 
 
 def _seconds(value: t.Any) -> float:

@@ -88,10 +88,8 @@ def with_another_try(current: Json | None, asked: Json) -> Json:
     created, ready = current.get("latestCreatedRevision", ""), current.get("latestReadyRevision", "")
     if created == ready:
         return asked
-    annotations = {
-        **(dig(current, "template.annotations") or {}),
-        **(asked["template"].get("annotations") or {}),
-    }
+    wanted = asked["template"].get("annotations")
+    annotations = dict((dig(current, "template.annotations") or {}) if wanted is None else wanted)
     annotations[RETRY_ANNOTATION] = str(created).rpartition("/")[2]
     return {**asked, "template": {**asked["template"], "annotations": annotations}}
 

@@ -12,6 +12,8 @@ short_description: Manage Cloud Run jobs
 version_added: 1.0.0
 description:
   - Creates, updates and deletes Cloud Run jobs, several at once. It does not run them; M(org.djangogcp.run_job_execution) does.
+  - An empty value removes, for instance V({}) of C(vpc_access). What is asked for replaces its alternatives, for instance a C(gcs) the
+    C(secret) of a volume.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
@@ -201,11 +203,12 @@ ARGUMENT_SPEC = {
 
 
 def laid_over(common: Json, own: Json) -> Json:
-    """A job's own options over the common ones: dictionaries key by key, containers one by one, variables by name."""
+    """A job's own options over the common ones: dictionaries key by key, containers one by one, variables by name. What is empty wins
+    as it is: it removes."""
     result = dict(common)
     for key, value in own.items():
         below = common.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
+        if value and isinstance(value, dict) and isinstance(below, dict):
             result[key] = laid_over(below, value)
         elif key == "containers" and isinstance(value, list) and isinstance(below, list):
             pairs = itertools.zip_longest(below, value, fillvalue={})

@@ -13,6 +13,9 @@ version_added: 1.0.0
 description:
   - Creates, updates and deletes a Cloud Run service and its traffic, and waits until what was asked for serves.
   - Only what is asked for is compared; lists (containers, environment variables, volumes, traffic) are exactly what is asked.
+  - An empty value removes, for instance V({}) of C(liveness_probe), C(vpc_access) or C(scaling). What is asked for replaces its
+    alternatives, for instance a C(tcp_socket) the C(http_get) of a probe.
+  - Quantities are compared as such (a C(cpu) of V(1) is V(1000m)); of C(limits), C(cpu) and C(memory) stay when they are not asked for.
   - When the newest revision did not start, the same template is tried again as a new revision.
   - With O(candidate_tag) a changed template becomes a revision that has an address of its own but no traffic, so that it can
     be tried out before it serves.

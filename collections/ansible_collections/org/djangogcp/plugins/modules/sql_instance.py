@@ -35,7 +35,10 @@ options:
     description: The region. It cannot be changed later.
     type: str
   database_version:
-    description: The engine and its version, for instance V(POSTGRES_17). It is not changed on an existing instance.
+    description:
+      - The engine and its version, for instance V(POSTGRES_17).
+      - An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances patch NAME
+        --database-version=VERSION) upgrades it.
     type: str
   tier:
     description:
@@ -56,7 +59,9 @@ options:
     type: str
     choices: [ALWAYS, NEVER]
   data_disk_size_gb:
-    description: The size of the disk, in GB. It can grow but not shrink.
+    description:
+      - The size of the disk, in GB, at least. It can grow, by itself with O(storage_auto_resize), but not shrink; so a larger one is
+        as asked.
     type: int
   data_disk_type:
     description: The type of the disk. It cannot be changed later.
@@ -222,6 +227,13 @@ instance:
     state: RUNNABLE
     tier: db-custom-1-3840
     settings_version: 1
+operation:
+  description:
+    - The operation that goes on in Google Cloud, because O(wait=false) or because another run began it; empty when nothing does.
+    - A task with O(wait=true) waits for it.
+  returned: success
+  type: str
+  sample: ""
 actions:
   description: What was done, or would be done in check mode.
   returned: success
@@ -234,10 +246,16 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import INSTANCE
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
+    INSTANCE,
+    running_operation,
+)
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -330,17 +348,25 @@ def flag_text(value: t.Any) -> str:
 
 
 def work(task: Task) -> dict[str, t.Any]:
+    deadline = Deadline(task.wait.timeout, task.client.clock)
+    name = task.params["name"]
     outcome = reconcile(
         task.client,
         INSTANCE,
-        {"project": task.project, "name": task.params["name"]},
+        {"project": task.project, "name": name},
         desired(task.params),
         state=task.params["state"],
         check_mode=task.check_mode,
         wait=task.wait,
         ownership=Ownership.from_params(task.params),
     )
-    return one_result("instance", outcome)
+    is_known = task.check_mode or task.params["state"] == "absent" or (outcome.changed and task.wait.enabled)
+    operation = None if is_known else running_operation(task.client, task.project, name)
+    if operation and task.wait.enabled:
+        call = Call(f"wait until SQL instance {name} is changed", "cloudsql.instances.get")
+        sql_operation(task.client, INSTANCE.api, operation, deadline, call)
+        operation = None
+    return {**one_result("instance", outcome), "operation": operation["name"] if operation else ""}
 
 
 def main() -> None:

@@ -7,7 +7,8 @@
 """Cloud Run v2 as tables. Source of every wire name: the discovery document run:v2.
 
 Only what a task asks for is compared, so values that Cloud Run fills in (a probe's port, a container's name) are no
-differences; lists (containers, environment, volumes) are exactly what is asked.
+differences; lists (containers, environment, volumes) are exactly what is asked. What is asked replaces its alternatives, and {}
+removes.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rul
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     SHORT_NAME,
     Change,
+    Codec,
     Field,
     Json,
     Kind,
+    number,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
@@ -35,9 +38,17 @@ API = "https://run.googleapis.com/v2"
 #: Makes a resource different that was not ready, so that Cloud Run looks at it again: the revision or generation that was not.
 RETRY_ANNOTATION = "djangogcp/retry-of"
 
+_ANNOTATIONS = Field("annotations", kind=Kind.MAP, keeps=(RETRY_ANNOTATION,), rule=rules.ANNOTATIONS)
+
 _SECRET_KEY_REF = Field(
     "secret_key_ref", fields=(Field("secret", codec=SHORT_NAME), Field("version", rule=rules.SECRET_VERSION))
 )
+
+# Alternatives, of which Google Cloud takes one (descriptions of Probe, EnvVar, Volume and VpcAccess in run:v2).
+_SOURCES = ("value", "value_source")
+_CHECKS = ("http_get", "tcp_socket", "grpc")
+_VOLUME_KINDS = ("secret", "cloud_sql_instance", "gcs", "empty_dir", "nfs")
+_WAYS = ("connector", "network_interfaces")
 
 _ENV = Field(
     "env",
@@ -46,27 +57,58 @@ _ENV = Field(
     whole=True,
     fields=(
         Field("name", rule=rules.ENVIRONMENT_NAME),
-        Field("value", rule=rules.ENVIRONMENT_VALUE),
-        Field("value_source", fields=(_SECRET_KEY_REF,)),
+        Field("value", one_of=_SOURCES, rule=rules.ENVIRONMENT_VALUE),
+        Field("value_source", one_of=_SOURCES, fields=(_SECRET_KEY_REF,)),
     ),
 )
 
 _PROBE = (
-    Field("initial_delay_seconds", default=0, rule=rules.COUNT),
-    Field("timeout_seconds", rule=rules.PROBE_SECONDS),
-    Field("period_seconds", rule=rules.PROBE_SECONDS),
-    Field("failure_threshold", rule=rules.PROBE_SECONDS),
+    number("initial_delay_seconds", default=0, rule=rules.COUNT),
+    number("timeout_seconds", rule=rules.PROBE_SECONDS),
+    number("period_seconds", rule=rules.PROBE_SECONDS),
+    number("failure_threshold", rule=rules.PROBE_SECONDS),
     Field(
         "http_get",
+        one_of=_CHECKS,
         fields=(
             Field("path", rule=rules.HTTP_PATH),
-            Field("port", rule=rules.PORT),
+            number("port", rule=rules.PORT),
             Field(
                 "http_headers", kind=Kind.SET, key="name", whole=True, fields=(Field("name"), Field("value"))
             ),
         ),
     ),
-    Field("tcp_socket", fields=(Field("port", rule=rules.PORT),)),
+    Field("tcp_socket", one_of=_CHECKS, fields=(number("port", rule=rules.PORT),)),
+    Field("grpc", one_of=_CHECKS, fields=(number("port", rule=rules.PORT), Field("service"))),
+)
+
+
+def _without_default_probe(probe: Json) -> Json | None:
+    """A startup probe, None for the one that Cloud Run gives a container that was asked for none: one long look at its port.
+
+    Source: https://cloud.google.com/run/docs/configuring/healthchecks ("default TCP startup probe").
+    """
+    given = {name: value for name, value in probe.items() if value is not None and name != "tcp_socket"}
+    filled = {
+        "initial_delay_seconds": 0,
+        "timeout_seconds": 240,
+        "period_seconds": 240,
+        "failure_threshold": 1,
+    }
+    return None if given == filled and probe.get("tcp_socket") is not None else probe
+
+
+# Google Cloud fills in what is not asked, and writes 1 as 1000m.
+_LIMITS = Field(
+    "limits",
+    kind=Kind.MAP,
+    codec=Codec(
+        lambda limits: {name: str(value) for name, value in limits.items()}, lambda limits: dict(limits)
+    ),
+    same=lambda limits: {name: rules.quantity(value) for name, value in limits.items()},
+    default={},
+    keeps=("cpu", "memory"),
+    rule=rules.LIMITS,
 )
 
 _CONTAINERS = Field(
@@ -81,12 +123,12 @@ _CONTAINERS = Field(
         Field(
             "resources",
             fields=(
-                Field("limits", kind=Kind.MAP, rule=rules.LIMITS),
+                _LIMITS,
                 Field("cpu_idle", default=False),
                 Field("startup_cpu_boost", default=False),
             ),
         ),
-        Field("ports", kind=Kind.LIST, fields=(Field("name"), Field("container_port", rule=rules.PORT))),
+        Field("ports", kind=Kind.LIST, fields=(Field("name"), number("container_port", rule=rules.PORT))),
         Field(
             "volume_mounts",
             kind=Kind.SET,
@@ -95,7 +137,7 @@ _CONTAINERS = Field(
             fields=(Field("name"), Field("mount_path", rule=rules.MOUNT_PATH), Field("sub_path")),
         ),
         Field("working_dir"),
-        Field("startup_probe", fields=_PROBE),
+        Field("startup_probe", fields=_PROBE, same=_without_default_probe),
         Field("liveness_probe", fields=_PROBE),
     ),
 )
@@ -108,37 +150,53 @@ _VOLUMES = Field(
         Field("name"),
         Field(
             "secret",
+            one_of=_VOLUME_KINDS,
             fields=(
                 Field("secret", codec=SHORT_NAME),
-                Field("default_mode"),
+                number("default_mode", rule=rules.FILE_MODE),
                 Field(
                     "items",
                     kind=Kind.LIST,
                     whole=True,
-                    fields=(Field("path"), Field("version"), Field("mode")),
+                    fields=(Field("path"), Field("version"), number("mode", rule=rules.FILE_MODE)),
                 ),
             ),
         ),
-        Field("cloud_sql_instance", fields=(Field("instances", kind=Kind.SET, rule=rules.CONNECTION),)),
+        Field(
+            "cloud_sql_instance",
+            one_of=_VOLUME_KINDS,
+            fields=(Field("instances", kind=Kind.SET, rule=rules.CONNECTION),),
+        ),
         Field(
             "gcs",
+            one_of=_VOLUME_KINDS,
             fields=(
-                Field("bucket", rule=rules.BUCKET),
+                Field("bucket", codec=SHORT_NAME, rule=rules.BUCKET),
                 Field("read_only", default=False),
                 Field("mount_options", kind=Kind.SET),
             ),
         ),
-        Field("empty_dir", fields=(Field("medium"), Field("size_limit"))),
+        Field(
+            "empty_dir",
+            one_of=_VOLUME_KINDS,
+            fields=(Field("medium"), Field("size_limit", same=rules.quantity)),
+        ),
+        Field(
+            "nfs",
+            one_of=_VOLUME_KINDS,
+            fields=(Field("server"), Field("path"), Field("read_only", default=False)),
+        ),
     ),
 )
 
 _VPC_ACCESS = Field(
     "vpc_access",
     fields=(
-        Field("connector"),
+        Field("connector", one_of=_WAYS),
         Field("egress"),
         Field(
             "network_interfaces",
+            one_of=_WAYS,
             kind=Kind.LIST,
             fields=(
                 Field("network", codec=SHORT_NAME),
@@ -175,8 +233,8 @@ SERVICE = ResourceSpec(
         Field(
             "scaling",
             fields=(
-                Field("min_instance_count", default=0, same=int, rule=rules.INSTANCES),
-                Field("max_instance_count", same=int, rule=rules.INSTANCES),
+                number("min_instance_count", default=0, rule=rules.INSTANCES),
+                number("max_instance_count", rule=rules.INSTANCES),
             ),
         ),
         # The API takes the template as a whole: every change of it makes a new revision.
@@ -184,13 +242,15 @@ SERVICE = ResourceSpec(
             "template",
             mask="template",
             fields=(
+                # gcloud run deploy --revision-suffix leaves it; of one name there is one revision.
+                Field("revision", change=Change.ONE_TIME),
                 Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-                Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
+                _ANNOTATIONS,
                 Field(
                     "scaling",
                     fields=(
-                        Field("min_instance_count", default=0, same=int, rule=rules.INSTANCES),
-                        Field("max_instance_count", same=int, rule=rules.INSTANCES),
+                        number("min_instance_count", default=0, rule=rules.INSTANCES),
+                        number("max_instance_count", default=100, rule=rules.INSTANCES),
                     ),
                 ),
                 _VPC_ACCESS,
@@ -199,8 +259,7 @@ SERVICE = ResourceSpec(
                 _CONTAINERS,
                 _VOLUMES,
                 Field("execution_environment"),
-                # ansible-core 2.18 makes texts of numbers that a template computes.
-                Field("max_instance_request_concurrency", same=int, rule=rules.CONCURRENCY),
+                number("max_instance_request_concurrency", rule=rules.CONCURRENCY),
                 Field("session_affinity", default=False),
                 Field("encryption_key"),
             ),
@@ -212,7 +271,7 @@ SERVICE = ResourceSpec(
             fields=(
                 Field("type"),
                 Field("revision", codec=SHORT_NAME),
-                Field("percent", default=0, rule=rules.PERCENT),
+                number("percent", default=0, rule=rules.PERCENT),
                 Field("tag", rule=rules.TAG),
             ),
         ),
@@ -265,20 +324,20 @@ JOB = ResourceSpec(
     pending=is_reconciling,
     fields=(
         Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-        Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
+        _ANNOTATIONS,
         Field(
             "template",
             mask="template",
             fields=(
                 Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-                Field("parallelism", rule=rules.COUNT),
-                Field("task_count", rule=rules.COUNT),
+                number("parallelism", rule=rules.COUNT),
+                number("task_count", rule=rules.COUNT),
                 Field(
                     "template",
                     fields=(
                         Field("service_account", rule=rules.SERVICE_ACCOUNT),
                         Field("timeout", rule=rules.TASK_TIMEOUT),
-                        Field("max_retries", default=0, rule=rules.COUNT),
+                        number("max_retries", default=0, rule=rules.COUNT),
                         Field("execution_environment"),
                         Field("encryption_key"),
                         _VPC_ACCESS,

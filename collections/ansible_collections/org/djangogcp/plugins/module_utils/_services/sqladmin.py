@@ -22,6 +22,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     INT64,
     Change,
     Codec,
+    Difference,
     Field,
     Json,
     Kind,
@@ -100,6 +101,16 @@ def _instance_hint(error: ApiError, verb: str) -> str:
     return ""
 
 
+def _upgrade(ids: Ids, change: Difference) -> str:
+    """How an older version of the same product becomes the one that was asked for."""
+    if change.name != "database_version" or not rules.is_as_new(change.after, change.before or ""):
+        return ""
+    return (
+        f"Upgrade it with gcloud sql instances patch {ids['name']} --project={ids['project']} --database-version={change.after} (the "
+        f"instance is away meanwhile, and there is no way back), or ask for database_version {change.before}."
+    )
+
+
 def _instance_body(ids: Ids, wire: Json) -> Json:
     if not wire.get("databaseVersion"):
         raise DjangoGcpError(
@@ -124,14 +135,23 @@ INSTANCE = ResourceSpec(
     predicted=lambda ids, wire: {"connectionName": f"{ids['project']}:{wire.get('region')}:{ids['name']}"},
     hint=_instance_hint,
     way_out="Make an instance with another name and move the data, or ask for what is there.",
+    cure=_upgrade,
     fields=(
         Field("region", change=Change.IMMUTABLE, rule=rules.LOCATION),
-        Field("database_version", change=Change.IMMUTABLE, rule=rules.SQL_VERSION),
+        # An upgrade that was made by hand is no reason to fail.
+        Field("database_version", change=Change.IMMUTABLE, suffices=rules.is_as_new, rule=rules.SQL_VERSION),
         Field("tier", wire="settings.tier", rule=rules.SQL_TIER),
         Field("edition", wire="settings.edition"),
         Field("availability_type", wire="settings.availabilityType"),
         Field("activation_policy", wire="settings.activationPolicy"),
-        Field("data_disk_size_gb", wire="settings.dataDiskSizeGb", codec=INT64, rule=rules.DISK_GB),
+        # Disks grow by themselves (storage_auto_resize), and Google Cloud cannot make one smaller.
+        Field(
+            "data_disk_size_gb",
+            wire="settings.dataDiskSizeGb",
+            codec=INT64,
+            suffices=lambda have, wanted: int(have) >= int(wanted),
+            rule=rules.DISK_GB,
+        ),
         Field("data_disk_type", wire="settings.dataDiskType", change=Change.IMMUTABLE),
         Field("storage_auto_resize", wire="settings.storageAutoResize"),
         Field(
@@ -170,6 +190,40 @@ INSTANCE = ResourceSpec(
         Field("state", change=Change.OUTPUT),
     ),
 )
+
+
+#: Types of operations (sqladmin:v1, Operation.operationType) during which an instance may be away. Backups, users and databases are none.
+_RESTARTING = frozenset(
+    {
+        "AUTO_RESTART",
+        "CLUSTER_MAINTENANCE",
+        "CREATE",
+        "FAILOVER",
+        "MAINTENANCE",
+        "MAJOR_VERSION_UPGRADE",
+        "RESTART",
+        "RESTORE_VOLUME",
+        "SELF_SERVICE_MAINTENANCE",
+        "SWITCHOVER",
+        "UPDATE",
+    }
+)
+
+
+def running_operation(client: Client, project: str, instance: str) -> Json | None:
+    """The operation that makes, changes or restarts an instance at the moment, None when there is none.
+
+    The instance does not tell: it is RUNNABLE while it is changed. Operations are listed newest first (operations.list), and one
+    instance has one at a time.
+    """
+    call = Call(f"list the operations of SQL instance {instance}", "cloudsql.instances.get")
+    page = client.get(
+        f"{API}/projects/{project}/operations", call, params={"instance": instance, "maxResults": 10}
+    )
+    for operation in page.get("items") or []:
+        if operation.get("status") != "DONE" and operation.get("operationType") in _RESTARTING:
+            return t.cast(Json, operation)
+    return None
 
 
 def _hint_inside(error: ApiError, verb: str) -> str:

@@ -74,6 +74,15 @@ def test_an_oauth_refusal_is_understood():
     [
         (409, {"status": "ABORTED"}, True, False, False),
         (412, {"errors": [{"reason": "conditionNotMet"}]}, True, False, False),
+        # Cloud Storage's other meanings of 412.
+        (412, {"message": "... since public access prevention is enforced."}, False, False, False),
+        (
+            412,
+            {"message": "'EU' violates constraint 'constraints/gcp.resourceLocations'"},
+            False,
+            False,
+            False,
+        ),
         (409, {"errors": [{"reason": "operationInProgress"}]}, False, True, False),
         (409, {"status": "ALREADY_EXISTS"}, False, False, True),
         (409, {"errors": [{"reason": "conflict"}]}, False, False, True),

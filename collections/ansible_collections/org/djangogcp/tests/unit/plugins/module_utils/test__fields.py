@@ -14,6 +14,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     decode,
     differences,
     lay_over,
+    number,
     table_problems,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
@@ -29,6 +30,7 @@ ENV = Field(
 CONTAINERS = Field(
     "containers", kind=Kind.LIST, fields=(Field("image"), Field("cpu", wire="resources.cpu"), ENV)
 )
+AT_LEAST = Field("size", codec=INT64, suffices=lambda have, wanted: have >= wanted)
 
 
 def names(field, wanted, server):
@@ -79,6 +81,96 @@ def test_what_is_so_is_no_difference(field, wanted, server):
 )
 def test_what_is_not_so_is_a_difference(field, wanted, server):
     assert names(field, wanted, server) == [field.name]
+
+
+CHECKS = ("http", "tcp", "both")
+PROBE = Field(
+    "probe",
+    wire="health.probe",
+    fields=(
+        number("period"),
+        Field("http", one_of=CHECKS, fields=(Field("path"), number("port"))),
+        Field("tcp", one_of=CHECKS, fields=(number("port"),)),
+        Field("both", one_of=CHECKS),
+    ),
+)
+LABELS = Field("labels", kind=Kind.MAP, keeps=("ours",))
+LIMITS = Field("limits", kind=Kind.MAP, keeps=("cpu", "memory"), same=lambda value: value)
+
+
+@pytest.mark.parametrize(
+    ("field", "server", "wanted", "differing", "after"),
+    [
+        # What is asked replaces its alternatives, also where the server has both.
+        (
+            PROBE,
+            {"health": {"probe": {"period": 5, "http": {"path": "/", "port": 80}}}},
+            {"tcp": {"port": 80}},
+            ["probe.http", "probe.tcp"],
+            {"health": {"probe": {"period": 5, "tcp": {"port": 80}}}},
+        ),
+        (
+            PROBE,
+            {"health": {"probe": {"tcp": {"port": 80}, "both": "x"}}},
+            {"tcp": {"port": 80}},
+            ["probe.both"],
+            {"health": {"probe": {"tcp": {"port": 80}}}},
+        ),
+        # An alternative without anything in it is one.
+        (PROBE, {"health": {"probe": {"both": "x"}}}, {"tcp": {}}, ["probe.tcp", "probe.both"], {"health": {"probe": {"tcp": {}}}}),
+        (PROBE, {"health": {"probe": {"tcp": {"port": 80}}}}, {"tcp": {}}, [], {"health": {"probe": {"tcp": {"port": 80}}}}),
+        # {} of any other dictionary removes it.
+        (PROBE, {"health": {"probe": {"tcp": {}}, "x": 1}}, {}, ["probe"], {"health": {"x": 1}}),
+        (PROBE, {"health": {"probe": {"period": 5}}}, {}, ["probe"], {"health": {}}),
+        (PROBE, {"health": {}}, {}, [], {"health": {}}),
+        (PROBE, {}, {}, [], {}),
+        # A dictionary of nothing but None asks for nothing.
+        (PROBE, {"health": {"probe": {"period": 5}}}, {"period": None, "tcp": {"port": None}}, [], None),
+        (PROBE, {"health": {"probe": {"period": 5}}}, None, [], None),
+        # Keys that somebody else adds stay, and are no difference.
+        (LABELS, {"labels": {"a": "1", "ours": "x"}}, {"a": "1"}, [], {"labels": {"a": "1", "ours": "x"}}),
+        (LABELS, {"labels": {"a": "1", "ours": "x"}}, {}, ["labels"], {"labels": {"ours": "x"}}),
+        (LABELS, {"labels": {"ours": "x"}}, {}, [], {"labels": {"ours": "x"}}),
+        (LABELS, {"labels": {"ours": "x"}}, {"ours": "y"}, ["labels"], {"labels": {"ours": "y"}}),
+        (LIMITS, {"limits": {"cpu": "1", "memory": "1Gi", "gpu": "1"}}, {"cpu": "2"}, ["limits"], {"limits": {"cpu": "2", "memory": "1Gi"}}),
+        (LIMITS, {}, {"cpu": "2"}, ["limits"], {"limits": {"cpu": "2"}}),
+        # A number is the same as a text, and is sent as a number.
+        (number("n"), {"n": 5}, "5", [], {"n": 5}),
+        (number("n"), {"n": 5}, "6", ["n"], {"n": 6}),
+        # What only grows and is more than what is asked.
+        (AT_LEAST, {"size": "25"}, 10, [], {"size": "25"}),
+        (AT_LEAST, {"size": "25"}, 30, ["size"], {"size": "30"}),
+        (AT_LEAST, {}, 30, ["size"], {"size": "30"}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_no_more_goes_and_what_others_add_stays(field, server, wanted, differing, after):
+    assert names(field, wanted, server) == differing
+    merged = lay_over(server, {field.name: wanted}, [field])
+    assert merged == (server if after is None else after)
+    assert names(field, wanted, merged) == []
+
+
+def test_what_came_with_one_change_is_not_sent_with_another():
+    fields = [Field("template", fields=(Field("revision", change=Change.ONE_TIME), Field("image")))]
+    server = {"template": {"revision": "polls-by-hand", "image": "a"}}
+    assert lay_over(server, {"template": {"image": "b"}}, fields) == {"template": {"image": "b"}}
+    assert table_problems({"template": {"revision": "x"}}, fields, "") != []
+
+
+def test_a_diff_shows_what_is_removed():
+    server, asked = {"health": {"probe": {"http": {"path": "/"}}}}, {"probe": {"tcp": {"port": 80}}}
+    after = lay_over(server, asked, [PROBE])
+    sides = [asked_only(decode(wire, [PROBE]), asked, [PROBE])["probe"] for wire in (server, after)]
+    assert sides[0]["http"] == {"path": "/"}
+    assert sides[1] == {"tcp": {"port": 80}}
+    assert asked_only(decode(server, [PROBE]), {"probe": {}}, [PROBE]) == {"probe": {"http": {"path": "/"}}}
+
+
+def test_two_alternatives_are_refused():
+    asked = {"probe": {"tcp": {}, "http": {"path": "/"}, "both": ""}}
+    assert table_problems(asked, [PROBE], "") == [
+        "probe.http and probe.tcp exclude one another: expected one of them."
+    ]
 
 
 def test_a_nested_difference_names_its_option_and_its_wire_path():

@@ -51,6 +51,46 @@ def test_a_grant_with_a_condition_is_another_binding():
     assert with_grants(wanted, [Grant(ROLE, (WEB,), condition)]) == wanted
 
 
+@pytest.mark.parametrize("asked", ["user:Foo@Example.com", "user:foo@example.com"])
+def test_letter_case_of_addresses_means_nothing(asked):
+    policy = {"bindings": [{"role": ROLE, "members": ["user:foo@example.com", "group:All@example.com"]}]}
+    assert with_grants(policy, [Grant(ROLE, (asked, "group:all@EXAMPLE.com"))]) == policy
+    revoked = with_grants(policy, [Grant(ROLE, (asked, "group:ALL@example.com"), present=False)])
+    assert revoked == {"bindings": []}
+
+
+def test_members_are_granted_as_google_cloud_writes_them():
+    principal = "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/Pool/*"
+    asked = ("domain:Example.COM", "allUsers", principal, "user:A@b.c", "user:a@b.c")
+    members = with_grants({}, [Grant(ROLE, asked)])["bindings"][0]["members"]
+    assert members == ["domain:example.com", "allUsers", principal, "user:a@b.c"]
+
+
+def test_several_bindings_of_one_role_are_one():
+    policy = {"bindings": [{"role": ROLE, "members": [JOB]}, OTHERS, {"role": ROLE, "members": [WEB, JOB]}]}
+    assert with_grants(policy, [Grant(ROLE, (WEB, JOB))]) == policy
+    assert with_grants(policy, [Grant(ROLE, (JOB,), present=False)])["bindings"] == [
+        OTHERS,
+        {"role": ROLE, "members": [WEB]},
+    ]
+    assert with_grants(policy, [Grant(ROLE, (WEB, JOB), present=False)])["bindings"] == [OTHERS]
+
+
+def test_public_access_prevention_is_told_at_once(google, client):
+    bucket = Resource("bucket", "p", "polls-static")
+    google.answer("GET", f"{bucket.address}/iam", {"etag": "e"})
+    message = "The member bindings allUsers and allAuthenticatedUsers are not allowed since public access prevention is enforced."
+    reason = {"reason": "conditionNotMet", "domain": "global", "message": message}
+    refused = (412, {"error": {"code": 412, "message": message, "errors": [reason]}})
+    google.answer("PUT", f"{bucket.address}/iam", refused)
+    grant = Grant("roles/storage.objectViewer", ("allUsers",))
+    with pytest.raises(ApiError) as caught:
+        ensure_grants(client, bucket, [grant], check_mode=False)
+    assert len(google.bodies("PUT")) == 1
+    assert "public_access_prevention to inherited" in caught.value.message
+    assert "run again" not in caught.value.message
+
+
 def test_all_grants_of_a_resource_are_one_read_and_one_write(google, client):
     google.answer("GET", READ, {"etag": "e1", "bindings": [OTHERS]})
     google.answer("POST", WRITE, {})

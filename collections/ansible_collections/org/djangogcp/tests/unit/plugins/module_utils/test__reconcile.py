@@ -25,6 +25,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
     merge_patch,
     metageneration,
+    patch_with_mask,
+    put_whole,
     reconcile,
 )
 
@@ -123,6 +125,35 @@ def test_check_mode_only_reads(google, client, state):
     google.answer("GET", TOY, RED)
     assert reconcile(client, SPEC, IDS, {"color": "blue"}, state=state, check_mode=True).changed
     assert google.calls == ["GET car"]
+
+
+NESTED = dataclasses.replace(
+    SPEC,
+    fields=(
+        Field("engine", wire="parts.engine", fields=(Field("fuel"), Field("size"))),
+        Field("front", one_of=("front", "rear"), fields=(Field("ratio"),)),
+        Field("rear", one_of=("front", "rear"), fields=(Field("ratio"),)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("update", "method", "body"),
+    [
+        (patch_with_mask, "PATCH", {"parts": {"engine": None}, "front": None, "rear": {"ratio": 2}}),
+        (merge_patch, "PATCH", {"parts": {"engine": None}, "front": None, "rear": {"ratio": 2}}),
+        (put_whole, "PUT", {"parts": {"wheels": 4}, "rear": {"ratio": 2}}),
+    ],
+)
+def test_what_is_empty_and_what_was_replaced_is_removed(google, client, update, method, body):
+    server = {"parts": {"wheels": 4, "engine": {"fuel": "gas"}}, "front": {"ratio": 1}}
+    google.answer("GET", TOY, server)
+    google.answer(method, TOY, {})
+    spec = dataclasses.replace(NESTED, update=update)
+    reconcile(client, spec, IDS, {"engine": {}, "rear": {"ratio": 2}}, wait=Wait(enabled=False))
+    assert google.bodies(method) == [body]
+    if update is patch_with_mask:
+        assert google.sent[-1].params["updateMask"] == "front,parts.engine,rear"
 
 
 def test_check_mode_shows_what_would_be_there(google, client):

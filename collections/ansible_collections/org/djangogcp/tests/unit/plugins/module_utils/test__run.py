@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 import requests
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     RETRY_ANNOTATION,
     Executions,
@@ -72,6 +72,133 @@ def test_a_template_whose_revision_did_not_start_is_tried_again_as_a_new_one():
     failed["template"]["annotations"] = {"team": "web"}
     result = with_another_try(failed, asked("app@sha256:1"))
     assert result["template"]["annotations"] == {"team": "web", RETRY_ANNOTATION: "polls-2"}
+
+
+def retried():
+    """A service whose second revision started, after one that did not."""
+    found = service(created="polls-3", ready="polls-3")
+    found["template"]["annotations"] = {"team": "web", RETRY_ANNOTATION: "polls-2"}
+    return found
+
+
+@pytest.mark.parametrize("annotations", [{"team": "web"}, None])
+def test_the_annotation_of_a_retry_makes_no_further_revision(annotations):
+    wanted = {"template": {**asked("app@sha256:1")["template"], "annotations": annotations}}
+    assert differences(wanted, decode(retried(), SERVICE.fields), SERVICE.fields) == []
+
+
+def test_a_retry_drops_annotations_that_are_asked_no_more_at_once():
+    failed = service(created="polls-2", ready="polls-1")
+    failed["template"]["annotations"] = {"team": "web", "old": "x"}
+    wanted = {"template": {**asked("app@sha256:1")["template"], "annotations": {"team": "web"}}}
+    result = with_another_try(failed, wanted)
+    assert result["template"]["annotations"] == {"team": "web", RETRY_ANNOTATION: "polls-2"}
+
+
+def test_the_name_that_somebody_gave_a_revision_is_not_sent_again():
+    by_hand = service()
+    by_hand["template"]["revision"] = "polls-by-hand"
+    assert "revision" not in lay_over(by_hand, asked("app@sha256:2"), SERVICE.fields)["template"]
+
+
+def container(server, **options):
+    """The names of what differs in a container."""
+    found = {"template": {"containers": [{"image": "app@sha256:1", **server}]}}
+    wanted = {"template": {"containers": [{"image": "app@sha256:1", **options}]}}
+    merged = lay_over(found, wanted, SERVICE.fields)
+    assert differences(wanted, decode(merged, SERVICE.fields), SERVICE.fields) == []
+    if differences(wanted, decode(found, SERVICE.fields), SERVICE.fields):
+        return merged["template"]["containers"][0]
+    return None
+
+
+# What Cloud Run fills in where nothing was asked for.
+FILLED = {
+    "resources": {"limits": {"cpu": "1000m", "memory": "512Mi"}, "cpuIdle": True},
+    "ports": [{"name": "http1", "containerPort": 8080}],
+    "startupProbe": {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "tcpSocket": {"port": 8080}},
+}  # fmt: skip
+HTTP = {"startupProbe": {"httpGet": {"path": "/-/live", "port": 8080}, "periodSeconds": 1}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resources": {"limits": {"cpu": "1"}}},
+        {"resources": {"limits": {"cpu": 1, "memory": "0.5Gi"}}},
+        {"resources": {"limits": {"memory": str(512 * 2**20)}}},
+        {"resources": {"limits": {}}},
+        {"ports": [{"container_port": "8080"}]},
+        {"startup_probe": {}},
+        {"startup_probe": {"period_seconds": "240", "tcp_socket": {"port": "8080"}}},
+        {"liveness_probe": {}},
+        {"liveness_probe": {"http_get": None, "period_seconds": None}},
+    ],
+)
+def test_what_cloud_run_writes_in_another_way_or_fills_in_is_no_difference(options):
+    assert container(FILLED, **options) is None
+
+
+@pytest.mark.parametrize(
+    ("server", "options", "key", "sent"),
+    [
+        (FILLED, {"resources": {"limits": {"cpu": 2}}}, "resources", {"limits": {"cpu": "2", "memory": "512Mi"}, "cpuIdle": True}),
+        (FILLED, {"resources": {"limits": {"memory": "513Mi"}}}, "resources", {"limits": {"cpu": "1000m", "memory": "513Mi"}, "cpuIdle": True}),
+        (HTTP, {"startup_probe": {}}, "startupProbe", None),
+        (HTTP, {"startup_probe": {"tcp_socket": {"port": "8080"}}}, "startupProbe", {"periodSeconds": 1, "tcpSocket": {"port": 8080}}),
+        (FILLED, {"startup_probe": {"http_get": {"path": "/"}}}, "startupProbe", {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "httpGet": {"path": "/"}}),
+        (HTTP, {"startup_probe": {"grpc": {}}}, "startupProbe", {"periodSeconds": 1, "grpc": {}}),
+        ({"livenessProbe": {"tcpSocket": {}}}, {"liveness_probe": {}}, "livenessProbe", None),
+        ({"env": [{"name": "A", "valueSource": {"secretKeyRef": {"secret": "s"}}}]}, {"env": [{"name": "A", "value": ""}]}, "env", [{"name": "A", "value": ""}]),
+    ],
+)  # fmt: skip
+def test_what_differs_is_sent_without_what_it_replaces(server, options, key, sent):
+    assert container(server, **options).get(key) == sent
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted", "sent"),
+    [
+        ({"secret": {"secret": "projects/p/secrets/s"}}, {"gcs": {"bucket": "b-1"}}, {"gcs": {"bucket": "b-1"}}),
+        ({"gcs": {"bucket": "b-1"}}, {"empty_dir": {}}, {"emptyDir": {}}),
+        ({"emptyDir": {}}, {"cloud_sql_instance": {"instances": ["p:r-1:i"]}}, {"cloudSqlInstance": {"instances": ["p:r-1:i"]}}),
+        ({"emptyDir": {}}, {"nfs": {"server": "10.0.0.1", "path": "/share"}}, {"nfs": {"server": "10.0.0.1", "path": "/share"}}),
+        ({"gcs": {"bucket": "projects/p/buckets/b-1"}}, {"gcs": {"bucket": "b-1"}}, None),
+        ({"emptyDir": {"medium": "MEMORY", "sizeLimit": "1024Mi"}}, {"empty_dir": {"size_limit": "1Gi"}}, None),
+    ],
+)  # fmt: skip
+def test_a_volume_of_another_kind_replaces_the_one_that_is_there(server, wanted, sent):
+    found = {"template": {"volumes": [{"name": "data", **server}]}}
+    change = {"template": {"volumes": [{"name": "data", **wanted}]}}
+    assert bool(differences(change, decode(found, SERVICE.fields), SERVICE.fields)) == (sent is not None)
+    if sent is not None:
+        merged = lay_over(found, change, SERVICE.fields)
+        assert merged["template"]["volumes"] == [{"name": "data", **sent}]
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted", "sent"),
+    [
+        ({"connector": "c", "egress": "ALL_TRAFFIC"}, {}, None),
+        ({"connector": "c"}, {"network_interfaces": [{"network": "n"}]}, {"networkInterfaces": [{"network": "n"}]}),
+        ({"networkInterfaces": [{"network": "n"}]}, {"connector": "c"}, {"connector": "c"}),
+    ],
+)  # fmt: skip
+def test_the_way_into_a_network_is_replaced_and_removed(server, wanted, sent):
+    found = {"template": {"vpcAccess": server}}
+    merged = lay_over(found, {"template": {"vpc_access": wanted}}, SERVICE.fields)
+    assert merged["template"].get("vpcAccess") == sent
+    for shape, differs in ((found, True), (merged, False)):
+        change = {"template": {"vpc_access": wanted}}
+        assert bool(differences(change, decode(shape, SERVICE.fields), SERVICE.fields)) == differs
+
+
+def test_scaling_goes_and_the_servers_own_maximum_is_no_difference():
+    found = {"scaling": {"minInstanceCount": 1}, "template": {"scaling": {"maxInstanceCount": 100}}}
+    wanted = {"scaling": {}, "template": {"scaling": {}}}
+    differing = differences(wanted, decode(found, SERVICE.fields), SERVICE.fields)
+    assert [change.name for change in differing] == ["scaling"]
+    assert lay_over(found, wanted, SERVICE.fields) == {"template": {}}
 
 
 def test_a_template_whose_revision_is_ready_is_left_alone():

@@ -13,11 +13,14 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     ImmutableError,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import interpolated
 from ansible_collections.org.djangogcp.plugins.modules import sql_instance, sql_statements, sql_users
 
 API = "https://sqladmin.googleapis.com/v1/projects/p/instances"
 INSTANCE = f"{API}/db"
+OPERATIONS = "https://sqladmin.googleapis.com/v1/projects/p/operations"
+WAIT = Wait()
 USERS = f"{INSTANCE}/users"
 SECRET = "https://secretmanager.googleapis.com/v1/projects/p/secrets/password"
 EXECUTE = f"{INSTANCE}/executeSql"
@@ -38,7 +41,7 @@ SERVER = {
 }
 
 
-def instance(client, check_mode=False, **options):
+def instance(client, check_mode=False, wait=WAIT, **options):
     params = {
         **dict.fromkeys(sql_instance.ARGUMENT_SPEC),
         "state": "present",
@@ -46,10 +49,14 @@ def instance(client, check_mode=False, **options):
         "name": "db",
         **options,
     }
-    return sql_instance.work(Task(params, client, check_mode))
+    return sql_instance.work(Task(params, client, check_mode, wait))
 
 
 class TestInstance:
+    @pytest.fixture(autouse=True)
+    def _idle(self, google):
+        google.answer("GET", OPERATIONS, {})
+
     def test_what_is_so_changes_nothing(self, google, client):
         google.answer("GET", INSTANCE, SERVER)
         network = "https://www.googleapis.com/compute/v1/projects/p/global/networks/n"
@@ -62,6 +69,73 @@ class TestInstance:
             user_labels={"a": "1"},
         )
         assert not result["changed"]
+
+    def test_a_disk_that_grew_is_as_asked(self, google, client):
+        settings = {**SERVER["settings"], "dataDiskSizeGb": "25"}
+        google.answer("GET", INSTANCE, {**SERVER, "settings": settings})
+        google.answer("PATCH", INSTANCE, DONE)
+        assert not instance(client, data_disk_size_gb=10)["changed"]
+        assert instance(client, data_disk_size_gb=30)["changed"]
+        instance(client, data_disk_size_gb=10, tier="db-custom-2-7680")
+        sent = [body["settings"] for body in google.bodies("PATCH")]
+        assert sent == [
+            {"settingsVersion": "7", "dataDiskSizeGb": "30"},
+            {"settingsVersion": "7", "tier": "db-custom-2-7680"},
+        ]
+
+    @pytest.mark.parametrize("there", ["POSTGRES_17", "POSTGRES_18", "POSTGRES_100"])
+    def test_a_version_that_was_upgraded_by_hand_is_as_asked(self, google, client, there):
+        google.answer("GET", INSTANCE, {**SERVER, "databaseVersion": there})
+        assert not instance(client, database_version="POSTGRES_17", region="europe-west1")["changed"]
+
+    def test_an_older_version_is_refused_with_the_way_to_upgrade_it(self, google, client):
+        google.answer("GET", INSTANCE, {**SERVER, "databaseVersion": "POSTGRES_9_6"})
+        with pytest.raises(ImmutableError) as caught:
+            instance(client, database_version="POSTGRES_17", region="europe-west1")
+        assert caught.value.message == (
+            "Failed to update SQL instance db: an update does not change database_version from 'POSTGRES_9_6' to 'POSTGRES_17'. "
+            "Upgrade it with gcloud sql instances patch db --project=p --database-version=POSTGRES_17 (the instance is away meanwhile, "
+            "and there is no way back), or ask for database_version POSTGRES_9_6."
+        )
+
+    @pytest.mark.parametrize("there", ["MYSQL_8_0", "SQLSERVER_2022_EXPRESS", "", "POSTGRES"])
+    def test_another_product_is_refused(self, google, client, there):
+        google.answer("GET", INSTANCE, {**SERVER, "databaseVersion": there})
+        with pytest.raises(ImmutableError, match="database_version from"):
+            instance(client, database_version="POSTGRES_17", region="europe-west1")
+
+    def test_an_update_that_another_task_or_run_began_is_waited_for(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        backup = {"name": "o3", "status": "RUNNING", "operationType": "BACKUP_VOLUME", "targetProject": "p"}
+        update = {"name": "o2", "status": "RUNNING", "operationType": "UPDATE", "targetProject": "p"}
+        done = {"name": "o1", "status": "DONE", "operationType": "RESTART", "targetProject": "p"}
+        google.answer("GET", OPERATIONS, {"items": [backup, update, done]})
+        google.answer("GET", f"{OPERATIONS}/o2", update, {**update, "status": "DONE"})
+        result = instance(client)
+        assert (result["changed"], result["operation"]) == (False, "")
+        assert google.calls == ["GET db", "GET operations", "GET o2", "GET o2"]
+        assert google.sent[1].params == {"instance": "db", "maxResults": 10}
+        failed = {
+            **update,
+            "status": "DONE",
+            "error": {"errors": [{"code": "INTERNAL_ERROR", "message": "no disk"}]},
+        }
+        google.answer("GET", f"{OPERATIONS}/o2", failed)
+        with pytest.raises(DjangoGcpError, match=r"Failed to wait until SQL instance db is changed: no disk"):
+            instance(client)
+
+    def test_what_goes_on_is_told_by_a_task_that_does_not_wait(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        google.answer("PATCH", INSTANCE, {"name": "o2", "status": "PENDING", "targetProject": "p"})
+        update = {"name": "o2", "status": "PENDING", "operationType": "UPDATE", "targetProject": "p"}
+        google.answer("GET", OPERATIONS, {"items": [update]}, {})
+        started = instance(client, wait=Wait(enabled=False), tier="db-custom-2-7680")
+        assert (started["changed"], started["operation"]) == (True, "o2")
+        assert instance(client, wait=Wait(enabled=False))["operation"] == ""
+
+    def test_check_mode_looks_for_no_operation(self, google, client):
+        google.answer("GET", INSTANCE, SERVER)
+        assert instance(client, check_mode=True)["operation"] == ""
 
     def test_an_instance_that_is_not_there_is_not_made_of_a_name_alone(self, google, client):
         google.answer("GET", INSTANCE, MISSING)
