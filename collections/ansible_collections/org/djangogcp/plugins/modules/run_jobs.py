@@ -12,6 +12,8 @@ short_description: Manage Cloud Run jobs
 version_added: 1.0.0
 description:
   - Creates, updates and deletes Cloud Run jobs, several at once. It does not run them; M(org.djangogcp.run_job_execution) does.
+  - The label C(djangogcp-asked) of a job's O(jobs[].template) is a hash of what was asked when the template was changed last.
+    Executions get it, too. It tells which of them ran what the job says now.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
@@ -51,7 +53,7 @@ options:
         type: dict
       look_for_execution:
         description:
-          - Whether to look if the job's newest execution ran exactly what the job says, and succeeded. RV(jobs[].executed) tells.
+          - Whether to look if the job's newest execution ran what the job was asked to do, and succeeded. RV(jobs[].executed) tells.
         type: bool
         default: false
       state:
@@ -139,7 +141,7 @@ jobs:
   elements: dict
   contains:
     executed:
-      description: Whether its newest execution ran exactly this, and succeeded. False if O(jobs[].look_for_execution=false).
+      description: Whether its newest execution ran what is asked, and succeeded. False if O(jobs[].look_for_execution=false).
       returned: always
       type: bool
   sample:
@@ -154,6 +156,7 @@ actions:
   sample: [create job polls-migrate]
 """
 
+import functools
 import itertools
 import typing as t
 
@@ -167,7 +170,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions, is_succeeded
+from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    Executions,
+    asked_label,
+    is_succeeded,
+    labelled,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
 
 ARGUMENT_SPEC = {
@@ -233,11 +241,20 @@ def work(task: Task) -> Json:
     def one(job: Json) -> Outcome:
         ids = {"project": task.project, "location": task.params["location"], "name": job["name"]}
         outcome = reconcile(
-            task.client, JOB, ids, job, state=job["state"], check_mode=task.check_mode, wait=task.wait
+            task.client,
+            JOB,
+            ids,
+            functools.partial(labelled, job),
+            state=job["state"],
+            check_mode=task.check_mode,
+            wait=task.wait,
         )
         if outcome.resource:
-            # A job that was changed has not run as it is.
-            looked = outcome.wire if job["look_for_execution"] and not outcome.changed else None
+            # A job that is asked something else than before has not run it.
+            same = bool(asked_label(outcome.found)) and asked_label(outcome.found) == asked_label(
+                outcome.wire
+            )
+            looked = outcome.wire if job["look_for_execution"] and same else None
             executions = Executions(task.client, task.project, ids["location"], ids["name"])
             outcome.resource["executed"] = looked is not None and is_succeeded(
                 executions.newest_as_is(looked) or {}
