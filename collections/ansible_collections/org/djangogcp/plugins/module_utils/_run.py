@@ -260,7 +260,7 @@ class Executions:
         label = asked_label(job)
         if not label:
             return None
-        for execution in self._newest_first():
+        for execution in self._all_of(job):
             if _label(execution) != label:
                 return None
             if not _is_overridden(execution, job):
@@ -269,6 +269,19 @@ class Executions:
 
     def _job_now(self) -> Json:
         return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
+
+    def _all_of(self, job: Json) -> t.Iterator[Json]:
+        """All executions, the newest first, also one that the job knows already and the list does not yet."""
+        executions = self._newest_first()
+        page = [*itertools.islice(executions, _PAGE)]
+        newest = _short((job.get("latestCreatedExecution") or {}).get("name", ""))
+        if newest and newest not in {_short(execution["name"]) for execution in page}:
+            call = Call(f"read execution {newest}", "run.executions.get")
+            unlisted = self._client.find(f"{self._url}/executions/{newest}", call)
+            if unlisted is not None:
+                yield unlisted
+        yield from page
+        yield from executions
 
     def _newest_first(self) -> t.Iterator[Json]:
         """All executions (run v2, executions.list: "sorted by creation time, descending")."""
@@ -395,6 +408,11 @@ def has_started(execution: Json) -> bool:
     """Whether any task of an execution has begun. run v2, Execution: ``startTime`` and the counts are of tasks that ran."""
     counts = ("runningCount", "succeededCount", "failedCount", "cancelledCount", "retriedCount")
     return bool(execution.get("startTime")) or any(execution.get(count) for count in counts)
+
+
+def _short(name: str) -> str:
+    """The last segment of a name."""
+    return str(name).rpartition("/")[2]
 
 
 def _label(execution: Json) -> str:

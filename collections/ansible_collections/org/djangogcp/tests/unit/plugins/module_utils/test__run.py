@@ -259,6 +259,15 @@ def test_what_was_started_by_hand_with_other_arguments_is_passed_over(google, cl
     assert of_job(client).newest_as_is() == ran
 
 
+def test_an_execution_that_is_not_listed_yet_counts(google, client):
+    google.answer("GET", JOB_URL, {**job(), "latestCreatedExecution": {"name": "m-2"}})
+    google.answer("GET", EXECUTIONS, {"executions": [execution("m-1", label="h0", **SUCCEEDED)]})
+    google.answer("GET", f"{EXECUTIONS}/m-2", execution("m-2"))
+    assert of_job(client).newest_as_is() == execution("m-2")
+    google.answer("GET", f"{EXECUTIONS}/m-2", (404, ""))
+    assert of_job(client).newest_as_is() is None
+
+
 def test_going_back_to_an_older_version_runs_it_again(google, client):
     google.answer("GET", JOB_URL, job("h1"))
     newer, older = execution("m-2", label="h2", **SUCCEEDED), execution("m-1", **SUCCEEDED)
