@@ -262,11 +262,13 @@ def tls_context() -> ssl.SSLContext:
     Raises:
         DjangoGcpError: the bundle cannot be read.
     """
-    return _tls_context(
+    bundle = (
         os.environ.get("REQUESTS_CA_BUNDLE")
         or os.environ.get("CURL_CA_BUNDLE")
         or requests.utils.DEFAULT_CA_BUNDLE_PATH
     )
+    # A relative path is another file in another working directory.
+    return _tls_context(os.path.abspath(bundle))
 
 
 @functools.cache
