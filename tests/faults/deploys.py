@@ -11,6 +11,7 @@ from typing import Any
 
 from gcp_emulator.engine.faults import KINDS, matches_any
 
+from tests.faults.kinds import NEVER_REPEATED, UNKNOWN
 from tests.faults.world import INSTANCE, OPERATOR, World, message_of, until
 
 #: SIGKILL, as a process group leader sees its own end.
@@ -39,6 +40,18 @@ class Deploys:
         assert status == 0, message_of(output)
         self.is_converged(project)
         return [f"{fault['kind']} at {fault['method']}" for fault in plan if fault["struck"]]
+
+    def with_a_job_that_nobody_knows_of(self, kind: str) -> None:
+        """A deploy stops where nobody knows whether a job was started, and starts none; the next one ends as an undisturbed one."""
+        world, project = self._world, self._world.project()
+        world.add_faults({"method": NEVER_REPEATED, "kind": kind, "caller": f"user:{OPERATOR}"})
+        before = world.last_number()
+        status, output = world.deploy(project)
+        world.clear_faults()
+        assert status != 0
+        assert "It is not known whether the job runs" in output, message_of(output)
+        assert [call["method"] for call in world.calls(before)].count(NEVER_REPEATED) == 1
+        self.converges(project)
 
     def with_every_operation_held_up(self) -> None:
         """One deploy each of whose operations does not go on for a while: it waits, and ends as an undisturbed one."""
@@ -87,6 +100,7 @@ class Deploys:
                 {"method": method, "kind": kind, "caller": f"user:{OPERATOR}"}
                 for method, kind in zip(self._methods, itertools.cycle(kinds), strict=False)
                 if matches_any(method, KINDS[kind].methods)
+                and not (method == NEVER_REPEATED and kind in UNKNOWN)
             )
         )
 

@@ -13,6 +13,9 @@ TRANSIENT = [
     "stall",
     "unknown_account",
 ]
+#: A command may have begun and must not begin twice: at this method a deploy may stop for any fault after which nobody knows.
+NEVER_REPEATED = "run.projects.locations.jobs.run"
+UNKNOWN = {"internal_error", "unavailable", "html", "reset_before"}
 #: It may stop with a message, and the next run goes on from there. Each is put at every call, one after the other.
 FATAL = [
     "forbidden",

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.kinds import FATAL, RELEASE, TRANSIENT
+from tests.faults.kinds import FATAL, RELEASE, TRANSIENT, UNKNOWN
 from tests.faults.origin import Origin
 from tests.faults.walk import Cell
 from tests.faults.world import ROOT
@@ -109,6 +109,9 @@ def run(origin: Origin, parts: list[str]) -> Report:
         for kind in TRANSIENT:
             name = f"a whole deploy with {kind} at every method"
             report.scenario(name, lambda kind=kind: origin.deploys.with_fault_at_every_method([kind]))  # type: ignore[misc]
+        for kind in sorted(UNKNOWN):
+            name = f"a whole deploy with {kind} at the start of a job"
+            report.scenario(name, lambda kind=kind: origin.deploys.with_a_job_that_nobody_knows_of(kind))  # type: ignore[misc]
         report.scenario(
             "a whole deploy whose operations are all held up", origin.deploys.with_every_operation_held_up
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 
-from tests.faults.kinds import FATAL, RELEASE, TRANSIENT
+from tests.faults.kinds import FATAL, RELEASE, TRANSIENT, UNKNOWN
 from tests.faults.origin import Origin
 
 DRAW = random.Random(int(os.environ.get("FAULTS_SEED", "0")))
@@ -22,6 +22,10 @@ def test_a_deploy_survives_a_passing_fault_at_every_method(origin: Origin) -> No
     struck = origin.deploys.with_fault_at_every_method(kinds)
     # Some methods are called only until something is ready.
     assert len(struck) * 4 >= len(origin.methods) * 3
+
+
+def test_a_deploy_stops_where_nobody_knows_whether_a_job_was_started(origin: Origin) -> None:
+    origin.deploys.with_a_job_that_nobody_knows_of(DRAW.choice(sorted(UNKNOWN)))
 
 
 def test_after_a_fault_at_any_call_the_next_run_goes_on(origin: Origin) -> None:

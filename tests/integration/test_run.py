@@ -368,9 +368,154 @@ def test_a_running_execution_is_waited_for_and_not_started_again(cloud: Cloud, i
     assert len(cloud.api(f"{RUN}/jobs/slow/executions")["executions"]) == 1
 
 
+def executions(cloud: Cloud, name: str) -> list[dict[str, Any]]:
+    """What has run of a job, the newest first, by a direct call."""
+    found: list[dict[str, Any]] = cloud.api(f"{RUN}/jobs/{name}/executions").get("executions", [])
+    return found
+
+
+def labels(cloud: Cloud, name: str) -> Any:
+    return cloud.api(f"{RUN}/jobs/{name}")["template"]["labels"]
+
+
+def test_what_google_fills_in_does_not_make_a_job_run_again(cloud: Cloud, image: str) -> None:
+    asked = job("filled", image, "0")
+    asked["jobs"][0]["look_for_execution"] = True
+    assert cloud.ok("run_jobs", **asked)["jobs"][0]["executed"] is False
+    once = {"job": "filled", "location": REGION, "once": True}
+    assert cloud.ok("run_job_execution", **once)["changed"] is True
+    collection = cloud.running.emulator.store.collection("run.executions")
+
+    def fill_in() -> None:
+        (name,) = collection.names(f"{LOCATION}/jobs/filled/executions/")
+        execution = collection.get(name)
+        assert execution
+        execution["template"] |= {"vpcAccess": {"egress": "PRIVATE_RANGES_ONLY"}, "timeout": "601s"}
+        execution["template"]["containers"][0] |= {"name": "filled-1", "image": f"{image}-resolved"}
+        collection.put(name, execution)
+
+    cloud.running.call(fill_in)
+    again = cloud.ok("run_jobs", **asked)
+    assert (again["changed"], again["jobs"][0]["executed"]) == (False, True)
+    assert cloud.ok("run_job_execution", **once)["changed"] is False
+    assert len(executions(cloud, "filled")) == 1
+
+
+def test_a_job_runs_again_when_it_is_asked_something_else_and_when_it_goes_back(
+    cloud: Cloud, image: str
+) -> None:
+    once = {"job": "versions", "location": REGION, "once": True}
+    for count, argument in enumerate(["0", "00", "0"], 1):
+        cloud.ok("run_jobs", **job("versions", image, argument))
+        assert cloud.ok("run_job_execution", **once)["changed"] is True
+        assert cloud.ok("run_job_execution", **once)["changed"] is False
+        assert len(executions(cloud, "versions")) == count
+
+
+def test_a_job_that_somebody_else_made_has_not_run_until_it_is_asked_for(cloud: Cloud, image: str) -> None:
+    container = {"image": image, "command": ["python", "job.py"], "args": ["0"]}
+    body = {"template": {"template": {"maxRetries": 0, "containers": [container]}}}
+    cloud.api(f"{RUN}/jobs?jobId=by-hand", method="POST", body=body)
+    url = f"{RUN}/jobs/by-hand"
+    until(lambda: not cloud.api(url).get("reconciling"))
+    cloud.api(f"{url}:run", method="POST", body={})
+    until(lambda: "completionTime" in executions(cloud, "by-hand")[0])
+    asked = job("by-hand", image, "0")
+    asked["jobs"][0]["look_for_execution"] = True
+    adopted = cloud.ok("run_jobs", **asked)
+    assert (adopted["changed"], adopted["jobs"][0]["executed"]) == (True, False)
+    assert cloud.ok("run_job_execution", job="by-hand", location=REGION, once=True)["changed"] is True
+    again = cloud.ok("run_jobs", **asked)
+    assert (again["changed"], again["jobs"][0]["executed"]) == (False, True)
+
+
+def test_the_label_is_kept_when_a_part_of_a_job_is_asked_for(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_jobs", **job("parts", image, "0"))
+    first = labels(cloud, "parts")
+    part = {"name": "parts", "template": {"template": {"max_retries": 0}}}
+    assert cloud.ok("run_jobs", location=REGION, jobs=[part])["changed"] is False
+    assert labels(cloud, "parts") == first
+    assert cloud.ok("run_jobs", **job("parts", image, "0"))["changed"] is False
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "truncated"])
+@pytest.mark.parametrize("options", [{"args": ["0"]}, {}, {"once": True}, {"once": True, "timeout": 60}])
+def test_a_job_whose_start_was_not_answered_runs_once(
+    cloud: Cloud, image: str, kind: str, options: dict[str, Any]
+) -> None:
+    name = f"lost-{kind.replace('_', '-')}-{len(options)}-{'args' in options}".lower()
+    cloud.ok("run_jobs", **job(name, image, "0"))
+    cloud.running.plan({"method": "run.projects.locations.jobs.run", "kind": kind})
+    ran = cloud.ok("run_job_execution", job=name, location=REGION, **options)
+    (execution,) = executions(cloud, name)
+    assert execution["name"].endswith(f"/{ran['execution']['name']}")
+    assert ran["output"][0] == "greeting is None"
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_a_job_of_which_nobody_knows_whether_it_was_started_is_not_started_again(
+    cloud: Cloud, image: str, once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible_collections.org.djangogcp.plugins.module_utils._run._LOST_SECONDS", 1.0)
+    name = f"unknown-{once}".lower()
+    cloud.ok("run_jobs", **job(name, image, "0"))
+    cloud.running.plan({"method": "run.projects.locations.jobs.run", "kind": "reset_before"})
+    message = cloud.error("run_job_execution", job=name, location=REGION, once=once)
+    assert "It is not known whether the job runs, and it is not started a second time." in message
+    assert f"'gcloud run jobs executions list --job {name} --region {REGION} --project {PROJECT}'" in message
+    assert executions(cloud, name) == []
+    cloud.ok("run_job_execution", job=name, location=REGION, once=once)
+    assert len(executions(cloud, name)) == 1
+
+
+def reader(cloud: Cloud, image: str, name: str, command: str) -> dict[str, Any]:
+    """A job with an account of its own that reads a secret, and the grant that it needs, which it has."""
+    account = f"{name}@{PROJECT}.iam.gserviceaccount.com"
+    cloud.ok("service_accounts", service_accounts=[{"name": name}])
+    cloud.ok("secrets", secrets=[{"name": name, "value": "what only the secret knows"}])
+    members = [f"serviceAccount:{account}"]
+    grant = {"resource_type": "secret", "resource": name, "role": "roles/secretmanager.secretAccessor"}
+    cloud.ok("iam_members", members=[{**grant, "members": members}])
+    secret = {"secret_key_ref": {"secret": name, "version": "1"}}
+    container = {
+        "image": image,
+        "command": ["python", "-c"],
+        "args": [command],
+        "env": [{"name": "KEY", "value_source": secret}],
+    }
+    template = {"service_account": account, "max_retries": 0, "containers": [container]}
+    cloud.ok("run_jobs", location=REGION, jobs=[{"name": name, "template": {"template": template}}])
+    return {**grant, "members": members}
+
+
+def test_a_command_that_prints_what_cloud_run_says_of_a_secret_runs_once(cloud: Cloud, image: str) -> None:
+    refusal = (
+        f"Permission denied on secret: projects/{cloud.running.number}/secrets/prints/versions/1 "
+        f"for Revision service account prints@{PROJECT}.iam.gserviceaccount.com"
+    )
+    reader(cloud, image, "prints", f"raise SystemExit('{refusal}')")
+    message = cloud.error("run_job_execution", job="prints", location=REGION)
+    assert refusal in message
+    assert len(executions(cloud, "prints")) == 1
+
+
+def test_a_job_starts_as_soon_as_a_right_that_it_was_granted_is_in_force(cloud: Cloud, image: str) -> None:
+    grant = reader(cloud, image, "late-job", "print('ran')")
+    cloud.ok("iam_members", members=[{**grant, "state": "absent"}])
+    refused = cloud.error("run_job_execution", job="late-job", location=REGION)
+    assert "Permission denied on secret" in refused
+    method = "secretmanager.projects.secrets.setIamPolicy"
+    cloud.running.plan({"method": method, "kind": "grant_pending", "calls": 2})
+    cloud.ok("iam_members", members=[grant])
+    assert cloud.ok("run_job_execution", job="late-job", location=REGION)["output"][0] == "ran"
+    found = executions(cloud, "late-job")
+    assert [one.get("succeededCount") for one in found] == [1, *[0] * (len(found) - 1)]
+    assert len(found) > 2
+
+
 def test_a_job_that_is_not_there_is_named(cloud: Cloud) -> None:
     message = cloud.error("run_job_execution", job="nowhere", location=REGION)
-    assert message.startswith("Failed to read job nowhere: ")
+    assert message.startswith("Failed to run job nowhere: ")
     assert "(HTTP 404 NOT_FOUND)" in message
 
 

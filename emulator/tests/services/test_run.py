@@ -113,7 +113,11 @@ def public(image: str = IMAGE, **template: Any) -> Any:
 
 def job(**changes: Any) -> Any:
     env = [{"name": name, "value": value} for name, value in changes.pop("env", {}).items()]
-    execution = {key: changes.pop(key) for key in ("taskCount", "parallelism") if key in changes}
+    execution = {
+        key: changes.pop(key)
+        for key in ("taskCount", "parallelism", "labels", "annotations")
+        if key in changes
+    }
     return {
         "template": {
             "template": {"containers": [{"image": f"{REPOSITORY}/job", "env": env}], **changes},
@@ -638,6 +642,36 @@ def test_a_run_may_override_arguments_and_variables(client: Client) -> None:
     client.emulator.grant(f"{PARENT}/jobs/migrate", "roles/run.jobsExecutor", "user:executor@example.com")
     refused = executor.call("POST", f"{PARENT}/jobs/migrate:run", {"overrides": overrides})
     assert "'run.jobs.runWithOverrides' denied" in refused.json()["error"]["message"]
+
+
+def test_an_execution_has_the_labels_and_annotations_of_the_template_alone(client: Client) -> None:
+    body = {**job(labels={"team": "a"}, annotations={"note": "b"}), "labels": {"cost": "c"}}
+    client.create_job(body)
+    execution = client.run()["response"]
+    assert (execution["labels"], execution["annotations"]) == ({"team": "a"}, {"note": "b"})
+    task = client.get(f"{execution['name']}/tasks")["tasks"][0]
+    assert (task["labels"], task["annotations"]) == ({"team": "a"}, {"note": "b"})
+
+
+def test_an_execution_without_access_to_its_secret_does_not_start(client: Client) -> None:
+    secret(client, "b25l")
+    account = f"serviceAccount:{client.emulator.number}-compute@developer.gserviceaccount.com"
+    resource = f"projects/{PROJECT}/secrets/key"
+    client.emulator.grant(resource, "roles/secretmanager.secretAccessor", account)
+    body = job()
+    body["template"]["template"]["containers"][0]["env"] = reference()
+    client.create_job(body)
+    policy = f"https://secretmanager.googleapis.com/v1/{resource}:setIamPolicy"
+    assert client.session.post(policy, json={"policy": {}}).status_code == 200
+    execution = client.run()["response"]
+    conditions = {one["type"]: one for one in execution["conditions"]}
+    assert "Permission denied on secret: " in conditions["Completed"]["message"]
+    assert conditions["ResourcesAvailable"]["reason"] == "SECRETS_ACCESS_CHECK_FAILED"
+    assert conditions["Started"]["state"] == "CONDITION_PENDING"
+    assert "startTime" not in execution
+    assert (execution["runningCount"], execution["failedCount"]) == (0, 0)
+    newest = client.get(f"{PARENT}/jobs/migrate")["latestCreatedExecution"]
+    assert newest["completionStatus"] == "EXECUTION_FAILED"
 
 
 def test_an_execution_can_be_cancelled(client: Client) -> None:

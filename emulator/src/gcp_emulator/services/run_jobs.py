@@ -3,6 +3,15 @@
 Sources: https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs, "Execute jobs", "Container runtime
 contract" (CLOUD_RUN_* variables). ``jobs.run`` is done when the execution is; a failed execution is a response whose
 ``Completed`` condition failed, not an error of the operation (assumed from how client libraries read the response).
+
+An execution has the labels and annotations of its job's ``template`` ("ExecutionTemplate describes the data an execution should
+have when created from a template", discovery document run:v2) and not those of the job itself ("Cloud Billing and Cloud Logging
+only receive labels that are specified in the spec.template.metadata.labels attribute",
+https://docs.cloud.google.com/run/docs/configuring/jobs/labels).
+
+Resources are provided before an execution starts, and it starts before it completes (gcloud waits for the conditions
+``ResourcesAvailable``, ``Started`` and ``Completed`` in this order: googlecloudsdk/command_lib/run/stages.py,
+``ExecutionDependencies``). That a secret is such a resource, and that no task of an execution that lacks one is counted, is assumed.
 """
 
 from __future__ import annotations
@@ -281,7 +290,8 @@ class JobsApi(RunBase):
             "generation": "1",
             "observedGeneration": "1",
             "creator": call.identity.email,
-            "labels": {**job["spec"].get("labels", {}), **template.get("labels", {})},
+            "labels": template.get("labels", {}),
+            "annotations": template.get("annotations", {}),
             "createTime": clock.timestamp(),
             "updateTime": clock.timestamp(),
             "launchStage": job["spec"]["launchStage"],
@@ -313,9 +323,14 @@ class JobsApi(RunBase):
 
     async def _execute(self, name: Name, full: str, names: list[str]) -> None:
         execution = self.found(self.executions, full)
+        try:
+            self.containers.check(name, execution["template"], job=True)
+        except Refusal as refusal:
+            self._end_before_start(full, execution, names, refusal)
+            return
         execution["startTime"] = clock.timestamp()
         execution["runningCount"] = len(names)
-        execution["conditions"] = [condition("Completed", "RECONCILING"), condition("Started", "SUCCEEDED")]
+        execution["conditions"] = [condition("Completed", "RECONCILING"), *_started()]
         self.executions.put(full, execution)
         places = asyncio.Semaphore(execution["parallelism"])
 
@@ -421,14 +436,35 @@ class JobsApi(RunBase):
             outcome = condition("Completed", "FAILED", message, executionReason="NON_ZERO_EXIT_CODE")
         else:
             outcome = condition("Completed", "SUCCEEDED", "Execution completed successfully.")
-        execution["conditions"] = [outcome, condition("Started", "SUCCEEDED")]
+        execution["conditions"] = [outcome, *_started()]
         self.executions.put(full, execution)
+        self._tell_job(
+            full, execution, "CANCELLED" if cancelled else outcome["state"].removeprefix("CONDITION_")
+        )
+
+    def _end_before_start(self, full: str, execution: Json, tasks: list[str], refusal: Refusal) -> None:
+        """End an execution that cannot have what its tasks need: none of them starts."""
+        for task in tasks:
+            self._end_task(task, None, str(refusal))
+        now = clock.timestamp()
+        failed = [
+            condition(kind, "FAILED", str(refusal), reason=refusal.reason)
+            for kind in ("Completed", "ResourcesAvailable")
+        ]
+        execution |= {
+            "completionTime": now, "updateTime": now, "reconciling": False, "etag": clock.new_etag(),
+            "conditions": [*failed, condition("Started", "PENDING")],
+        }  # fmt: skip
+        self.executions.put(full, execution)
+        self._tell_job(full, execution, "FAILED")
+
+    def _tell_job(self, full: str, execution: Json, ended: str) -> None:
+        """Let the job say how its newest execution ended."""
         name = str(Name.of(full))
         job = self.jobs.get(name)
         if job and job["status"].get("latestCreatedExecution", {}).get("name") == short(full):
-            ended = "CANCELLED" if cancelled else outcome["state"].removeprefix("CONDITION_")
             job["status"]["latestCreatedExecution"] |= {
-                "completionTime": now,
+                "completionTime": execution["completionTime"],
                 "completionStatus": f"EXECUTION_{ended}",
             }
             self.jobs.put(name, job)
@@ -444,12 +480,18 @@ class JobsApi(RunBase):
         self.executions.delete(full)
 
 
+def _started() -> list[Json]:
+    """The conditions of an execution whose tasks run, or ran."""
+    return [condition("ResourcesAvailable", "SUCCEEDED"), condition("Started", "SUCCEEDED")]
+
+
 def _new_task(name: Name, full: str, execution: Json, index: int) -> Json:
     now = clock.timestamp()
     return {
         "uid": clock.new_id(), "generation": "1", "observedGeneration": "1", "createTime": now, "updateTime": now,
         "scheduledTime": now, "job": name.id, "execution": short(full), "index": index, "retried": 0,
-        "labels": execution["labels"], "logUri": execution["logUri"], "reconciling": True, "etag": clock.new_etag(),
+        "labels": execution["labels"], "annotations": execution["annotations"], "logUri": execution["logUri"],
+        "reconciling": True, "etag": clock.new_etag(),
         "conditions": [condition("Completed", "PENDING")], **execution["template"],
     }  # fmt: skip
 

@@ -35,12 +35,21 @@ if t.TYPE_CHECKING:
 _MARGIN_SECONDS = 300
 # No access token lives longer unless an organization allows it; then it is only removed early.
 _LIFE_SECONDS = 3600
-# What may select other credentials or another identity without an option of the task being different.
+# What may select other credentials, another identity or another quota project without an option of the task being different.
+# Source: google.auth.environment_vars.
 _ENVIRONMENT = (
     "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_QUOTA_PROJECT",
     "CLOUDSDK_CONFIG",
     "GCE_METADATA_HOST",
     "GCE_METADATA_ROOT",
+    "GCE_METADATA_IP",
+    # Workload identity federation with AWS.
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
     "HOME",
 )
 

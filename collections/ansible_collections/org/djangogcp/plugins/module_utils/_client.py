@@ -197,7 +197,7 @@ class Client:
                 if not (safe or _never_sent(error)):
                     raise ConnectionLostError(
                         f"Failed to {call.doing}: the connection to {_host(url)} broke before its answer came "
-                        f"({_cause(error)}). It is unknown whether it was done; run again."
+                        f"({_cause(error)})."
                     ) from error
                 if not _may_recover(error) or not deadline.sleep(delay):
                     raise DjangoGcpError(
@@ -225,8 +225,7 @@ class Client:
             )
             if not safe and status in RETRYABLE_STATUSES - {429}:
                 raise ConnectionLostError(
-                    f"Failed to {call.doing}: {_host(url)} answered HTTP {status} ({refusal.explanation.rstrip('.')}). "
-                    "It is unknown whether it was done; run again."
+                    f"Failed to {call.doing}: {_host(url)} answered HTTP {status} ({refusal.explanation.rstrip('.')})."
                 )
             if not self._is_just_enabled(refusal) or not deadline.sleep(delay):
                 raise refusal
@@ -263,11 +262,13 @@ def tls_context() -> ssl.SSLContext:
     Raises:
         DjangoGcpError: the bundle cannot be read.
     """
-    return _tls_context(
+    bundle = (
         os.environ.get("REQUESTS_CA_BUNDLE")
         or os.environ.get("CURL_CA_BUNDLE")
         or requests.utils.DEFAULT_CA_BUNDLE_PATH
     )
+    # A relative path is another file in another working directory.
+    return _tls_context(os.path.abspath(bundle))
 
 
 @functools.cache

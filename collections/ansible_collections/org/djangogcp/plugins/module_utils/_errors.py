@@ -72,7 +72,14 @@ class ConnectionLostError(DjangoGcpError):
     """The connection broke, or the server failed, after a request was sent that is not safe to repeat.
 
     Whether the request was carried out is unknown; who catches this has to read again.
+
+    Args:
+        cause: what was being done, and what happened, in one sentence.
     """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause} It is unknown whether it was done; run again.")
+        self.cause = cause
 
 
 class ApiError(DjangoGcpError):

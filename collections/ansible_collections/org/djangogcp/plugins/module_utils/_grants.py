@@ -69,7 +69,12 @@ def once_granted(
 
 def refused_secret(error: DjangoGcpError) -> Refusal | None:
     """What an error says of a secret that an account of Cloud Run may not read."""
-    found = _SECRET_REFUSED.search(error.message)
+    return secret_refused_in(error.message)
+
+
+def secret_refused_in(text: str) -> Refusal | None:
+    """What Cloud Run's words say of a secret that an account may not read. Not for what an application printed."""
+    found = _SECRET_REFUSED.search(text)
     if found is None:
         return None
     name, account = found.groups()
@@ -78,7 +83,10 @@ def refused_secret(error: DjangoGcpError) -> Refusal | None:
 
 
 def _is_granted(client: Client, refused: Refusal) -> bool:
-    """Whether the resource's policy names the account."""
+    """Whether the resource's policy names the account. Not when nobody can tell: the refusal is what has to be told then."""
     call = Call(f"read the IAM policy of {refused.resource}", refused.permission)
-    bindings = client.get(refused.policy, call).get("bindings", [])
+    try:
+        bindings = client.get(refused.policy, call).get("bindings", [])
+    except DjangoGcpError:
+        return False
     return any(f"serviceAccount:{refused.account}" in binding.get("members", []) for binding in bindings)

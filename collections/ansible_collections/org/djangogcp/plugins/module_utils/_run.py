@@ -9,7 +9,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
+import json
 import typing as t
+import uuid
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
@@ -20,7 +24,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
-from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
     JOB,
     RETRY_ANNOTATION,
@@ -31,14 +35,30 @@ _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 #: How long the first line of a finished execution's log may be on its way to Cloud Logging, in seconds.
 _LOG_SECONDS = 15.0
+#: The label that tells what a job was asked to do. It is on the job's template, which gives it to the executions.
+#: Source: run v2, ExecutionTemplate ("describes the data an execution should have when created from a template"), and
+#: https://docs.cloud.google.com/run/docs/configuring/jobs/labels.
+ASKED_LABEL = "djangogcp-asked"
+#: The environment variable that tells one start from all others.
+START_VARIABLE = "DJANGOGCP_EXECUTION"
+# How long an execution whose start was not answered is looked for, in seconds.
+_LOST_SECONDS = 15.0
+_PAGE = 20
 
 
 class ExecutionError(DjangoGcpError):
-    """An execution of a job that failed. Carries what it printed."""
+    """An execution of a job that failed. Carries what it printed.
 
-    def __init__(self, message: str, result: Json) -> None:
+    Args:
+        message: the text for the user.
+        result: what the module returns besides.
+        refusal: what Cloud Run says of an execution of which no task has started, "" when one has: it must not be repeated.
+    """
+
+    def __init__(self, message: str, result: Json, refusal: str = "") -> None:
         super().__init__(message)
         self.result = result
+        self.refusal = refusal
 
     def as_fail_json(self) -> dict[str, t.Any]:
         return {"msg": self.message, **self.result}
@@ -151,17 +171,68 @@ class Overrides:
     env: t.Mapping[str, str] | None = None
     timeout: int | None = None
 
-    def body(self) -> Json:
-        """The body of projects.locations.jobs.run."""
+    def body(self, start: str = "") -> Json:
+        """The body of projects.locations.jobs.run.
+
+        Args:
+            start: what tells this start from all others, "" for nothing.
+        """
         container: Json = {}
         if self.args is not None:
             container["args"] = self.args
-        if self.env:
-            container["env"] = [{"name": name, "value": value} for name, value in sorted(self.env.items())]
+        env = {**(self.env or {}), **({START_VARIABLE: start} if start else {})}
+        if env:
+            container["env"] = [{"name": name, "value": value} for name, value in sorted(env.items())]
         overrides: Json = {"containerOverrides": [container]} if container else {}
         if self.timeout is not None:
             overrides["timeout"] = f"{self.timeout}s"
         return {"overrides": overrides} if overrides else {}
+
+
+def labelled(asked: Json, current: Json | None) -> Json:
+    """What to ask for so that a job's executions tell what the job was asked to do.
+
+    The label changes with the template only: it is never the one difference, but on a job that was made without it.
+
+    Args:
+        asked: the options of a job.
+        current: the job as read; None when there is none yet.
+    """
+    template = asked.get("template")
+    if template is None:
+        return asked
+    present = dig(current, "template.labels") or {}
+    others = template.get("labels")
+    if others is None:
+        others = {key: value for key, value in present.items() if key != ASKED_LABEL}
+
+    def with_label(value: str) -> Json:
+        return {**asked, "template": {**template, "labels": {**others, ASKED_LABEL: value}}}
+
+    if current is not None and ASKED_LABEL in present:
+        kept = with_label(present[ASKED_LABEL])
+        if not differences({"template": kept["template"]}, decode(current, JOB.fields), JOB.fields):
+            return kept
+    return with_label(asked_hash(template))
+
+
+def asked_hash(template: Json) -> str:
+    """A job's asked template, without its labels, as 32 hexadecimal digits."""
+    what_runs = {key: value for key, value in template.items() if key != "labels"}
+    text = json.dumps(_comparable(what_runs), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _comparable(value: t.Any) -> t.Any:
+    """Without what is not asked. Scalars are strings, which ansible-core 2.18 makes of numbers that a template computes."""
+    if isinstance(value, dict):
+        return {str(key): _comparable(item) for key, item in value.items() if item is not None}
+    return [_comparable(item) for item in value] if isinstance(value, list) else str(value)
+
+
+def asked_label(job: Json | None) -> str:
+    """The label of a job as read, "" when it has none."""
+    return str((dig(job, "template.labels") or {}).get(ASKED_LABEL, ""))
 
 
 class Executions:
@@ -170,51 +241,108 @@ class Executions:
     def __init__(self, client: Client, project: str, location: str, job: str) -> None:
         self._client = client
         self._project = project
+        self._location = location
         self._job = job
         self._url = JOB.url({"project": project, "location": location, "name": job})
 
     def newest_as_is(self, job: Json | None = None) -> Json | None:
-        """The job's newest execution when it runs, or ran without failing, exactly what the job says now; else None.
+        """The job's newest execution when it runs, or ran without failing, what the job was asked to do; else None.
+
+        The label tells, and not the templates, in which Google fills in what it likes. Executions with other arguments or
+        variables than the job's, which somebody started besides, do not count.
 
         Args:
             job: the job, if it has just been read.
         """
         job = job or self._job_now()
-        newest = self._newest(job)
-        execution = self._execution(newest) if newest else None
-        if execution is None or execution.get("template") != job["template"].get("template"):
+        label = asked_label(job)
+        if not label:
             return None
-        return None if execution.get("completionTime") and not is_succeeded(execution) else execution
+        for execution in self._all_of(job):
+            if _label(execution) != label:
+                return None
+            if not _is_overridden(execution, job):
+                return None if execution.get("completionTime") and not is_succeeded(execution) else execution
+        return None
 
     def _job_now(self) -> Json:
         return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
 
-    @staticmethod
-    def _newest(job: Json) -> str:
-        return str((job.get("latestCreatedExecution") or {}).get("name", "")).rpartition("/")[2]
+    def _all_of(self, job: Json) -> t.Iterator[Json]:
+        """All executions, the newest first, also one that the job knows already and the list does not yet."""
+        executions = self._newest_first()
+        page = [*itertools.islice(executions, _PAGE)]
+        newest = _short((job.get("latestCreatedExecution") or {}).get("name", ""))
+        if newest and newest not in {_short(execution["name"]) for execution in page}:
+            call = Call(f"read execution {newest}", "run.executions.get")
+            unlisted = self._client.find(f"{self._url}/executions/{newest}", call)
+            if unlisted is not None:
+                yield unlisted
+        yield from page
+        yield from executions
 
-    def _execution(self, name: str) -> Json | None:
-        call = Call(f"read execution {name}", "run.executions.get")
-        return self._client.find(f"{self._url}/executions/{name}", call)
+    def _newest_first(self) -> t.Iterator[Json]:
+        """All executions (run v2, executions.list: "sorted by creation time, descending")."""
+        call = Call(f"list the executions of job {self._job}", "run.executions.list")
+        return self._client.list(
+            f"{self._url}/executions", call, items="executions", params={"pageSize": _PAGE}
+        )
 
-    def start(self, overrides: Overrides) -> Json:
-        """Start an execution and return it. When the answer is lost, the job's newest execution tells whether it was started."""
-        body = overrides.body()
-        permission = "run.jobs.runWithOverrides" if body else "run.jobs.run"
-        call = Call(f"run job {self._job}", permission)
-        before = self._newest(self._job_now())
+    def _page(self) -> t.Iterator[Json]:
+        """So many of the newest executions that one that was just started is among them."""
+        return itertools.islice(self._newest_first(), _PAGE)
+
+    def start(self, overrides: Overrides, *, once: bool = False) -> Json:
+        """Start an execution and return it. It is never started a second time.
+
+        When the answer is lost, the execution is looked for: by a variable that only this start has, or with `once` and no
+        overrides (which need a permission of their own) by the job's label and its being new.
+
+        Raises:
+            DjangoGcpError: the answer is lost and no execution is found, so that nobody knows whether the job ran; or Cloud
+                Run refuses to start it.
+        """
+        start = "" if once and not overrides.body() else uuid.uuid4().hex
+        body = overrides.body(start)
+        is_ours = (lambda execution: _start_of(execution) == start) if start else self._is_new()
+        call = Call(f"run job {self._job}", "run.jobs.runWithOverrides" if body else "run.jobs.run")
         try:
             operation = self._client.request("POST", f"{self._url}:run", call, body=body)
-        except ConnectionLostError:
-            job = self._job_now()
-            newest = self._newest(job)
-            execution = self._execution(newest) if newest and newest != before else None
-            if execution is not None and _runs(execution, job, overrides):
-                return execution
-            operation = self._client.request("POST", f"{self._url}:run", call, body=body)
+        except ConnectionLostError as lost:
+            return self._started(is_ours, lost, once)
         if operation.get("error"):
             raise DjangoGcpError(f"Failed to run job {self._job}: {operation['error'].get('message', '')}.")
         return t.cast(Json, operation.get("metadata") or operation.get("response") or {})
+
+    def _is_new(self) -> t.Callable[[Json], bool]:
+        """What tells an execution that runs what the job says now, and is not there yet."""
+        job = self._job_now()
+        label, before = asked_label(job), {execution["name"] for execution in self._page()}
+        return lambda execution: (
+            execution["name"] not in before
+            and _label(execution) == label
+            and not _is_overridden(execution, job)
+        )
+
+    def _started(self, is_ours: t.Callable[[Json], bool], lost: ConnectionLostError, once: bool) -> Json:
+        """The execution of a start whose answer was lost."""
+        deadline = Deadline(_LOST_SECONDS, self._client.clock)
+        why = f"No execution of this start was seen for {_LOST_SECONDS:.0f} seconds."
+        try:
+            for delay in delays(first=0.3, factor=1.5, longest=3):
+                found = next(filter(is_ours, self._page()), None)
+                if found is not None:
+                    return found
+                if not deadline.sleep(delay):
+                    break
+        except DjangoGcpError as error:
+            why = error.message
+        again = "What has run by then is not run again." if once else "Only if it did not run, run again."
+        raise DjangoGcpError(
+            f"{lost.cause} It is not known whether the job runs, and it is not started a second time. {why} "
+            f"Look with 'gcloud run jobs executions list --job {self._job} --region {self._location} "
+            f"--project {self._project}'{', or run again' if once else ''}. {again}"
+        ) from lost
 
     def finish(self, execution: Json, wait: Wait) -> Json:
         """Wait for the end of an execution, good or bad."""
@@ -274,12 +402,50 @@ class Executions:
         return -1
 
 
-def _runs(execution: Json, job: Json, overrides: Overrides) -> bool:
-    """Whether an execution does what was asked: what the job says, with the arguments that were given."""
-    container = dig(execution, "template.containers") or [{}]
-    own = dig(job, "template.template.containers") or [{}]
-    args = overrides.args if overrides.args is not None else own[0].get("args") or []
-    return container[0].get("image") == own[0].get("image") and (container[0].get("args") or []) == args
+def has_started(execution: Json) -> bool:
+    """Whether any task of an execution has begun. run v2, Execution: ``startTime`` and the counts are of tasks that ran."""
+    counts = ("runningCount", "succeededCount", "failedCount", "cancelledCount", "retriedCount")
+    return bool(execution.get("startTime")) or any(execution.get(count) for count in counts)
+
+
+def _short(name: str) -> str:
+    """The last segment of a name."""
+    return str(name).rpartition("/")[2]
+
+
+def _label(execution: Json) -> str:
+    return str((execution.get("labels") or {}).get(ASKED_LABEL, ""))
+
+
+def _container(shape: Json, path: str) -> Json:
+    """The one container of a job or an execution."""
+    containers: list[Json] = dig(shape, path) or [{}]
+    return containers[0]
+
+
+def _variables(container: Json) -> dict[str, str]:
+    """The variables of a container that are no secrets."""
+    return {
+        one["name"]: str(one.get("value", ""))
+        for one in container.get("env") or []
+        if "valueSource" not in one
+    }
+
+
+def _start_of(execution: Json) -> str:
+    """What tells the start of an execution from all others, "" for nothing."""
+    return _variables(_container(execution, "template.containers")).get(START_VARIABLE, "")
+
+
+def _is_overridden(execution: Json, job: Json) -> bool:
+    """Whether an execution has other arguments than the job as read, or variables that the job does not have.
+
+    This is what a start can override of what runs (run v2, ContainerOverride). Google fills in neither.
+    """
+    ran, said = _container(execution, "template.containers"), _container(job, "template.template.containers")
+    variables = {name: value for name, value in _variables(ran).items() if name != START_VARIABLE}
+    same_arguments = (ran.get("args") or []) == (said.get("args") or [])
+    return not (same_arguments and variables.items() <= _variables(said).items())
 
 
 def is_succeeded(execution: Json) -> bool:

@@ -13,6 +13,10 @@ version_added: 1.0.0
 description:
   - Runs a job, waits for its end, and returns its exit code and its output. The task fails when the execution does, with the
     end of the output in the message.
+  - It never starts a job twice. When the answer to the start is lost, the execution is looked for. If none is found, the task fails
+    and says that nobody knows whether the job ran.
+  - An execution gets the environment variable C(DJANGOGCP_EXECUTION), by which it is found, except with O(once=true) and no overrides.
+    That needs the permission C(run.jobs.runWithOverrides), which for instance C(roles/run.developer) has.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
@@ -48,8 +52,9 @@ options:
     type: int
   once:
     description:
-      - Do nothing when the newest execution ran exactly what the job says now and succeeded. Wait for it when it is still
+      - Do nothing when the newest execution ran what the job was asked to do, and succeeded. Wait for it when it is still
         running, also when an earlier task or an interrupted run began it.
+      - The label that M(org.djangogcp.run_jobs) puts on a job tells. A job without it has not run as it is.
     type: bool
     default: false
 author:
@@ -95,13 +100,18 @@ output:
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
-from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import (
+    Refusal,
+    once_granted,
+    secret_refused_in,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ExecutionError,
     Executions,
     Overrides,
+    has_started,
     is_succeeded,
 )
 
@@ -126,7 +136,7 @@ RULES = {
 _SHOWN_LINES = 40
 
 
-def explained(job: str, result: Json, output: list[str]) -> ExecutionError:
+def explained(job: str, execution: Json, result: Json, output: list[str]) -> ExecutionError:
     """The error of an execution that failed."""
     code = result["exit_code"]
     how = f"exit code {code}" if code > 0 else "no exit code"
@@ -135,7 +145,15 @@ def explained(job: str, result: Json, output: list[str]) -> ExecutionError:
         f"Failed to run job {job}: execution {result['name']} ended with {how}: {result['message'].rstrip('.')}. "
         f"Mend what failed, and run again. What it printed:\n{shown}"
     )
-    return ExecutionError(message, {"execution": result, "output": output})
+    refusal = "" if has_started(execution) else result["message"]
+    return ExecutionError(message, {"execution": result, "output": output}, refusal)
+
+
+def refused_secret(error: DjangoGcpError) -> Refusal | None:
+    """What Cloud Run refused to read for an execution before any of its tasks began; None for all else, which is not repeated."""
+    if isinstance(error, ExecutionError):
+        return secret_refused_in(error.refusal)
+    return secret_refused_in(error.message) if isinstance(error, ApiError) else None
 
 
 def begun(task: Task, executions: Executions) -> Json | None:
@@ -166,7 +184,8 @@ def run(task: Task, executions: Executions) -> Json:
         return {"changed": changed, "execution": executions.result(found), "output": []}
     if task.check_mode:
         return {"changed": changed, "execution": None, "output": []}
-    started = found or executions.start(Overrides(params["args"], params["env"], params["timeout"]))
+    overrides = Overrides(params["args"], params["env"], params["timeout"])
+    started = found or executions.start(overrides, once=params["once"])
     if not task.wait.enabled:
         return {
             "changed": changed,
@@ -174,9 +193,10 @@ def run(task: Task, executions: Executions) -> Json:
             "output": [],
         }
     execution = executions.finish(started, task.wait)
-    result, output = executions.result(execution), executions.output(execution)
+    result = executions.result(execution)
+    output = executions.output(execution) if has_started(execution) else []
     if not result["succeeded"]:
-        raise explained(params["job"], result, output)
+        raise explained(params["job"], execution, result, output)
     return {"changed": changed, "execution": result, "output": output}
 
 

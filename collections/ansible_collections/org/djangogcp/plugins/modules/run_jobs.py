@@ -14,6 +14,8 @@ description:
   - Creates, updates and deletes Cloud Run jobs, several at once. It does not run them; M(org.djangogcp.run_job_execution) does.
   - An empty value removes, for instance V({}) of C(vpc_access). What is asked for replaces its alternatives, for instance a C(gcs) the
     C(secret) of a volume.
+  - The label C(djangogcp-asked) of a job's O(jobs[].template) is a hash of what was asked when the template was changed last.
+    Executions get it, too. It tells which of them ran what the job says now.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
@@ -54,7 +56,7 @@ options:
         type: dict
       look_for_execution:
         description:
-          - Whether to look if the job's newest execution ran exactly what the job says, and succeeded. RV(jobs[].executed) tells.
+          - Whether to look if the job's newest execution ran what the job was asked to do, and succeeded. RV(jobs[].executed) tells.
         type: bool
         default: false
       state:
@@ -142,7 +144,7 @@ jobs:
   elements: dict
   contains:
     executed:
-      description: Whether its newest execution ran exactly this, and succeeded. False if O(jobs[].look_for_execution=false).
+      description: Whether its newest execution ran what is asked, and succeeded. False if O(jobs[].look_for_execution=false).
       returned: always
       type: bool
   sample:
@@ -157,6 +159,7 @@ actions:
   sample: [create job polls-migrate]
 """
 
+import functools
 import itertools
 import typing as t
 
@@ -171,7 +174,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions, is_succeeded
+from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    Executions,
+    asked_label,
+    is_succeeded,
+    labelled,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
 
 ARGUMENT_SPEC = {
@@ -242,15 +250,18 @@ def work(task: Task) -> Json:
             task.client,
             JOB,
             ids,
-            job,
+            functools.partial(labelled, job),
             state=job["state"],
             check_mode=task.check_mode,
             wait=task.wait,
             ownership=Ownership.from_params(task.params),
         )
         if outcome.resource:
-            # A job that was changed has not run as it is.
-            looked = outcome.wire if job["look_for_execution"] and not outcome.changed else None
+            # A job that is asked something else than before has not run it.
+            same = bool(asked_label(outcome.found)) and asked_label(outcome.found) == asked_label(
+                outcome.wire
+            )
+            looked = outcome.wire if job["look_for_execution"] and same else None
             executions = Executions(task.client, task.project, ids["location"], ids["name"])
             outcome.resource["executed"] = looked is not None and is_succeeded(
                 executions.newest_as_is(looked) or {}

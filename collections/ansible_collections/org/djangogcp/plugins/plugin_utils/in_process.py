@@ -11,7 +11,10 @@ the rest. A site runs with ``ansible_connection: local`` and Ansible's own inter
 that Python can do the work itself. Every module of the collection has a link to this file in ``plugins/action``.
 
 The module is the same, with the same argument specification, check mode and hiding of secrets, and gives the same result.
-Where it would see another machine, user or interpreter, it is run as Ansible runs any module.
+Where it would see another machine, user or interpreter, it is run as Ansible runs any module, and a line at -vv says why. The
+variable ``ansible_djangogcp_in_process`` set to false does that for all tasks that see it.
+
+All items of a loop run in one process, so whatever a module changes in it is undone after each (`_process`).
 """
 
 from __future__ import annotations
@@ -22,21 +25,27 @@ import io
 import json
 import os
 import sys
+import tempfile
 import typing as t
 
 from ansible import release
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.template import Templar
+from ansible.utils.display import Display
 from ansible_collections.org.djangogcp.plugins.module_utils._client import HAS_REQUESTS, tls_context
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
 try:
+    from ansible.module_utils import _internal as internal
     from ansible.module_utils.common.json import Direction, get_module_encoder
     from ansible.template import trust_as_template
 except ImportError:  # ansible-core 2.18
     from ansible.parsing.ajson import AnsibleJSONEncoder
 
+    internal = None
     _PROFILE: tuple[str, ...] = ()
 
     def _to_json(arguments: dict[str, t.Any]) -> str:
@@ -54,6 +63,10 @@ else:
 
 
 _VERSION = tuple(map(int, release.__version__.split(".")[:2]))
+_SWITCH = "ansible_djangogcp_in_process"
+display = Display()
+#: The tasks for which this process has said why it runs them as Ansible runs any module.
+_told: set[str] = set()
 # What follows happens once, in the main process when it looks for the action plugin, for every task that it forks then.
 # The module that the link is the action of; there is none for this file itself.
 _MODULE: t.Any = (
@@ -81,43 +94,141 @@ class ActionModule(NormalActionModule):
         **options: t.Any,
     ) -> dict[str, t.Any]:
         variables = task_vars or {}
-        if args or options or wrap_async or not self._is_at_home(variables):
+        if args or options:
+            reason = "Ansible asks for something else than the task's module"
+        else:
+            reason = "it goes on in the background (async)" if wrap_async else self._reason(variables)
+        if reason:
+            self._tell(reason)
             return super()._execute_module(*args, task_vars=task_vars, wrap_async=wrap_async, **options)
         name = self._task.resolved_action or self._task.action
         arguments = dict(self._task.args)
         self._update_module_args(name, arguments, variables)
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
-        # This process is the task's own and ends with it.
-        os.environ.update({key: str(value) for key, value in environment.items()})
-        result = self._parse_returned_data({"stdout": _output(_MODULE.main, arguments)}, *_PROFILE)
+        # Where the module's own process would begin: ActionBase._low_level_execute_command.
+        with _process(environment, self._loader.get_basedir()):
+            printed = _output(_MODULE.main, arguments)
+        result = self._parse_returned_data(printed, *_PROFILE)
         # From ansible-core 2.21 on, it is not yet a dictionary.
         return result if isinstance(result, dict) else result.as_result_dict(for_round_trip=True)
 
-    def _is_at_home(self, variables: dict[str, t.Any]) -> bool:
-        """Whether the module would see the machine, the user and the interpreter of this process."""
+    def _reason(self, variables: dict[str, t.Any]) -> str:
+        """Why the module would not see the machine, the user and the interpreter of this process, or may not; "" if it would."""
         interpreter = self._templar.template(variables.get("ansible_python_interpreter", ""))
-        return (
+        reasons = {
+            f"{_SWITCH} is false": not boolean(
+                self._templar.template(variables.get(_SWITCH, True)), strict=False
+            ),
             # What this relies on is Ansible's own business, and may be another in a version that was not tried.
-            _VERSION < (2, 22)
+            f"ansible-core {release.__version__} is newer than 2.21": _VERSION >= (2, 22),
             # Apple's libraries may crash a forked process that asks for proxies (urllib's _scproxy).
-            and sys.platform != "darwin"
-            and self._connection.transport == "local"
-            and self._connection.become is None
-            and not self._task.delegate_to
-            and interpreter == sys.executable
-        )
+            "macOS may end a forked process": sys.platform == "darwin",
+            f"the connection is {self._connection.transport}, not local": self._connection.transport
+            != "local",
+            "it becomes another user": self._connection.become is not None,
+            "it is delegated": bool(self._task.delegate_to),
+            f"ansible_python_interpreter is {interpreter or 'not set'}, not {sys.executable}": interpreter
+            != sys.executable,
+        }
+        return next((reason for reason, is_so in reasons.items() if is_so), "")
+
+    def _tell(self, reason: str) -> None:
+        """Say once for a task why it takes longer than it could."""
+        if self._task._uuid not in _told:
+            _told.add(self._task._uuid)
+            name = self._task.resolved_action or self._task.action
+            display.vv(f"{name} starts a Python of its own: {reason}.", host=self._play_context.remote_addr)
 
 
-def _output(main: t.Callable[[], None], arguments: dict[str, t.Any]) -> str:
-    """What a module's main() prints: its result as JSON.
+@contextlib.contextmanager
+def _process(environment: t.Mapping[str, t.Any], folder: str) -> t.Iterator[None]:
+    """What a module finds in its process, and may change: as in a process of its own, and afterwards as it was.
+
+    Args:
+        environment: the variables of the task.
+        folder: the working directory.
+    """
+    values: list[tuple[t.Any, str, t.Any]] = [
+        # Lists in ansible-core 2.18, dictionaries from 2.19 on.
+        (warnings, "_global_warnings", type(warnings._global_warnings)()),
+        (warnings, "_global_deprecations", type(warnings._global_deprecations)()),
+        (basic, "_ANSIBLE_ARGS", None),
+        # It follows from TMPDIR, and is found out once.
+        (tempfile, "tempdir", None),
+    ]
+    if internal is not None:
+        # A module hands its warnings over in its result. Where this is true, they are displayed instead.
+        values.append((internal, "is_controller", False))
+        values += [(basic, "_ANSIBLE_PROFILE", None), (basic, "_PARSED_MODULE_ARGS", None)]
+    with contextlib.ExitStack() as kept:
+        kept.enter_context(_environment({name: str(value) for name, value in environment.items()}))
+        kept.enter_context(_folder(folder))
+        kept.enter_context(_imports())
+        for value in values:
+            kept.enter_context(_attribute(*value))
+        yield
+
+
+@contextlib.contextmanager
+def _environment(variables: t.Mapping[str, str]) -> t.Iterator[None]:
+    before = dict(os.environ)
+    try:
+        os.environ.update(variables)
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _folder(path: str) -> t.Iterator[None]:
+    # Not by its name: it may have been removed, or be one that this user cannot list.
+    before = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    try:
+        os.chdir(path)
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+@contextlib.contextmanager
+def _imports() -> t.Iterator[None]:
+    """google-auth keeps some of the environment from when it is imported, for instance where the metadata server is."""
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            if name.startswith(("google.auth", "google.oauth2")):
+                del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _attribute(owner: t.Any, name: str, value: t.Any) -> t.Iterator[None]:
+    before = getattr(owner, name)
+    try:
+        setattr(owner, name, value)
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def _output(main: t.Callable[[], None], arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What a module's main() prints: its result as JSON, in the shape of what a process is answered with.
 
     How a module gets its arguments: ``ansible.module_utils.basic._load_params``; `ansible.netcommon` does the same.
     """
-    output = io.StringIO()
+    output, errors = io.StringIO(), io.StringIO()
     basic._ANSIBLE_ARGS = _to_json({"ANSIBLE_MODULE_ARGS": arguments}).encode()
     if _PROFILE:
         (basic._ANSIBLE_PROFILE,) = _PROFILE
-    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+    with (
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        contextlib.suppress(SystemExit),
+    ):
         main()
-    return output.getvalue()
+    return {"stdout": output.getvalue(), "stderr": errors.getvalue()}

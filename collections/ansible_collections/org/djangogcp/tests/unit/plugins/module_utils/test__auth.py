@@ -60,6 +60,14 @@ def test_another_identity_has_another_token(made, cache, tmp_path, monkeypatch):
     assert len(made) == 4
 
 
+@pytest.mark.parametrize("name", ["GOOGLE_CLOUD_QUOTA_PROJECT", "GCE_METADATA_IP", "AWS_ACCESS_KEY_ID"])
+def test_another_environment_has_another_token(made, cache, monkeypatch, name):
+    for value in ("one", "two", "one"):
+        monkeypatch.setenv(name, value)
+        TokenSource(AuthOptions(), None, cache).token()
+    assert len(made) == 2
+
+
 def test_a_rejected_token_is_not_given_again_even_from_the_cache(made, cache):
     source = TokenSource(AuthOptions(), None, cache)
     rejected = source.token()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
 
@@ -14,6 +15,7 @@ REFUSED = (
     "Failed to create service polls: Revision 'polls-1' is not ready. Permission denied on secret: "
     f"projects/1/secrets/key/versions/2 for Revision service account {ACCOUNT}."
 )
+NO_CONNECTION = requests.exceptions.ConnectTimeout("timed out")
 GRANTED = {"bindings": [{"role": "r", "members": [f"serviceAccount:{ACCOUNT}"]}]}
 
 
@@ -49,6 +51,15 @@ def test_a_right_that_the_policy_does_not_have_is_an_error_at_once(google, clien
     with pytest.raises(DjangoGcpError, match="Permission denied on secret"):
         once_granted(client, attempt, refused_secret)
     assert (attempt.count, fake_clock.slept) == (1, [])
+
+
+@pytest.mark.parametrize("answer", [(403, {"error": {"code": 403, "message": "no"}}), NO_CONNECTION])
+def test_a_policy_that_cannot_be_read_does_not_hide_the_error(google, client, answer):
+    google.answer("GET", POLICY, answer)
+    attempt = Attempts(1, REFUSED)
+    with pytest.raises(DjangoGcpError, match="Permission denied on secret"):
+        once_granted(client, attempt, refused_secret)
+    assert attempt.count == 1
 
 
 def test_another_error_is_no_refusal(client, fake_clock):

@@ -4,18 +4,26 @@
 
 from __future__ import annotations
 
+import copy
+import re
+
 import pytest
 import requests
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    ASKED_LABEL,
     RETRY_ANNOTATION,
+    START_VARIABLE,
     Executions,
     Overrides,
     candidate,
+    has_started,
+    labelled,
     with_another_try,
     with_candidate,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
 
 TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -215,69 +223,263 @@ def test_the_candidate_is_what_carries_the_tag_without_traffic():
 
 
 JOB_URL = "https://run.googleapis.com/v2/projects/p/locations/l/jobs/migrate"
+EXECUTIONS = f"{JOB_URL}/executions"
 LOST = requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError(104, "reset by peer"))
-
-
-def job(newest):
-    containers = [{"image": "app@sha256:1", "args": ["migrate"]}]
-    return {
-        "template": {"template": {"containers": containers}},
-        "latestCreatedExecution": {"name": newest},
-    }
-
-
-def test_an_execution_whose_answer_was_lost_is_found_again(google, client):
-    google.answer("GET", JOB_URL, job("migrate-1"), job("migrate-2"))
-    google.answer("POST", f"{JOB_URL}:run", LOST)
-    containers = [{"image": "app@sha256:1", "args": ["migrate"]}]
-    google.answer(
-        "GET",
-        f"{JOB_URL}/executions/migrate-2",
-        {"name": "migrate-2", "template": {"containers": containers}},
-    )
-    assert Executions(client, "p", "l", "migrate").start(Overrides())["name"] == "migrate-2"
-    assert len(google.bodies("POST")) == 1
-
-
-@pytest.mark.parametrize(("newest", "args"), [("migrate-1", ["migrate"]), ("migrate-2", ["another"])])
-def test_an_execution_that_was_not_started_is_started_once_more(google, client, newest, args):
-    google.answer("GET", JOB_URL, job("migrate-1"), job(newest))
-    google.answer("POST", f"{JOB_URL}:run", (503, ""), {"metadata": {"name": "migrate-3"}})
-    containers = [{"image": "app@sha256:1", "args": args}]
-    google.answer(
-        "GET",
-        f"{JOB_URL}/executions/migrate-2",
-        {"name": "migrate-2", "template": {"containers": containers}},
-    )
-    assert Executions(client, "p", "l", "migrate").start(Overrides())["name"] == "migrate-3"
-
-
 COMPLETED = {"type": "Completed", "state": "CONDITION_SUCCEEDED"}
 SUCCEEDED = {"completionTime": "2026-01-01T00:00:00Z", "conditions": [COMPLETED]}
 FAILED = {
     "completionTime": "2026-01-01T00:00:00Z",
     "conditions": [{"type": "Completed", "state": "CONDITION_FAILED"}],
 }
+#: What Cloud Run fills in, which is in no job that was asked for.
+DEFAULTS = {"timeout": "600s", "maxRetries": 3, "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2"}
+
+
+def job(label="h1"):
+    """A job as Cloud Run answers it; without its label for ""."""
+    containers = [{"image": "app@sha256:1", "args": ["migrate"], "env": [{"name": "A", "value": "1"}]}]
+    labels = {"labels": {ASKED_LABEL: label}} if label else {}
+    return {"template": {**labels, "template": {"containers": containers}}}
+
+
+def execution(name, label="h1", args=("migrate",), env=(), **state):
+    """An execution as Cloud Run answers it, which fills in much."""
+    variables = [{"name": "A", "value": "1"}, *({"name": key, "value": value} for key, value in env)]
+    limits = {"limits": {"cpu": "1000m", "memory": "512Mi"}}
+    container = {
+        "name": "app-1",
+        "image": "app@sha256:1",
+        "args": list(args),
+        "env": variables,
+        "resources": limits,
+    }
+    labels = {ASKED_LABEL: label} if label else {}
+    return {"name": name, "labels": labels, "template": {"containers": [container], **DEFAULTS}, **state}
+
+
+def of_job(client):
+    return Executions(client, "p", "l", "migrate")
+
+
+def started_as(google):
+    """The variable of the start that was sent."""
+    (body,) = google.bodies("POST")
+    (variable,) = body["overrides"]["containerOverrides"][0]["env"]
+    assert variable["name"] == START_VARIABLE
+    return variable["value"]
+
+
+class FoundLate:
+    """Answers of executions.list: so many without the one that was started, then with it."""
+
+    def __init__(self, google, looks):
+        self.google, self.looks = google, looks
+
+    def json(self):
+        self.looks -= 1
+        another = execution("other", env=[(START_VARIABLE, "of-another-start")])
+        ours = execution("ours", args=["check"], env=[(START_VARIABLE, started_as(self.google))])
+        return {"executions": [another, ours] if self.looks < 0 else [another]}
+
+
+def listed_late(google, looks, make_response):
+    late = FoundLate(google, looks)
+    answer = make_response({"unused": True})
+    answer.json = late.json
+    return answer
+
+
+@pytest.mark.parametrize("lost", [LOST, (503, "")])
+@pytest.mark.parametrize("looks", [0, 4])
+def test_a_start_whose_answer_was_lost_is_found_by_its_variable(google, client, make_response, lost, looks):
+    google.answer("POST", f"{JOB_URL}:run", lost)
+    google.answer("GET", EXECUTIONS, listed_late(google, looks, make_response))
+    assert of_job(client).start(Overrides(["check"]))["name"] == "ours"
+    assert len(google.bodies("POST")) == 1
+
+
+def test_every_start_has_a_variable_of_its_own(google, client):
+    google.answer("POST", f"{JOB_URL}:run", {"metadata": {"name": "x"}})
+    for _time in range(2):
+        of_job(client).start(Overrides())
+    first, second = (
+        body["overrides"]["containerOverrides"][0]["env"][0]["value"] for body in google.bodies("POST")
+    )
+    assert first != second
+    assert google.calls == ["POST migrate:run"] * 2
+
+
+def test_once_is_started_without_overrides_which_need_another_permission(google, client):
+    google.answer("GET", JOB_URL, job())
+    google.answer("GET", EXECUTIONS, {})
+    google.answer("POST", f"{JOB_URL}:run", {"metadata": {"name": "x"}})
+    of_job(client).start(Overrides(), once=True)
+    assert google.bodies("POST") == [{}]
+
+
+def test_once_is_found_by_its_label_among_what_was_not_there_before(google, client):
+    old, new = execution("old", **FAILED), execution("new")
+    by_hand = execution("by-hand", args=["showmigrations"])
+    other = execution("other", label="h2")
+    google.answer("GET", JOB_URL, job())
+    google.answer(
+        "GET",
+        EXECUTIONS,
+        {"executions": [old]},
+        {"executions": [old]},
+        {"executions": [other, by_hand, old]},
+        {"executions": [other, by_hand, new, old]},
+    )
+    google.answer("POST", f"{JOB_URL}:run", LOST)
+    assert of_job(client).start(Overrides(), once=True) == new
+    assert len(google.bodies("POST")) == 1
+
+
+@pytest.mark.parametrize(("once", "end"), [(True, "not run again."), (False, "did not run, run again.")])
+def test_a_start_that_is_not_found_is_not_repeated(google, client, fake_clock, once, end):
+    google.answer("GET", JOB_URL, job())
+    google.answer("GET", EXECUTIONS, {"executions": [execution("old")]})
+    google.answer("POST", f"{JOB_URL}:run", LOST)
+    with pytest.raises(DjangoGcpError) as caught:
+        of_job(client).start(Overrides(), once=once)
+    message = caught.value.message
+    assert message.startswith("Failed to run job migrate: the connection to run.googleapis.com broke before ")
+    assert "It is not known whether the job runs, and it is not started a second time. " in message
+    assert "gcloud run jobs executions list --job migrate --region l --project p" in message
+    assert message.endswith(end)
+    assert len(google.bodies("POST")) == 1
+    assert sum(fake_clock.slept) == pytest.approx(15)
+
+
+def test_a_start_that_cannot_be_looked_for_says_so(google, client, refuse):
+    google.answer("GET", EXECUTIONS, refuse(403, "PERMISSION_DENIED", "no"))
+    google.answer("POST", f"{JOB_URL}:run", LOST)
+    with pytest.raises(DjangoGcpError, match=r"It is not known whether .* Failed to list the executions of"):
+        of_job(client).start(Overrides())
+    assert len(google.bodies("POST")) == 1
 
 
 @pytest.mark.parametrize(
-    ("state", "args", "counts"),
+    ("newest", "counts"),
     [
-        (SUCCEEDED, ["migrate"], True),
-        ({}, ["migrate"], True),
-        (FAILED, ["migrate"], False),
-        (SUCCEEDED, ["another"], False),
-        ({}, ["another"], False),
+        (execution("m-1", **SUCCEEDED), True),
+        (execution("m-1"), True),
+        (execution("m-1", env=[(START_VARIABLE, "x")], **SUCCEEDED), True),
+        (execution("m-1", **FAILED), False),
+        (execution("m-1", label="h2", **SUCCEEDED), False),
+        (execution("m-1", label="", **SUCCEEDED), False),
+        (execution("m-1", args=["help"], **SUCCEEDED), False),
+        (execution("m-1", env=[("A", "2")], **SUCCEEDED), False),
+        (execution("m-1", env=[("B", "1")], **SUCCEEDED), False),
     ],
 )
-def test_the_newest_execution_counts_when_it_runs_or_ran_what_the_job_says(
-    google, client, state, args, counts
-):
-    google.answer("GET", JOB_URL, job("migrate-1"))
-    template = {"containers": [{"image": "app@sha256:1", "args": args}]}
-    newest = {"name": "migrate-1", "template": template, **state}
-    google.answer("GET", f"{JOB_URL}/executions/migrate-1", newest)
-    assert Executions(client, "p", "l", "migrate").newest_as_is() == (newest if counts else None)
+def test_the_newest_execution_counts_when_its_label_is_the_jobs(google, client, newest, counts):
+    google.answer("GET", JOB_URL, job())
+    google.answer("GET", EXECUTIONS, {"executions": [newest]})
+    assert of_job(client).newest_as_is() == (newest if counts else None)
+
+
+def test_what_was_started_by_hand_with_other_arguments_is_passed_over(google, client):
+    by_hand, ran = execution("m-2", args=["help"]), execution("m-1", **SUCCEEDED)
+    google.answer("GET", JOB_URL, job())
+    google.answer("GET", EXECUTIONS, {"executions": [by_hand], "nextPageToken": "2"}, {"executions": [ran]})
+    assert of_job(client).newest_as_is() == ran
+
+
+def test_an_execution_that_is_not_listed_yet_counts(google, client):
+    google.answer("GET", JOB_URL, {**job(), "latestCreatedExecution": {"name": "m-2"}})
+    google.answer("GET", EXECUTIONS, {"executions": [execution("m-1", label="h0", **SUCCEEDED)]})
+    google.answer("GET", f"{EXECUTIONS}/m-2", execution("m-2"))
+    assert of_job(client).newest_as_is() == execution("m-2")
+    google.answer("GET", f"{EXECUTIONS}/m-2", (404, ""))
+    assert of_job(client).newest_as_is() is None
+
+
+def test_going_back_to_an_older_version_runs_it_again(google, client):
+    google.answer("GET", JOB_URL, job("h1"))
+    newer, older = execution("m-2", label="h2", **SUCCEEDED), execution("m-1", **SUCCEEDED)
+    google.answer("GET", EXECUTIONS, {"executions": [newer, older]})
+    assert of_job(client).newest_as_is() is None
+
+
+def test_a_job_without_the_label_has_not_run_as_it_is(google, client):
+    google.answer("GET", JOB_URL, job(""))
+    assert of_job(client).newest_as_is() is None
+
+
+ASKED = {
+    "template": {"template": {"max_retries": 0, "containers": [{"image": "app", "args": ["migrate"]}]}},
+    "labels": None,
+}
+
+
+def made(asked):
+    """A job as Cloud Run answers it after it was made, with what it fills in."""
+    wire = lay_over({}, asked, JOB.fields)
+    task = {
+        "timeout": "600s",
+        "serviceAccount": "web@p.iam.gserviceaccount.com",
+        **wire["template"]["template"],
+    }
+    return {**wire, "template": {"taskCount": 1, **wire["template"], "template": task}}
+
+
+def label_of(asked):
+    return asked["template"]["labels"][ASKED_LABEL]
+
+
+def test_the_label_is_a_hash_of_what_is_asked_and_stays():
+    first = labelled(ASKED, None)
+    assert re.fullmatch("[0-9a-f]{32}", label_of(first))
+    again = labelled(ASKED, made(first))
+    assert again == first
+    assert differences(again, decode(made(first), JOB.fields), JOB.fields) == []
+
+
+def test_numbers_that_came_as_strings_have_the_same_label():
+    text = copy.deepcopy(ASKED)
+    text["template"]["template"]["max_retries"] = "0"
+    assert label_of(labelled(text, None)) == label_of(labelled(ASKED, None))
+
+
+def test_another_image_has_another_label_and_the_old_one_its_own_again():
+    first, other = labelled(ASKED, None), copy.deepcopy(ASKED)
+    other["template"]["template"]["containers"][0]["image"] = "app2"
+    second = labelled(other, made(first))
+    assert label_of(second) != label_of(first)
+    assert label_of(labelled(ASKED, made(second))) == label_of(first)
+
+
+def test_a_job_that_is_asked_for_in_parts_keeps_its_label():
+    first = labelled(ASKED, None)
+    part = {"template": {"template": {"max_retries": 0}}}
+    again = labelled(part, made(first))
+    assert label_of(again) == label_of(first)
+    assert labelled({"labels": {"a": "b"}}, made(first)) == {"labels": {"a": "b"}}
+
+
+def test_labels_of_others_are_kept_unless_others_are_asked():
+    first = labelled(ASKED, None)
+    found = made(first)
+    found["template"]["labels"]["team"] = "web"
+    assert labelled(ASKED, found)["template"]["labels"] == {"team": "web", ASKED_LABEL: label_of(first)}
+    asked = {"template": {**ASKED["template"], "labels": {"team": "db"}}}
+    assert labelled(asked, found)["template"]["labels"] == {"team": "db", ASKED_LABEL: label_of(first)}
+
+
+@pytest.mark.parametrize(
+    ("state", "started"),
+    [
+        ({}, False),
+        ({"runningCount": 0, "failedCount": 0}, False),
+        ({"startTime": "2026-01-01T00:00:00Z"}, True),
+        ({"runningCount": 1}, True),
+        ({"failedCount": 1}, True),
+        ({"succeededCount": 1}, True),
+    ],
+)
+def test_an_execution_has_started_when_a_task_has(state, started):
+    assert has_started(state) is started
 
 
 def test_an_execution_without_overrides_sends_none():

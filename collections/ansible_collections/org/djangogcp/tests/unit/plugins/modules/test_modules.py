@@ -9,10 +9,12 @@ from ansible.module_utils.basic import AnsibleFallbackNotFound
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import first_set_env
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import SeveralError, Task, for_each
+from ansible_collections.org.djangogcp.plugins.module_utils._run import labelled
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
 from ansible_collections.org.djangogcp.plugins.modules import (
     iam_members,
     project_services,
+    run_job_execution,
     run_jobs,
     service_accounts,
     storage_buckets,
@@ -163,24 +165,107 @@ def test_a_jobs_own_options_are_laid_over_the_common_ones(google, client):
 
 
 def test_a_job_that_ran_as_it_is_says_so(google, client):
+    own = {"template": {"template": {"max_retries": 0, "containers": [{"image": "app"}]}}}
+    label = labelled(own, None)["template"]["labels"]
     template = {"maxRetries": 0, "containers": [{"image": "app"}]}
-    found = {
-        "name": "projects/p/locations/l/jobs/a",
-        "template": {"template": template},
-        "latestCreatedExecution": {"name": "a-1"},
-    }
+    found = {"name": "projects/p/locations/l/jobs/a", "template": {"labels": label, "template": template}}
+    # Google fills in more in the one than in the other.
     execution = {
         "name": "a-1",
-        "template": template,
+        "labels": label,
+        "template": {**template, "timeout": "600s", "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2"},
         "completionTime": "2026-01-01T00:00:00Z",
         "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
     }
+    asked = {"name": "a", "look_for_execution": True, **own}
     google.answer("GET", f"{JOBS}/a", found)
-    google.answer("GET", f"{JOBS}/a/executions/a-1", execution)
-    assert jobs(client, {"name": "a", "look_for_execution": True})["jobs"][0]["executed"]
-    assert google.calls == ["GET a", "GET a-1"]
-    google.answer("GET", f"{JOBS}/a/executions/a-1", {**execution, "template": {"maxRetries": 3}})
-    assert not jobs(client, {"name": "a", "look_for_execution": True})["jobs"][0]["executed"]
+    google.answer("GET", f"{JOBS}/a/executions", {"executions": [execution]})
+    result = jobs(client, asked)
+    assert (result["changed"], result["jobs"][0]["executed"]) == (False, True)
+    assert google.calls == ["GET a", "GET executions"]
+    google.answer("GET", f"{JOBS}/a/executions", {"executions": [{**execution, "labels": {}}]})
+    assert not jobs(client, asked)["jobs"][0]["executed"]
+
+
+def test_what_is_changed_beside_the_template_does_not_make_a_job_run_again(google, client):
+    own = {"template": {"template": {"containers": [{"image": "app"}]}}}
+    label = labelled(own, None)["template"]["labels"]
+    template = {"labels": label, "template": {"containers": [{"image": "app"}]}}
+    google.answer("GET", f"{JOBS}/a", {"name": "a", "template": template})
+    google.answer("PATCH", f"{JOBS}/a", {"name": "projects/p/locations/l/operations/o", "done": True})
+    succeeded = {
+        "labels": label,
+        "template": template["template"],
+        "completionTime": "2026-01-01T00:00:00Z",
+        "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
+    }
+    google.answer("GET", f"{JOBS}/a/executions", {"executions": [{"name": "a-1", **succeeded}]})
+    result = jobs(client, {"name": "a", "look_for_execution": True, "labels": {"site": "polls"}, **own})
+    assert (result["changed"], result["jobs"][0]["executed"]) == (True, True)
+
+
+def test_a_job_that_somebody_else_made_is_labelled_and_has_not_run(google, client):
+    own = {"template": {"template": {"containers": [{"image": "app"}]}}}
+    found = {"name": "a", "template": {"template": {"containers": [{"image": "app"}]}}}
+    google.answer("GET", f"{JOBS}/a", found)
+    result = jobs(client, {"name": "a", "look_for_execution": True, **own}, check_mode=True)
+    assert (result["changed"], result["jobs"][0]["executed"]) == (True, False)
+    assert google.calls == ["GET a"]
+
+
+JOB = f"{JOBS}/manage"
+REFUSED = (
+    "Permission denied on secret: projects/1/secrets/key/versions/1 for Revision service account "
+    "web@p.iam.gserviceaccount.com."
+)
+POLICY = "https://secretmanager.googleapis.com/v1/projects/1/secrets/key:getIamPolicy"
+
+
+def manage(google, client, execution, printed=(), **params):
+    """Runs a command whose execution fails as told."""
+    options = {**dict.fromkeys(run_job_execution.ARGUMENT_SPEC), "once": False, "args": ["check"], **params}
+    failed = {"type": "Completed", "state": "CONDITION_FAILED", **execution.pop("condition", {})}
+    ended = {
+        "name": "manage-1",
+        "completionTime": "2026-01-01T00:00:00Z",
+        "conditions": [failed],
+        **execution,
+    }
+    google.answer("POST", f"{JOB}:run", {"metadata": {"name": "manage-1"}})
+    google.answer("GET", f"{JOB}/executions/manage-1", ended)
+    google.answer("GET", f"{JOB}/executions/manage-1/tasks", {})
+    entries = [{"textPayload": line, "timestamp": "2026-01-01T00:00:00Z"} for line in printed]
+    google.answer("POST", "https://logging.googleapis.com/v2/entries:list", {"entries": entries})
+    member = "serviceAccount:web@p.iam.gserviceaccount.com"
+    google.answer("GET", POLICY, {"bindings": [{"role": "r", "members": [member]}]})
+    place = {"project": "p", "location": "l", "job": "manage"}
+    run_job_execution.work(Task({**options, **place}, client))
+
+
+def starts(google):
+    return google.calls.count("POST manage:run")
+
+
+def test_a_command_that_prints_what_cloud_run_says_of_a_secret_is_not_repeated(google, client):
+    with pytest.raises(DjangoGcpError, match="Permission denied on secret"):
+        manage(google, client, {"startTime": "2026-01-01T00:00:00Z", "failedCount": 1}, [REFUSED])
+    assert starts(google) == 1
+
+
+@pytest.mark.parametrize("state", [{"startTime": "2026-01-01T00:00:00Z"}, {"failedCount": 1}])
+def test_an_execution_of_which_a_task_has_started_is_not_repeated(google, client, state):
+    with pytest.raises(DjangoGcpError, match="Permission denied on secret"):
+        manage(google, client, {**state, "condition": {"message": REFUSED}})
+    assert starts(google) == 1
+
+
+def test_an_execution_that_could_not_start_for_a_right_that_was_granted_is_repeated(
+    google, client, fake_clock
+):
+    with pytest.raises(DjangoGcpError, match="Permission denied on secret"):
+        manage(google, client, {"condition": {"message": REFUSED}})
+    assert starts(google) > 5
+    assert sum(fake_clock.slept) == pytest.approx(120, abs=1)
 
 
 def test_a_service_account_is_made_with_its_id_and_changed_with_a_mask(google, client):
