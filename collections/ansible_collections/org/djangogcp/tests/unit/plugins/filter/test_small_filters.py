@@ -73,9 +73,18 @@ def test_variables_and_pinned_secrets_are_sorted_by_name() -> None:
     ]
 
 
-def test_a_secret_wins_over_a_plain_variable() -> None:
-    (variable,) = container_env({"SECRET_KEY": "visible"}, {"SECRET_KEY": "polls-key"}, {"polls-key": "1"})
-    assert "value" not in variable
+def test_a_variable_that_is_plain_and_secret_is_refused() -> None:
+    with pytest.raises(
+        AnsibleFilterError,
+        match=r"^SECRET_KEY is both a plain variable and a secret\. Remove the plain variable\.$",
+    ):
+        container_env({"SECRET_KEY": "visible"}, {"SECRET_KEY": "polls-key"}, {"polls-key": "1"})
+
+
+def test_a_variable_that_is_null_is_left_out() -> None:
+    assert container_env({"A": None, "B": ""}, {}, {}) == [{"name": "B", "value": ""}]
+    (variable,) = container_env({"SECRET_KEY": None}, {"SECRET_KEY": "polls-key"}, {"polls-key": "1"})
+    assert "value_source" in variable
 
 
 def test_a_secret_without_a_version_is_refused() -> None:
