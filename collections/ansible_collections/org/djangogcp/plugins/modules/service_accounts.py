@@ -92,7 +92,7 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, repeated_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
     for_each,
@@ -143,6 +143,7 @@ def main() -> None:
         work,
         rules={"service_accounts.name": rules.SERVICE_ACCOUNT_ID},
         tables={"service_accounts": SERVICE_ACCOUNT.fields},
+        check=lambda params: repeated_problems(params["service_accounts"], "service_accounts"),
     )
 
 

@@ -206,7 +206,7 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, repeated_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
     for_each,
@@ -301,7 +301,13 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work, rules={"buckets.name": rules.BUCKET}, tables={"buckets": BUCKET.fields})
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"buckets.name": rules.BUCKET},
+        tables={"buckets": BUCKET.fields},
+        check=lambda params: repeated_problems(params["buckets"], "buckets"),
+    )
 
 
 if __name__ == "__main__":
