@@ -34,9 +34,9 @@ FREE_NAMES = {
 }  # fmt: skip
 #: Options that another one excludes: what has to go from the call.
 EXCLUDED = {
-    "run_job_execution": {"args": "once", "env": "once"},
-    "secrets": {"value": "generate", "template": "generate"},
-    "build": {"build_id": "source_dir"},
+    "run_job_execution": {"args": ("once",), "env": ("once",)},
+    "secrets": {"value": ("generate",), "template": ("generate",)},
+    "build": {"build_id": ("source_dir", "source_bucket", "service_account")},
 }
 #: Options that are required beside others, by path.
 BESIDE: dict[str, dict[str, Any]] = {
@@ -84,9 +84,9 @@ def _of_spec(
             yield Case(module, f"{shown}{wrong}", 1, copy.deepcopy(base))
     for name, option in spec.items():
         where = f"{path}{name}"
-        gone = EXCLUDED.get(module, {}).get(name, "")
         before = copy.deepcopy(place)
-        place.pop(gone, None)
+        for gone in EXCLUDED.get(module, {}).get(name, ()):
+            place.pop(gone, None)
         place.update(BESIDE.get(where, {}) if where.startswith("secrets.") else {})
         for value in _wrong_values(name, option, is_free=f"{module}.{where}" in FREE_NAMES):
             with _changed(place, name, value):
@@ -149,7 +149,9 @@ def _wrong_for_row(field: Field) -> Iterator[Any]:
     is_list = field.kind in (Kind.LIST, Kind.SET)
     if field.fields:
         # At the top Ansible makes a list or a dictionary of some of them.
-        yield from ([{"x": 1}],) if is_list else ({"x": 1},)
+        misspelt = min(row.name for row in field.fields if row.is_option) + "x"
+        for entry in ({"x": 1}, {misspelt: 1}):
+            yield [entry] if is_list else entry
     elif is_list:
         yield [{"a": 1}]
         yield from ([value] for value in NASTY if field.rule and field.name not in FREE_TEXT)
@@ -178,7 +180,11 @@ def _put(options: dict[str, Any], names: tuple[Any, ...], value: Any) -> str:
         if name not in target or not isinstance(target[name], dict | list):
             target[name] = [{}] if isinstance(following, int) else {}
         target = target[name]
-    inside = {"[{'x': 1}]": "[0].x", "{'x': 1}": ".x"}.get(str(value), "")
+    inside = ""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        inside = "[0]." + next(iter(value[0])) if 1 in value[0].values() and "a" not in value[0] else ""
+    elif isinstance(value, dict) and 1 in value.values():
+        inside = "." + next(iter(value)) if "a" not in value else ""
     return shown.lstrip(".") + inside
 
 
@@ -221,6 +227,149 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
     assert count > 10
     assert cloud.running.emulator.requests.after() == asked
     assert cloud.resources() == resources
+
+
+#: Dictionaries with free keys, by what tests their entries.
+FREE = {
+    "a rule": {
+        "run_job_execution.env", "secrets.secrets.values_from",
+        *(f"{name}.labels" for name in ("artifact_repository", "run_jobs.common", "run_jobs.jobs", "run_service", "secrets.secrets",
+                                        "storage_buckets.buckets")),
+        *(f"{name}.annotations" for name in ("run_jobs.common", "run_jobs.jobs", "run_service", "secrets.secrets")),
+        "sql_instance.database_flags", "sql_instance.user_labels",
+    },
+    "a table": {"run_jobs.common.template", "run_jobs.jobs.template", "run_service.scaling", "run_service.template", "run_service.traffic"},
+    "a check": {"artifact_repository.cleanup_policies", "sql_statements.variables", "sql_users.secrets"},
+}  # fmt: skip
+
+
+def _free_dictionaries(spec: dict[str, Any], path: str) -> Iterator[str]:
+    for name, option in spec.items():
+        if "dict" in (option["type"], option.get("elements")) and "options" not in option:
+            yield f"{path}.{name}"
+        yield from _free_dictionaries(option.get("options", {}), f"{path}.{name}")
+
+
+def test_every_dictionary_with_free_keys_has_something_that_tests_its_entries() -> None:
+    found = {
+        name
+        for module in MODULES
+        for name in _free_dictionaries(
+            importlib.import_module(
+                f"ansible_collections.org.djangogcp.plugins.modules.{module}"
+            ).ARGUMENT_SPEC,
+            module,
+        )
+    }
+    assert found == set().union(*FREE.values())
+
+
+POLICY = {"id": "old", "action": "DELETE", "condition": {"tagState": "ANY"}}
+IMAGE = "us-docker.pkg.dev/p/r/i"
+ENV = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+#: Options that would be dropped in silence, alone or beside others, and what is said of them.
+DROPPED: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "artifact_repository",
+        {"cleanup_policies": {"old": {**POLICY, "conditon": {}}}},
+        "cleanup_policies.old.conditon is unknown: expected one of action, condition, id, mostRecentVersions. Did you mean"
+        " cleanup_policies.old.condition?",
+    ),
+    (
+        "artifact_repository",
+        {"cleanup_policies": {"old": {**POLICY, "condition": {"olderThen": "30d"}}}},
+        "cleanup_policies.old.condition.olderThen is unknown: expected one of newerThan, olderThan, packageNamePrefixes, tagPrefixes,"
+        " tagState, versionNamePrefixes. Did you mean cleanup_policies.old.condition.olderThan?",
+    ),
+    (
+        "artifact_repository",
+        {"cleanup_policies": {"old": "DELETE"}},
+        "cleanup_policies.old is 'DELETE': expected a dictionary with one of action, condition, id, mostRecentVersions.",
+    ),
+    (
+        "sql_users",
+        {"secrets": [{"name": "absent", "versoin": "1"}]},
+        "secrets[0].versoin is unknown: expected a result of the module org.djangogcp.secrets. Did you mean secrets[0].version?",
+    ),
+    (
+        "sql_users",
+        {"users": [{"name": "web", "append_roles": True}]},
+        "users[0].append_roles is true: expected database_roles as well.",
+    ),
+    (
+        "sql_users",
+        {"users": [{"name": "a@example.com", "type": "CLOUD_IAM_USER", "password_secret": "absent"}]},
+        "users[0].password_secret is set: expected none, because a user of the type CLOUD_IAM_USER has no password.",
+    ),
+    (
+        "sql_users",
+        {"users": [{"name": "web"}, {"name": "web"}]},
+        "users[1].name is 'web': expected a name that no other item of the list has.",
+    ),
+    (
+        "sql_statements",
+        {"statements": [{"name": "x", "check": "SELECT :'database'", "statement": "SELECT 1"}], "variables": {"databse": "x", "database": "y"}},
+        "variables.databse is unknown: expected the name of a variable that a statement uses. Did you mean variables.database?",
+    ),
+    (
+        "sql_statements",
+        {"statements": [{"name": "x", "check": "SELECT :'database'", "statement": "SELECT 1"}], "variables": {"database": None}},
+        "variables.database is null: expected a text or a number.",
+    ),
+    (
+        "iam_members",
+        {"members": [{"role": "roles/viewer", "members": ["allUsers"], "location": "us-central1"}]},
+        "members[0].location is set: expected none, because a project is found without it.",
+    ),
+    (
+        "storage_buckets",
+        {"buckets": [{"name": "one-bucket"}, {"name": "one-bucket"}]},
+        "buckets[1].name is 'one-bucket': expected a name that no other item of the list has.",
+    ),
+    (
+        "service_accounts",
+        {"service_accounts": [{"name": "account"}, {"name": "account"}]},
+        "service_accounts[1].name is 'account': expected a name that no other item of the list has.",
+    ),
+    (
+        "run_jobs",
+        {"jobs": [{"name": "job"}, {"name": "job"}]},
+        "jobs[1].name is 'job': expected a name that no other item of the list has.",
+    ),
+    (
+        "run_service",
+        {"template": {"containers": [{"image": IMAGE, "env": ENV}]}},
+        "template.containers[0].env[1].name is 'A': expected a name that no other item of the list has.",
+    ),
+    (
+        "build",
+        {"source_dir": None, "build_id": "0" * 8 + "-0000-0000-0000-" + "0" * 12, "source_bucket": None, "machine_type": "E2_HIGHCPU_8", "service_account": None},
+        "machine_type is set: expected none beside build_id, because that build has been started already.",
+    ),
+    (
+        "project_info",
+        {"service_account_email": "default"},
+        "service_account_email is set: expected auth_kind to be machineaccount as well, because it is not looked at when auth_kind is"
+        " application.",
+    ),
+    ("sql_instance", {"database_flags": {"max_connections": None}}, "database_flags is {'max_connections': None}: expected "),
+    ("run_job_execution", {"env": {"GREETING": None}, "once": None}, "env is {'GREETING': None}: expected "),
+    ("storage_buckets", {"buckets": [{"name": "one-bucket", "labels": {"a": None}}]}, "buckets[0].labels is {'a': None}: expected "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "message"), DROPPED, ids=[f"{one[0]}-{one[2][:30]}" for one in DROPPED]
+)
+def test_what_would_be_dropped_in_silence_is_refused(
+    cloud: Cloud, module: str, options: dict[str, Any], message: str
+) -> None:
+    asked = cloud.running.emulator.requests.after()
+    given = {name: value for name, value in {**OPTIONS[module], **options}.items() if value is not None}
+    result = cloud.run(module, **given)
+    assert result.failed
+    assert result.message == message if message.endswith((".", "?")) else result.message.startswith(message)
+    assert cloud.running.emulator.requests.after() == asked
 
 
 AUTH_VALUES = [

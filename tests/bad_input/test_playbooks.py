@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,8 +37,19 @@ def owned(tmp_path: Path) -> Path:
     return tmp_path / "owned"
 
 
-def playbook(cloud: Cloud, tmp_path: Path, name: str, hosts: dict[str, dict[str, Any]], *options: str) -> str:
-    """What a playbook prints that has to fail for all hosts and to change nothing."""
+def playbook(
+    cloud: Cloud,
+    tmp_path: Path,
+    name: str,
+    hosts: dict[str, dict[str, Any]],
+    *options: str,
+    failing: int | None = None,
+) -> str:
+    """What a playbook prints that has to fail and to change nothing.
+
+    Args:
+        failing: how many hosts are told to have failed; all of them if not given.
+    """
     project = tmp_path / "project"
     if not project.exists():
         startproject(project)
@@ -71,8 +83,8 @@ def playbook(cloud: Cloud, tmp_path: Path, name: str, hosts: dict[str, dict[str,
     assert done.returncode != 0, done.stdout
     assert "Traceback" not in done.stdout
     assert "changed=0" in done.stdout
-    assert done.stdout.count("changed=0") == len(hosts)
-    assert done.stdout.count("failed=1") == len(hosts)
+    assert not re.search(r"changed=[1-9]", done.stdout)
+    assert done.stdout.count("failed=1") == (len(hosts) if failing is None else failing)
     assert cloud.resources() == before
     # Ansible tells each failure twice: as an error, and as the result of the task, in which lines end with a backslash and an n.
     return "\n".join(line for line in done.stdout.splitlines() if line.startswith("fatal: "))
@@ -119,3 +131,56 @@ def test_a_confirmation_that_is_no_boolean_deletes_nothing(cloud: Cloud, tmp_pat
     output = playbook(cloud, tmp_path, "playbooks/destroy.yml", hosts)
     for name in names.values():
         assert output.count(f"\\n- {name} is 'perhaps': expected true or false.") == 1
+
+
+@pytest.fixture
+def twins() -> dict[str, dict[str, Any]]:
+    """Two hosts of one site, two of one database, one whose uploads would be in the public bucket of another, and a right one."""
+    return {
+        "eu": {"djangogcp_site": "twin"},
+        "us": {"djangogcp_site": "twin"},
+        "shop": {"djangogcp_database_name": "blog", "djangogcp_media_bucket": f"{PROJECT}-blog-static"},
+        "blog": {"djangogcp_database_tier": "db-custom-2-7680"},
+        "fine": {"djangogcp_database_instance": "fine"},
+    }
+
+
+SITE_PROBLEM = f"djangogcp_site is 'twin' for eu and us in the project {PROJECT}: expected a name of its own for each host"
+DATABASE_PROBLEM = f"djangogcp_database_name is 'blog' for blog and shop in the database instance djangogcp of the project {PROJECT}: expected"
+BUCKET_PROBLEM = f"The bucket {PROJECT}-blog-static is djangogcp_media_bucket of shop and djangogcp_static_bucket of blog: expected"
+TIER_PROBLEM = "djangogcp_database_tier is 'db-custom-2-7680' for blog and 'db-custom-1-3840' for eu, shop and us: expected one value"
+
+
+@pytest.mark.parametrize("name", ["deploy.yml", "playbooks/provision.yml", "playbooks/status.yml"])
+def test_names_that_two_sites_have_are_refused_before_anything_changes(
+    cloud: Cloud, tmp_path: Path, twins: dict[str, dict[str, Any]], name: str
+) -> None:
+    output = playbook(cloud, tmp_path, name, twins, failing=1)
+    for problem in (SITE_PROBLEM, DATABASE_PROBLEM, BUCKET_PROBLEM, TIER_PROBLEM):
+        assert output.count(problem) == 1, problem
+    assert "fine" not in output.partition("msg")[2]
+
+
+@pytest.mark.parametrize(("host", "problem"), [("us", "for us and eu"), ("shop", "for shop and blog")])
+def test_a_site_that_is_deployed_alone_does_not_take_what_is_another_ones(
+    cloud: Cloud, tmp_path: Path, twins: dict[str, dict[str, Any]], host: str, problem: str
+) -> None:
+    assert problem in playbook(cloud, tmp_path, "deploy.yml", twins, "--limit", host, failing=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["-e", "destroy_confirm=twin"], "djangogcp_site is 'twin' for eu and us in"),
+        (["-e", "destroy_confirm=twin", "--limit", "us"], "djangogcp_site is 'twin' for us and eu in"),
+        (["-e", "destroy_confirm=blog", "-e", "destroy_data=true"], DATABASE_PROBLEM),
+    ],
+)
+def test_what_another_site_has_as_well_is_not_destroyed(
+    cloud: Cloud, tmp_path: Path, twins: dict[str, dict[str, Any]], options: list[str], problem: str
+) -> None:
+    failing = 2 if options == ["-e", "destroy_confirm=twin"] else 1
+    output = playbook(cloud, tmp_path, "playbooks/destroy.yml", twins, *options, failing=failing)
+    assert output.count(problem) == failing
+    assert "cannot be destroyed as it is described. Nothing was changed." in output
+    assert TIER_PROBLEM not in output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     ELEMENT_RULES,
+    OWN_ENTRIES,
     RULES,
     role_problems,
     site_problems,
@@ -32,6 +35,9 @@ GOOD: dict[str, Any] = {
     "djangogcp_superuser_email": "admin@example.com",
     "djangogcp_site": "polls",
     "djangogcp_database_name": "polls",
+    "djangogcp_source_bucket": "my-project-djangogcp-source",
+    "djangogcp_media_bucket": "my-project-polls-media",
+    "djangogcp_static_bucket": "my-project-polls-static",
 }
 #: A folder may have any name: what is in it counts. The other is compared with the site's name.
 ANY_TEXT = {"djangogcp_source_dir", "image_source_dir", "destroy_confirm"}
@@ -125,8 +131,66 @@ def test_a_variable_that_may_be_empty_is_right_so(name: str) -> None:
 def test_a_secret_in_the_environment_is_not_shown() -> None:
     for value in ({"API_KEY": ["hunter2"]}, ["hunter2"], {"PORT": "hunter2"}, "hunter2"):
         (message,) = site_problems({**GOOD, "djangogcp_environment": value}, SITE, REGIONS)
-        assert message.startswith("djangogcp_environment has a wrong value: expected ")
+        assert re.match(r"djangogcp_environment(\.API_KEY|\.PORT)? has a wrong value: expected ", message)
         assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("name", OWN_ENTRIES)
+def test_an_entry_that_the_collection_sets_itself_is_refused_by_its_name(name: str) -> None:
+    for entry in OWN_ENTRIES[name]:
+        (message,) = site_problems({**GOOD, name: {entry: "hunter2", "other": "x"}}, SITE, REGIONS)
+        check_message(message, f"{name}.{entry} is set", "hunter2")
+        assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        (name, entry)
+        for name in ("djangogcp_environment", "djangogcp_labels", "djangogcp_database_flags")
+        for entry in (*OWN_ENTRIES.get(name, ()), "other", "PORT", "\x00")
+    ],
+)
+def test_an_entry_that_is_null_is_not_set(name: str, entry: str) -> None:
+    assert site_problems({**GOOD, name: {entry: None}}, SITE, REGIONS) == []
+
+
+@pytest.mark.parametrize("entries", [{"näme": "x", "ok": "x", "Ö": 1}])
+@pytest.mark.parametrize("name", ["djangogcp_environment", "djangogcp_labels", "djangogcp_database_flags"])
+def test_every_wrong_entry_is_named(name: str, entries: dict[str, Any]) -> None:
+    wrong = [entry for entry in entries if not RULES[name].entry(entry, entries[entry])]  # type: ignore[misc]
+    found = site_problems({**GOOD, name: entries}, SITE, REGIONS)
+    assert [message.partition(" ")[0] for message in found] == [f"{name}.{entry}" for entry in wrong]
+
+
+@pytest.mark.parametrize("name", [name for name, option in ROLE.items() if option.get("same_as", "") in SITE])
+def test_a_variable_of_a_role_has_no_other_value_than_the_sites(name: str) -> None:
+    site_variable = ROLE[name]["same_as"]
+    value = GOOD[site_variable]
+    for same in (value, str(value)) if not isinstance(value, dict | list) else (value,):
+        assert site_problems(GOOD, SITE, REGIONS, roles=ROLE, role_values={name: same}) == []
+    other = {"a": "b"} if isinstance(value, dict) else ["a"] if isinstance(value, list) else not value
+    (message,) = site_problems(GOOD, SITE, REGIONS, roles=ROLE, role_values={name: other})
+    check_message(message, name, other)
+    assert message.endswith(f": expected the value of {site_variable}, which is the variable to set.")
+
+
+BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(BUCKETS, 2)))
+def test_two_buckets_that_are_one_are_refused(one: str, other: str) -> None:
+    (message,) = site_problems({**GOOD, one: "one-bucket", other: "one-bucket"}, SITE, REGIONS)
+    assert message.startswith(f"{one} is 'one-bucket': expected another bucket than {other}, because ")
+    check_message(message, one, "one-bucket")
+
+
+@pytest.mark.parametrize(
+    "name", ["postgres", "template0", "template1", "cloudsqladmin", "pg_polls", "POSTGRES"]
+)
+def test_a_database_of_the_server_itself_is_refused(name: str) -> None:
+    (message,) = site_problems({**GOOD, "djangogcp_database_name": name}, SITE, REGIONS)
+    check_message(message, "djangogcp_database_name", name)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +229,7 @@ def test_a_memory_that_fits_the_cpus_is_right(cpu: str, memory: str) -> None:
 
 
 def test_a_variable_of_somebody_else_is_left_alone() -> None:
-    assert role_problems({"database_password": ["x"], "storage_class": 7}, ROLE) == []
+    assert role_problems({"database_password": ["x"], "storage_class": 7}, ROLE, GOOD) == []
 
 
 def test_the_variables_of_all_roles_are_known() -> None:

@@ -147,7 +147,7 @@ def test_a_role_is_granted_and_revoked_on_a_resource(
     item = {
         "resource_type": kind,
         "resource": resource,
-        "location": REGION,
+        **({"location": REGION} if "/locations/" in url else {}),
         "role": role,
         "members": [member],
     }

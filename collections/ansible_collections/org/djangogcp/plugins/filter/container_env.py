@@ -13,11 +13,11 @@ description:
   - Makes a list of plain variables and of secrets pinned to the number of a version, sorted by name.
 options:
   _input:
-    description: The values of the plain variables by name.
+    description: The values of the plain variables by name. A variable whose value is null is left out.
     type: dict
     required: true
   secrets:
-    description: The names of the secrets by variable. A plain variable of the same name is left out.
+    description: The names of the secrets by variable. No plain variable has one of these names.
     type: dict
     required: true
   versions:
@@ -60,11 +60,16 @@ def container_env(
     """The environment of a container, sorted by name. See DOCUMENTATION.
 
     Raises:
-        AnsibleFilterError: the version of a secret is not known.
+        AnsibleFilterError: the version of a secret is not known, or a variable is plain and secret.
     """
     environment: dict[str, dict[str, t.Any]] = {
-        name: {"value": _text(value)} for name, value in variables.items()
+        name: {"value": _text(value)} for name, value in variables.items() if value is not None
     }
+    both = sorted(environment.keys() & secrets.keys())
+    if both:
+        raise AnsibleFilterError(
+            f"{', '.join(both)} is both a plain variable and a secret. Remove the plain variable."
+        )
     for name, secret in secrets.items():
         if secret not in versions:
             raise AnsibleFilterError(

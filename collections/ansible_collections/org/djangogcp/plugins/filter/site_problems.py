@@ -79,6 +79,38 @@ Values = t.Mapping[str, t.Any]
 #: Values that may hold secrets are named, never shown.
 _HIDDEN = frozenset({"djangogcp_environment", "cloud_run_environment"})
 
+_LABEL_REASON = "it is one of the labels by which this collection knows what is whose"
+_NOT_OURS = "expected no such entry, because"
+#: Why an entry of a dictionary with free keys is not a person's to set: what the collection sets itself would drop it, or it
+#: would undo that. {site} is the site's name. What is not here is honoured: ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS and
+#: GOOGLE_CLOUD_PROJECT replace what is set otherwise, GUNICORN_CMD_ARGS are added to it.
+OWN_ENTRIES: dict[str, dict[str, str]] = {
+    "djangogcp_environment": {
+        "SECRET_KEY": "the key is in the secret {site}-secret-key, which the first deploy makes. To keep the key of an old server,"
+        " make that secret before the first deploy with gcloud secrets create {site}-secret-key --data-file=- and list"
+        " 'secret {site}-secret-key' in djangogcp_adopt",
+        "DATABASE_URL": "the deploy makes the database and puts its address into the secrets {site}-web-database-url and"
+        " {site}-migrator-database-url. Import the data of an old server into it after the first deploy",
+        "DJANGO_SUPERUSER_PASSWORD": "the password is in the secret {site}-superuser-password, which the first deploy makes",
+        "DJANGO_SUPERUSER_EMAIL": "djangogcp_superuser_email sets it. Set that instead",
+        "DJANGO_SUPERUSER_USERNAME": "djangogcp_superuser_username sets it. Set that instead",
+        "GS_MEDIA_BUCKET_NAME": "djangogcp_media_bucket sets it, and makes the bucket and its rights, too. Set that instead",
+        "GS_STATIC_BUCKET_NAME": "djangogcp_static_bucket sets it, and makes the bucket and its rights, too. Set that instead",
+        "WEB_CONCURRENCY": "djangogcp_workers sets it, and the requests and connections of an instance are counted by it. Set that"
+        " instead",
+    },
+    "djangogcp_labels": dict.fromkeys(("managed-by", "site", "region", "purpose"), _LABEL_REASON),
+}
+#: The same of gunicorn's options in GUNICORN_CMD_ARGS: the command line of the generated Dockerfile wins over them, or they
+#: would win over a variable.
+_GUNICORN_OPTIONS = {
+    "--threads": "djangogcp_threads sets it, and the requests and connections of an instance are counted by it. Set that instead",
+    "--workers": OWN_ENTRIES["djangogcp_environment"]["WEB_CONCURRENCY"],
+    "--bind": "Cloud Run says where to listen",
+    "--worker-tmp-dir": "the generated Dockerfile sets it",
+}
+_GUNICORN_SHORT = {"-w": "--workers", "-b": "--bind"}
+
 _DNS_LABEL = r"[a-z]([a-z0-9-]*[a-z0-9])?"
 _HOST = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+"
 _PATH_OR_EMPTY = pattern(
@@ -145,8 +177,9 @@ RULES: dict[str, Rule] = {
     "djangogcp_database_instance": rules.SQL_INSTANCE,
     # With _migrator at its end it is the name of a user. It stands in SQL, in addresses and in names of secrets.
     "djangogcp_database_name": pattern(
-        "at most 54 lower case letters, digits and underscores, beginning with a letter",
-        r"[a-z_][a-z0-9_]*",
+        "at most 54 lower case letters, digits and underscores, beginning with a letter, and none of the server's own (postgres,"
+        " template0, template1, cloudsqladmin, pg_*)",
+        r"(?!(postgres|template[01]|cloudsqladmin)\Z|pg_)[a-z_][a-z0-9_]*",
         limit=54,
     ),
     "djangogcp_database_version": pattern("POSTGRES_14 or later", r"POSTGRES_(1[4-9]|[2-9]\d)"),
@@ -213,7 +246,7 @@ _TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
 
 
 def _problem(name: str, value: t.Any, expected: str, suggestion: str | None = None) -> str:
-    return problem(name, value, expected, suggestion, is_secret=name in _HIDDEN)
+    return problem(name, value, expected, suggestion, is_secret=name.partition(".")[0] in _HIDDEN)
 
 
 def unknown_variables(names: t.Iterable[str], known: t.Iterable[str]) -> list[str]:
@@ -243,31 +276,84 @@ def _value_problem(name: str, value: t.Any, option: Values) -> str | None:
         return _problem(
             name, value, "one of " + ", ".join(map(str, choices)), nearest(str(value), map(str, choices))
         )
-    ruled = option.get("same_as") or name
-    rule = RULES.get(ruled)
+    rule = RULES.get(name)
     if rule and not rule.test(value):
         return _problem(name, value, rule.expected)
-    element_rule = ELEMENT_RULES.get(ruled)
+    element_rule = ELEMENT_RULES.get(name)
     wrong = [element for element in value if not element_rule.test(element)] if element_rule else []
     return _problem(name, wrong[0], element_rule.expected) if element_rule and wrong else None
 
 
 def variable_problems(values: Values, options: t.Mapping[str, Values]) -> list[str]:
-    """What is wrong with the variables of a site, one message each.
+    """What is wrong with the variables of a site.
 
     *values* are all variables by name, *options* what the role's argument specification says of them.
     """
-    problems = {name: _problem_of(name, values, option) for name, option in options.items()}
+    problems = {name: _problems_of(name, values, option) for name, option in options.items()}
     return unknown_variables(values, options) + [
-        problem for name, problem in problems.items() if problem and not problems.get(MADE_OF.get(name, ""))
+        problem
+        for name, found in problems.items()
+        if not problems.get(MADE_OF.get(name, ""))
+        for problem in found
     ]
 
 
-def _problem_of(name: str, values: Values, option: Values) -> str | None:
+def _problems_of(name: str, values: Values, option: Values) -> list[str]:
     if name not in values or (option.get("required") and values[name] in (None, "")):
-        return f"{name} is not set: expected {_sentence(option)}." if option.get("required") else None
+        return [f"{name} is not set: expected {_sentence(option)}."] if option.get("required") else []
     value = values[name]
-    return _type_problem(name, value, option) or _value_problem(name, value, option)
+    wrong_type = _type_problem(name, value, option)
+    if wrong_type:
+        return [wrong_type]
+    rule = RULES.get(name)
+    if rule and rule.entry:
+        # An entry that is null is not set: so a host takes back what its group sets.
+        value = {key: item for key, item in value.items() if item is not None}
+        wrong_entries = [
+            _problem(f"{name}.{rules.one_line(str(key))}", item, rule.expected)
+            for key, item in value.items()
+            if not rule.entry(key, item)
+        ]
+        wrong_entries += own_entry_problems(name, value, values)
+        if wrong_entries:
+            return wrong_entries
+    wrong_value = _value_problem(name, value, option)
+    return [wrong_value] if wrong_value else []
+
+
+def own_entry_problems(name: str, entries: Values, values: Values) -> list[str]:
+    """A message for each of the *entries* of a dictionary that the collection sets itself. Values are not shown.
+
+    Args:
+        name: the variable that is the dictionary.
+        entries: those that are set.
+        values: all variables of the site.
+    """
+    site = values.get("djangogcp_site", "SITE")
+    reasons = OWN_ENTRIES.get(name, {})
+    found = [
+        f"{name}.{key} is set: {_NOT_OURS} {reasons[key].format(site=site)}."
+        for key in entries
+        if key in reasons
+    ]
+    if name == "djangogcp_environment":
+        module = values.get("djangogcp_settings_module")
+        if module and entries.get("DJANGO_SETTINGS_MODULE", module) != module:
+            found.append(
+                f"{name}.DJANGO_SETTINGS_MODULE is set: {_NOT_OURS} djangogcp_settings_module sets another module."
+            )
+        words = str(entries.get("GUNICORN_CMD_ARGS", "")).split()
+        given = {_GUNICORN_SHORT.get(word[:2], word.partition("=")[0]) for word in words}
+        found += [
+            f"{name}.GUNICORN_CMD_ARGS is set with {option}: expected no such option, because {_GUNICORN_OPTIONS[option]}."
+            for option in _GUNICORN_OPTIONS
+            if option in given
+        ]
+    if name == "djangogcp_database_flags":
+        flag = "cloudsql.iam_authentication"
+        if str(entries.get(flag, "on")).lower() not in ("on", "true"):
+            found.append(f"{name}.{flag} is set: {_NOT_OURS} it has to be on for the deploy to log in.")
+    return found
 
 
 def _sentence(option: Values) -> str:
@@ -278,17 +364,66 @@ def _sentence(option: Values) -> str:
     return without_markup[0].lower() + without_markup[1:]
 
 
-def role_problems(values: Values, options: t.Mapping[str, Values]) -> list[str]:
-    """What is wrong with variables of single roles that the inventory sets, one message each.
+def role_problems(values: Values, options: t.Mapping[str, Values], site_values: Values) -> list[str]:
+    """What is wrong with variables of single roles that the inventory sets.
 
-    *options* are what the lookup role_variables says. A variable that is none of them belongs to somebody else.
+    A variable that only hands one of the site's on to a role has no value of its own: other roles, and what is checked of a
+    site, would go by another one.
+
+    Args:
+        values: these variables.
+        options: what the lookup role_variables says. A variable that is none of them belongs to somebody else.
+        site_values: the variables of the site.
     """
-    problems = [
-        _problem_of(name, values, {**options[name], "required": False})
-        for name in sorted(values)
-        if name in options
+    problems = []
+    for name in sorted(values.keys() & options.keys()):
+        site_variable = options[name].get("same_as", "")
+        if not site_variable or site_variable.startswith("djangogcp_out_"):
+            problems += _problems_of(name, values, {**options[name], "required": False})
+        elif not _is_same(values[name], site_values.get(site_variable)):
+            problems.append(
+                _problem(name, values[name], f"the value of {site_variable}, which is the variable to set")
+            )
+    return problems
+
+
+def _is_same(one: t.Any, other: t.Any) -> bool:
+    """Whether two values of variables mean the same; -e and a survey make texts of numbers and booleans."""
+    return one == other or _as_text(one) == _as_text(other)
+
+
+def _as_text(value: t.Any) -> str:
+    text = str(value)
+    return text.lower() if text in {"True", "False"} else text
+
+
+def bucket_problems(values: Values) -> list[str]:
+    """A message for each two buckets of a site that are one."""
+    return [
+        _problem(one, values[one], f"another bucket than {other}, because {reason}")
+        for one, other, reason in _APART
+        if one in values and values[one] == values.get(other)
     ]
-    return [problem for problem in problems if problem]
+
+
+_BUCKETS = frozenset({"djangogcp_source_bucket", "djangogcp_media_bucket", "djangogcp_static_bucket"})
+_APART = (
+    (
+        "djangogcp_media_bucket",
+        "djangogcp_static_bucket",
+        "everybody may read static files, and uploads stay private",
+    ),
+    (
+        "djangogcp_media_bucket",
+        "djangogcp_source_bucket",
+        "sources are deleted after 30 days, and uploads are not",
+    ),
+    (
+        "djangogcp_static_bucket",
+        "djangogcp_source_bucket",
+        "everybody may read static files, and sources stay private",
+    ),
+)
 
 
 def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
@@ -431,21 +566,22 @@ def site_problems(
     role_values: Values | None = None,
 ) -> list[str]:
     """Everything that is wrong with a site before anything is asked of Google Cloud. See DOCUMENTATION."""
-    problems = variable_problems(values, variables) + role_problems(role_values or {}, roles or {})
+    problems = variable_problems(values, variables) + role_problems(role_values or {}, roles or {}, values)
     # What depends on a variable says nothing new about one that is already refused.
-    refused = " ".join(problems)
-    if "djangogcp_region " not in refused:
-        problems += region_problems(values.get("djangogcp_region", ""), regions)
-    if source and "djangogcp_source_dir " not in refused:
-        problems += [one for one in source_problems(source) if one.partition(" ")[0] + " " not in refused]
-    if {"djangogcp_cpu", "djangogcp_memory"} <= values.keys() and not (
-        "djangogcp_cpu " in refused or "djangogcp_memory " in refused
-    ):
+    refused = {re.split(r"[ .]", problem, maxsplit=1)[0] for problem in problems}
+
+    def are_right(*names: str) -> bool:
+        return values.keys() >= set(names) and not refused & set(names)
+
+    if are_right("djangogcp_region"):
+        problems += region_problems(values["djangogcp_region"], regions)
+    if source and are_right("djangogcp_source_dir"):
+        problems += [one for one in source_problems(source) if one.partition(" ")[0] not in refused]
+    if not refused & _BUCKETS:
+        problems += bucket_problems(values)
+    if are_right("djangogcp_cpu", "djangogcp_memory"):
         problems += size_problems(values["djangogcp_cpu"], values["djangogcp_memory"])
-    if {
-        "djangogcp_database_tier",
-        "djangogcp_database_edition",
-    } <= values.keys() and "djangogcp_database_" not in refused:
+    if are_right("djangogcp_database_tier", "djangogcp_database_edition"):
         problems += tier_problems(values["djangogcp_database_tier"], values["djangogcp_database_edition"])
     return problems
 

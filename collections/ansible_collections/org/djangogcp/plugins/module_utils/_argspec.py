@@ -212,6 +212,44 @@ def rule_problems(
     return found
 
 
+def repeated_problems(items: t.Iterable[Options], name: str) -> list[str]:
+    """A message for each name that several items of a list have: they would be one thing that is asked in two ways.
+
+    Args:
+        items: the items of an option, each with a name.
+        name: the option.
+    """
+    names = [item["name"] for item in items]
+    return [
+        problem(f"{name}[{number}].name", one, "a name that no other item of the list has")
+        for number, one in enumerate(names)
+        if one in names[:number]
+    ]
+
+
+#: The one auth_kind for which each of these options is of use.
+_KINDS = {
+    "access_token": "accesstoken",
+    "service_account_contents": "serviceaccount",
+    "service_account_email": "machineaccount",
+    "service_account_file": "serviceaccount",
+}
+
+
+def auth_problems(given: Options, auth_kind: str) -> list[str]:
+    """A message for each given option that the kind of authentication would not look at.
+
+    Args:
+        given: the options as they were given, without what environment variables say: these may be for other kinds.
+        auth_kind: the kind that holds.
+    """
+    return [
+        f"{name} is set: expected auth_kind to be {kind} as well, because it is not looked at when auth_kind is {auth_kind}."
+        for name, kind in _KINDS.items()
+        if given.get(name) and kind != auth_kind
+    ]
+
+
 def _values(params: t.Any, path: str) -> list[tuple[str, t.Any]]:
     """The values at a path, each with its name; lists on the way are gone through."""
     found: list[tuple[str, t.Any]] = [("", params)]

@@ -325,10 +325,19 @@ def value_problems(field: Field, value: t.Any, name: str) -> list[str]:
             found
             for number, item in enumerate(value)
             for found in _item_problems(field, item, f"{name}[{number}]")
-        ]
+        ] + _repeated_keys(field, value, name)
     if field.kind is Kind.MAP and not isinstance(value, dict):
         return [problem(name, value, "a dictionary")]
     return _item_problems(field, value, name)
+
+
+def _repeated_keys(field: Field, items: list[t.Any], name: str) -> list[str]:
+    keys = [item.get(field.key) if isinstance(item, dict) else None for item in items] if field.key else []
+    return [
+        problem(f"{name}[{number}].{field.key}", key, "a name that no other item of the list has")
+        for number, key in enumerate(keys)
+        if key is not None and key in keys[:number]
+    ]
 
 
 def _item_problems(field: Field, value: t.Any, name: str) -> list[str]:

@@ -16,6 +16,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     AUTH_ARGS,
+    auth_problems,
     rule_problems,
     type_problems,
 )
@@ -88,8 +89,8 @@ class _Module(AnsibleModule):  # type: ignore[misc]
         super()._set_internal_properties(*arguments, **named)
         # Before Ansible makes what it can of the options: it takes a list for a text, and stumbles over a number where options
         # of an item belong.
-        given = {name: value for name, value in self.params.items() if not name.startswith("_ansible_")}
-        problems = type_problems(self.argument_spec, given)
+        self.given = {name: value for name, value in self.params.items() if not name.startswith("_ansible_")}
+        problems = type_problems(self.argument_spec, self.given)
         if problems:
             # Which values are secret is not known yet, so none is shown.
             self.fail_json(msg="\n".join(problems), invocation={"module_args": {}})
@@ -102,6 +103,7 @@ def run_module(
     rules: t.Mapping[str, Rule] | None = None,
     tables: t.Mapping[str, t.Iterable[Field]] | None = None,
     only_reads: bool = False,
+    check: t.Callable[[Json], list[str]] = lambda params: [],
     **options: t.Any,
 ) -> None:
     """Run a module: parse its options, do the work, and leave with its result or its error.
@@ -114,6 +116,7 @@ def run_module(
         rules: what Google accepts, by option (`_argspec.rule_problems`).
         tables: the tables of the module's resources, by option.
         only_reads: whether nothing is ever changed, so that what a disabled API would hold is absent also without check mode.
+        check: what else is wrong with the options, above all what would be dropped in silence beside others: a message each.
         options: further arguments of ``AnsibleModule``, such as ``mutually_exclusive``.
     """
     module = _made({**AUTH_ARGS, **argument_spec}, options)
@@ -122,6 +125,7 @@ def run_module(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
     _refuse(module, rule_problems(module.params, rules or {}, tables or {}))
+    _refuse(module, [*auth_problems(module.given, module.params["auth_kind"]), *check(module.params)])
 
     def with_client() -> Json:
         session = new_session()

@@ -23,11 +23,15 @@ _SHOWN = 100
 
 
 class Rule(t.NamedTuple):
-    """What a value must match: *test* of it, and *expected* in words. A secret is never shown."""
+    """What a value must match: *test* of it, and *expected* in words. A secret is never shown.
+
+    Of a dictionary with free keys, *entry* tests one key and its value, so that a message can name the wrong one.
+    """
 
     expected: str
     test: t.Callable[[t.Any], bool]
     is_secret: bool = False
+    entry: t.Callable[[t.Any, t.Any], bool] | None = None
 
 
 def pattern(expected: str, regex: str, *, limit: int = 253) -> Rule:
@@ -68,13 +72,18 @@ def each_entry(
     expected: str, keys: t.Callable[[str], bool], values: t.Callable[[t.Any], bool], most: int
 ) -> Rule:
     """A dictionary, by its keys and values."""
+
+    def entry(key: t.Any, item: t.Any) -> bool:
+        return isinstance(key, str) and keys(key) and values(item)
+
     return Rule(
         expected,
         lambda value: (
             isinstance(value, t.Mapping)
             and len(value) <= most
-            and all(isinstance(key, str) and keys(key) and values(item) for key, item in value.items())
+            and all(entry(key, item) for key, item in value.items())
         ),
+        entry=entry,
     )
 
 
@@ -145,7 +154,7 @@ def _is_sql_name(value: t.Any, limit: int) -> bool:
 
 
 def _is_environment_value(value: t.Any) -> bool:
-    if isinstance(value, t.Mapping | list | tuple):
+    if value is None or isinstance(value, t.Mapping | list | tuple):
         return False
     return len(str(value)) <= 32768 and "\0" not in str(value)
 
@@ -392,7 +401,8 @@ SQL_FLAGS = each_entry(
     "texts, numbers or booleans by names of flags such as max_connections",
     lambda key: re.fullmatch(r"[a-z][a-z0-9_.]{0,99}", key) is not None,
     lambda value: (
-        not isinstance(value, (t.Mapping, list))
+        value is not None
+        and not isinstance(value, (t.Mapping, list))
         and len(str(value)) <= 1000
         and _CONTROL.search(str(value)) is None
     ),

@@ -72,6 +72,11 @@ def interpolated(sql: str, variables: t.Mapping[str, t.Any]) -> str:
     return _VARIABLE.sub(quoted, sql)
 
 
+def used_variables(sql: str) -> set[str]:
+    """The names of the variables that a statement uses."""
+    return {name for _quote, name in _VARIABLE.findall(sql)}
+
+
 class Database:
     """A database of a Cloud SQL instance, reached through the API.
 

@@ -45,7 +45,8 @@ options:
     type: dict
   cleanup_policies:
     description:
-      - Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)).
+      - Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)). What the API
+        does not know is refused.
     type: dict
   cleanup_policy_dry_run:
     description:
@@ -109,10 +110,14 @@ actions:
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import REPOSITORY
+from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import (
+    CLEANUP_POLICY,
+    REPOSITORY,
+)
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -149,9 +154,24 @@ def work(task: Task) -> Json:
     return one_result("repository", outcome)
 
 
+def check(params: Json) -> list[str]:
+    """What is wrong with the cleanup policies, whose names are free."""
+    return [
+        problem
+        for name, policy in (params["cleanup_policies"] or {}).items()
+        for problem in table_problems(policy, CLEANUP_POLICY, f"cleanup_policies.{name}")
+    ]
+
+
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, rules={"name": rules.REPOSITORY}, tables={"": REPOSITORY.fields})
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"name": rules.REPOSITORY},
+        tables={"": REPOSITORY.fields},
+        check=check,
+    )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ options:
     type: str
   build_id:
     description:
-      - The id of a build that an earlier task started, to wait for it.
+      - The id of a build that an earlier task started, to wait for it. What a build is started with cannot stand beside it.
     type: str
 notes:
   - Never uploaded, in any folder, are C(.git), C(.hg), C(.svn), C(__pycache__), C(*.py[cod]), C(.venv), C(venv), C(node_modules),
@@ -239,6 +239,16 @@ def work(task: Task) -> Json:
     return {"changed": False, **followed(task, builds, build, image)}
 
 
+def check(params: Json) -> list[str]:
+    """What would be dropped in silence: a build that is followed is what it was when it was started."""
+    names = ("dockerfile", "source_bucket", "service_account", "machine_type")
+    return [
+        f"{name} is set: expected none beside build_id, because that build has been started already."
+        for name in names
+        if params["build_id"] and params[name] is not None
+    ]
+
+
 def main() -> None:
     """Run the module."""
     run_module(
@@ -248,6 +258,7 @@ def main() -> None:
         required_one_of=[("source_dir", "build_id")],
         mutually_exclusive=[("source_dir", "build_id")],
         required_by={"source_dir": ("source_bucket", "service_account")},
+        check=check,
     )
 
 

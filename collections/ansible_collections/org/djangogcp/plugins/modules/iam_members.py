@@ -36,7 +36,7 @@ options:
           - The project of the task, for V(project), if not set.
         type: str
       location:
-        description: The region of a repository, service or job.
+        description: The region of a repository, service or job. Refused for other resources.
         type: str
       role:
         description: The role.
@@ -216,8 +216,17 @@ def work(task: Task) -> dict[str, t.Any]:
     return many_results("policies", for_each(list(asked), ensure))
 
 
+def check(params: dict[str, t.Any]) -> list[str]:
+    """What would be dropped in silence."""
+    return [
+        f"members[{number}].location is set: expected none, because a {item['resource_type']} is found without it."
+        for number, item in enumerate(params["members"])
+        if item["location"] and "{location}" not in POLICY_PLACES[item["resource_type"]].url
+    ]
+
+
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work, rules=RULES)
+    run_module(ARGUMENT_SPEC, work, rules=RULES, check=check)
 
 
 if __name__ == "__main__":

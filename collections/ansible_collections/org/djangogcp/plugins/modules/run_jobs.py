@@ -164,7 +164,12 @@ import itertools
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    WAIT_ARGS,
+    repeated_problems,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
@@ -274,7 +279,11 @@ def work(task: Task) -> Json:
 def main() -> None:
     """Run the module."""
     run_module(
-        ARGUMENT_SPEC, work, rules={"jobs.name": rules.JOB}, tables={"jobs": JOB.fields, "common": JOB.fields}
+        ARGUMENT_SPEC,
+        work,
+        rules={"jobs.name": rules.JOB},
+        tables={"jobs": JOB.fields, "common": JOB.fields},
+        check=lambda params: repeated_problems(params["jobs"], "jobs"),
     )
 
 

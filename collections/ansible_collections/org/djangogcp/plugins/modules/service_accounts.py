@@ -93,7 +93,11 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    repeated_problems,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -147,6 +151,7 @@ def main() -> None:
         work,
         rules={"service_accounts.name": rules.SERVICE_ACCOUNT_ID},
         tables={"service_accounts": SERVICE_ACCOUNT.fields},
+        check=lambda params: repeated_problems(params["service_accounts"], "service_accounts"),
     )
 
 

@@ -51,6 +51,7 @@ options:
     description:
       - Values that are filled into O(statements[].name), O(statements[].check) and O(statements[].statement), and quoted, as psql does.
       - In SQL, C(:"name") becomes an identifier and C(:'name') a literal. In a name, C({name}) becomes the plain value.
+      - A variable that is used nowhere is refused.
     type: dict
     default: {}
 seealso:
@@ -106,10 +107,12 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import problem, unknown
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import (
     Database,
     Statement,
     interpolated,
+    used_variables,
 )
 
 ARGUMENT_SPEC = {
@@ -173,8 +176,29 @@ def work(task: Task) -> dict[str, t.Any]:
     }
 
 
+def check(params: dict[str, t.Any]) -> list[str]:
+    """Variables that no statement uses, and those without a value."""
+    used = {
+        name
+        for item in params["statements"]
+        for name in [
+            *_NAME_VARIABLE.findall(item["name"]),
+            *used_variables(item["check"]),
+            *used_variables(item["statement"]),
+        ]
+    }
+    expected = "the name of a variable that a statement uses"
+    return [
+        unknown(name, expected, used, "variables.")
+        if name not in used
+        else problem(f"variables.{name}", None, "a text or a number")
+        for name, value in params["variables"].items()
+        if name not in used or value is None
+    ]
+
+
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work, rules=RULES)
+    run_module(ARGUMENT_SPEC, work, rules=RULES, check=check)
 
 
 if __name__ == "__main__":

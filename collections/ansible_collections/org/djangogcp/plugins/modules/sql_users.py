@@ -51,7 +51,7 @@ options:
         choices: [BUILT_IN, CLOUD_IAM_USER, CLOUD_IAM_SERVICE_ACCOUNT, CLOUD_IAM_GROUP]
         default: BUILT_IN
       password_secret:
-        description: The name of the secret in the same project that holds the password of a built-in user.
+        description: The name of the secret in the same project that holds the password of a built-in user. Refused for others.
         type: str
       database_roles:
         description:
@@ -59,7 +59,7 @@ options:
         type: list
         elements: str
       append_roles:
-        description: Whether roles of the user that are not in O(users[].database_roles) stay.
+        description: Whether roles of the user that are not in O(users[].database_roles) stay. Needs that option.
         type: bool
         default: false
   secrets:
@@ -130,8 +130,14 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    STATE_ARG,
+    WAIT_ARGS,
+    repeated_problems,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, many_results, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import unknown
+from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_users import ensure_user
 
@@ -178,8 +184,39 @@ def work(task: Task) -> dict[str, t.Any]:
     )
 
 
+#: What the module secrets says of a secret.
+_OF_A_SECRET = {
+    "name",
+    "project",
+    "changed",
+    "version",
+    "retired_versions",
+    *(field.name for field in SECRET.fields),
+}
+
+
+def check(params: dict[str, t.Any]) -> list[str]:
+    """What would be dropped in silence."""
+    problems = repeated_problems(params["users"], "users")
+    for number, user in enumerate(params["users"]):
+        if user["append_roles"] and user["database_roles"] is None:
+            problems.append(f"users[{number}].append_roles is true: expected database_roles as well.")
+        if user["password_secret"] is not None and user["type"] != "BUILT_IN":
+            problems.append(
+                f"users[{number}].password_secret is set: expected none, because a user of the type {user['type']} has no password."
+            )
+    for number, secret in enumerate(params["secrets"] or []):
+        prefix = f"secrets[{number}]."
+        problems += [
+            unknown(name, "a result of the module org.djangogcp.secrets", _OF_A_SECRET, prefix)
+            for name in secret
+            if name not in _OF_A_SECRET
+        ]
+    return problems
+
+
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work, rules=RULES, tables={"users": USER.fields})
+    run_module(ARGUMENT_SPEC, work, rules=RULES, tables={"users": USER.fields}, check=check)
 
 
 if __name__ == "__main__":

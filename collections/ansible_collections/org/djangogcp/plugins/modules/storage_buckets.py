@@ -212,7 +212,11 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    repeated_problems,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -319,7 +323,13 @@ def work(task: Task) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work, rules={"buckets.name": rules.BUCKET}, tables={"buckets": BUCKET.fields})
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"buckets.name": rules.BUCKET},
+        tables={"buckets": BUCKET.fields},
+        check=lambda params: repeated_problems(params["buckets"], "buckets"),
+    )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,24 @@ def _operations(client: Client, api: str, answer: Json, deadline: Deadline, call
     return long_running(client, api, answer, deadline, call) if is_operation else answer
 
 
+#: A cleanup policy as the API has it. Source: artifactregistry:v1, CleanupPolicy.
+CLEANUP_POLICY = (
+    Field("id"),
+    Field("action"),
+    Field(
+        "condition",
+        fields=(
+            Field("newerThan"),
+            Field("olderThan"),
+            Field("packageNamePrefixes", kind=Kind.LIST),
+            Field("tagPrefixes", kind=Kind.LIST),
+            Field("tagState"),
+            Field("versionNamePrefixes", kind=Kind.LIST),
+        ),
+    ),
+    Field("mostRecentVersions", fields=(Field("keepCount"), Field("packageNamePrefixes", kind=Kind.LIST))),
+)
+
 REPOSITORY = ResourceSpec(
     noun="repository",
     api="https://artifactregistry.googleapis.com/v1",

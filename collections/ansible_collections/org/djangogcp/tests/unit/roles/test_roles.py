@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,79 @@ def test_a_default_that_is_documented_is_the_default(role: Path) -> None:
             name: option["default"] for name, option in entry["options"].items() if "default" in option
         }
         assert documented == {name: defaults[name] for name in documented}
+
+
+#: What the inventory says of labels, flags and environment, with entries that are taken back.
+TAKEN_BACK = {
+    "cloud_run_environment": {
+        "ALLOWED_HOSTS": None,
+        "GREETING": None,
+        "MODE": "live",
+        "GUNICORN_CMD_ARGS": "--preload",
+    },
+    "cloud_run_labels": {"team": None, "cost": "web"},
+    "storage_labels": {"team": None, "cost": "web"},
+    "secrets_labels": {"team": None, "cost": "web"},
+    "cloud_run_candidate_tag": "candidate",
+    "cloud_run_domains": [],
+    "cloud_run_media_bucket": "m",
+    "cloud_run_project": "p",
+    "cloud_run_project_number": "1",
+    "cloud_run_region": "r",
+    "cloud_run_settings_module": "",
+    "cloud_run_site": "s",
+    "cloud_run_static_bucket": "b",
+    "cloud_run_threads": 8,
+    "cloud_run_workers": 2,
+    "secrets_site": "s",
+    "storage_site": "s",
+}
+
+
+def templated(expression: str, tmp_path: Path) -> object:
+    """An expression over the variables of the roles, as Ansible reads it."""
+    (tmp_path / "play.yml").write_text(
+        yaml.safe_dump(
+            [
+                {
+                    "hosts": "localhost",
+                    "gather_facts": False,
+                    "vars_files": [
+                        str(COLLECTION / f"roles/{name}/vars/main.yml")
+                        for name in ("cloud_run", "secrets", "storage")
+                    ],
+                    "vars": TAKEN_BACK,
+                    "tasks": [
+                        {
+                            "copy": {
+                                "content": f"{{{{ {expression} | to_json }}}}",
+                                "dest": str(tmp_path / "result"),
+                            }
+                        }
+                    ],
+                }
+            ]
+        ),
+        "utf-8",
+    )
+    playbook = Path(sys.executable).parent / "ansible-playbook"
+    done = subprocess.run(
+        [playbook, "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return json.loads((tmp_path / "result").read_text("utf-8"))
+
+
+def test_an_entry_that_is_null_is_not_set(tmp_path: Path) -> None:
+    labels, variables = templated(
+        "[[__cloud_run_labels, __secrets_labels, __storage_labels], __cloud_run_web_variables]", tmp_path
+    )
+    assert all("team" not in one and one["cost"] == "web" for one in labels)
+    assert "GREETING" not in variables
+    assert variables["MODE"] == "live"
+    assert variables["ALLOWED_HOSTS"].startswith("s-1.r.run.app,")
+    assert variables["GUNICORN_CMD_ARGS"] == "--threads=8 --preload"
 
 
 def test_every_task_that_changes_google_cloud_reports_to_status(role: Path) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     ELEMENT_RULES,
     MADE_OF,
+    OWN_ENTRIES,
     RULES,
     site_problems,
     source_problems,
@@ -165,6 +167,94 @@ def test_every_rule_is_of_a_variable_that_exists() -> None:
 )
 def test_a_wrong_variable_is_explained(name: str, value: object, message: str) -> None:
     assert problems(**{name: value}) == [message]
+
+
+#: What the roles set in the environment and a person may set otherwise.
+HONOURED = {
+    "ALLOWED_HOSTS",
+    "CSRF_TRUSTED_ORIGINS",
+    "GOOGLE_CLOUD_PROJECT",
+    "GUNICORN_CMD_ARGS",
+    "DJANGO_SETTINGS_MODULE",
+}
+
+
+def test_whatever_the_roles_set_in_the_environment_is_refused_or_honoured() -> None:
+    text = (PREFLIGHT.parent / "cloud_run/vars/main.yml").read_text("utf-8")
+    ours = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+)'?:", text))
+    assert len(ours) > 10
+    assert ours == HONOURED | set(OWN_ENTRIES["djangogcp_environment"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"djangogcp_environment": {"SECRET_KEY": "hunter2"}},
+            "djangogcp_environment.SECRET_KEY is set: expected no such entry, because the key is in the secret polls-secret-key,"
+            " which the first deploy makes. To keep the key of an old server, make that secret before the first deploy with"
+            " gcloud secrets create polls-secret-key --data-file=- and list 'secret polls-secret-key' in djangogcp_adopt.",
+        ),
+        (
+            {"djangogcp_environment": {"DATABASE_URL": "hunter2"}},
+            "djangogcp_environment.DATABASE_URL is set: expected no such entry, because the deploy makes the database and puts its"
+            " address into the secrets polls-web-database-url and polls-migrator-database-url. Import the data of an old server"
+            " into it after the first deploy.",
+        ),
+        (
+            {"djangogcp_environment": {"GS_MEDIA_BUCKET_NAME": "x"}},
+            "djangogcp_environment.GS_MEDIA_BUCKET_NAME is set: expected no such entry, because djangogcp_media_bucket sets it, and"
+            " makes the bucket and its rights, too. Set that instead.",
+        ),
+        (
+            {"djangogcp_environment": {"DJANGO_SETTINGS_MODULE": "a.b"}, "djangogcp_settings_module": "a.c"},
+            "djangogcp_environment.DJANGO_SETTINGS_MODULE is set: expected no such entry, because djangogcp_settings_module sets"
+            " another module.",
+        ),
+        (
+            {"djangogcp_environment": {"GUNICORN_CMD_ARGS": "--preload --threads=4"}},
+            "djangogcp_environment.GUNICORN_CMD_ARGS is set with --threads: expected no such option, because djangogcp_threads sets"
+            " it, and the requests and connections of an instance are counted by it. Set that instead.",
+        ),
+        (
+            {"djangogcp_environment": {"GUNICORN_CMD_ARGS": "-b 0.0.0.0:80"}},
+            "djangogcp_environment.GUNICORN_CMD_ARGS is set with --bind: expected no such option, because Cloud Run says where to"
+            " listen.",
+        ),
+        (
+            {"djangogcp_labels": {"site": "other"}},
+            "djangogcp_labels.site is set: expected no such entry, because it is one of the labels by which this collection knows"
+            " what is whose.",
+        ),
+        (
+            {"djangogcp_database_flags": {"cloudsql.iam_authentication": "off"}},
+            "djangogcp_database_flags.cloudsql.iam_authentication is set: expected no such entry, because it has to be on for the"
+            " deploy to log in.",
+        ),
+    ],
+)
+def test_an_entry_that_would_be_dropped_is_refused_with_the_right_way(
+    variables: dict[str, object], message: str
+) -> None:
+    assert problems(**variables) == [message]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"djangogcp_environment": dict.fromkeys(HONOURED - {"GUNICORN_CMD_ARGS"}, "a.b")},
+        {"djangogcp_environment": {"DJANGO_SETTINGS_MODULE": "a.b"}, "djangogcp_settings_module": "a.b"},
+        {
+            "djangogcp_environment": {
+                "GUNICORN_CMD_ARGS": "--preload --max-requests=100 --worker-class=gthread"
+            }
+        },
+        {"djangogcp_environment": {"DJANGO_SUPERUSER_PHONE": "0123"}},
+        {"djangogcp_database_flags": {"cloudsql.iam_authentication": True}},
+    ],
+)
+def test_what_a_person_may_set_is_right(variables: dict[str, object]) -> None:
+    assert problems(**variables) == []
 
 
 @pytest.mark.parametrize("value", ["4", 4])
