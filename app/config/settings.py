@@ -103,7 +103,7 @@ USE_TZ = True
 # ------------------------------------------------------------------------------------------------------------
 # Database: https://docs.djangoproject.com/en/5.2/ref/databases/#postgresql-notes
 # ------------------------------------------------------------------------------------------------------------
-# On Cloud Run: postgres://USER:PASSWORD@//cloudsql/PROJECT:REGION:INSTANCE/DATABASE
+# On Cloud Run: postgres://USER:PASSWORD@/DATABASE?host=/cloudsql/PROJECT:REGION:INSTANCE
 DATABASES = {
     "default": env.db_url_config(
         required("DATABASE_URL", when_debugging=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")

@@ -171,7 +171,7 @@ def test_media_are_private_and_static_files_public(deployed: Rehearsal) -> None:
 
 
 def test_the_web_role_may_only_touch_rows(deployed: Rehearsal) -> None:
-    web = {"database": "polls", "user": "polls_web", "password": deployed.secret("polls-web-db-password")}
+    web = {"database": "polls", "user": "polls_web_1", "password": deployed.secret("polls-web-db-password")}
     assert deployed.sql("SELECT count(*) FROM polls_question", **web)[0][0] >= 1
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         deployed.sql("CREATE TABLE mine (id int)", **web)

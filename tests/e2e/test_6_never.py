@@ -140,9 +140,7 @@ def test_a_second_operator_with_an_inventory_of_their_own_changes_nothing(team: 
 def test_an_instance_that_other_sites_use_is_not_deleted(team: Team) -> None:
     team.deployed("other")
     options = ("-e", "destroy_confirm=first", "-e", "destroy_data=true", "-e", "destroy_instance=true")
-    run = team.play(
-        "playbooks/destroy.yml", "first", *options, djangogcp_database_deletion_protection=False
-    )
+    run = team.play("playbooks/destroy.yml", "first", *options, djangogcp_database_deletion_protection=False)
     assert run.status != 0
     assert "It holds other as well: destroy their sites first. Nothing was changed." in run.output
     assert team.rehearsal.get("other", "/admin/login/").status_code == 200
@@ -158,7 +156,9 @@ def test_private_uploads_are_never_public(team: Team) -> None:
         team.refused("first", djangogcp_media_bucket=uploads, djangogcp_static_bucket=uploads)
         team.refused("first", djangogcp_media_bucket=pages, djangogcp_static_bucket=uploads)
         team.refused("first", djangogcp_media_bucket=pages, djangogcp_static_bucket=uploads, **adopt)
-        team.refused("first", djangogcp_media_bucket=f"{PROJECT}-new", djangogcp_static_bucket=uploads, **adopt)
+        team.refused(
+            "first", djangogcp_media_bucket=f"{PROJECT}-new", djangogcp_static_bucket=uploads, **adopt
+        )
         team.refused("first", djangogcp_source_bucket=uploads, **adopt)
         team.deployed("first", djangogcp_static_bucket=f"{PROJECT}-pages")
         team.refused("thief", djangogcp_static_bucket=uploads, **adopt)

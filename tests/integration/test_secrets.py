@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import string
+import urllib.parse
 from typing import Any
+
+import dj_database_url
+import environ
+import psycopg2.extensions
+import pytest
 
 from tests.integration.cloud import PROJECT, Cloud
 
@@ -112,3 +120,41 @@ def test_a_template_whose_key_is_misspelt_changes_nothing(cloud: Cloud) -> None:
         "Secret misspelt: template uses {pasword} but values_from has no key pasword. Add it."
     )
     assert cloud.resources() == before
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        string.digits + string.ascii_letters + string.punctuation + " ",
+        *(f"ended{char}{char}by{char}" for char in string.punctuation + " "),
+        "a line's end, as echo writes it\n",
+        "\t tabs and spaces around \t ",
+        "\N{LATIN SMALL LETTER E WITH ACUTE}\N{CJK UNIFIED IDEOGRAPH-5B57}\N{PILE OF POO} not ASCII",
+        "%2F%41 is no slash and no A",
+    ],
+)
+def test_every_reader_finds_in_an_address_what_was_composed(cloud: Cloud, password: str) -> None:
+    data = base64.b64encode(password.encode()).decode()
+    cloud.ok("secrets", **secret("quoted"))
+    version = cloud.api(f"{URL}/quoted:addVersion", method="POST", body={"payload": {"data": data}})
+    number = version["name"].rpartition("/")[2]
+    address = (
+        "postgres://web_{pw|version}:{pw|urlencode}@/polls?host=/cloudsql/my-project:europe-west1:djangogcp"
+    )
+    cloud.ok("secrets", **secret("quoted-url", template=address, values_from={"pw": "quoted"}))
+    assert cloud.never_printed(password)
+    url = cloud.secret_value("quoted-url")
+
+    socket = "/cloudsql/my-project:europe-west1:djangogcp"
+    for found in (environ.Env.db_url_config(url), dj_database_url.parse(url)):
+        read = {name: found[name] for name in ("USER", "PASSWORD", "HOST", "PORT", "NAME")}
+        wanted = {"USER": f"web_{number}", "PASSWORD": password, "HOST": "", "PORT": "", "NAME": "polls"}
+        assert read == wanted
+        assert found["OPTIONS"] == {"host": socket}
+    # libpq
+    assert psycopg2.extensions.parse_dsn(url) == {
+        "user": f"web_{number}", "password": password, "dbname": "polls", "host": socket,
+    }  # fmt: skip
+    parts = urllib.parse.urlsplit(url)
+    assert (parts.username, urllib.parse.unquote(parts.password or "")) == (f"web_{number}", password)
+    assert (parts.path, urllib.parse.parse_qs(parts.query)) == ("/polls", {"host": [socket]})

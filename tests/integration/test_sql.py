@@ -194,6 +194,74 @@ def test_the_life_of_a_user(cloud: Cloud, sql_instance: str) -> None:
     assert cloud.never_printed(new)
 
 
+def test_a_user_for_each_version_of_a_password(cloud: Cloud, sql_instance: str) -> None:
+    passwords = [
+        "first-of-versions/#@?%",
+        "second-of-versions \N{LATIN SMALL LETTER E WITH ACUTE}\n",
+        "third-of-versions",
+    ]
+    group = {"name": "shop_web", "random_password": True, "database_roles": []}
+    each = {
+        "name": "shop_web",
+        "password_secret": "shop-password",
+        "per_version": True,
+        "database_roles": ["shop_web"],
+    }
+    removed = {"name": "shop_web", "state": "absent", "password_secret": "shop-password", "per_version": True}
+
+    def ensure(*users: dict[str, Any], **options: Any) -> Any:
+        return cloud.ok("sql_users", instance=sql_instance, users=list(users), **options)
+
+    def there() -> list[str]:
+        names = "SELECT rolname FROM pg_roles WHERE rolname ~ '^shop_web' ORDER BY 1"
+        return [row[0] for row in cloud.sql(sql_instance, "postgres", names)]
+
+    for number, password in enumerate(passwords, 1):
+        cloud.ok("secrets", secrets=[{"name": "shop-password", "value": password}])
+        planned = ensure(group, each, check=True)
+        assert planned["actions"][-1] == f"create SQL user shop_web_{number}"
+        assert ensure(group, each)["users"][1]["name"] == f"shop_web_{number}"
+        assert ensure(group, each)["changed"] is False
+        assert may_log_in(cloud, sql_instance, f"shop_web_{number}", password)
+        assert may_log_in(cloud, sql_instance, "shop_web_1", passwords[0]), "its password never changes"
+        assert roles(cloud, sql_instance, f"shop_web_{number}") == ["shop_web"]
+    assert roles(cloud, sql_instance, "shop_web") == []
+    inherits = "SELECT pg_has_role('shop_web_3', 'shop_web', 'USAGE'), pg_has_role('shop_web', 'cloudsqlsuperuser', 'MEMBER')"
+    assert cloud.sql(sql_instance, "postgres", inherits) == [(True, False)]
+
+    assert ensure({**removed, "in_use_version": "1"})["changed"] is False
+    planned = ensure({**removed, "in_use_version": "3"}, check=True)
+    assert planned["actions"] == ["delete SQL user shop_web_2"]
+    assert there() == ["shop_web", "shop_web_1", "shop_web_2", "shop_web_3"]
+    assert ensure({**removed, "in_use_version": "3"})["actions"] == ["delete SQL user shop_web_2"]
+    assert ensure({**removed, "in_use_version": "3"})["changed"] is False
+    assert there() == ["shop_web", "shop_web_1", "shop_web_3"]
+    annotations = cloud.api(f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/shop-password")[
+        "annotations"
+    ]
+    assert sorted(text.partition(f"{sql_instance}/")[2] for text in annotations.values()) == [
+        "shop_web is used with version 3",
+        "shop_web_1 has version 1",
+        "shop_web_3 has version 3",
+    ]
+    # As when a run ended between making the user and writing it down: it is given the same password again.
+    body = {"annotations": {}}
+    url = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/shop-password?updateMask=annotations"
+    cloud.api(url, method="PATCH", body=body)
+    assert ensure(group, each)["actions"] == ["update SQL user shop_web_3"]
+    assert may_log_in(cloud, sql_instance, "shop_web_3", passwords[2])
+    assert ensure(group, each)["changed"] is False
+
+    everything = [
+        {"name": "shop_web", "state": "absent", "per_version": True},
+        {"name": "shop_web", "state": "absent"},
+    ]
+    assert ensure(*everything)["changed"] is True
+    assert there() == []
+    assert ensure(*everything)["changed"] is False
+    assert [password for password in passwords if not cloud.never_printed(password.strip())] == []
+
+
 def test_the_password_secret_of_a_user_must_have_a_version(cloud: Cloud, sql_instance: str) -> None:
     cloud.ok("secrets", secrets=[{"name": "empty-password"}])
     users = [{"name": "unlucky", "password_secret": "empty-password"}]

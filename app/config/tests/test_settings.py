@@ -15,7 +15,7 @@ from django.test import SimpleTestCase, TestCase
 
 OLD_KEY = "$older-but-as-long-as-the-check-wants-it-9876543210-abcdefghijk"
 PRODUCTION = {
-    "DATABASE_URL": "postgres://polls_web:Secret1@//cloudsql/my-project:europe-west1:djangogcp/polls",
+    "DATABASE_URL": "postgres://polls_web_1:a%2Fb%23@/polls?host=/cloudsql/my-project:europe-west1:djangogcp",
     "SECRET_KEY": "$tarts-with-a-dollar-and-is-long-enough-to-pass-the-check-0123456789",
     "SECRET_KEY_FALLBACKS": f"{OLD_KEY},oldest-{OLD_KEY}",
     "ALLOWED_HOSTS": "polls-123.europe-west1.run.app,polls.example.org",
@@ -51,22 +51,28 @@ class ProductionTests(SimpleTestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("no issues", result.stdout)
 
-    def test_database_url_of_googles_tutorial(self) -> None:
-        database = read("settings.DATABASES['default']")
-        self.assertEqual(database.pop("OPTIONS"), {"connect_timeout": 3})
+    def test_database_url(self) -> None:
         self.assertEqual(
-            database,
+            read("settings.DATABASES['default']"),
             {
                 "ENGINE": "django.db.backends.postgresql",
-                "HOST": "/cloudsql/my-project:europe-west1:djangogcp",
+                "HOST": "",
                 "PORT": "",
                 "NAME": "polls",
-                "USER": "polls_web",
-                "PASSWORD": "Secret1",
+                "USER": "polls_web_1",
+                "PASSWORD": "a/b#",
                 "CONN_MAX_AGE": 600,
                 "CONN_HEALTH_CHECKS": True,
+                "OPTIONS": {"host": "/cloudsql/my-project:europe-west1:djangogcp", "connect_timeout": 3},
             },
         )
+
+    def test_database_url_of_googles_tutorial(self) -> None:
+        url = "postgres://polls:Secret1@//cloudsql/my-project:europe-west1:djangogcp/polls"
+        database = read("settings.DATABASES['default']", DATABASE_URL=url)
+        self.assertEqual(database["HOST"], "/cloudsql/my-project:europe-west1:djangogcp")
+        self.assertEqual(database["OPTIONS"], {"connect_timeout": 3})
+        self.assertEqual(database["USER"], "polls")
 
     def test_debug_is_off_unless_asked_for(self) -> None:
         self.assertIs(read("settings.DEBUG"), False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 import typing as t
+import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
@@ -24,11 +25,28 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
     destroy_version,
     enabled_between,
     newest_version,
+    read_text,
     read_version,
     retire_versions,
 )
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+#: ``{key}`` or ``{key|form}`` in a template.
+_PLACEHOLDER = re.compile(r"\{(\w+)(?:\|(\w+))?\}")
+
+
+class _Part(t.NamedTuple):
+    """What a template is filled in with: the value of a secret, and the number of the version that holds it."""
+
+    value: str
+    number: str
+
+
+#: The forms of a part. All but the unreserved characters of RFC 3986 are percent-encoded.
+_FORMS: dict[str, t.Callable[[_Part], str]] = {
+    "": lambda part: part.value,
+    "urlencode": lambda part: urllib.parse.quote(part.value, safe=""),
+    "version": lambda part: part.number,
+}
 
 
 class SecretsRun:
@@ -42,8 +60,8 @@ class SecretsRun:
     def __init__(self, task: Task, desired: t.Callable[[Json], Json]) -> None:
         self._task = task
         self._desired = desired
-        # What the secrets of finished waves hold; None for what check mode cannot know.
-        self._values: dict[str, bytes | None] = {}
+        # What this run has added: the number of the version and its value; None for a value that check mode cannot know.
+        self._added: dict[str, tuple[str, bytes | None]] = {}
         # The newest versions of the secrets of finished waves that were left as they are.
         self._newest: dict[str, SecretVersion | None] = {}
 
@@ -82,7 +100,8 @@ class SecretsRun:
         payload = self._new_payload(secret, newest)
         number = newest.number if newest else None
         if payload is not _UNCHANGED:
-            number, self._values[name] = self._add(secret, newest, t.cast("bytes | None", payload))
+            number, value = self._add(secret, newest, t.cast("bytes | None", payload))
+            self._added[name] = (number, value)
             outcome.changed = True
             outcome.actions.append(f"add version {number} to secret {name}")
             outcome.before["version"] = newest.number if newest else None
@@ -108,23 +127,28 @@ class SecretsRun:
         return _UNCHANGED if have == wanted else wanted
 
     def _composed(self, secret: Json) -> bytes | None:
-        parts: dict[str, str] = {}
+        parts: dict[str, _Part] = {}
         for key, source in secret["values_from"].items():
-            value = self._value_of(source, secret["name"])
-            if value is None:
+            part = self._part(source, secret["name"])
+            if part is None:
                 return None
-            parts[key] = value.decode()
-        return _PLACEHOLDER.sub(lambda match: parts[match.group(1)], secret["template"]).encode()
+            parts[key] = part
+        return _PLACEHOLDER.sub(
+            lambda match: _FORMS[match[2] or ""](parts[match[1]]), secret["template"]
+        ).encode()
 
-    def _value_of(self, source: str, wanted_by: str) -> bytes | None:
-        if source in self._values:
-            return self._values[source]
+    def _part(self, source: str, wanted_by: str) -> _Part | None:
+        """What a secret holds; None for what check mode cannot know."""
+        if source in self._added:
+            number, value = self._added[source]
+            return None if value is None else _Part(value.decode(), number)
         if source in self._newest:
             newest = self._newest[source]
         else:
             newest = newest_version(self._task.client, self._task.project, source)
         if newest is not None and newest.is_enabled:
-            return read_version(self._task.client, self._task.project, source, newest.number)
+            text = read_text(self._task.client, self._task.project, source, newest.number)
+            return _Part(text, newest.number)
         # A task before this one may have been going to make it.
         if self._task.check_mode:
             return None
@@ -186,7 +210,8 @@ def _check(secret: Json) -> None:
             f"Secret {name}: generate needs a length of 1 or more and an alphabet that is not empty."
         )
     if secret["template"] is not None:
-        used, given = set(_PLACEHOLDER.findall(secret["template"])), set(secret["values_from"])
+        found = _PLACEHOLDER.findall(secret["template"])
+        used, given = {key for key, dummy in found}, set(secret["values_from"])
         for key in sorted(used - given):
             raise DjangoGcpError(
                 f"Secret {name}: template uses {{{key}}} but values_from has no key {key}. Add it."
@@ -195,6 +220,11 @@ def _check(secret: Json) -> None:
             raise DjangoGcpError(
                 f"Secret {name}: values_from has the key {key} but template does not use {{{key}}}."
             )
+        for key, form in found:
+            if form not in _FORMS:
+                raise DjangoGcpError(
+                    f"Secret {name}: template uses {{{key}|{form}}}: expected {{{key}}}, {{{key}|urlencode}} or {{{key}|version}}."
+                )
 
 
 def _waves(asked: list[Json]) -> list[list[Json]]:

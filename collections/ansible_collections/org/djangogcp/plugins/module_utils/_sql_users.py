@@ -4,19 +4,24 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""What the module sql_users does beside reconciling: passwords that are versions of secrets.
+"""What the module sql_users does beside reconciling: passwords that are versions of secrets, and a user for each version.
 
 Cloud SQL tells nobody a password, and SQL over the API logs in with secrets of regional endpoints only. So the version that a
 user was given is written down, in an annotation of the secret that it came from: it is lost when the secret is, which is when
 the number means nothing any more, and no other place that holds it could be changed by parallel deploys at the same time.
+An annotation is written after what it tells: when a run ends in between, the next one does the same once more.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
+import secrets
+import typing as t
 
-from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
@@ -29,7 +34,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import (
     SECRET,
     newest_version,
-    read_version,
+    read_text,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
     SHARED_USER,
@@ -44,76 +49,149 @@ class _Password:
 
     Attributes:
         secret: the secret's name.
-        number: the version's number; None when a task before this one would have made it.
+        number: the version's number; in check mode perhaps one that a task before this one would have made.
         annotations: the secret's annotations.
     """
 
     secret: str
-    number: str | None
+    number: str
     annotations: Json
 
     def is_given_to(self, ids: Ids) -> bool:
         """Whether the user has it already."""
-        key, value = _annotation(ids, self.number)
-        return bool(self.annotations.get(key) == value)
+        return _noted(self.annotations, _given(ids)) == self.number
 
 
-def ensure_user(task: Task, instance: str, user: Json, asked: Json) -> Outcome:
-    """Make one user what is asked.
+def ensure_users(
+    task: Task, instance: str, user: Json, asked: Json, claims: Claims | None = None
+) -> list[Outcome]:
+    """Make one item of the option users what is asked: one user, or with per_version and state absent all that there are.
 
     Args:
         task: the task.
         instance: the instance's name.
-        user: the item of the option users.
+        user: the item.
         asked: what is asked of it, the password aside.
+        claims: the site's claims; None when nobody is asked whose a user is.
 
     Raises:
         DjangoGcpError: the secret has no version to give, or what `reconcile` raises.
     """
+    # A user that several sites share is nobody's.
+    claims = None if user["append_roles"] else claims
     ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
-    if user["state"] == "absent":
-        return reconcile(
-            task.client, USER, ids, asked, state="absent", check_mode=task.check_mode, wait=task.wait
-        )
+    if user["state"] == "present":
+        return [_present(task, ids, user, asked, claims)]
+    if user["per_version"]:
+        return _remove_versions(task, ids, user, claims)
+    return [_absent(task, ids, claims)]
+
+
+def _present(task: Task, ids: Ids, user: Json, asked: Json, claims: Claims | None) -> Outcome:
     password = _password(task, ids, user["password_secret"]) if user["password_secret"] is not None else None
+    if user["per_version"] and password is not None:
+        ids = _of_version(ids, password.number)
 
     def wanted(current: Json | None) -> Json:
+        if claims and not task.check_mode:
+            claims.make(USER, ids, current)
         result = dict(asked)
         if user["append_roles"] and asked["database_roles"]:
             held = decode(current or {}, USER.fields)["database_roles"]
             result["database_roles"] = sorted({*asked["database_roles"], *held})
         if password is not None and (current is None or not password.is_given_to(ids)):
             result["password"] = _value(task, password)
+        if user["random_password"] and current is None:
+            result["password"] = secrets.token_urlsafe(32)
         return result
 
     spec = SHARED_USER if user["append_roles"] else USER
-    outcome = reconcile(task.client, spec, ids, wanted, check_mode=task.check_mode, wait=task.wait)
+    outcome = reconcile(
+        task.client,
+        spec,
+        ids,
+        wanted,
+        check_mode=task.check_mode,
+        wait=task.wait,
+        ownership=claims.ownership(USER, ids) if claims else None,
+    )
     if password is not None:
         outcome.resource["password_version"] = password.number
         if not task.check_mode and (outcome.found is None or not password.is_given_to(ids)):
-            key, value = _annotation(ids, password.number)
-            reconcile(
-                task.client,
-                SECRET,
-                {"project": ids["project"], "name": password.secret},
-                lambda current: {"annotations": {**_annotations(current), key: value}},
-            )
-    if outcome.changed and asked["database_roles"] == [] and not task.check_mode:
+            _note(task, password.secret, {_given(ids): f"{_who(ids)} has version {password.number}"})
+    is_made = outcome.found is None and not task.check_mode
+    if is_made and asked["database_roles"] is not None and not user["append_roles"]:
         # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
         # only an update revokes.
         reconcile(task.client, USER, ids, asked, wait=task.wait)
     return outcome
 
 
+def _absent(task: Task, ids: Ids, claims: Claims | None) -> Outcome:
+    outcome = reconcile(
+        task.client,
+        USER,
+        ids,
+        {},
+        state="absent",
+        check_mode=task.check_mode,
+        wait=task.wait,
+        ownership=claims.ownership(USER, ids) if claims else None,
+    )
+    if claims and outcome.changed and not task.check_mode:
+        claims.drop(USER, ids)
+    return outcome
+
+
+def _remove_versions(task: Task, ids: Ids, user: Json, claims: Claims | None) -> list[Outcome]:
+    """Remove the users of all versions, or with in_use_version of those that nothing uses any more.
+
+    What is in use is noted when everything uses it. Older than that and removed are all but the one that was noted before, whose
+    requests may not have ended, and which may be gone back to. A deploy that failed in between has noted nothing.
+    """
+    in_use = user["in_use_version"]
+    if in_use is None:
+        return [_absent(task, _of_version(ids, number), claims) for number in _versions(task, ids)]
+    secret = user["password_secret"]
+    if _noted(_known(task, secret).get("annotations") or {}, _used(ids)) == in_use:
+        return []
+    found = read(task.client, SECRET, {"project": task.project, "name": secret})
+    before = _noted(_annotations(found), _used(ids))
+    if found is None or before == in_use:  # None: a task before this one would have made it
+        return []
+    older = {str(one) for one in range(1, int(in_use))} - {before} if before is not None else set()
+    there = _versions(task, ids) if older else []
+    outcomes = [_absent(task, _of_version(ids, one), claims) for one in there if one in older]
+    if not task.check_mode:
+        # Also of users that somebody else has removed.
+        gone = dict.fromkeys(_given(_of_version(ids, one)) for one in older)
+        _note(task, secret, {**gone, _used(ids): f"{_who(ids)} is used with version {in_use}"})
+    return outcomes
+
+
+def _of_version(ids: Ids, number: str) -> Ids:
+    """The user of a version."""
+    return {**ids, "name": f"{ids['name']}_{number}"}
+
+
+def _versions(task: Task, ids: Ids) -> list[str]:
+    """The versions that have a user, in order."""
+    call = Call(f"list the users of SQL instance {ids['instance']}", "cloudsql.users.list")
+    listed = (task.client.find(USER.collection_url(ids), call) or {}).get("items") or []
+    names = re.compile(re.escape(ids["name"]) + r"_([1-9][0-9]*)")
+    matches = [names.fullmatch(user["name"]) for user in listed]
+    return sorted((match[1] for match in matches if match), key=int)
+
+
 def _password(task: Task, ids: Ids, secret: str) -> _Password:
-    known = next((one for one in task.params["secrets"] or [] if one.get("name") == secret), None)
-    if known is not None and known.get("version"):
+    known = _known(task, secret)
+    if known.get("version"):
         return _Password(secret, str(known["version"]), known.get("annotations") or {})
     newest = newest_version(task.client, task.project, secret)
     if newest is None or not newest.is_enabled:
         # A task before this one would have made it.
         if task.check_mode:
-            return _Password(secret, None, {})
+            return _Password(secret, str(int(newest.number) + 1 if newest else 1), {})
         raise DjangoGcpError(
             f"Failed to set the password of SQL user {ids['name']}: the secret {secret} in project {task.project} has no "
             "enabled newest version. Add one, for instance with the module org.djangogcp.secrets."
@@ -124,16 +202,42 @@ def _password(task: Task, ids: Ids, secret: str) -> _Password:
 
 def _value(task: Task, password: _Password) -> str:
     """The password; check mode needs none."""
-    if task.check_mode or password.number is None:
-        return ""
-    return read_version(task.client, task.project, password.secret, password.number).decode()
+    return "" if task.check_mode else read_text(task.client, task.project, password.secret, password.number)
+
+
+def _known(task: Task, secret: str) -> Json:
+    """What the option secrets tells of a secret."""
+    return next((one for one in task.params["secrets"] or [] if one.get("name") == secret), {})
 
 
 def _annotations(secret: Json | None) -> Json:
     return dict(decode(secret or {}, SECRET.fields)["annotations"])
 
 
-def _annotation(ids: Ids, number: str | None) -> tuple[str, str]:
-    """The annotation that says which version of a secret a user was given. Keys have at most 63 characters."""
-    who = f"{ids['project']}/{ids['instance']}/{ids['name']}"
-    return f"sql-user-{hashlib.sha256(who.encode()).hexdigest()[:16]}", f"{who} has version {number}"
+def _note(task: Task, secret: str, notes: t.Mapping[str, str | None]) -> None:
+    """Write annotations of a secret; None removes one."""
+
+    def wanted(current: Json | None) -> Json:
+        merged = {**_annotations(current), **notes}
+        return {"annotations": {key: value for key, value in merged.items() if value is not None}}
+
+    reconcile(task.client, SECRET, {"project": task.project, "name": secret}, wanted)
+
+
+def _who(ids: Ids) -> str:
+    return f"{ids['project']}/{ids['instance']}/{ids['name']}"
+
+
+def _given(ids: Ids) -> str:
+    """The key of the annotation that tells which version a user was given: at most 63 characters."""
+    return f"sql-user-{hashlib.sha256(_who(ids).encode()).hexdigest()[:16]}"
+
+
+def _used(ids: Ids) -> str:
+    """The key of the annotation that tells which of the users of a secret's versions is in use."""
+    return f"{_given(ids)}-in-use"
+
+
+def _noted(annotations: Json, key: str) -> str | None:
+    """The number of the version in an annotation."""
+    return str(annotations[key]).rpartition(" ")[2] if key in annotations else None

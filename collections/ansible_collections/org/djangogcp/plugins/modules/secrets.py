@@ -64,7 +64,10 @@ options:
             default: abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
       template:
         description:
-          - A text in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it.
+          - A text in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it,
+            C({key|urlencode}) by the value as an address holds it, where all but letters, digits and C(-._~) is percent-encoded,
+            and C({key|version}) by the number of the version that holds the value.
+          - The values are texts of at least one character in UTF-8.
           - A version is added when the newest one holds another value.
         type: str
       values_from:
@@ -97,7 +100,7 @@ EXAMPLES = r"""
       - name: polls-web-db-password
         generate: {length: 32}
       - name: polls-web-database-url
-        template: postgres://polls_web:{password}@//cloudsql/my-project:europe-west1:djangogcp/polls
+        template: postgres://polls_web_{password|version}:{password|urlencode}@/polls?host=/cloudsql/my-project:europe-west1:djangogcp
         values_from:
           password: polls-web-db-password
 

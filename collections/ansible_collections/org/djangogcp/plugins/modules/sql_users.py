@@ -12,7 +12,8 @@ version_added: 1.0.0
 description:
   - Makes a list of users of a Cloud SQL for PostgreSQL instance what is asked, one after the other, since an instance does one
     thing at a time.
-  - The password of a built-in user is the newest version of a secret, read in the module and never returned.
+  - The password of a built-in user is the newest version of a secret, read in the module and never returned, or random and
+    known to nobody.
   - Cloud SQL never tells a password. So the module writes into the annotations of the secret which version it has given to the
     user, and gives the user the newest version when that is another one. A password that was changed by hand is not noticed.
     When the annotation is lost, the password is given again.
@@ -21,6 +22,7 @@ extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
   - org.djangogcp._attributes.actiongroup_gcp
+  - org.djangogcp._mark
   - org.djangogcp._wait
 options:
   instance:
@@ -51,7 +53,28 @@ options:
         choices: [BUILT_IN, CLOUD_IAM_USER, CLOUD_IAM_SERVICE_ACCOUNT, CLOUD_IAM_GROUP]
         default: BUILT_IN
       password_secret:
-        description: The name of the secret in the same project that holds the password of a built-in user. Refused for others.
+        description:
+          - The name of the secret in the same project that holds the password of a built-in user. The value is a text in UTF-8. Refused
+            for users of other types.
+        type: str
+      random_password:
+        description:
+          - Whether a user that is made gets a random password that is kept nowhere, for a role that others are members of.
+        type: bool
+        default: false
+      per_version:
+        description:
+          - Whether each version of O(users[].password_secret) has a user of its own, whose name is O(users[].name), an underscore
+            and the version's number. A new version makes a new user and leaves the passwords of others alone, so that what
+            runs with an older version goes on.
+          - With O(users[].state=absent) the users of all versions are removed, or those that O(users[].in_use_version) tells.
+        type: bool
+        default: false
+      in_use_version:
+        description:
+          - With O(users[].state=absent) and O(users[].per_version=true), the number of the version whose user is the one in use
+            from now on. The users of older versions are removed, except the one that was in use until now.
+          - Which one is in use is kept in the annotations of O(users[].password_secret). When it is not known, none is removed.
         type: str
       database_roles:
         description:
@@ -68,6 +91,11 @@ options:
         passwords are not read once more. A secret that is not among them is read.
     type: list
     elements: dict
+  claim_secret:
+    description:
+      - The secret, which only this site has, in whose annotations the O(mark) is written as a claim before a built-in user is made, because
+        a user has no labels. Required with O(mark). Users with O(users[].append_roles=true) are shared, and not claimed.
+    type: str
 seealso:
   - module: org.djangogcp.secrets
   - module: org.djangogcp.sql_statements
@@ -84,7 +112,12 @@ EXAMPLES = r"""
       - name: polls_migrator
         password_secret: polls-migrator-db-password
       - name: polls_web
+        random_password: true
+        database_roles: []
+      - name: polls_web
         password_secret: polls-web-db-password
+        per_version: true
+        database_roles: [polls_web]
       - name: deployer@my-project.iam.gserviceaccount.com
         type: CLOUD_IAM_SERVICE_ACCOUNT
         database_roles: [cloudsqlsuperuser]
@@ -97,6 +130,17 @@ EXAMPLES = r"""
       - name: polls_web
         database_roles: []
 
+- name: Remove the users of earlier passwords, once nothing uses them any more
+  org.djangogcp.sql_users:
+    project: my-project
+    instance: djangogcp
+    users:
+      - name: polls_web
+        state: absent
+        password_secret: polls-web-db-password
+        per_version: true
+        in_use_version: "3"
+
 - name: Remove a user
   org.djangogcp.sql_users:
     project: my-project
@@ -108,12 +152,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 users:
-  description: The users in the asked order, as they are now, or would be in check mode.
+  description:
+    - The users in the asked order, as they are now, or would be in check mode. With O(users[].per_version=true) those that were removed.
   returned: success
   type: list
   elements: dict
   sample:
-    - name: polls_web
+    - name: polls_migrator
       instance: djangogcp
       project: my-project
       type: BUILT_IN
@@ -124,22 +169,24 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: [create SQL user polls_web]
+  sample: [create SQL user polls_migrator]
 """
 
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
     STATE_ARG,
     WAIT_ARGS,
     repeated_problems,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, many_results, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import unknown
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
-from ansible_collections.org.djangogcp.plugins.module_utils._sql_users import ensure_user
+from ansible_collections.org.djangogcp.plugins.module_utils._sql_users import ensure_users
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "instance": {"type": "str", "required": True},
@@ -156,11 +203,16 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
                 "default": "BUILT_IN",
             },
             "password_secret": {"type": "str", "no_log": False},
+            "random_password": {"type": "bool", "default": False, "no_log": False},
+            "per_version": {"type": "bool", "default": False},
+            "in_use_version": {"type": "str"},
             "database_roles": {"type": "list", "elements": "str"},
             "append_roles": {"type": "bool", "default": False},
         },
     },
     "secrets": {"type": "list", "elements": "dict", "no_log": False},
+    "claim_secret": {"type": "str", "no_log": False},
+    **MARK_ARGS,
     **WAIT_ARGS,
 }
 
@@ -169,6 +221,8 @@ RULES = {
     "instance": rules.SQL_INSTANCE,
     "users.name": rules.SQL_USER,
     "users.password_secret": rules.SECRET_ID,
+    "claim_secret": rules.SECRET_ID,
+    "users.in_use_version": rules.between(1, 1_000_000),
 }
 
 
@@ -178,9 +232,10 @@ def desired(user: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def work(task: Task) -> dict[str, t.Any]:
-    instance = task.params["instance"]
+    instance, users = task.params["instance"], task.params["users"]
+    claims = Claims.from_params(task.client, task.params)
     return many_results(
-        "users", [ensure_user(task, instance, user, desired(user)) for user in task.params["users"]]
+        "users", [one for user in users for one in ensure_users(task, instance, user, desired(user), claims)]
     )
 
 
@@ -195,10 +250,25 @@ _OF_A_SECRET = {
 }
 
 
+def _user_problems(user: dict[str, t.Any], name: str) -> list[str]:
+    present = user["state"] == "present"
+    problems = []
+    if user["random_password"] and user["password_secret"] is not None:
+        problems.append(f"{name}.random_password and {name}.password_secret exclude one another.")
+    if user["in_use_version"] is not None and (present or not user["per_version"]):
+        problems.append(f"{name}.in_use_version is set: expected state absent and per_version true as well.")
+    needs_secret = user["per_version"] and (present or user["in_use_version"] is not None)
+    if needs_secret and user["password_secret"] is None:
+        problems.append(f"{name}.per_version is true: expected password_secret as well.")
+    return problems
+
+
 def check(params: dict[str, t.Any]) -> list[str]:
     """What would be dropped in silence."""
-    problems = repeated_problems(params["users"], "users")
+    names = [{"name": f"{user['name']}{'_N' if user['per_version'] else ''}"} for user in params["users"]]
+    problems = repeated_problems(names, "users")
     for number, user in enumerate(params["users"]):
+        problems += _user_problems(user, f"users[{number}]")
         if user["append_roles"] and user["database_roles"] is None:
             problems.append(f"users[{number}].append_roles is true: expected database_roles as well.")
         if user["password_secret"] is not None and user["type"] != "BUILT_IN":
@@ -216,7 +286,14 @@ def check(params: dict[str, t.Any]) -> list[str]:
 
 
 def main() -> None:
-    run_module(ARGUMENT_SPEC, work, rules=RULES, tables={"users": USER.fields}, check=check)
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules=RULES,
+        tables={"users": USER.fields},
+        check=check,
+        required_by={"mark": ["claim_secret"]},
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Codec, Field, Json, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
@@ -122,6 +122,27 @@ def read_version(client: Client, project: str, secret: str, number: str) -> byte
     url = f"{API}/projects/{project}/secrets/{secret}/versions/{number}:access"
     answer = client.get(url, Call(f"read the value of secret {secret}", "secretmanager.versions.access"))
     return base64.b64decode(answer["payload"].get("data", ""))
+
+
+def read_text(client: Client, project: str, secret: str, number: str) -> str:
+    """The value of a version that has to be a text, such as a password. Never to be shown.
+
+    Raises:
+        DjangoGcpError: it is empty, is not UTF-8, or holds a zero byte, which PostgreSQL and environment variables cannot.
+    """
+    value = read_version(client, project, secret, number)
+    problem = "is empty" if not value else "holds a zero byte" if b"\0" in value else ""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    if problem:
+        # Without the cause: it would show the value.
+        raise DjangoGcpError(
+            f"Failed to use the value of secret {secret} in project {project}: version {number} {problem}. Add a version that is a "
+            "text of at least one character in UTF-8."
+        ) from None
+    return text
 
 
 def add_version(client: Client, project: str, secret: str, payload: bytes) -> str:

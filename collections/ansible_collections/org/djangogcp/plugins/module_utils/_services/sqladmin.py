@@ -244,6 +244,12 @@ def is_not_running(error: ApiError) -> bool:
     return error.status == 400 and "instance is not running" in error.explanation
 
 
+def _user_hint(error: ApiError, verb: str) -> str:
+    if verb == "delete" and "objects depend on it" in error.explanation:
+        return "Give what it owns to another user first (REASSIGN OWNED), or drop it."
+    return _hint_inside(error, verb)
+
+
 DATABASE = ResourceSpec(
     noun="SQL database",
     api=API,
@@ -285,7 +291,7 @@ USER = ResourceSpec(
     api=API,
     path="projects/{project}/instances/{instance}/users/{name}",
     permission="cloudsql.users",
-    hint=_hint_inside,
+    hint=_user_hint,
     id_field="name",
     guard=no_guard,
     update=_update_user,

@@ -42,10 +42,15 @@ TABLES = [
     ("service_accounts", iam.SERVICE_ACCOUNT, ("service_accounts",), COMMON),
     ("sql_database", sqladmin.DATABASE, (), COMMON | {"instance", "claim_secret"}),
     ("sql_instance", sqladmin.INSTANCE, (), COMMON),
-    ("sql_users", sqladmin.USER, ("users",), COMMON | {"append_roles", "password_secret"}),
+    (
+        "sql_users",
+        sqladmin.USER,
+        ("users",),
+        COMMON | {"append_roles", "password_secret", "random_password", "per_version", "in_use_version"},
+    ),
     ("storage_buckets", storage.BUCKET, ("buckets",), COMMON | {"force", "purpose"}),
 ]
-# Rows that a module fills from another option: the password of an SQL user comes from a secret.
+# Rows that a module fills from other options: the password of an SQL user comes from a secret, or is random.
 FILLED = {"sql_users": {"password"}}
 
 

@@ -99,6 +99,49 @@ def test_a_template_is_made_of_what_the_same_task_generates(google, client):
     assert added(google, "url") == ["pg://u:xxxxx@h/xxxxx"]
 
 
+def test_a_template_takes_parts_as_they_are_percent_encoded_and_by_their_number(google, client):
+    there(google, "password", "a/b#c@d?e%f:g h+i&j\u00e9\n", number="7")
+    missing(google, "url")
+    adds(google, "url", 1)
+    run(
+        client,
+        secret("url", template="u_{pw|version}:{pw|urlencode}@{pw}", values_from={"pw": "password"}),
+    )
+    assert added(google, "url") == [
+        "u_7:a%2Fb%23c%40d%3Fe%25f%3Ag%20h%2Bi%26j%C3%A9%0A@a/b#c@d?e%f:g h+i&j\u00e9\n"
+    ]
+
+
+def test_a_template_takes_the_number_of_a_version_that_the_same_task_adds(google, client):
+    there(google, "password", "old", number="3", state="DISABLED")
+    missing(google, "url")
+    adds(google, "password", 4)
+    adds(google, "url", 1)
+    run(
+        client,
+        secret("url", template="u_{pw|version}:{pw}", values_from={"pw": "password"}),
+        secret("password", generate={"length": 3, "alphabet": "x"}),
+    )
+    assert added(google, "url") == ["u_4:xxx"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"), [(b"", "is empty"), (b"caf\xe9", "is not UTF-8"), (b"a\0b", "holds a zero byte")]
+)
+def test_a_part_that_is_no_text_is_told_without_it(google, client, value, problem):
+    there(google, "password", "x")
+    payload = {"payload": {"data": base64.b64encode(value).decode()}}
+    google.answer("GET", f"{API}/password/versions/1:access", payload)
+    missing(google, "url")
+    with pytest.raises(DjangoGcpError) as caught:
+        run(client, secret("url", template="{pw}", values_from={"pw": "password"}))
+    assert caught.value.message == (
+        f"Failed to use the value of secret password in project p: version 1 {problem}. Add a version that is a text of at least "
+        "one character in UTF-8."
+    )
+    assert caught.value.__cause__ is None
+
+
 def test_a_template_follows_a_changed_part(google, client):
     there(google, "password", "new")
     there(google, "url", "pg://old")
@@ -145,6 +188,10 @@ def test_a_part_that_is_missing_is_an_error(google, client):
         (
             [secret("a", template="{x}", values_from={"x": "b", "y": "c"})],
             "Secret a: values_from has the key y but template does not use {y}.",
+        ),
+        (
+            [secret("a", template="{x|base64}", values_from={"x": "b"})],
+            "Secret a: template uses {x|base64}: expected {x}, {x|urlencode} or {x|version}.",
         ),
         ([secret("a"), secret("a")], "The secret a is in the list more than once. Keep one of them."),
         (

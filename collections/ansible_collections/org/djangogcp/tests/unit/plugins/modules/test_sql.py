@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import typing as t
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
@@ -230,6 +231,8 @@ def users(client, *asked, check_mode=False, secrets=None):
         "state": "present",
         "type": "BUILT_IN",
         "append_roles": False,
+        "random_password": False,
+        "per_version": False,
     }
     params = {
         "project": "p",
@@ -331,6 +334,181 @@ class TestUsers:
             "Failed to set the password of SQL user web: the secret password in project p has no enabled newest version. "
             "Add one, for instance with the module org.djangogcp.secrets."
         )
+
+    def test_a_user_with_another_role_than_the_asked_ones_loses_it_when_it_is_made(self, google, client):
+        roles = [{"databaseRoles": ["cloudsqlsuperuser", "web"]}, {"databaseRoles": ["web"]}]
+        made = [{"name": "web_2", "project": "p", "instance": "db", **one} for one in roles]
+        google.answer("GET", f"{USERS}/web_2", MISSING, made[0], made[0], made[1])
+        google.answer("POST", USERS, DONE)
+        google.answer("PUT", USERS, DONE)
+        users(client, {"name": "web_2", "database_roles": ["web"]})
+        (sent,) = [one for one in google.sent if one.method == "PUT"]
+        assert sent.params == {"name": "web_2", "databaseRoles": ["web"], "revokeExistingRoles": True}
+
+    def test_a_random_password_is_given_once_and_told_to_nobody(self, google, client):
+        google.answer("POST", USERS, DONE)
+        passwords = []
+        for found in ((MISSING, {"name": "web"}), (MISSING, {"name": "web"}), ({"name": "web"},)):
+            google.answer("GET", self.WEB, *found)
+            google.sent.clear()
+            result = users(client, {"name": "web", "random_password": True})
+            passwords += [body["password"] for body in google.bodies("POST")]
+            assert not [one for one in passwords if one in repr(result)]
+            assert not google.bodies("PATCH")
+        assert not result["changed"]
+        assert len(set(passwords)) == 2
+        assert min(map(len, passwords)) >= 40
+
+    PER_VERSION: t.ClassVar = {
+        "name": "web",
+        "password_secret": "password",
+        "per_version": True,
+        "database_roles": ["web"],
+    }
+
+    def test_each_version_of_a_password_has_a_user_of_its_own(self, google, client):
+        google.answer("GET", f"{USERS}/web_2", MISSING, {"name": "web_2", "databaseRoles": ["web"]})
+        google.answer("POST", USERS, DONE)
+        result = users(client, self.PER_VERSION)
+        assert google.bodies("POST") == [
+            {"name": "web_2", "type": "BUILT_IN", "password": "hunter2", "databaseRoles": ["web"]}
+        ]
+        assert (result["users"][0]["name"], result["users"][0]["password_version"]) == ("web_2", "2")
+        assert "p/db/web_2 has version 2" in self.annotation(google).values()
+
+    @pytest.mark.parametrize(
+        ("newest", "name"), [(MISSING, "web_1"), ({"name": "x/versions/4", "state": "DISABLED"}, "web_5")]
+    )
+    def test_check_mode_predicts_the_user_of_a_version_that_is_not_there(self, google, client, newest, name):
+        google.answer("GET", f"{SECRET}/versions/latest", newest)
+        google.answer("GET", f"{USERS}/{name}", MISSING)
+        assert users(client, self.PER_VERSION, check_mode=True)["actions"] == [f"create SQL user {name}"]
+
+    def of_versions(self, google, *numbers):
+        """The instance has the users of these versions, and others."""
+        others = ["web", "web_", "web_x", "web_01", "web_1_web", "a_web_1", "web_web_1", "postgres"]
+        names = [*(f"web_{number}" for number in numbers), *others]
+        google.answer("GET", USERS, {"items": [{"name": name} for name in names]})
+        for number in numbers:
+            google.answer("GET", f"{USERS}/web_{number}", {"name": f"web_{number}"})
+        google.answer("DELETE", USERS, DONE)
+
+    def deleted(self, google):
+        return [one.params["name"] for one in google.sent if one.method == "DELETE"]
+
+    def test_the_users_of_all_versions_are_removed_and_no_others(self, google, client):
+        self.of_versions(google, 10, 9, 1)
+        result = users(client, {"name": "web", "state": "absent", "per_version": True})
+        assert self.deleted(google) == ["web_1", "web_9", "web_10"]
+        assert result["actions"] == [f"delete SQL user web_{number}" for number in (1, 9, 10)]
+
+    def test_no_user_is_removed_of_an_instance_that_is_not_there(self, google, client):
+        google.answer("GET", USERS, MISSING)
+        assert not users(client, {"name": "web", "state": "absent", "per_version": True})["changed"]
+
+    def in_use(self, google, client, version, *, secrets=None, check_mode=False):
+        """What is removed when a version is the one in use from now on; the annotations stay with the secret."""
+        google.sent.clear()
+        user = {
+            "name": "web",
+            "state": "absent",
+            "password_secret": "password",
+            "per_version": True,
+            "in_use_version": version,
+        }
+        users(client, user, secrets=secrets, check_mode=check_mode)
+        if google.bodies("PATCH"):
+            google.answer("GET", SECRET, {"etag": "e", "annotations": self.annotation(google)})
+        return self.deleted(google)
+
+    def test_users_go_when_neither_what_serves_nor_what_served_before_is_theirs(self, google, client):
+        self.of_versions(google, 1)
+        assert self.in_use(google, client, "1") == [], "the first deploy knows of none before"
+        assert ("GET", USERS) not in [(one.method, one.url) for one in google.sent]
+        self.of_versions(google, 1, 2)
+        assert self.in_use(google, client, "2") == []
+        # The deploys of 3 and 4 failed; 6 is being deployed by somebody else.
+        self.of_versions(google, 1, 2, 3, 4, 5, 6)
+        assert self.in_use(google, client, "5", check_mode=True) == []
+        assert self.in_use(google, client, "5") == ["web_1", "web_3", "web_4"]
+        assert self.in_use(google, client, "5") == []
+        assert google.calls == ["GET password"]
+
+    def test_what_the_secrets_module_returned_tells_that_there_is_nothing_to_remove(self, google, client):
+        self.of_versions(google, 1)
+        self.in_use(google, client, "1")
+        known = {"name": "password", "version": "1", "annotations": self.annotation(google)}
+        assert self.in_use(google, client, "1", secrets=[known]) == []
+        assert google.calls == []
+
+    def test_the_annotations_of_removed_users_go_with_them(self, google, client):
+        self.of_versions(google, 1, 2, 3)
+        for number in (1, 2, 3):
+            newest = {"name": f"x/versions/{number}", "state": "ENABLED"}
+            google.answer("GET", f"{SECRET}/versions/latest", newest)
+            value = {"payload": {"data": base64.b64encode(b"hunter2").decode()}}
+            google.answer("GET", f"{SECRET}/versions/{number}:access", value)
+            named = {"name": f"web_{number}", "project": "p", "instance": "db"}
+            google.answer("GET", f"{USERS}/web_{number}", named)
+            google.answer("PUT", USERS, DONE)
+            google.sent.clear()
+            users(client, {**self.PER_VERSION, "database_roles": None})
+            google.answer("GET", SECRET, {"etag": "e", "annotations": self.annotation(google)})
+            self.in_use(google, client, str(number))
+        assert sorted(self.annotation(google).values()) == [
+            "1",
+            "p/db/web is used with version 3",
+            "p/db/web_2 has version 2",
+            "p/db/web_3 has version 3",
+        ]
+
+    def test_a_user_that_owns_something_tells_how_to_let_go_of_it(self, google, client):
+        google.answer("GET", self.WEB, {"name": "web"})
+        message = 'Invalid request: failed to delete user web: . role "web" cannot be dropped because some objects depend on it.'
+        google.answer("DELETE", USERS, (400, {"error": {"code": 400, "message": message}}))
+        with pytest.raises(ApiError) as caught:
+            users(client, {"name": "web", "state": "absent"})
+        assert caught.value.message.endswith(
+            "Give what it owns to another user first (REASSIGN OWNED), or drop it."
+        )
+
+    @pytest.mark.parametrize(
+        ("user", "message"),
+        [
+            (
+                {"random_password": True, "password_secret": "password"},
+                "random_password and password_secret exclude one another.",
+            ),
+            ({"per_version": True}, "per_version needs password_secret."),
+            (
+                {"per_version": True, "state": "absent", "in_use_version": "1"},
+                "per_version needs password_secret.",
+            ),
+            ({"in_use_version": "1"}, "in_use_version needs state absent and per_version true."),
+        ],
+    )
+    def test_options_that_do_not_fit_are_refused_before_any_request(self, google, client, user, message):
+        with pytest.raises(DjangoGcpError) as caught:
+            users(client, {"name": "web", **user})
+        assert caught.value.message == f"SQL user web: {message}"
+        assert google.sent == []
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [(b"", "is empty"), (b"caf\xe9", "is not UTF-8"), (b"a\0b", "holds a zero byte")],
+    )
+    def test_a_value_that_is_no_password_is_told_without_it(self, google, client, value, problem):
+        google.answer("GET", self.WEB, MISSING)
+        google.answer(
+            "GET", f"{SECRET}/versions/2:access", {"payload": {"data": base64.b64encode(value).decode()}}
+        )
+        with pytest.raises(DjangoGcpError) as caught:
+            users(client, {"name": "web", "password_secret": "password"})
+        assert caught.value.message == (
+            f"Failed to use the value of secret password in project p: version 2 {problem}. Add a version that is a text of at "
+            "least one character in UTF-8."
+        )
+        assert not google.bodies("POST")
 
     def test_check_mode_works_before_anything_is_there(self, google, client):
         google.answer("GET", f"{SECRET}/versions/latest", MISSING)
