@@ -456,7 +456,7 @@ def _differences(
             differs = not _is_empty(have, field)
         elif field.fields and field.kind is Kind.VALUE and not field.whole and (have or not field.one_of):
             found += _differences(
-                wanted, have or {}, field.fields, f"{field_name}.", f"{field_path}.", field_mask
+                wanted or {}, have or {}, field.fields, f"{field_name}.", f"{field_path}.", field_mask
             )
             continue
         else:

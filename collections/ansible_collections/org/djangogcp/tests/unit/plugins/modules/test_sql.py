@@ -477,21 +477,26 @@ class TestUsers:
         [
             (
                 {"random_password": True, "password_secret": "password"},
-                "random_password and password_secret exclude one another.",
+                "users[0].random_password and users[0].password_secret exclude one another.",
             ),
-            ({"per_version": True}, "per_version needs password_secret."),
+            (
+                {"per_version": True},
+                "users[0].per_version is true: expected password_secret as well.",
+            ),
             (
                 {"per_version": True, "state": "absent", "in_use_version": "1"},
-                "per_version needs password_secret.",
+                "users[0].per_version is true: expected password_secret as well.",
             ),
-            ({"in_use_version": "1"}, "in_use_version needs state absent and per_version true."),
+            (
+                {"in_use_version": "1"},
+                "users[0].in_use_version is set: expected state absent and per_version true as well.",
+            ),
         ],
     )
-    def test_options_that_do_not_fit_are_refused_before_any_request(self, google, client, user, message):
-        with pytest.raises(DjangoGcpError) as caught:
-            users(client, {"name": "web", **user})
-        assert caught.value.message == f"SQL user web: {message}"
-        assert google.sent == []
+    def test_options_that_do_not_fit_are_refused(self, user, message):
+        options = sql_users.ARGUMENT_SPEC["users"]["options"]
+        defaults = {name: option.get("default") for name, option in options.items()}
+        assert sql_users.check({"users": [{**defaults, "name": "web", **user}], "secrets": None}) == [message]
 
     @pytest.mark.parametrize(
         ("value", "problem"),
