@@ -237,7 +237,7 @@ def test_what_holds_private_files_never_becomes_public(cloud: Cloud) -> None:
 
 
 def test_a_bucket_of_somebody_else_is_not_emptied(cloud: Cloud) -> None:
-    name = f"{PROJECT}-full"
+    name = f"{PROJECT}-others-full"
     _bucket(cloud, name)
     url = f"storage.googleapis.com/upload/storage/v1/b/{name}/o?uploadType=media&name=a"
     cloud.api(url, method="POST", body={"precious": True})

@@ -184,6 +184,8 @@ def _leave(module: _Module, work: t.Callable[[], Json]) -> None:
         module.fail_json(
             msg=f"The module failed unexpectedly: {type(error).__name__}.", exception=_where(error)
         )
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     # Nobody asked to see the difference: leave it out of the output and of AWX's database.
     if not module._diff:
         result.pop("diff", None)
