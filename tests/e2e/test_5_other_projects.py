@@ -153,7 +153,12 @@ def test_a_second_run_changes_nothing(deployed_projects: Rehearsal, inventory: P
     again = deployed_projects.playbook("deploy.yml", inventory=inventory)
     assert again.status == 0, again.output
     assert again.changed_tasks() == []
-    assert again.counts("stock")["changed"] == again.counts("channel")["changed"] == again.counts("bakery")["changed"] == 0
+    assert (
+        again.counts("stock")["changed"]
+        == again.counts("channel")["changed"]
+        == again.counts("bakery")["changed"]
+        == 0
+    )
 
 
 def test_the_model_site_was_left_alone(deployed_projects: Rehearsal, model_site: Any) -> None:

@@ -30,7 +30,7 @@ UVICORN = "exec uvicorn --host 0.0.0.0 --port $PORT --no-access-log shop.asgi:ap
 
 def dockerfile(**source: object) -> str:
     # As Ansible's lookup template does.
-    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["to_json"] = json.dumps
     role = yaml.safe_load((ROLE / "vars/main.yml").read_text("utf-8"))
     values = {
