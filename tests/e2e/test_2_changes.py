@@ -114,8 +114,30 @@ def test_a_failing_migration_stops_the_deploy_and_the_old_revision_serves(
     run = deploy(deployed, project_copy)
     assert run.status != 0
     assert "the migration is broken on purpose" in run.output
+    assert "The migration polls.0099_broken did not come to its end." in run.output
+    assert " has all the traffic and answers 200 at /-/live." in run.output
     assert deployed.service("polls")["trafficStatuses"] == serving
     assert deployed.get("polls", "/polls/").status_code == 200
+
+
+def test_a_job_that_fails_before_any_migration_is_told_as_what_it_is(
+    deployed: Rehearsal, project_copy: Path
+) -> None:
+    (project_copy / "config" / "urls.py").open("a", encoding="utf-8").write("import no_such_module\n")
+    run = deploy(deployed, project_copy)
+    assert run.status != 0
+    assert "No module named 'no_such_module'" in run.output
+    assert "No migration had begun: what failed is the start of Django" in run.output
+    assert "did not come to its end" not in run.output
+    assert " has all the traffic and answers 200 at /-/live." in run.output
+
+
+def test_a_job_that_takes_too_long_names_the_variable(deployed: Rehearsal, project_copy: Path) -> None:
+    (project_copy / "config" / "urls.py").open("a", encoding="utf-8").write("import time; time.sleep(60)\n")
+    run = deploy(deployed, project_copy, "-e", "djangogcp_job_timeout_seconds=3")
+    assert run.status != 0
+    assert "It did not end within 3 seconds: raise djangogcp_job_timeout_seconds" in run.output
+    assert "No migration had begun" not in run.output
 
 
 def last_migration(project: Path) -> str:
@@ -135,6 +157,7 @@ def test_an_app_that_does_not_listen_never_gets_traffic(deployed: Rehearsal, pro
     assert run.status != 0
     assert "failed the configured startup probe checks" in run.output
     assert "Container called exit(3)." in run.output
+    assert " has all the traffic and answers 200 at /-/live." in run.output
     assert deployed.get("polls", "/polls/").status_code == 200
 
 
@@ -151,8 +174,8 @@ def test_a_revision_that_fails_the_smoke_test_never_gets_traffic(
     )
     assert run.status != 0
     assert " out: /absent/ answered 404 (expected 200); /polls/ answered without 'csrf" in run.output
-    assert "/polls/ has no CSRF token. Is this the path of Django's admin?" in run.output
-    assert "The new revision has no traffic, the old one goes on serving." in run.output
+    assert "/polls/ is djangogcp_admin_path, which has to be the path of Django's admin" in run.output
+    assert f"{serving} has all the traffic and answers 200 at /-/live." in run.output
     traffic = deployed.service("polls")["trafficStatuses"]
     assert [one["revision"] for one in traffic if one.get("percent")] == [serving]
     assert deployed.get("polls", "/polls/").status_code == 200

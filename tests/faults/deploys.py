@@ -120,8 +120,8 @@ class Deploys:
         assert status == 0, message_of(output)
         self.is_converged(project, release)
 
-    def killed_at(self, project: str, task: int) -> bool:
-        """A deploy whose processes are killed before a task; False when it has fewer tasks."""
+    def killed_at(self, project: str, task: int | str) -> bool:
+        """A deploy whose processes are killed before a task, by number or name; False when it does not come to it."""
         status, output = self._world.deploy(project, FAULTS_KILL_AT=str(task))
         assert status in (0, _KILLED), message_of(output)
         return status == _KILLED
@@ -146,12 +146,36 @@ class Deploys:
                 status, output = world.deploy(project)
             world.clear_faults()
             assert status != 0, f"the deploy did not mind {fault}"
-            assert "Failed to" in output or "The new revision has no traffic" in output, message_of(output)
+            assert "Failed to" in output, message_of(output)
+            # Looked up, and not taken for granted.
+            built = not fault["method"].startswith("cloudbuild.")
+            assert ("has all the traffic and answers 200 at /." in output) == built, message_of(output)
             assert watch.answers == ["first"]
             self.converges(project, "second")
         finally:
             world.clear_faults()
             world.release("first")
+
+    def failed_first_release(self) -> None:
+        """A first release that is broken: no run gives it traffic, killed before the try-out or not; the mended one is served."""
+        world, project = self._world, self._world.project()
+        world.release("broken")
+        try:
+            with Watch(world, project) as watch:
+                assert self.killed_at(project, "try_out | Ask the new revision")
+                for _ in range(2):
+                    status, output = world.deploy(project, "-e", "release_smoke_timeout_seconds=1")
+                    assert status != 0, "a release that is broken is green"
+                    assert "Failed to try" in output, message_of(output)
+                    assert "/ answered 500" in output, message_of(output)
+                    assert "Nothing of site was released yet" in output, message_of(output)
+            # Not there yet, and then the placeholder.
+            assert watch.answers == ["404", "503"]
+        finally:
+            world.release("first")
+        self.converges(project)
+        status, output = world.deploy(project)
+        assert (status, "changed=0" in output) == (0, True), message_of(output)
 
     def at_once(self, project: str, count: int) -> list[tuple[int, str]]:
         """So many deploys of the project's inventory at the same time, in processes of their own."""

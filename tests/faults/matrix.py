@@ -120,6 +120,7 @@ def run(origin: Origin, parts: list[str]) -> Report:
             origin.deploys.with_an_instance_that_is_never_ready,
         )
         report.scenario("a whole deploy with restarting databases", origin.deploys.with_restarting_databases)
+        report.scenario("a first release that is broken", origin.deploys.failed_first_release)
         for fault in RELEASE:
             name = f"a second release with {fault['kind']} at {fault['method']}"
             report.scenario(name, lambda fault=fault: origin.deploys.failed_release(fault))  # type: ignore[misc]

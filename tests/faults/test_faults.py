@@ -51,5 +51,9 @@ def test_two_first_deploys_of_one_site_at_once_make_everything_once(origin: Orig
     origin.deploys.converges(project)
 
 
+def test_a_first_release_that_is_broken_never_serves(origin: Origin) -> None:
+    origin.deploys.failed_first_release()
+
+
 def test_a_release_that_fails_leaves_the_old_one_serving(origin: Origin) -> None:
     origin.deploys.failed_release(DRAW.choice(RELEASE))

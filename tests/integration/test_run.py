@@ -109,12 +109,14 @@ def test_the_life_of_a_service(cloud: Cloud, image: str) -> None:
     before = cloud.resources()
     asked = service("life", image, invoker_iam_disabled=True, labels={"site": "polls"})
     planned = cloud.ok("run_service", check=True, **asked)
-    assert (planned["actions"], planned["created"]) == (["create service life"], True)
+    assert planned["actions"] == ["create service life"]
     assert cloud.resources() == before
 
     made = cloud.ok("run_service", **asked)
     first = made["service"]["latest_ready_revision"]
-    assert made["serving"] == [{"revision": first, "percent": 100, "tag": "", "image": image}]
+    assert made["serving"] == [
+        {"revision": first, "percent": 100, "tag": "", "image": image, "placeholder": False}
+    ]
     assert greeting(cloud, "life") == "hello"
     assert cloud.ok("run_service", **asked)["changed"] is False
 
@@ -152,6 +154,85 @@ def test_a_candidate_can_be_tried_out_before_it_serves(cloud: Cloud, image: str)
     cloud.ok("run_service", **service("tried", traffic=latest))
     assert greeting(cloud, "tried") == "new"
     assert cloud.ok("run_service", **new)["changed"] is False
+
+
+PLACEHOLDER = {
+    "command": ["python", "-c"],
+    "args": [
+        (
+            Path(__file__).parents[2]
+            / "collections/ansible_collections/org/djangogcp/roles/cloud_run/files/placeholder.py"
+        ).read_text("utf-8")
+    ],
+}
+#: What the role asks for: all traffic for the newest revision.
+ALL_TRAFFIC = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
+
+
+def first_release(name: str, image: str, words: str = "hello", **options: Any) -> dict[str, Any]:
+    """A service whose first release, too, is to be tried out, with a probe of its own."""
+    asked = service(
+        name, image, words, invoker_iam_disabled=True, candidate_tag="candidate", placeholder=PLACEHOLDER
+    )
+    asked["template"]["containers"][0]["startup_probe"] = {"http_get": {"path": "/"}, "period_seconds": 1}
+    asked["template"]["containers"][0] |= options
+    return asked
+
+
+def test_the_first_release_is_tried_out_before_it_serves(cloud: Cloud, image: str) -> None:
+    before = cloud.resources()
+    asked = first_release("first", image)
+    planned = cloud.ok("run_service", check=True, **asked)
+    assert (planned["actions"], planned["candidate"]) == (["create service first"], None)
+    assert cloud.resources() == before
+
+    made = cloud.ok("run_service", **asked)
+    assert made["actions"] == ["create service first", "update service first"]
+    assert [(one["percent"], one["placeholder"]) for one in made["serving"]] == [(100, True)]
+    assert greeting(cloud, "first", "candidate") == "hello"
+    url = f"https://first-{cloud.running.number}.{REGION}.run.app/any/path"
+    for method in ("GET", "HEAD", "POST", "DELETE"):
+        answer = cloud.running.session(None).request(method, url, data=b"x" if method == "POST" else None)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60"), method
+    assert cloud.running.session(None).get(url).text == "This site has not been released yet.\n"
+
+    again = cloud.ok("run_service", **asked)
+    assert (again["changed"], again["candidate"]) == (False, made["candidate"])
+    revision = made["candidate"]["revision"]
+    traffic = service("first", traffic=ALL_TRAFFIC, latest_revision=revision)
+    assert cloud.ok("run_service", **traffic)["serving"][0]["placeholder"] is False
+    assert greeting(cloud, "first") == "hello"
+    template = cloud.api(f"{RUN}/services/first")["template"]
+    assert "command" not in template["containers"][0]
+    assert "tcpSocket" not in template["containers"][0]["startupProbe"]
+    assert template["containers"][0]["startupProbe"]["httpGet"]["path"] == "/"
+    assert "djangogcp/placeholder" not in template.get("annotations", {})
+    unchanged = cloud.ok("run_service", **asked)
+    assert (unchanged["changed"], unchanged["candidate"]) == (False, None)
+
+
+def test_a_first_release_that_does_not_start_leaves_the_placeholder(cloud: Cloud, image: str) -> None:
+    broken = first_release("unborn", image, command=["python", "-c", "raise SystemExit('no database')"])
+    for _ in range(2):
+        assert "printed:\nno database\n" in cloud.error("run_service", **broken)
+        found = cloud.ok("run_service_info", name="unborn", location=REGION)
+        assert [(one["percent"], one["placeholder"]) for one in found["serving"]] == [(100, True)]
+    newest = cloud.api(f"{RUN}/services/unborn")["latestCreatedRevision"].rpartition("/")[2]
+    found = cloud.ok("run_service_info", name="unborn", location=REGION, log_revision=newest)
+    assert "no database" in found["log"]
+
+    mended = cloud.ok("run_service", **first_release("unborn", image, command=["python", "main.py"]))
+    assert mended["serving"][0]["placeholder"] is True
+    assert greeting(cloud, "unborn", "candidate") == "hello"
+
+
+def test_traffic_is_refused_when_somebody_else_has_deployed(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_service", **first_release("raced", image))
+    tried = cloud.ok("run_service", **first_release("raced", image, "second"))["candidate"]["revision"]
+    newest = cloud.ok("run_service", **first_release("raced", image, "third"))["candidate"]["revision"]
+    message = cloud.error("run_service", **service("raced", traffic=ALL_TRAFFIC, latest_revision=tried))
+    assert f"its newest revision is {newest} and not {tried}" in message
+    assert cloud.ok("run_service_info", name="raced", location=REGION)["serving"][0]["placeholder"] is True
 
 
 def test_a_revision_that_does_not_start_says_why_and_gets_no_traffic(cloud: Cloud, image: str) -> None:
@@ -241,7 +322,7 @@ def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: 
     grant = {"resource_type": "secret", "resource": "late", "role": "roles/secretmanager.secretAccessor"}
     cloud.ok("iam_members", members=[{**grant, "members": [f"serviceAccount:{account}"]}])
     made = cloud.ok("run_service", **asked)
-    assert (made["created"], made["candidate"], made["serving"][0]["percent"]) == (True, None, 100)
+    assert (made["candidate"], made["serving"][0]["percent"]) == (None, 100)
     assert greeting(cloud, "late") == "what only the secret knows"
     assert cloud.ok("run_service", **asked)["changed"] is False
 

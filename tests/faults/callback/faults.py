@@ -1,6 +1,6 @@
 """Ansible callback for the tests of faults: writes down what the collection's modules were asked, and may kill the run.
 
-FAULTS_RECORD: a file that gets a JSON line per module run. FAULTS_KILL_AT: the number of the task before which the run is
+FAULTS_RECORD: a file that gets a JSON line per module run. FAULTS_KILL_AT: the number or the name of the task before which the run is
 killed with SIGKILL, children included.
 """
 
@@ -36,7 +36,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._tasks += 1
-        if os.environ.get("FAULTS_KILL_AT") == str(self._tasks):
+        if os.environ.get("FAULTS_KILL_AT") in (str(self._tasks), task.name):
             os.killpg(os.getpgid(0), signal.SIGKILL)
 
     def v2_runner_on_ok(self, result: Any) -> None:

@@ -498,7 +498,7 @@ def source_problems(source: Values) -> list[str]:
     if not source["wsgi_module"] and not source["procfile_web"]:
         found = ", ".join(source["wsgi_modules"]) or "none"
         problems.append(
-            f"djangogcp_wsgi_module is not set: expected package.module:attribute, because several or no wsgi.py were found ({found})."
+            f"djangogcp_wsgi_module is not set: expected package.module:attribute, because several or no wsgi.py or asgi.py were found ({found})."
         )
     return problems
 
@@ -514,7 +514,8 @@ def _requirement_problems(source: Values) -> list[str]:
             "psycopg-binary",
         }
     }
-    if not source["procfile_web"]:
+    # What an ASGI application needs is installed where the requirements do not list it.
+    if not source["procfile_web"] and not source["asgi"]:
         needs["gunicorn, because the generated Dockerfile starts it"] = {"gunicorn"}
     return [
         _problem("djangogcp_source_dir", source["path"], f"{where} to list {text}")

@@ -19,8 +19,8 @@ options:
     required: true
   wsgi_module:
     description:
-      - The WSGI application as C(package.module:attribute).
-      - If empty, C(wsgi.py) beside the settings that C(manage.py) names is looked for.
+      - The WSGI or ASGI application as C(package.module:attribute).
+      - If empty, C(wsgi.py) beside the settings that C(manage.py) names is looked for, and C(asgi.py) where there is no C(wsgi.py).
     type: str
     default: ''
 """
@@ -50,10 +50,16 @@ _list:
       description: The settings module that C(manage.py) falls back to, empty if it names none.
       type: str
     wsgi_module:
-      description: The WSGI application as C(package.module:attribute), empty if none was found.
+      description: The application as C(package.module:attribute), empty if none was found.
       type: str
+    asgi:
+      description:
+        - Whether O(ignore:wsgi_module) is an ASGI application.
+        - It is when C(get_asgi_application) or Channels' C(ProtocolTypeRouter) makes it, or when it is itself an asynchronous callable of three
+          arguments. Where the file does not tell, an application in C(asgi.py) is.
+      type: bool
     wsgi_modules:
-      description: Every C(wsgi.py) in the folder that has an C(application), in the same form.
+      description: Every C(wsgi.py), or if there is none C(asgi.py), in the folder that has an C(application), in the same form.
       type: list
       elements: str
     wsgi_problem:
@@ -105,9 +111,12 @@ TEXT_FILES = (
     ".dockerignore",
     ".gcloudignore",
 )
+#: What makes an application of either kind: of Django, of Channels, of asgiref, and of what wraps one as the other.
+ASGI_MAKERS = {"get_asgi_application", "ASGIHandler", "ProtocolTypeRouter", "WsgiToAsgi"}
+WSGI_MAKERS = {"get_wsgi_application", "WSGIHandler"}
 #: Longer ones are no source code.
 MAX_TEXT_BYTES = 1024 * 1024
-#: How many folders, and how far down, are looked at for a wsgi.py.
+#: How many folders, and how far down, are looked at for a wsgi.py or an asgi.py.
 MAX_FOLDERS = 2000
 MAX_DEPTH = 3
 
@@ -121,8 +130,12 @@ def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
     # No name holds a NUL, and functions of os stumble over one.
     root = Path(os.path.abspath(os.path.expanduser(folder.replace("\0", "\ufffd"))))
     settings_module = _settings_module(root / "manage.py")
-    found = _wsgi_modules(root)
-    preferred = f"{settings_module.split('.')[0]}.wsgi:application"
+    kind = "wsgi"
+    found = _applications(root, kind)
+    if not found:
+        kind = "asgi"
+        found = _applications(root, kind)
+    preferred = f"{settings_module.split('.')[0]}.{kind}:application"
     chosen = wsgi_module or (preferred if preferred in found else (found[0] if len(found) == 1 else ""))
     requirements_file = next(
         (name for name in ("requirements.txt", "pyproject.toml") if os.path.isfile(root / name)), ""
@@ -134,6 +147,7 @@ def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
         "manage_py": os.path.isfile(root / "manage.py"),
         "settings_module": settings_module,
         "wsgi_module": chosen,
+        "asgi": _is_asgi(root, chosen),
         "wsgi_modules": found,
         "wsgi_problem": _wsgi_problem(root, wsgi_module) if wsgi_module else "",
         "requirements_file": requirements_file,
@@ -182,14 +196,18 @@ def _settings_module(manage_py: Path) -> str:
     return found.group(1) if found else ""
 
 
+def _top_level(source: str) -> list[ast.stmt]:
+    """The statements of a module; none if it is not Python."""
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
 def _top_level_names(source: str) -> set[str]:
     """The names that a module defines or imports at its top level; empty if it is not Python."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
     names: set[str] = set()
-    for node in body:
+    for node in _top_level(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -203,8 +221,9 @@ def _top_level_names(source: str) -> set[str]:
     return names
 
 
-def _wsgi_modules(root: Path) -> list[str]:
-    """Every ``wsgi.py`` of at most three folders down that has an ``application``, the uppermost first."""
+def _applications(root: Path, kind: str) -> list[str]:
+    """Every ``wsgi.py`` or ``asgi.py`` of at most three folders down that has an ``application``, the uppermost first."""
+    name = f"{kind}.py"
     found = []
     level: list[tuple[str, ...]] = [()]
     looked_at = 0
@@ -212,12 +231,12 @@ def _wsgi_modules(root: Path) -> list[str]:
         below: list[tuple[str, ...]] = []
         for parts in level[: max(0, MAX_FOLDERS - looked_at)]:
             _folder, folders, files = next(os.walk(root.joinpath(*parts)), ("", [], []))
-            if "wsgi.py" in files and "application" in _top_level_names(
-                _text(root.joinpath(*parts, "wsgi.py"))
-            ):
-                found.append(".".join((*parts, "wsgi:application")))
+            if name in files and "application" in _top_level_names(_text(root.joinpath(*parts, name))):
+                found.append(".".join((*parts, f"{kind}:application")))
             below += [
-                (*parts, name) for name in sorted(folders) if _may_be_package(root.joinpath(*parts, name))
+                (*parts, folder)
+                for folder in sorted(folders)
+                if _may_be_package(root.joinpath(*parts, folder))
             ]
         looked_at += len(level)
         level = below
@@ -232,15 +251,56 @@ def _wsgi_problem(root: Path, wsgi_module: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", wsgi_module):
         return "it is not of the form package.module:attribute"
     module, attribute = wsgi_module.split(":")
-    relative = Path(*module.split("."))
-    path = next(
-        (p for p in (relative.with_suffix(".py"), relative / "__init__.py") if os.path.isfile(root / p)), None
-    )
+    path = _file_of(root, module)
     if path is None:
-        return f"there is no file {relative.with_suffix('.py')}"
+        return f"there is no file {Path(*module.split('.')).with_suffix('.py')}"
     if attribute not in _top_level_names(_text(root / path)):
         return f"{path} has no {attribute}"
     return ""
+
+
+def _file_of(root: Path, module: str) -> Path | None:
+    """The file of a module, relative to the folder; None if there is none."""
+    relative = Path(*module.split("."))
+    candidates = (relative.with_suffix(".py"), relative / "__init__.py")
+    return next((path for path in candidates if os.path.isfile(root / path)), None)
+
+
+def _is_asgi(root: Path, application: str) -> bool:
+    """Whether the application ``package.module:attribute`` is an ASGI one, as far as its file tells."""
+    module, _colon, attribute = application.partition(":")
+    path = _file_of(root, module) if attribute else None
+    if path is None:
+        return False
+    made_of: dict[str, set[str]] = {}
+    for node in _top_level(_text(root / path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == attribute:
+            return _is_asgi_callable(node)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
+            used |= {part.attr for part in ast.walk(node.value) if isinstance(part, ast.Attribute)}
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    made_of[target.id] = made_of.get(target.id, set()) | used
+    names: set[str] = set()
+    waiting = [attribute]
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            names.add(name)
+            waiting += made_of.get(name, ())
+    if names & ASGI_MAKERS:
+        return True
+    return not names & WSGI_MAKERS and path.name == "asgi.py"
+
+
+def _is_asgi_callable(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a function takes scope, receive and send asynchronously, or the instances of a class do."""
+    if isinstance(node, ast.ClassDef):
+        calls = [one for one in node.body if isinstance(one, ast.AsyncFunctionDef) and one.name == "__call__"]
+        return bool(calls) and len(calls[0].args.args) == 4
+    return isinstance(node, ast.AsyncFunctionDef) and len(node.args.args) == 3
 
 
 def _requirements_files(root: Path, name: str) -> list[str]:

@@ -252,6 +252,8 @@ def _beside(wanted: t.Any, have: t.Any, field: Field) -> t.Any:
         names = {item.get(field.key) for item in wanted}
         kept = [_filled(item) for item in have if item.get(field.key) not in names]
         return [*wanted, *kept]
+    if field.whole:
+        return wanted
     return [
         *(beside(one, other, field.fields) for one, other in zip(wanted, have, strict=False)),
         *wanted[len(have) :],

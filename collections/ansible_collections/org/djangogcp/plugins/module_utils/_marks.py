@@ -67,8 +67,14 @@ class MarkPlace(t.Protocol):
     def read(self, resource: t.Mapping[str, t.Any]) -> Mark | None:
         """The mark of a resource, None when it has none."""
 
-    def write(self, asked: t.Mapping[str, t.Any], mark: Mark) -> Json:
-        """What is asked of a resource, with the mark."""
+    def write(self, asked: t.Mapping[str, t.Any], mark: Mark, actual: t.Mapping[str, t.Any]) -> Json:
+        """What is asked of a resource, with the mark. What it has beside the mark stays when nothing else is asked.
+
+        Args:
+            asked: the Ansible shape.
+            mark: the mark.
+            actual: the Ansible shape of what is there; {} when it is to be made.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +90,12 @@ class LabelsPlace:
     def read(self, resource: t.Mapping[str, t.Any]) -> Mark | None:
         return Mark.from_labels(resource.get(self.field) or {})
 
-    def write(self, asked: t.Mapping[str, t.Any], mark: Mark) -> Json:
-        return {**asked, self.field: {**(asked.get(self.field) or {}), **mark.labels}}
+    def write(self, asked: t.Mapping[str, t.Any], mark: Mark, actual: t.Mapping[str, t.Any]) -> Json:
+        labels = asked.get(self.field)
+        if labels is None:
+            there = actual.get(self.field) or {}
+            labels = {key: value for key, value in there.items() if key not in KEYS}
+        return {**asked, self.field: {**labels, **mark.labels}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +116,9 @@ class DescriptionPlace:
             {"managed-by": MANAGER, **dict(word.split("=") for word in found.group(1).split())}
         )
 
-    def write(self, asked: t.Mapping[str, t.Any], mark: Mark) -> Json:
+    def write(self, asked: t.Mapping[str, t.Any], mark: Mark, actual: t.Mapping[str, t.Any]) -> Json:
+        if asked.get(self.field) is None and self.read(actual) == mark:
+            return dict(asked)
         words = " ".join(f"{key}={value}" for key, value in mark.labels.items())
         text = str(asked.get(self.field) or "")
         return {**asked, self.field: f"{text} ({words})" if text else words}

@@ -399,10 +399,10 @@ class _Run:
     def _owned(self, current: Json | None, ownership: Ownership) -> t.Mapping[str, t.Any]:
         """What is asked of a resource by whose it is."""
         if current is None:
-            return self._marked(ownership, None)
+            return self._marked(ownership, None, {})
         owner, actual = owner_of(self.spec, current, ownership), decode(current, self.spec.fields)
         if ownership.may_change(owner):
-            return self._marked(ownership, owner)
+            return self._marked(ownership, owner, actual)
         asked = self.asked if ownership.explicit is None else chosen(self.asked, ownership.explicit)
         asked = beside(asked, actual, self.spec.fields)
         changes = differences(asked, actual, self.spec.fields)
@@ -414,9 +414,9 @@ class _Run:
             changes = differences(self.asked, actual, self.spec.fields)
         raise ForeignError(self.label, owner, ownership, changes)
 
-    def _marked(self, ownership: Ownership, owner: Mark | None) -> t.Mapping[str, t.Any]:
+    def _marked(self, ownership: Ownership, owner: Mark | None, actual: Json) -> t.Mapping[str, t.Any]:
         place = self.spec.mark
-        return self.asked if place is None else place.write(self.asked, ownership.mark_for(owner))
+        return self.asked if place is None else place.write(self.asked, ownership.mark_for(owner), actual)
 
     def _absent(self, current: Json | None) -> Outcome:
         if current is None:

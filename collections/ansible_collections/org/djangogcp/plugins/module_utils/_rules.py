@@ -305,6 +305,11 @@ SERVICE = pattern(
     limit=49,
 )
 JOB = SERVICE
+REVISION = pattern(
+    "at most 63 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+    _LABEL,
+    limit=63,
+)
 #: Run, "Rollbacks, gradual rollouts": together with the service's name it is a DNS label.
 TAG = pattern(
     "at most 46 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",

@@ -27,6 +27,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._operations import W
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
     JOB,
+    PLACEHOLDER_ANNOTATION,
     RETRY_ANNOTATION,
     SERVICE,
 )
@@ -69,7 +70,7 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
 
     Args:
         current: the service as read; None when there is none yet. As long as nothing serves, the first revision that
-            starts has to.
+            starts has to, unless a placeholder was made before (`with_placeholder`).
         asked: the options.
         tag: the tag of the candidate.
 
@@ -79,18 +80,56 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
     """
     if current is None or not is_serving(current):
         return asked
-    changed = any(
+    changed = is_placeholder(current) or any(
         change.name.startswith("template")
         for change in differences(asked, decode(current, SERVICE.fields), SERVICE.fields)
     )
     serving = {name: percent for name, percent, _tag in _serving(current)}
-    newest = str(current.get("latestCreatedRevision", "")).rpartition("/")[2]
-    if not changed and serving == {newest: 100}:
+    if not changed and serving == {newest_revision(current): 100}:
         return {**asked, "traffic": [{"type": _LATEST, "percent": 100}]}
     pinned = [
         {"type": _REVISION, "revision": name, "percent": percent} for name, percent in sorted(serving.items())
     ]
     return {**asked, "traffic": [*pinned, {"type": _LATEST, "percent": 0, "tag": tag}]}
+
+
+def with_placeholder(asked: Json, placeholder: Json) -> Json:
+    """What to ask for so that a placeholder gets the traffic of a service of which nothing serves.
+
+    Cloud Run cannot create a service without traffic, and the first revision would serve without having been tried out.
+    The placeholder needs nothing that may not be there yet: no secret, no volume, no database.
+
+    Args:
+        asked: the options, with the template of the release.
+        placeholder: ``command`` and ``args`` of its container.
+    """
+    release = asked["template"]
+    kept = ("service_account", "encryption_key", "vpc_access")
+    template = {
+        **{name: release[name] for name in kept if release.get(name) is not None},
+        "annotations": {PLACEHOLDER_ANNOTATION: "true"},
+        "scaling": {"min_instance_count": 0, "max_instance_count": 1},
+        "containers": [
+            {
+                "image": release["containers"][0]["image"],
+                "command": placeholder["command"],
+                "args": placeholder["args"] or [],
+            }
+        ],
+    }
+    return {**asked, "template": template, "traffic": [{"type": _LATEST, "percent": 100}]}
+
+
+def is_placeholder(resource: Json | None) -> bool:
+    """Whether the template of a service, or a revision, as read, is a placeholder's."""
+    resource = resource or {}
+    annotations = resource.get("template", resource).get("annotations") or {}
+    return PLACEHOLDER_ANNOTATION in annotations
+
+
+def newest_revision(service: Json | None) -> str:
+    """The short name of the newest revision of a service, as read, whether it started or not; "" if there is none."""
+    return str((service or {}).get("latestCreatedRevision", "")).rpartition("/")[2]
 
 
 def with_another_try(current: Json | None, asked: Json) -> Json:
@@ -110,7 +149,7 @@ def with_another_try(current: Json | None, asked: Json) -> Json:
         return asked
     wanted = asked["template"].get("annotations")
     annotations = dict((dig(current, "template.annotations") or {}) if wanted is None else wanted)
-    annotations[RETRY_ANNOTATION] = str(created).rpartition("/")[2]
+    annotations[RETRY_ANNOTATION] = newest_revision(current)
     return {**asked, "template": {**asked["template"], "annotations": annotations}}
 
 
@@ -131,24 +170,29 @@ def _serving(service: Json) -> list[tuple[str, int, str]]:
 
 
 def serving(client: Client, ids: t.Mapping[str, str], service: Json) -> list[Json]:
-    """Who serves: revision, percentage, tag and image. One read per revision."""
+    """Who serves: revision, percentage, tag, image and whether it is a placeholder. One read per revision."""
     result = []
     for revision, percent, tag in _serving(service):
         call = Call(f"read revision {revision}", "run.revisions.get")
         found = client.find(f"{SERVICE.url(ids)}/revisions/{revision}", call) or {}
         containers = found.get("containers") or [{}]
         result.append(
-            {"revision": revision, "percent": percent, "tag": tag, "image": containers[0].get("image", "")}
+            {
+                "revision": revision,
+                "percent": percent,
+                "tag": tag,
+                "image": containers[0].get("image", ""),
+                "placeholder": is_placeholder(found),
+            }
         )
     return result
 
 
 def candidate(service: Json, tag: str) -> Json | None:
     """Revision and address of what carries a tag, None when nothing does."""
-    newest = str(service.get("latestCreatedRevision", "")).rpartition("/")[2]
     for target in service.get("trafficStatuses") or []:
         if target.get("tag") == tag and not target.get("percent"):
-            revision = str(target.get("revision") or newest).rpartition("/")[2]
+            revision = str(target.get("revision") or newest_revision(service)).rpartition("/")[2]
             return {"revision": revision, "uri": target.get("uri", "")}
     return None
 

@@ -61,6 +61,7 @@ class Answer(t.NamedTuple):
         seconds: how long the answer took.
         url: where it came from, which redirects may have changed.
         problem: a verb phrase about what is not as it must be, "" when all is.
+        in_a_loop: whether it redirects to the very https address that was asked.
     """
 
     path: str
@@ -68,6 +69,7 @@ class Answer(t.NamedTuple):
     seconds: float
     url: str
     problem: str
+    in_a_loop: bool = False
 
 
 class _Page(t.NamedTuple):
@@ -78,6 +80,11 @@ class _Page(t.NamedTuple):
     body: bytes
     # The encoding that its headers tell, "" if none.
     encoding: str
+
+    @property
+    def in_a_loop(self) -> bool:
+        """Whether it redirects to its own https address."""
+        return self.target == self.url and self.url.startswith("https:")
 
 
 def ask_until_it_passes(site: str, check: Check, deadline: Deadline) -> Answer:
@@ -115,13 +122,15 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS) -> Answer:
     # A timeout of requests is for the next bytes and not for the whole answer, and there is none for a name that is looked up.
     # So a thread asks, which nothing waits for when its time is over.
     threading.Thread(target=_settle, args=(future, asked, check.follow_redirects, limit), daemon=True).start()
+    in_a_loop = False
     try:
         page = future.result(timeout=limit)
         status, url, problem = page.status, page.url, _problem(page, check, asked)
+        in_a_loop = page.in_a_loop
     # Of requests, of the network, of addresses, and what requests lets through of urllib3.
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         status, url, problem = 0, asked, f"could not be read ({_cause(error, limit)})"
-    return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem)
+    return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem, in_a_loop)
 
 
 def _settle(

@@ -84,8 +84,34 @@ options:
   candidate_tag:
     description:
       - The tag of a new revision that is to get no traffic yet.
-      - Traffic stays exactly where it is. The first revision of a new service serves at once, because Cloud Run
-        cannot create a service without traffic.
+      - Traffic stays exactly where it is. As long as nothing of the service serves, a revision serves at once, because Cloud Run
+        cannot create a service without traffic, unless there is a O(placeholder).
+    type: str
+  placeholder:
+    description:
+      - What gets the traffic of a service of which nothing serves yet, so that the first revision of O(template), too, can be tried
+        out before it serves.
+      - It is a revision of its own that is made before the one of O(template), with the image of its first container, its account,
+        network access and encryption key, but without its environment, secrets, volumes and probes, with at most one instance and
+        with this command. It has to listen on E(PORT).
+      - It is marked with the annotation C(djangogcp/placeholder).
+    type: dict
+    suboptions:
+      command:
+        description:
+          - The program, which the image has to have.
+        type: list
+        elements: str
+        required: true
+      args:
+        description:
+          - Its arguments.
+        type: list
+        elements: str
+  latest_revision:
+    description:
+      - The revision that has to be the newest one. The task fails if it is not, because somebody else has deployed.
+      - With it, traffic for the newest revision is traffic for the one that was tried out.
     type: str
   state:
     description:
@@ -115,6 +141,9 @@ EXAMPLES = r"""
                   secret: polls-secret-key
                   version: "1"
     candidate_tag: candidate
+    placeholder:
+      command: [python, -m, http.server, "8080", --directory, /srv/not-released]
+  register: deployed
 
 - name: Give it all the traffic
   org.djangogcp.run_service:
@@ -124,6 +153,7 @@ EXAMPLES = r"""
     traffic:
       - type: TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
         percent: 100
+    latest_revision: "{{ deployed.candidate.revision }}"
 
 - name: Delete the service
   org.djangogcp.run_service:
@@ -142,10 +172,6 @@ service:
     name: polls
     uri: https://polls-123456789012.us-central1.run.app
     latest_ready_revision: polls-00002-abc
-created:
-  description: Whether this is the first revision that may serve, or would be. Until one does, none can be tried out beside it.
-  returned: success
-  type: bool
 candidate:
   description: The revision that carries O(candidate_tag), or nothing.
   returned: success
@@ -163,6 +189,7 @@ serving:
       percent: 100
       tag: ""
       image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+      placeholder: false
 actions:
   description: What was done, or would be done.
   returned: success
@@ -171,23 +198,41 @@ actions:
   sample: [update service polls]
 """
 
+import dataclasses
+
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    DjangoGcpError,
+    OperationError,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Asked,
+    Outcome,
+    ResourceSpec,
+    read,
+    reconcile,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
+    is_placeholder,
     is_serving,
+    newest_revision,
     revision_log,
     serving,
     with_another_try,
     with_candidate,
+    with_placeholder,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    SERVICE,
+    SERVICE_WITH_NEW_TEMPLATE,
+)
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -210,6 +255,14 @@ ARGUMENT_SPEC = {
     "template": {"type": "dict"},
     "traffic": {"type": "list", "elements": "dict"},
     "candidate_tag": {"type": "str"},
+    "placeholder": {
+        "type": "dict",
+        "options": {
+            "command": {"type": "list", "elements": "str", "required": True},
+            "args": {"type": "list", "elements": "str"},
+        },
+    },
+    "latest_revision": {"type": "str"},
     "state": STATE_ARG,
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -218,37 +271,75 @@ ARGUMENT_SPEC = {
 
 def desired(params: Json, current: Json | None) -> Json:
     """The options as the engine compares them."""
+    wanted = params["latest_revision"]
+    if wanted and current and newest_revision(current) != wanted:
+        raise DjangoGcpError(
+            f"Failed to update service {params['name']}: its newest revision is {newest_revision(current)} and not {wanted}. "
+            "Somebody else has deployed at the same time. Run again."
+        )
     asked = {field.name: params[field.name] for field in SERVICE.fields if params.get(field.name) is not None}
+    if params["placeholder"] and not is_serving(current):
+        return with_another_try(current, with_placeholder(asked, params["placeholder"]))
     asked = with_another_try(current, asked)
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
+
+
+def deploy(task: Task, ids: Json) -> Outcome:
+    """Make the service what is asked: in one step, or in two when nothing of it was released yet."""
+    params = task.params
+
+    def step(spec: ResourceSpec, asked: Asked, wait: Wait) -> Outcome:
+        return reconcile(
+            task.client,
+            spec,
+            ids,
+            asked,
+            state=params["state"],
+            check_mode=task.check_mode,
+            wait=wait,
+            ownership=Ownership.from_params(task.params),
+        )
+
+    def place(current: Json | None) -> Json:
+        return {} if is_placeholder(current) and is_serving(current) else desired(params, current)
+
+    def replace(current: Json | None) -> Json:
+        # Another run, or a request of ours whose answer was lost, has done it.
+        return {} if is_serving(current) and not is_placeholder(current) else release(current)
+
+    def release(current: Json | None) -> Json:
+        return desired({**params, "placeholder": None}, current)
+
+    if not params["placeholder"]:
+        return step(SERVICE, release, task.wait)
+    # A placeholder has to serve before anything can be made beside it.
+    steps = [step(SERVICE, place, dataclasses.replace(task.wait, enabled=True))]
+    if is_placeholder(steps[0].wire):
+        steps.append(step(SERVICE_WITH_NEW_TEMPLATE, replace, task.wait))
+        if not steps[-1].changed:
+            steps.append(step(SERVICE, release, task.wait))
+    return dataclasses.replace(
+        steps[-1],
+        changed=any(one.changed for one in steps),
+        before=steps[0].before if steps[0].found is None else steps[-1].before,
+        # In check mode no step saw what the one before it would have made.
+        actions=steps[-1].actions if task.check_mode else [action for one in steps for action in one.actions],
+        found=steps[0].found,
+    )
 
 
 def work(task: Task) -> Json:
     """Make the service what is asked."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
     try:
-        outcome = once_granted(
-            task.client,
-            lambda: reconcile(
-                task.client,
-                SERVICE,
-                ids,
-                lambda current: desired(task.params, current),
-                state=task.params["state"],
-                check_mode=task.check_mode,
-                wait=task.wait,
-                ownership=Ownership.from_params(task.params),
-            ),
-            refused_secret,
-        )
+        outcome = once_granted(task.client, lambda: deploy(task, ids), refused_secret)
     except OperationError as error:
         raise with_log(task, ids, error) from error
     # What check mode predicts has no address and serves nobody.
     after = outcome.found if task.check_mode else outcome.wire
-    tag, asked_for = task.params["candidate_tag"], task.params["state"] == "present"
+    tag = task.params["candidate_tag"]
     return {
         **one_result("service", outcome),
-        "created": asked_for and outcome.changed and not is_serving(outcome.found),
         "candidate": candidate(after, tag) if after and tag else None,
         "serving": serving(task.client, ids, after) if after else [],
     }
@@ -257,7 +348,7 @@ def work(task: Task) -> Json:
 def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
     """The error of a revision that did not start, with what it printed."""
     service = read(task.client, SERVICE, ids) or {}
-    revision = str(service.get("latestCreatedRevision", "")).rpartition("/")[2]
+    revision = newest_revision(service)
     lines = revision_log(task.client, task.project, revision) if revision else []
     if not lines:
         return error
@@ -270,9 +361,16 @@ def main() -> None:
     run_module(
         ARGUMENT_SPEC,
         work,
-        rules={"name": rules.SERVICE, "candidate_tag": rules.TAG},
+        rules={
+            "name": rules.SERVICE,
+            "candidate_tag": rules.TAG,
+            "latest_revision": rules.REVISION,
+            "placeholder.command": rules.ARGUMENT,
+            "placeholder.args": rules.ARGUMENT,
+        },
         tables={"": SERVICE.fields},
         mutually_exclusive=[("traffic", "candidate_tag")],
+        required_by={"placeholder": ["candidate_tag", "template"]},
     )
 
 

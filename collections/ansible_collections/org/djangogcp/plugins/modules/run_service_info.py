@@ -27,6 +27,10 @@ options:
       - The region.
     type: str
     required: true
+  log_revision:
+    description:
+      - A revision whose newest lines of log are read.
+    type: str
 author:
   - The djangogcp contributors (@djangogcp)
 """
@@ -58,18 +62,25 @@ serving:
       percent: 100
       tag: ""
       image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+      placeholder: false
+log:
+  description: The newest lines that O(log_revision) printed, at most 30, oldest first.
+  returned: success
+  type: list
+  elements: str
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
-from ansible_collections.org.djangogcp.plugins.module_utils._run import serving
+from ansible_collections.org.djangogcp.plugins.module_utils._run import revision_log, serving
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
+    "log_revision": {"type": "str"},
 }
 
 
@@ -77,16 +88,18 @@ def work(task: Task) -> Json:
     """Read it."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
     found = read(task.client, SERVICE, ids)
+    revision = task.params["log_revision"]
     return {
         "changed": False,
         "service": SERVICE.show(ids, found) if found else None,
         "serving": serving(task.client, ids, found) if found else [],
+        "log": revision_log(task.client, task.project, revision) if revision else [],
     }
 
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, rules={"name": rules.SERVICE})
+    run_module(ARGUMENT_SPEC, work, rules={"name": rules.SERVICE, "log_revision": rules.REVISION})
 
 
 if __name__ == "__main__":

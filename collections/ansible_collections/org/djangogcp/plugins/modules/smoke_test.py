@@ -73,7 +73,7 @@ EXAMPLES = r"""
 RETURN = r"""
 checks:
   description: What each page answered in the end.
-  returned: success, but not in check mode
+  returned: always, but not in check mode
   type: list
   elements: dict
   contains:
@@ -81,7 +81,7 @@ checks:
       description: The path that was asked for.
       type: str
     status:
-      description: The HTTP status.
+      description: The HTTP status, 0 without a whole answer.
       type: int
     seconds:
       description: How long the answer took.
@@ -89,11 +89,15 @@ checks:
     url:
       description: Where it came from, which redirects may have changed.
       type: str
+    problem:
+      description: What is not as it must be, empty when all is.
+      type: str
   sample:
     - path: /admin/
       status: 200
       seconds: 0.31
       url: https://candidate---polls-123456789012.us-central1.run.app/admin/login/?next=/admin/
+      problem: ""
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -125,14 +129,37 @@ ARGUMENT_SPEC = {
 RULES = {"url": rules.SITE_URL, "checks.path": rules.HTTP_PATH}
 
 
-def failure(site: str, answers: list[Answer]) -> DjangoGcpError:
-    """The error of pages with problems."""
-    problems = "; ".join(f"{rules.one_line(answer.path)} {answer.problem}" for answer in answers)
-    if any(answer.status for answer in answers):
+class TryOutError(DjangoGcpError):
+    """Pages that did not answer as they must. Carries what all pages answered."""
+
+    def __init__(self, message: str, checks: list[Json]) -> None:
+        super().__init__(message)
+        self.checks = checks
+
+    def as_fail_json(self) -> Json:
+        return {"msg": self.message, "checks": self.checks}
+
+
+def failure(site: str, answers: list[Answer]) -> TryOutError:
+    """The error of pages some of which have problems."""
+    failed = [answer for answer in answers if answer.problem]
+    problems = "; ".join(f"{rules.one_line(answer.path)} {answer.problem}" for answer in failed)
+    if any(answer.in_a_loop for answer in failed):
+        cure = (
+            "A page that redirects to its own https address takes every request for http: Google's front end ends HTTPS. Where"
+            ' SECURE_SSL_REDIRECT is on, set SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings.'
+        )
+    elif any(answer.status for answer in failed):
         cure = "Check what the site logged; if it only needs longer, raise wait_timeout."
     else:
         cure = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
-    return DjangoGcpError(f"Failed to try {rules.one_line(site)} out: {problems}. {cure}")
+    return TryOutError(f"Failed to try {rules.one_line(site)} out: {problems}. {cure}", shown(answers))
+
+
+def shown(answers: list[Answer]) -> list[Json]:
+    """What pages answered, as the module returns it."""
+    names = ("path", "status", "seconds", "url", "problem")
+    return [{name: getattr(answer, name) for name in names} for answer in answers]
 
 
 def work(params: Json, clock: Clock | None = None) -> Json:
@@ -143,16 +170,9 @@ def work(params: Json, clock: Clock | None = None) -> Json:
     ]
     deadline = Deadline(params["wait_timeout"], clock or Clock())
     answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline))
-    failed = [answer for answer in answers if answer.problem]
-    if failed:
-        raise failure(site, failed)
-    return {
-        "changed": False,
-        "checks": [
-            {"path": answer.path, "status": answer.status, "seconds": answer.seconds, "url": answer.url}
-            for answer in answers
-        ],
-    }
+    if any(answer.problem for answer in answers):
+        raise failure(site, answers)
+    return {"changed": False, "checks": shown(answers)}
 
 
 def main() -> None:

@@ -37,6 +37,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 API = "https://run.googleapis.com/v2"
 #: Makes a resource different that was not ready, so that Cloud Run looks at it again: the revision or generation that was not.
 RETRY_ANNOTATION = "djangogcp/retry-of"
+#: Marks a revision that only says that nothing was released yet.
+PLACEHOLDER_ANNOTATION = "djangogcp/placeholder"
 
 _ANNOTATIONS = Field("annotations", kind=Kind.MAP, keeps=(RETRY_ANNOTATION,), rule=rules.ANNOTATIONS)
 
@@ -293,6 +295,15 @@ SERVICE = ResourceSpec(
         ),
         Field("create_time", change=Change.OUTPUT),
         Field("update_time", change=Change.OUTPUT),
+    ),
+)
+
+#: A service whose template replaces the one that is there as a whole, so that nothing of a placeholder stays in a release.
+SERVICE_WITH_NEW_TEMPLATE = dataclasses.replace(
+    SERVICE,
+    fields=tuple(
+        dataclasses.replace(field, whole=True) if field.name == "template" else field
+        for field in SERVICE.fields
     ),
 )
 

@@ -46,6 +46,7 @@ SOURCE = {
     "manage_py": True,
     "settings_module": "config.settings",
     "wsgi_module": "config.wsgi:application",
+    "asgi": False,
     "wsgi_modules": ["config.wsgi:application"],
     "wsgi_problem": "",
     "requirements_file": "requirements.txt",
@@ -307,7 +308,7 @@ def test_all_problems_come_together() -> None:
         ),
         (
             {"wsgi_module": "", "wsgi_modules": []},
-            "djangogcp_wsgi_module is not set: expected package.module:attribute, because several or no wsgi.py were found (none).",
+            "djangogcp_wsgi_module is not set: expected package.module:attribute, because several or no wsgi.py or asgi.py were found (none).",
         ),
     ],
 )
@@ -330,6 +331,11 @@ def test_a_procfile_needs_no_gunicorn() -> None:
         "requirements": ["psycopg", "uvicorn"],
         "wsgi_module": "",
     }
+    assert source_problems({**SOURCE, **changed}) == []
+
+
+def test_an_asgi_application_needs_no_gunicorn() -> None:
+    changed = {"asgi": True, "requirements": ["psycopg"], "wsgi_module": "config.asgi:application"}
     assert source_problems({**SOURCE, **changed}) == []
 
 

@@ -52,6 +52,64 @@ def test_two_applications_that_nobody_names_are_not_guessed(tmp_path: Path) -> N
     assert describe(str(tmp_path))["wsgi_module"] == ""
 
 
+ASGI_PY = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
+
+
+def test_an_asgi_application_is_taken_where_there_is_no_wsgi_one(tmp_path: Path) -> None:
+    write(tmp_path, **{"manage.py": MANAGE_PY, "shop/asgi.py": ASGI_PY, "other/asgi.py": ASGI_PY})
+    found = describe(str(tmp_path))
+    assert found["wsgi_modules"] == ["other.asgi:application", "shop.asgi:application"]
+    assert (found["wsgi_module"], found["asgi"]) == ("shop.asgi:application", True)
+    write(tmp_path, **{"shop/wsgi.py": WSGI_PY})
+    found = describe(str(tmp_path))
+    assert (found["wsgi_module"], found["asgi"]) == ("shop.wsgi:application", False)
+
+
+CHANNELS = """
+from channels.routing import ProtocolTypeRouter
+import django.core.asgi
+django_app = django.core.asgi.get_asgi_application()
+application = ProtocolTypeRouter({"http": django_app})
+"""
+WRAPPED = """
+from django.core.asgi import get_asgi_application
+inner = get_asgi_application()
+application: object = Sentry(inner)
+"""
+FUNCTION = "async def application(scope, receive, send):\n    pass\n"
+CLASS = "class application:\n    async def __call__(self, scope, receive, send):\n        pass\n"
+WSGI_FUNCTION = "def application(environ, start_response):\n    return []\n"
+WSGI_WRAPPED = (
+    "from django.core.wsgi import get_wsgi_application\napplication = WhiteNoise(get_wsgi_application())\n"
+)
+UNKNOWN = "from elsewhere import application\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "asgi"),
+    [
+        ("asgi", ASGI_PY, True),
+        ("server", ASGI_PY, True),
+        ("server", CHANNELS, True),
+        ("server", WRAPPED, True),
+        ("server", FUNCTION, True),
+        ("server", CLASS, True),
+        ("asgi", UNKNOWN, True),
+        ("wsgi", WSGI_PY, False),
+        ("asgi", WSGI_PY, False),
+        ("asgi", WSGI_FUNCTION, False),
+        ("server", WSGI_WRAPPED, False),
+        ("server", UNKNOWN, False),
+        ("wsgi", "application =", False),
+    ],
+)
+def test_the_kind_of_an_application_is_told_by_what_makes_it(
+    project: Path, file: str, text: str, asgi: bool
+) -> None:
+    write(project, **{f"shop/{file}.py": text})
+    assert describe(str(project), f"shop.{file}:application")["asgi"] is asgi
+
+
 def test_virtual_environments_and_hidden_folders_are_not_searched(project: Path) -> None:
     write(project, **{".venv/wsgi.py": WSGI_PY, "lib/site-packages/wsgi.py": WSGI_PY})
     assert describe(str(project))["wsgi_modules"] == ["shop.wsgi:application"]

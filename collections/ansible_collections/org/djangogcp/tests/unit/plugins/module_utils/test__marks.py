@@ -21,7 +21,7 @@ MEDIA = Mark("polls", "europe-west1", "media")
 @pytest.mark.parametrize("text", [None, "Images of Django sites"])
 def test_a_mark_that_was_written_is_read(place, mark, text):
     asked = {"description": text} if isinstance(place, DescriptionPlace) else {}
-    written = place.write(asked, mark)
+    written = place.write(asked, mark, {})
     assert place.read(written) == mark
     assert not text or "description" not in written or written["description"].startswith(text)
 
@@ -36,13 +36,16 @@ def test_what_looks_like_a_mark_is_none(labels):
     assert DescriptionPlace().read({"description": words}) is None
 
 
-def test_other_labels_stay():
-    assert LabelsPlace().write({"labels": {"team": "web"}}, POLLS)["labels"] == {
-        "team": "web",
-        "managed-by": "djangogcp",
-        "site": "polls",
-        "region": "europe-west1",
-    }
+def test_labels_that_are_asked_get_the_mark():
+    written = LabelsPlace().write({"labels": {"team": "web"}}, POLLS, {"labels": {"old": "one"}})
+    assert written["labels"] == {"team": "web", **POLLS.labels}
+
+
+def test_what_is_there_stays_when_nothing_else_is_asked():
+    there = {"labels": {"team": "web", **Mark("votes", "europe-west1", "media").labels}}
+    assert LabelsPlace().write({"labels": None}, POLLS, there)["labels"] == {"team": "web", **POLLS.labels}
+    described = {"description": f"Images ({DescriptionPlace().write({}, POLLS, {})['description']})"}
+    assert DescriptionPlace().write({}, POLLS, described) == {}
 
 
 def test_a_site_owns_what_carries_its_name_region_and_purpose():

@@ -19,11 +19,17 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     Overrides,
     candidate,
     has_started,
+    is_placeholder,
     labelled,
     with_another_try,
     with_candidate,
+    with_placeholder,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    JOB,
+    PLACEHOLDER_ANNOTATION,
+    SERVICE,
+)
 
 TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -73,6 +79,46 @@ def test_as_long_as_nothing_serves_the_next_revision_does():
     failed = service(ready="")
     failed["trafficStatuses"] = []
     assert with_candidate(failed, asked("app@sha256:2"), "candidate") == asked("app@sha256:2")
+
+
+def test_a_placeholder_needs_nothing_of_the_release_but_what_may_run() -> None:
+    container = {
+        "image": "app@sha256:1",
+        "env": [{"name": "KEY", "value_source": {"secret_key_ref": {"secret": "key", "version": "1"}}}],
+        "volume_mounts": [{"name": "cloudsql", "mount_path": "/cloudsql"}],
+        "startup_probe": {"http_get": {"path": "/live"}},
+    }
+    release = {
+        "service_account": "web@p",
+        "scaling": {"min_instance_count": 3, "max_instance_count": 9},
+        "containers": [container],
+        "volumes": [{"name": "cloudsql"}],
+    }
+    placeholder = {"command": ["python", "-c"], "args": ["serve()"]}
+    result = with_placeholder({"labels": {"site": "polls"}, "template": release}, placeholder)
+    assert result == {
+        "labels": {"site": "polls"},
+        "template": {
+            "service_account": "web@p",
+            "annotations": {PLACEHOLDER_ANNOTATION: "true"},
+            "scaling": {"min_instance_count": 0, "max_instance_count": 1},
+            "containers": [{"image": "app@sha256:1", "command": ["python", "-c"], "args": ["serve()"]}],
+        },
+        "traffic": [{"type": LATEST, "percent": 100}],
+    }
+
+
+def test_beside_a_placeholder_even_the_same_template_is_a_candidate() -> None:
+    placed = service()
+    placed["template"]["annotations"] = {PLACEHOLDER_ANNOTATION: "true"}
+    assert is_placeholder(placed)
+    assert not is_placeholder(service())
+    assert not is_placeholder(None)
+    result = with_candidate(placed, asked("app@sha256:1"), "candidate")
+    assert result["traffic"] == [
+        {"type": REVISION, "revision": "polls-1", "percent": 100},
+        {"type": LATEST, "percent": 0, "tag": "candidate"},
+    ]
 
 
 def test_a_template_whose_revision_did_not_start_is_tried_again_as_a_new_one():

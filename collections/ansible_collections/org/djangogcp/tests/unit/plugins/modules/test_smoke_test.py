@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils import _visitor
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import Check, ask
 from ansible_collections.org.djangogcp.plugins.modules import smoke_test
@@ -168,6 +169,42 @@ def test_a_redirect_is_a_failure_that_tells_where_to(site):
     assert message(site.url, check("/")) == (
         f"Failed to try SITE out: / answered 301 to SITE/login/ (expected 200). {LOG}"
     )
+
+
+def test_what_all_pages_answered_is_told_of_a_failure_too(site):
+    site.page("/good/", (200,))
+    site.page("/bad/", (500, PRIVATE))
+    with pytest.raises(DjangoGcpError) as raised:
+        try_out(site.url, check("/good/"), check("/bad/"))
+    answered = [(one["path"], one["status"], one["problem"]) for one in raised.value.as_fail_json()["checks"]]
+    assert answered == [("/good/", 200, ""), ("/bad/", 500, "answered 500 (expected 200)")]
+
+
+LOOP = (
+    "A page that redirects to its own https address takes every request for http: Google's front end ends HTTPS. Where"
+    ' SECURE_SSL_REDIRECT is on, set SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings.'
+)
+
+
+@pytest.mark.parametrize(
+    ("follow_redirects", "problem"),
+    [
+        (True, "redirects more than 10 times, at last to SITE/admin/"),
+        (False, "answered 301 to SITE/admin/ (expected 200)"),
+    ],
+)
+def test_a_page_that_redirects_to_itself_names_the_settings(monkeypatch, follow_redirects, problem):
+    url = "https://polls.run.app/admin/"
+    page = _visitor._Page(301, url, url, b"", "")
+    monkeypatch.setattr(_visitor, "_page", lambda *_: page)
+    text = message("https://polls.run.app", check("/admin/", follow_redirects=follow_redirects))
+    assert text == f"Failed to try SITE out: /admin/ {problem}. {LOOP}"
+
+
+def test_a_page_that_redirects_elsewhere_names_no_settings(monkeypatch):
+    page = _visitor._Page(301, "https://polls.run.app/admin/", "https://polls.run.app/login/", b"", "")
+    monkeypatch.setattr(_visitor, "_page", lambda *_: page)
+    assert message("https://polls.run.app", check("/admin/")).endswith(LOG)
 
 
 def test_redirects_are_followed_with_their_cookies_and_forgotten(site):

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a generated Dockerfile installs and starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+ROLE = Path(__file__).parents[3] / "roles/image"
+SOURCE = {
+    "python_version": "",
+    "requirements_file": "requirements.txt",
+    "requirements_files": ["requirements.txt"],
+    "requirements": ["django", "gunicorn"],
+    "procfile_web": "",
+    "wsgi_module": "shop.wsgi:application",
+    "asgi": False,
+}
+ASGI = {"wsgi_module": "shop.asgi:application", "asgi": True}
+GUNICORN = "exec gunicorn --bind :$PORT --worker-tmp-dir /dev/shm shop.wsgi:application"
+UVICORN = "exec uvicorn --host 0.0.0.0 --port $PORT --no-access-log shop.asgi:application"
+
+
+def dockerfile(**source: object) -> str:
+    # As Ansible's lookup template does.
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["to_json"] = json.dumps
+    role = yaml.safe_load((ROLE / "vars/main.yml").read_text("utf-8"))
+    values = {
+        "image_python_version": "3.13",
+        "__image_source": SOURCE | source,
+        "__image_uvicorn": role["__image_uvicorn"],
+    }
+    needed = environment.from_string(role["__image_needs_uvicorn"]).render(values)
+    template = (ROLE / "templates/Dockerfile.j2").read_text("utf-8")
+    return environment.from_string(template).render(values, __image_needs_uvicorn=needed == "True")
+
+
+@pytest.mark.parametrize(
+    ("source", "command", "installed"),
+    [
+        ({}, GUNICORN, False),
+        (ASGI, UVICORN, True),
+        (ASGI | {"requirements": ["django", "uvicorn"]}, UVICORN, False),
+        (ASGI | {"procfile_web": "daphne shop.asgi"}, "exec daphne shop.asgi", False),
+    ],
+)
+def test_an_application_is_served_as_what_it_is(
+    source: dict[str, object], command: str, installed: bool
+) -> None:
+    text = dockerfile(**source)
+    assert text.splitlines()[-1] == f'CMD ["/bin/sh", "-c", {json.dumps(command)}]'
+    assert ("RUN pip install uvicorn==" in text) is installed
