@@ -104,9 +104,7 @@ def _without_default_probe(probe: Json) -> Json | None:
 _LIMITS = Field(
     "limits",
     kind=Kind.MAP,
-    codec=Codec(
-        lambda limits: {name: str(value) for name, value in limits.items()}, lambda limits: dict(limits)
-    ),
+    codec=Codec(lambda limits: {name: str(value) for name, value in limits.items()}, dict),
     same=lambda limits: {name: rules.quantity(value) for name, value in limits.items()},
     default={},
     keeps=("cpu", "memory"),

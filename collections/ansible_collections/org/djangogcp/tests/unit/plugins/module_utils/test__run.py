@@ -200,10 +200,12 @@ def test_what_cloud_run_writes_in_another_way_or_fills_in_is_no_difference(optio
         (FILLED, {"resources": {"limits": {"memory": "513Mi"}}}, "resources", {"limits": {"cpu": "1000m", "memory": "513Mi"}, "cpuIdle": True}),
         (HTTP, {"startup_probe": {}}, "startupProbe", None),
         (HTTP, {"startup_probe": {"tcp_socket": {"port": "8080"}}}, "startupProbe", {"periodSeconds": 1, "tcpSocket": {"port": 8080}}),
-        (FILLED, {"startup_probe": {"http_get": {"path": "/"}}}, "startupProbe", {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "httpGet": {"path": "/"}}),
+        (FILLED, {"startup_probe": {"http_get": {"path": "/"}}}, "startupProbe",
+         {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "httpGet": {"path": "/"}}),
         (HTTP, {"startup_probe": {"grpc": {}}}, "startupProbe", {"periodSeconds": 1, "grpc": {}}),
         ({"livenessProbe": {"tcpSocket": {}}}, {"liveness_probe": {}}, "livenessProbe", None),
-        ({"env": [{"name": "A", "valueSource": {"secretKeyRef": {"secret": "s"}}}]}, {"env": [{"name": "A", "value": ""}]}, "env", [{"name": "A", "value": ""}]),
+        ({"env": [{"name": "A", "valueSource": {"secretKeyRef": {"secret": "s"}}}]},
+         {"env": [{"name": "A", "value": ""}]}, "env", [{"name": "A", "value": ""}]),
     ],
 )  # fmt: skip
 def test_what_differs_is_sent_without_what_it_replaces(server, options, key, sent):

@@ -66,7 +66,7 @@ class Shapes:
         if row.fields and row.kind is Kind.VALUE:
             return {} if self._draw.random() < 0.1 else self.of(row.fields)
         if row.fields:
-            items = [self.of(row.fields) for _ in range(self._draw.randrange(3))]
+            items = [self.of(row.fields) for dummy in range(self._draw.randrange(3))]
             names = self._draw.sample(WORDS, len(items))
             return [
                 {**item, row.key: name} if row.key else item for item, name in zip(items, names, strict=True)
