@@ -344,7 +344,8 @@ def test_an_instance_is_described_by_the_site_that_made_it(cloud: Cloud) -> None
     cloud.ok("sql_instance", mark=together, **{**instance, "tier": "db-f1-micro"})
     after = cloud.api(f"{INSTANCES}/described")["settings"]
     assert (after["tier"], after["userLabels"]["site"]) == ("db-f1-micro", "polls")
-    assert cloud.ok("sql_instance", mark=together, name="described", state="absent")["changed"] is False
+    alone = {**OTHER, "sharing_sites": ["shop"]}
+    assert cloud.ok("sql_instance", mark=alone, name="described", state="absent")["changed"] is False
     assert cloud.ok("sql_instance", mark=first, name="described", state="absent")["changed"] is True
 
 

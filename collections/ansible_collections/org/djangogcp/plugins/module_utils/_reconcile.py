@@ -311,8 +311,8 @@ def label_of(spec: ResourceSpec, ids: Ids) -> str:
 
 
 def may_delete(spec: ResourceSpec, current: Json, ownership: Ownership | None) -> bool:
-    """Whether a resource, as read, is the site's own."""
-    return ownership is None or ownership.is_own(owner_of(spec, current, ownership))
+    """Whether a resource, as read, is the site's own, or one's that asks for the same."""
+    return ownership is None or ownership.may_change(owner_of(spec, current, ownership))
 
 
 def owner_of(spec: ResourceSpec, current: Json, ownership: Ownership) -> Mark | None:
