@@ -171,6 +171,19 @@ def test_private_uploads_are_never_public(team: Team) -> None:
     assert not members & {"allUsers", "allAuthenticatedUsers"}
 
 
+def test_a_bucket_that_may_become_public_is_not_adopted_for_uploads(team: Team) -> None:
+    theirs = f"{PROJECT}-theirs"
+    body = {"name": theirs, "labels": {"team": "data"}}
+    team.rehearsal.api(f"{STORAGE}?project={PROJECT}", method="POST", body=body)
+    before = team.rehearsal.api(f"{STORAGE}/{theirs}")
+    adopted = {"djangogcp_media_bucket": theirs, "djangogcp_adopt": [f"bucket {theirs}"]}
+    run = team.play("deploy.yml", "open", **adopted)
+    assert run.status != 0
+    assert "its public access prevention is inherited, expected enforced" in run.output
+    assert run.changed_tasks() == []
+    assert team.rehearsal.api(f"{STORAGE}/{theirs}") == before
+
+
 class Reader:
     """Asks for an address ten times a second without credentials, and counts the statuses."""
 

@@ -161,7 +161,9 @@ def test_what_somebody_else_made_is_refused_and_stays_as_it_is(cloud: Cloud, kin
     assert f"The {label} was left alone: it is not this site's own." in left.text
     assert cloud.api(kind.url.format(name=name)) == before
     told = _owners(cloud, kind, name, MARK)
-    assert told["resources"][0] == {
+    told_of = told["resources"][0]
+    assert told_of.pop("differences") == []
+    assert told_of == {
         "resource": label,
         "exists": True,
         "owner": None,
@@ -234,6 +236,23 @@ def test_what_holds_private_files_never_becomes_public(cloud: Cloud) -> None:
         message = cloud.error("storage_buckets", mark=MARK, adopt=adopt, buckets=[static])
         assert f"it holds the media of the site polls in {REGION}, and that never changes" in message
     assert cloud.api(f"{STORAGE}/{name}") == before
+
+
+def test_what_is_adopted_must_be_as_it_has_to_be(cloud: Cloud) -> None:
+    name = f"{PROJECT}-open"
+    _bucket(cloud, name)
+    asked = {
+        "type": "bucket",
+        "name": name,
+        "purpose": "media",
+        "mark": MARK,
+        "required": {"public_access_prevention": "enforced"},
+    }
+    told = cloud.ok("ownership_info", resources=[asked], adopt=[f"bucket {name}"])
+    assert (
+        told["refused"][0]["reason"]
+        == "it is adopted, and public_access_prevention is 'inherited', asked 'enforced'."
+    )
 
 
 def test_a_bucket_of_somebody_else_is_not_emptied(cloud: Cloud) -> None:
@@ -376,7 +395,14 @@ def test_a_service_of_somebody_else_stays_private(cloud: Cloud, image: str) -> N
         is False
     )
 
-    cloud.ok("run_service", mark=MARK, adopt=["service private"], explicit=["template"], **asked)
+    adopted = {"mark": MARK, "adopt": ["service private"], "explicit": ["template", "traffic"], **asked}
+    first = cloud.ok("run_service", candidate_tag="candidate", **adopted)
+    revision = first["candidate"]["revision"]
+    again = cloud.ok("run_service", candidate_tag="candidate", **adopted)
+    assert (again["changed"], again["candidate"]["revision"]) == (False, revision)
+    traffic = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
+    cloud.ok("run_service", name="private", location=REGION, traffic=traffic)
+    assert cloud.ok("run_service", candidate_tag="candidate", **adopted)["changed"] is False
     after = cloud.api(f"{SERVICES}/private")
     assert not after.get("invokerIamDisabled")
     assert after["labels"] == {"team": "data"}

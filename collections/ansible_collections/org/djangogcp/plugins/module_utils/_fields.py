@@ -250,7 +250,7 @@ def _beside(wanted: t.Any, have: t.Any, field: Field) -> t.Any:
         return wanted if field.whole else beside(wanted, have, field.fields)
     if field.key:
         names = {item.get(field.key) for item in wanted}
-        kept = [_filled(item) for item in have if item.get(field.key) not in names]
+        kept = [filled(item) for item in have if item.get(field.key) not in names]
         return [*wanted, *kept]
     if field.whole:
         return wanted
@@ -260,11 +260,11 @@ def _beside(wanted: t.Any, have: t.Any, field: Field) -> t.Any:
     ]
 
 
-def _filled(shape: t.Any) -> t.Any:
+def filled(shape: t.Any) -> t.Any:
     """An Ansible shape without what is not there."""
     if isinstance(shape, dict):
-        return {name: _filled(value) for name, value in shape.items() if value not in (None, [], {})}
-    return shape
+        return {name: filled(value) for name, value in shape.items() if value not in (None, [], {})}
+    return [filled(item) for item in shape] if isinstance(shape, list) else shape
 
 
 def asked_only(shape: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:

@@ -18,7 +18,7 @@ import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Difference, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Difference, Json, filled
 
 MANAGER = "djangogcp"
 #: The keys of a mark, in labels and in descriptions. Sites may not set these labels themselves.
@@ -267,4 +267,4 @@ def difference_text(difference: Difference) -> str:
 
 
 def _shown(value: t.Any) -> str:
-    return "not set" if value in (None, "", [], {}) else repr(value)
+    return "not set" if value in (None, "", [], {}) else repr(filled(value))

@@ -325,6 +325,42 @@ def owner_of(spec: ResourceSpec, current: Json, ownership: Ownership) -> Mark | 
     return spec.mark.read(shape)
 
 
+def owned(
+    spec: ResourceSpec,
+    ids: Ids,
+    asked: t.Mapping[str, t.Any],
+    current: Json | None,
+    ownership: Ownership,
+) -> t.Mapping[str, t.Any]:
+    """What is asked of a resource by whose it is: with the mark, or of what is adopted only what a person has set.
+
+    Args:
+        spec: the kind of resource.
+        ids: as for `reconcile`.
+        asked: the Ansible shape.
+        current: the wire shape as read; None when it is absent.
+        ownership: for whom it is.
+
+    Raises:
+        ForeignError: somebody else has made it, and it is neither adopted nor shared as it is.
+    """
+    owner = None if current is None else owner_of(spec, current, ownership)
+    actual = decode(current or {}, spec.fields)
+    if current is None or ownership.may_change(owner):
+        return asked if spec.mark is None else spec.mark.write(asked, ownership.mark_for(owner), actual)
+    set_by_person = asked if ownership.explicit is None else chosen(asked, ownership.explicit)
+    wanted = beside(set_by_person, actual, spec.fields)
+    changes = differences(wanted, actual, spec.fields)
+    label = label_of(spec, ids)
+    if ownership.adopts(label, owner):
+        return wanted
+    if ownership.may_use(owner) and not changes:
+        return {}
+    raise ForeignError(
+        label, owner, ownership, differences(asked, actual, spec.fields) if owner is None else changes
+    )
+
+
 class _Run:
     def __init__(
         self,
@@ -372,7 +408,7 @@ class _Run:
             current = self._settled()
         self.asked = self.asks(current)
         if self.ownership is not None:
-            self.asked = self._owned(current, self.ownership)
+            self.asked = owned(self.spec, self.ids, self.asked, current, self.ownership)
         if current is None:
             return self._create()
         actual = decode(current, self.spec.fields)
@@ -395,28 +431,6 @@ class _Run:
             )
         after = merged if self.check_mode or not self.wait.enabled else self._settled()
         return self._outcome(current, after, ["update"], rewritten=[field.name for field in secrets])
-
-    def _owned(self, current: Json | None, ownership: Ownership) -> t.Mapping[str, t.Any]:
-        """What is asked of a resource by whose it is."""
-        if current is None:
-            return self._marked(ownership, None, {})
-        owner, actual = owner_of(self.spec, current, ownership), decode(current, self.spec.fields)
-        if ownership.may_change(owner):
-            return self._marked(ownership, owner, actual)
-        asked = self.asked if ownership.explicit is None else chosen(self.asked, ownership.explicit)
-        asked = beside(asked, actual, self.spec.fields)
-        changes = differences(asked, actual, self.spec.fields)
-        if ownership.adopts(self.label, owner):
-            return asked
-        if ownership.may_use(owner) and not changes:
-            return {}
-        if owner is None:
-            changes = differences(self.asked, actual, self.spec.fields)
-        raise ForeignError(self.label, owner, ownership, changes)
-
-    def _marked(self, ownership: Ownership, owner: Mark | None, actual: Json) -> t.Mapping[str, t.Any]:
-        place = self.spec.mark
-        return self.asked if place is None else place.write(self.asked, ownership.mark_for(owner), actual)
 
     def _absent(self, current: Json | None) -> Outcome:
         if current is None:

@@ -57,6 +57,11 @@ options:
           - Options of the module that makes it, to tell what is not so.
         type: dict
         default: {}
+      required:
+        description:
+          - Options of the module that makes it that have to be so even of what is adopted.
+        type: dict
+        default: {}
       mark:
         description:
           - For whom it is, as the modules that make it take it.
@@ -127,6 +132,11 @@ resources:
     is_adopted:
       description: Whether it is somebody else's and among O(adopt).
       type: bool
+    differences:
+      description: What of O(resources[].asked) is not so of what is somebody else's.
+      returned: when it is there
+      type: list
+      elements: str
   sample:
     - resource: bucket my-project-polls-media
       exists: true
@@ -155,7 +165,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claim
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import ForeignError, Ownership
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
+    ForeignError,
+    Ownership,
+    difference_text,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
@@ -204,6 +218,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "purpose": {"type": "str"},
             "claim_secret": {"type": "str", "no_log": False},
             "asked": {"type": "dict", "default": {}},
+            "required": {"type": "dict", "default": {}},
             "mark": {**MARK_ARGS["mark"], "required": True},
         },
     },
@@ -242,8 +257,19 @@ def examined(task: Task, resource: Json) -> Json:
         is_own=ownership.is_own(owner),
         is_adopted=not ownership.is_own(owner) and ownership.adopts(label, owner),
     )
-    if not (ownership.may_change(owner) or ownership.may_use(owner) or result["is_adopted"]):
-        differing = differences(resource["asked"], decode(current, spec.fields), spec.fields)
+    if result["is_own"]:
+        return result
+    actual = decode(current, spec.fields)
+    differing = differences(resource["asked"], actual, spec.fields)
+    lacking = differences(resource["required"], actual, spec.fields)
+    result["differences"] = [difference_text(one) for one in differing]
+    if result["is_adopted"] and lacking:
+        result["refused"] = {
+            "resource": label,
+            "reason": f"it is adopted, and {'; '.join(difference_text(one) for one in lacking)}.",
+            "cure": "What is adopted is not changed: change this yourself, or choose another name.",
+        }
+    elif not (ownership.may_change(owner) or ownership.may_use(owner) or result["is_adopted"]):
         result["refused"] = ForeignError(label, owner, ownership, differing).as_dict()
     return result
 

@@ -215,6 +215,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Asked,
     Outcome,
     ResourceSpec,
+    owned,
     read,
     reconcile,
 )
@@ -269,7 +270,7 @@ ARGUMENT_SPEC = {
 }
 
 
-def desired(params: Json, current: Json | None) -> Json:
+def desired(params: Json, current: Json | None, ids: Json) -> Json:
     """The options as the engine compares them."""
     wanted = params["latest_revision"]
     if wanted and current and newest_revision(current) != wanted:
@@ -280,6 +281,10 @@ def desired(params: Json, current: Json | None) -> Json:
     asked = {field.name: params[field.name] for field in SERVICE.fields if params.get(field.name) is not None}
     if params["placeholder"] and not is_serving(current):
         return with_another_try(current, with_placeholder(asked, params["placeholder"]))
+    ownership = Ownership.from_params(params)
+    if ownership:
+        # What an adopted service has beside what is asked is no new template.
+        asked = dict(owned(SERVICE, ids, asked, current, ownership))
     asked = with_another_try(current, asked)
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
 
@@ -301,14 +306,14 @@ def deploy(task: Task, ids: Json) -> Outcome:
         )
 
     def place(current: Json | None) -> Json:
-        return {} if is_placeholder(current) and is_serving(current) else desired(params, current)
+        return {} if is_placeholder(current) and is_serving(current) else desired(params, current, ids)
 
     def replace(current: Json | None) -> Json:
         # Another run, or a request of ours whose answer was lost, has done it.
         return {} if is_serving(current) and not is_placeholder(current) else release(current)
 
     def release(current: Json | None) -> Json:
-        return desired({**params, "placeholder": None}, current)
+        return desired({**params, "placeholder": None}, current, ids)
 
     if not params["placeholder"]:
         return step(SERVICE, release, task.wait)
