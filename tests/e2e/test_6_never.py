@@ -137,6 +137,25 @@ def test_a_second_operator_with_an_inventory_of_their_own_changes_nothing(team: 
     assert team.deployed("first", djangogcp_superuser_email=projects.EMAIL).changed_tasks() == []
 
 
+def test_a_renamed_site_keeps_its_data_also_when_the_old_name_is_destroyed(team: Team) -> None:
+    buckets = {f"djangogcp_{kind}_bucket": f"{PROJECT}-before-{kind}" for kind in ("media", "static")}
+    team.deployed("before")
+    renamed = {"djangogcp_former_site": "before", "djangogcp_database_name": "before", **buckets}
+    team.deployed("after", **renamed)
+    assert team.deployed("after", **renamed).changed_tasks() == []
+    assert "it belongs to the site after" in team.refused("before")
+    options = ("-e", "destroy_confirm=before", "-e", "destroy_data=true")
+    gone = team.play("playbooks/destroy.yml", "before", *options)
+    assert gone.status == 0, gone.output
+    assert team.deployed("after", **renamed).changed_tasks() == []
+    assert (
+        "Site administration"
+        in projects.logged_in(team.rehearsal, "after")
+        .get(team.rehearsal.url("after") + "/admin/", timeout=60)
+        .text
+    )
+
+
 def test_an_instance_that_other_sites_use_is_not_deleted(team: Team) -> None:
     team.deployed("other")
     options = ("-e", "destroy_confirm=first", "-e", "destroy_data=true", "-e", "destroy_instance=true")
