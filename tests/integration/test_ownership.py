@@ -75,6 +75,10 @@ def _database(cloud: Cloud, name: str) -> None:
     cloud.api(f"{INSTANCES}/shared/databases", method="POST", body={"name": name})
 
 
+def _user(cloud: Cloud, name: str) -> None:
+    cloud.api(f"{INSTANCES}/shared/users", method="POST", body={"name": name, "password": "theirs-1234"})
+
+
 def _state(name: str, state: str, **options: Any) -> dict[str, Any]:
     return {"name": name, "state": state, **(options if state == "present" else {})}
 
@@ -123,6 +127,15 @@ KINDS = [
         _database,
         INSTANCES + "/shared/databases/{name}",
         lambda name, state: {"instance": "shared", "claim_secret": "claims", **_state(name, state)},
+        {"instance": "shared", "claim_secret": "claims"},
+    ),
+    Kind(
+        "sql_user",
+        "sql_users",
+        "SQL user {name}",
+        _user,
+        INSTANCES + "/shared/users/{name}",
+        lambda name, state: {"instance": "shared", "claim_secret": "claims", "users": [_state(name, state)]},
         {"instance": "shared", "claim_secret": "claims"},
     ),
 ]
