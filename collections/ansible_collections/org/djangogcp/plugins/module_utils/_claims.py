@@ -74,13 +74,14 @@ class Claims:
         key = _key(spec, ids)
         if key in self._own():
             return
-        owner, former = self._holder(key)
+        owner, holder = self._holder(key)
         if current is not None and not self._ownership.is_own(owner):
             return
         self._write(self._ids["name"], {key: _words(spec, ids)})
         self._annotations = None
-        if self._ownership.is_own(owner):
-            self._write(former, {key: None})
+        # Another run of this site may have claimed it since the secret was read.
+        if self._ownership.is_own(owner) and holder != self._ids["name"]:
+            self._write(holder, {key: None})
 
     def drop(self, spec: ResourceSpec, ids: Ids) -> None:
         """Take the site's claim on a resource back that is gone."""
