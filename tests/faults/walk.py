@@ -122,6 +122,8 @@ class Walk:
         cells: list[Cell] = []
         self._replaced = {self._origin: project, **self._numbers(project)}
         self._versions: dict[str, str] = {}
+        # The revision of this project that was tried out last.
+        self._candidate = ""
         for number, run in enumerate(self._runs):
             if only is None or number in only:
                 cells += self._each_call(run, project, kind, fields)
@@ -136,7 +138,7 @@ class Walk:
         project = self._world.project()
         cells: list[Cell] = []
         self._replaced = {self._origin: project, **self._numbers(project)}
-        self._versions = {}
+        self._versions, self._candidate = {}, ""
         fault = {"caller": f"user:{OPERATOR}", "kind": kind, **fields}
         plan = [{**fault, "method": name} for name in methods if matches_any(name, KINDS[kind].methods)]
         for run in self._runs:
@@ -214,6 +216,8 @@ class Walk:
             self._replaced[self._build] = self._world.newest_build(project)
         if run.module == "secrets":
             self._versions = {one["name"]: one["version"] for one in result["secrets"]}
+        if result.get("candidate"):
+            self._candidate = result["candidate"]["revision"]
 
     def _run(self, run: Recorded, project: str, *, hurried: bool = False) -> dict[str, Any]:
         """What the module answers. ``hurried``: it does not wait long for operations."""
@@ -221,6 +225,8 @@ class Walk:
         for old, new in self._replaced.items():
             text = text.replace(old, new)
         options = self._with_versions(json.loads(text))
+        if "latest_revision" in options:
+            options["latest_revision"] = self._candidate
         if hurried and "wait_timeout" in options:
             options["wait_timeout"] = _PATIENCE
         arguments = {**options, "_ansible_check_mode": run.check, "_ansible_verbosity": 0}
