@@ -75,7 +75,8 @@ def accounts(*kinds: str) -> set[str]:
 def test_the_users_of_one_site_cannot_connect_to_the_database_of_another(
     deployed: Rehearsal, kind: str
 ) -> None:
-    login = {"user": f"north_{kind}", "password": deployed.secret(f"north-{kind}-db-password")}
+    user = {"web": "north_web_1", "migrator": "north_migrator"}[kind]
+    login = {"user": user, "password": deployed.secret(f"north-{kind}-db-password")}
     assert deployed.sql("SELECT current_database()", database="north", **login) == [("north",)]
     with pytest.raises(psycopg2.OperationalError, match='permission denied for database "south"'):
         deployed.sql("SELECT 1", database="south", **login)
