@@ -239,7 +239,8 @@ FREE = {
         "sql_instance.database_flags", "sql_instance.user_labels",
     },
     "a table": {"run_jobs.common.template", "run_jobs.jobs.template", "run_service.scaling", "run_service.template", "run_service.traffic"},
-    "a check": {"artifact_repository.cleanup_policies", "sql_statements.variables", "sql_users.secrets"},
+    "a check": {"artifact_repository.cleanup_policies", "sql_statements.variables", "sql_users.secrets",
+                "ownership_info.resources.asked", "ownership_info.resources.required"},
 }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ ANY_CONTENT = {"database_caller", "database_secrets", "cloud_run_secret_versions
 #: Nothing is a right value of these.
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",
+    "djangogcp_former_site",
 }  # fmt: skip
 #: Words of one line that PostgreSQL, a shell or manage.py may well be given.
 COMMAND = {"manage_command"}

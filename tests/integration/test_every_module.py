@@ -76,7 +76,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "secrets": {"secrets": [{"name": "absent", "generate": {}}]},
     "service_accounts": {"service_accounts": [{"name": "absent-account"}]},
     "smoke_test": {"url": "https://absent.example.com", "checks": [{"path": "/"}]},
-    "sql_database": {"name": "absent", "instance": "absent"},
+    "sql_database": {"name": "absent", "instance": "absent", "mark": {}, "claim_secret": "absent"},
     "sql_database_info": {"instance": "absent"},
     "sql_instance": {
         "name": "absent",
@@ -85,7 +85,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "tier": "db-f1-micro",
     },
     "sql_statements": {"instance": "absent", "database": "absent", "statements": [STATEMENT]},
-    "sql_users": {"instance": "absent", "users": [{"name": "absent", "password_secret": "absent"}]},
+    "sql_users": {
+        "instance": "absent",
+        "users": [{"name": "absent", "password_secret": "absent"}],
+        "mark": {},
+        "claim_secret": "absent",
+    },
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
 }
 CHANGING = [name for name in WITH_GOOGLE if name != "build" and not name.endswith("_info")]

@@ -146,6 +146,10 @@ RULES: dict[str, Rule] = {
         r"[a-z][a-z0-9-]*[a-z0-9]",
         limit=_SITE_LENGTH,
     ),
+    "djangogcp_former_site": pattern(
+        "the former name of the site: lower case letters, digits and hyphens, or nothing",
+        r"([a-z][a-z0-9-]*[a-z0-9])?",
+    ),
     "djangogcp_labels": rules.LABELS,
     "djangogcp_environment": rules.ENVIRONMENT,
     "djangogcp_superuser_email": pattern(
@@ -215,6 +219,7 @@ MADE_OF: dict[str, str] = {
 }
 
 ELEMENT_RULES: dict[str, Rule] = {
+    "djangogcp_adopt": rules.ADOPTED,
     "djangogcp_domains": pattern("host names such as www.example.com", _HOST),
     "djangogcp_database_extensions": pattern(
         "names of PostgreSQL extensions such as pg_trgm", r"[a-z][a-z0-9_-]*", limit=63

@@ -116,6 +116,13 @@ SHARED_RULES: t.Mapping[str, Rule] = {
     "service_account_email": rules.METADATA_ACCOUNT,
     "request_timeout": rules.WAIT_SECONDS,
     "wait_timeout": rules.WAIT_SECONDS,
+    "mark.site": rules.SITE,
+    "mark.region": rules.LOCATION,
+    "mark.former_sites": rules.SITE,
+    "mark.sharing_sites": rules.SITE,
+    "adopt": rules.ADOPTED,
+    "explicit": rules.OPTION_NAME,
+    "claim_secret": rules.SECRET_ID,
 }
 
 _TYPES = {
@@ -185,6 +192,20 @@ def _holds_secrets(option: Options) -> bool:
     return bool(option.get("no_log")) or any(
         _holds_secrets(inner) for inner in option.get("options", {}).values()
     )
+
+
+def mark_problems(argument_spec: Options, params: Options) -> list[str]:
+    """What is dropped in silence without a mark, or lacks beside one."""
+    if "mark" not in argument_spec:
+        return []
+    if params["mark"] is None:
+        return [
+            f"{name} is set: expected mark as well."
+            for name in ("adopt", "explicit", "claim_secret")
+            if params.get(name)
+        ]
+    lacks_claim = "claim_secret" in argument_spec and not params["claim_secret"]
+    return ["mark is set: expected claim_secret as well."] if lacks_claim else []
 
 
 def rule_problems(

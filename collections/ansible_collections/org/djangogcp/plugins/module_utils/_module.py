@@ -17,6 +17,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     AUTH_ARGS,
     auth_problems,
+    mark_problems,
     rule_problems,
     type_problems,
 )
@@ -125,7 +126,12 @@ def run_module(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
     _refuse(module, rule_problems(module.params, rules or {}, tables or {}))
-    _refuse(module, [*auth_problems(module.given, module.params["auth_kind"]), *check(module.params)])
+    dropped = [
+        *auth_problems(module.given, module.params["auth_kind"]),
+        *mark_problems(argument_spec, module.params),
+        *check(module.params),
+    ]
+    _refuse(module, dropped)
 
     def with_client() -> Json:
         session = new_session()

@@ -181,6 +181,18 @@ PROJECT_ID = pattern(
 PROJECT = pattern(PROJECT_ID.expected, r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|\d{6,20}")
 #: Run, "Cloud Run locations"; multi-regions such as europe have none of digits and hyphens.
 LOCATION = pattern("a location such as europe-west1", r"[a-z]+(-[a-z0-9]+)*", limit=40)
+#: Of a mark, which is in labels.
+SITE = pattern(
+    "the name of a site: lower case letters, digits and hyphens", r"[a-z][a-z0-9-]*[a-z0-9]", limit=63
+)
+PURPOSE = pattern("a word of lower case letters such as media", r"[a-z]+", limit=63)
+#: As messages name it.
+ADOPTED = pattern(
+    "a resource by the name that messages give it, such as bucket my-uploads or SQL instance company-db",
+    r"(bucket|job|repository|secret|service|service account|SQL database|SQL instance|SQL user) [A-Za-z0-9][\w.@-]*",
+)
+OPTION_NAME = pattern("the name of an option, with dots for nested ones", r"[a-z]\w*(\.[a-z]\w*)*")
+RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][\w.@-]*")
 #: Resource Manager, "Requirements for labels".
 LABELS = each_entry(
     "at most 64 labels: keys of at most 63 lower case letters, digits, hyphens and underscores that begin with a letter, and values"

@@ -164,7 +164,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     ForeignError,
     Ownership,
@@ -224,6 +224,32 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     },
     "adopt": MARK_ARGS["adopt"],
 }
+
+
+#: What Google accepts.
+RULES = {
+    "resources.name": rules.RESOURCE_NAME,
+    "resources.location": rules.LOCATION,
+    "resources.instance": rules.SQL_INSTANCE,
+    "resources.purpose": rules.PURPOSE,
+    "resources.claim_secret": rules.SECRET_ID,
+    "resources.mark.site": rules.SITE,
+    "resources.mark.region": rules.LOCATION,
+    "resources.mark.former_sites": rules.SITE,
+    "resources.mark.sharing_sites": rules.SITE,
+}
+
+
+def check(params: Json) -> list[str]:
+    """What is wrong with options of the modules that make the resources."""
+    return [
+        problem
+        for number, resource in enumerate(params["resources"])
+        for name in ("asked", "required")
+        for problem in table_problems(
+            resource[name], SPECS[resource["type"]].fields, f"resources[{number}].{name}"
+        )
+    ]
 
 
 def examined(task: Task, resource: Json) -> Json:
@@ -288,7 +314,7 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, rules={"resources.location": rules.LOCATION}, only_reads=True)
+    run_module(ARGUMENT_SPEC, work, rules=RULES, check=check, only_reads=True)
 
 
 if __name__ == "__main__":

@@ -141,10 +141,8 @@ def main() -> None:
         rules={
             "name": rules.SQL_DATABASE,
             "instance": rules.SQL_INSTANCE,
-            "claim_secret": rules.SECRET_ID,
         },
         tables={"": DATABASE.fields},
-        required_by={"mark": ["claim_secret"]},
     )
 
 

@@ -221,7 +221,6 @@ RULES = {
     "instance": rules.SQL_INSTANCE,
     "users.name": rules.SQL_USER,
     "users.password_secret": rules.SECRET_ID,
-    "claim_secret": rules.SECRET_ID,
     "users.in_use_version": rules.between(1, 1_000_000),
 }
 
@@ -292,7 +291,6 @@ def main() -> None:
         rules=RULES,
         tables={"users": USER.fields},
         check=check,
-        required_by={"mark": ["claim_secret"]},
     )
 
 

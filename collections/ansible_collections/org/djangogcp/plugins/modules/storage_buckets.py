@@ -326,7 +326,7 @@ def main() -> None:
     run_module(
         ARGUMENT_SPEC,
         work,
-        rules={"buckets.name": rules.BUCKET},
+        rules={"buckets.name": rules.BUCKET, "buckets.purpose": rules.PURPOSE},
         tables={"buckets": BUCKET.fields},
         check=lambda params: repeated_problems(params["buckets"], "buckets"),
     )
