@@ -141,6 +141,10 @@ KINDS = [
 ]
 
 
+#: Nobody can log in as somebody else's user without changing it.
+ADOPTABLE = [kind for kind in KINDS if kind.kind != "sql_user"]
+
+
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.kind)
 def kind(request: pytest.FixtureRequest, cloud: Cloud, sql_instance: str) -> Kind:
     for site, mark in (("", MARK), ("-other", OTHER)):
@@ -165,7 +169,7 @@ def test_what_somebody_else_made_is_refused_and_stays_as_it_is(cloud: Cloud, kin
     message = cloud.error(kind.module, mark=MARK, **kind.options(name, "present"))
     label = kind.label.format(name=name)
     assert message.startswith(f"Failed to use {label}: somebody else made it, it carries no mark"), message
-    assert "djangogcp_adopt" in message
+    assert ("djangogcp_adopt" in message) == (kind.kind != "sql_user")
     assert "Nothing of it was changed" in message
     assert cloud.error(kind.module, check=True, mark=MARK, **kind.options(name, "present")) == message
 
@@ -187,12 +191,16 @@ def test_what_somebody_else_made_is_refused_and_stays_as_it_is(cloud: Cloud, kin
     assert told["refused"][0]["reason"].startswith("somebody else made it")
 
 
+@pytest.mark.parametrize("kind", ADOPTABLE, ids=lambda kind: kind.kind, indirect=True)
 def test_what_is_adopted_is_used_as_it_is_and_never_deleted(cloud: Cloud, kind: Kind) -> None:
     name = f"adopted-{kind.kind}".replace("_", "-")[:30]
     label = kind.label.format(name=name)
     kind.make(cloud, name)
     before = cloud.api(kind.url.format(name=name))
 
+    if kind.kind == "secret":
+        url = f"{SECRETS}/{name}:addVersion"
+        cloud.api(url, method="POST", body={"payload": {"data": "dGhlaXJzLTEyMzQ="}})
     used = cloud.ok(kind.module, mark=MARK, adopt=[label], explicit=[], **kind.options(name, "present"))
     assert used["changed"] is False
     left = cloud.ok(kind.module, mark=MARK, adopt=[label], **kind.options(name, "absent"))
@@ -249,6 +257,47 @@ def test_what_holds_private_files_never_becomes_public(cloud: Cloud) -> None:
         message = cloud.error("storage_buckets", mark=MARK, adopt=adopt, buckets=[static])
         assert f"it holds the media of the site polls in {REGION}, and that never changes" in message
     assert cloud.api(f"{STORAGE}/{name}") == before
+
+
+def test_an_sql_user_is_not_adopted(cloud: Cloud, sql_instance: str) -> None:
+    cloud.ok("secrets", secrets=[{"name": "claims"}], mark=MARK)
+    _user(cloud, "bob")
+    before = cloud.api(f"{INSTANCES}/shared/users/bob")
+    asked = {"instance": "shared", "claim_secret": "claims", "users": [{"name": "bob", "database_roles": []}]}
+    message = cloud.error("sql_users", mark=MARK, **asked)
+    assert "somebody else made it" in message
+    assert "djangogcp_adopt" not in message
+    assert "adopt[0] is 'SQL user bob'" in cloud.error(
+        "sql_users", mark=MARK, adopt=["SQL user bob"], **asked
+    )
+    assert cloud.api(f"{INSTANCES}/shared/users/bob") == before
+
+
+def test_an_adopted_secret_keeps_its_value(cloud: Cloud) -> None:
+    _secret(cloud, "their-key")
+    secret = {"name": "their-key", "generate": {"length": 20}}
+    adopted = {"mark": MARK, "adopt": ["secret their-key"], "explicit": [], "secrets": [secret]}
+    assert "it is adopted, and its newest version is not enabled" in cloud.error("secrets", **adopted)
+    value = {"payload": {"data": "dGhlaXJzLTEyMzQ="}}
+    cloud.api(f"{SECRETS}/their-key:addVersion", method="POST", body=value)
+    kept = cloud.ok("secrets", **adopted)
+    assert (kept["changed"], kept["secrets"][0]["version"]) == (False, "1")
+    composed = {"name": "their-key", "template": "x{k}", "values_from": {"k": "claims"}}
+    assert cloud.ok("secrets", **{**adopted, "secrets": [composed]})["changed"] is False
+    assert cloud.secret_value("their-key") == "theirs-1234"
+
+
+def test_an_adopted_job_keeps_its_labels(cloud: Cloud, image: str) -> None:
+    body = {
+        "labels": {"team": "data"},
+        "template": {"template": {"containers": [{"image": image, "args": ["theirs"]}]}},
+    }
+    cloud.api(f"{JOBS}?jobId=adopted", method="POST", body=body)
+    until(lambda: not cloud.api(f"{JOBS}/adopted").get("reconciling"))
+    template = {"template": {"containers": [{"image": image, "args": ["ours"]}]}}
+    job = {"name": "adopted", "labels": {}, "template": template}
+    cloud.ok("run_jobs", mark=MARK, adopt=["job adopted"], location=REGION, jobs=[job])
+    assert cloud.api(f"{JOBS}/adopted")["labels"] == {"team": "data"}
 
 
 def test_what_is_adopted_must_be_as_it_has_to_be(cloud: Cloud) -> None:

@@ -28,6 +28,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     reconcile,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import API, SECRET
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
 
 
 class Claims:
@@ -56,7 +57,9 @@ class Claims:
 
     def ownership(self, spec: ResourceSpec, ids: Ids) -> Ownership:
         """For whom the task works, with who owns this resource."""
-        return dataclasses.replace(self._ownership, owner=lambda resource: self.owner(spec, ids))
+        return dataclasses.replace(
+            self._ownership, owner=lambda resource: self.owner(spec, ids), is_adoptable=spec is not USER
+        )
 
     def owner(self, spec: ResourceSpec, ids: Ids) -> Mark | None:
         """Who has claimed a resource: the site itself, or another one of the project; None when nobody has."""
@@ -93,7 +96,8 @@ class Claims:
     def _own(self) -> Json:
         if self._annotations is None:
             found = read(self._client, SECRET, self._ids)
-            self._annotations = _annotations(found)
+            # A secret of this name may be another's: of a site with the same name in another region, or of nobody.
+            self._annotations = _annotations(found) if self._ownership.is_own(_mark(found)) else {}
         return self._annotations
 
     def _holder(self, key: str) -> tuple[Mark | None, str]:
@@ -101,7 +105,7 @@ class Claims:
         call = Call(f"list the secrets of project {self._ids['project']}", "secretmanager.secrets.list")
         url = f"{API}/projects/{self._ids['project']}/secrets"
         for found in self._client.list(url, call, items="secrets"):
-            mark = SECRET.mark.read(decode(found, SECRET.fields)) if SECRET.mark else None
+            mark = _mark(found)
             if mark is not None and key in _annotations(found):
                 return mark, str(found["name"]).rpartition("/")[2]
         return None, ""
@@ -117,6 +121,10 @@ class Claims:
             return {"annotations": {key: value for key, value in merged.items() if value is not None}}
 
         reconcile(self._client, SECRET, {**self._ids, "name": secret}, with_changes)
+
+
+def _mark(secret: Json | None) -> Mark | None:
+    return SECRET.mark.read(decode(secret or {}, SECRET.fields)) if SECRET.mark else None
 
 
 def _annotations(secret: Json | None) -> Json:

@@ -137,6 +137,7 @@ class Ownership:
         explicit: the options (dotted for nested ones) that a person has set, of which an adopted or shared resource becomes what is
             asked; None for all. The others are defaults of roles.
         owner: tells the owner from the Ansible shape of a resource that carries no mark itself; None for the spec's own place.
+        is_adoptable: whether it can be used as it is: not an SQL user, whose password nobody tells.
     """
 
     mark: Mark
@@ -145,6 +146,7 @@ class Ownership:
     adopt: tuple[str, ...] = ()
     explicit: tuple[str, ...] | None = None
     owner: t.Callable[[t.Mapping[str, t.Any]], Mark | None] | None = None
+    is_adoptable: bool = True
 
     @classmethod
     def from_params(
@@ -192,7 +194,7 @@ class Ownership:
     def adopts(self, label: str, owner: Mark | None) -> bool:
         """Whether a person has said that this resource is to be used. What holds something else cannot be."""
         is_otherwise_used = owner is not None and owner.purpose != self.mark.purpose
-        return label in self.adopt and not is_otherwise_used
+        return self.is_adoptable and label in self.adopt and not is_otherwise_used
 
     def mark_for(self, owner: Mark | None) -> Mark:
         """The mark that something gets that the owner has made: its own, but for what another site has made and shares."""
@@ -241,7 +243,8 @@ def _refusal(owner: Mark | None, ownership: Ownership) -> tuple[str, str]:
         "give it: then only what the inventory itself sets of it is changed, and it is never deleted."
     )
     if owner is None:
-        return "somebody else made it, it carries no mark of this collection.", f"{rename} {adopt}"
+        reason = "somebody else made it, it carries no mark of this collection."
+        return reason, f"{rename} {adopt}" if ownership.is_adoptable else rename
     if owner.purpose != mark.purpose:
         holds = owner.purpose or "something else"
         return f"it holds the {holds} of {owner}, and that never changes.", rename

@@ -17,7 +17,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, many_results
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
+    Outcome,
+    may_delete,
+    reconcile,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import (
     SECRET,
     SecretVersion,
@@ -97,7 +101,7 @@ class SecretsRun:
         is_new = f"create {outcome.label}" in outcome.actions
         newest = None if is_new else newest_version(task.client, task.project, name)
         self._newest[name] = newest
-        payload = self._new_payload(secret, newest)
+        payload = _UNCHANGED if self._is_adopted(outcome, newest, name) else self._new_payload(secret, newest)
         number = newest.number if newest else None
         if payload is not _UNCHANGED:
             number, value = self._add(secret, newest, t.cast("bytes | None", payload))
@@ -109,6 +113,17 @@ class SecretsRun:
         retired = self._retire(secret, number, outcome)
         outcome.resource.update(version=number, retired_versions=retired)
         return outcome
+
+    def _is_adopted(self, outcome: Outcome, newest: SecretVersion | None, name: str) -> bool:
+        """Whether it is somebody else's and used as it is, value included."""
+        ownership = Ownership.from_params(self._task.params)
+        if ownership is None or outcome.found is None or may_delete(SECRET, outcome.found, ownership):
+            return False
+        if newest is None or not newest.is_enabled:
+            raise DjangoGcpError(
+                f"Failed to use secret {name}: it is adopted, and its newest version is not enabled. Add one, or choose another name."
+            )
+        return True
 
     def _new_payload(self, secret: Json, newest: SecretVersion | None) -> bytes | object | None:
         """The value that is missing: _UNCHANGED when none is, None when check mode cannot know it."""

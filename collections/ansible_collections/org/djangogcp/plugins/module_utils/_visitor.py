@@ -45,11 +45,13 @@ class Check(t.NamedTuple):
         path: where it is on the site, with a query if any.
         follow_redirects: whether redirects are followed, also to other hosts; otherwise one is the answer.
         contains: what the body must have in its first MiB, "" for anything.
+        any_answer: whether any status below 500 will do, instead of 200 alone.
     """
 
     path: str
     follow_redirects: bool = False
     contains: str = ""
+    any_answer: bool = False
 
 
 class Answer(t.NamedTuple):
@@ -181,10 +183,12 @@ def _start(response: requests.Response) -> bytes:
 def _problem(page: _Page, check: Check, asked: str) -> str:
     if page.target and check.follow_redirects:
         return f"redirects more than {_MOST_REDIRECTS} times, at last to {_without_query(page.target)}"
-    if page.status != 200:
+    if page.status != 200 and not (check.any_answer and page.status < 500):
         where = f" at {_without_query(page.url)}" if page.url != asked else ""
         to = f" to {_without_query(page.target)}" if page.target else ""
-        return f"answered {page.status}{to}{where} (expected 200)"
+        return (
+            f"answered {page.status}{to}{where} (expected {'less than 500' if check.any_answer else '200'})"
+        )
     if not _contains(page, check.contains):
         return f"answered without {shown(check.contains)} in it"
     return ""

@@ -27,7 +27,7 @@ options:
     required: true
   checks:
     description:
-      - The pages. Each must answer with the status 200.
+      - The pages. Each must answer with the status 200, unless O(checks[].any_answer=true).
     type: list
     elements: dict
     required: true
@@ -46,6 +46,11 @@ options:
         description:
           - What the first MiB of the page must have in it.
         type: str
+      any_answer:
+        description:
+          - Whether any status below 500 will do, for a page of which nothing is known but that it must not be a failure of the server.
+        type: bool
+        default: false
   wait_timeout:
     description:
       - For how long pages are asked again, in seconds. Each is asked at least once, and has a minute to answer.
@@ -121,6 +126,7 @@ ARGUMENT_SPEC = {
             "path": {"type": "str", "required": True},
             "follow_redirects": {"type": "bool", "default": False},
             "contains": {"type": "str"},
+            "any_answer": {"type": "bool", "default": False},
         },
     },
     "wait_timeout": {"type": "int", "default": 30},
@@ -166,7 +172,8 @@ def work(params: Json, clock: Clock | None = None) -> Json:
     """Ask for all pages."""
     site = params["url"].rstrip("/")
     checks = [
-        Check(check["path"], check["follow_redirects"], check["contains"] or "") for check in params["checks"]
+        Check(check["path"], check["follow_redirects"], check["contains"] or "", check["any_answer"])
+        for check in params["checks"]
     ]
     deadline = Deadline(params["wait_timeout"], clock or Clock())
     answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline))

@@ -63,6 +63,17 @@ def test_a_claim_in_a_secret_that_nobody_marked_is_none(google, client, claim):
     assert claims(client).owner(DATABASE, IDS) is None
 
 
+@pytest.mark.parametrize("region", ["elsewhere", ""])
+def test_a_claim_in_a_secret_of_another_site_of_this_name_is_not_the_sites_own(google, client, claim, region):
+    theirs = secret("polls-claims", "polls", **claim)
+    theirs["labels"]["region"] = region
+    google.answer("GET", OWN, theirs)
+    google.answer("GET", SECRETS, {"secrets": [theirs]})
+    assert claims(client).owner(DATABASE, IDS) == Mark("polls", region)
+    claims(client).drop(DATABASE, IDS)
+    assert google.bodies("PATCH") == []
+
+
 def test_a_former_name_hands_its_claim_over(google, client, claim):
     google.answer("GET", SECRETS, {"secrets": [secret("votes-claims", "votes", **claim)]})
     google.answer("GET", OLD, secret("votes-claims", "votes", **claim))

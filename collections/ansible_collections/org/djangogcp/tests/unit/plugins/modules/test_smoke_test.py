@@ -99,7 +99,7 @@ def peer():
 
 
 def check(path, **options):
-    return {"path": path, "follow_redirects": False, "contains": None, **options}
+    return {"path": path, "follow_redirects": False, "contains": None, "any_answer": False, **options}
 
 
 def try_out(site_url, *checks, clock=None, wait_timeout=0):
@@ -184,6 +184,15 @@ LOOP = (
     "A page that redirects to its own https address takes every request for http: Google's front end ends HTTPS. Where"
     ' SECURE_SSL_REDIRECT is on, set SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings.'
 )
+
+
+@pytest.mark.parametrize(("status", "passes"), [(200, True), (302, True), (404, True), (500, False)])
+def test_a_page_of_which_nothing_is_known_must_not_fail(monkeypatch, status, passes):
+    page = _visitor._Page(status, "https://polls.run.app/", "", b"", "")
+    monkeypatch.setattr(_visitor, "_page", lambda *arguments: page)
+    answer = _visitor.ask("https://polls.run.app", _visitor.Check("/", any_answer=True))
+    assert (answer.problem == "") is passes
+    assert passes or answer.problem == "answered 500 (expected less than 500)"
 
 
 @pytest.mark.parametrize(
