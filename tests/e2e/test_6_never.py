@@ -156,6 +156,41 @@ def test_a_renamed_site_keeps_its_data_also_when_the_old_name_is_destroyed(team:
     )
 
 
+@pytest.mark.parametrize("data", ["false", "true"])
+def test_the_site_of_the_same_name_in_another_region_is_left_alone(team: Team, data: str) -> None:
+    policies = [
+        f"{STORAGE}/{PROJECT}-first-media/iam",
+        f"{STORAGE}/{PROJECT}-djangogcp-source/iam",
+        f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/first-secret-key:getIamPolicy",
+    ]
+    before = [team.rehearsal.api(policy) for policy in policies]
+    options = ("-e", "destroy_confirm=first", "-e", f"destroy_data={data}")
+    gone = team.play("playbooks/destroy.yml", "first", *options, djangogcp_region="us-east1")
+    assert gone.status == 0, gone.output
+    assert gone.changed_tasks() == []
+    assert [team.rehearsal.api(policy) for policy in policies] == before
+    assert team.deployed("first").changed_tasks() == []
+
+
+def test_an_adopted_database_stays_open_to_whom_it_was(team: Team) -> None:
+    url = f"{INSTANCES}/djangogcp/databases"
+    team.rehearsal.api(url, method="POST", body={"name": "theirs"})
+    while "theirs" not in [one["name"] for one in team.rehearsal.api(url)["items"]]:
+        time.sleep(0.2)
+    adopted = {"djangogcp_database_name": "theirs", "djangogcp_adopt": ["SQL database theirs"]}
+    team.deployed("lodger", **adopted)
+    projects.logged_in(team.rehearsal, "lodger")
+    login = {"user": "theirs_migrator", "password": team.rehearsal.secret("lodger-migrator-db-password")}
+    rows = team.rehearsal.sql(
+        "SELECT has_database_privilege('public', 'theirs', 'CONNECT'), pg_get_userbyid(nspowner)"
+        " FROM pg_namespace WHERE nspname = 'public'",
+        database="theirs",
+        **login,
+    )
+    assert rows == [(True, "pg_database_owner")]
+    assert team.deployed("lodger", **adopted).changed_tasks() == []
+
+
 def test_an_instance_that_other_sites_use_is_not_deleted(team: Team) -> None:
     team.deployed("other")
     options = ("-e", "destroy_confirm=first", "-e", "destroy_data=true", "-e", "destroy_instance=true")
