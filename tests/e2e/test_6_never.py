@@ -230,7 +230,7 @@ def test_a_bucket_that_may_become_public_is_not_adopted_for_uploads(team: Team) 
     adopted = {"djangogcp_media_bucket": theirs, "djangogcp_adopt": [f"bucket {theirs}"]}
     run = team.play("deploy.yml", "open", **adopted)
     assert run.status != 0
-    assert "its public access prevention is inherited, expected enforced" in run.output
+    assert "it is adopted, and public_access_prevention is 'inherited', asked 'enforced'" in run.output
     assert run.changed_tasks() == []
     assert team.rehearsal.api(f"{STORAGE}/{theirs}") == before
 
