@@ -17,15 +17,14 @@ import dataclasses
 import hashlib
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils._annotations import annotations_of, note
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Json, decode
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Mark, Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
     ResourceSpec,
     read,
-    reconcile,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import API, SECRET
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
@@ -97,7 +96,7 @@ class Claims:
         if self._annotations is None:
             found = read(self._client, SECRET, self._ids)
             # A secret of this name may be another's: of a site with the same name in another region, or of nobody.
-            self._annotations = _annotations(found) if self._ownership.is_own(_mark(found)) else {}
+            self._annotations = annotations_of(found) if self._ownership.is_own(_mark(found)) else {}
         return self._annotations
 
     def _holder(self, key: str) -> tuple[Mark | None, str]:
@@ -106,29 +105,16 @@ class Claims:
         url = f"{API}/projects/{self._ids['project']}/secrets"
         for found in self._client.list(url, call, items="secrets"):
             mark = _mark(found)
-            if mark is not None and key in _annotations(found):
+            if mark is not None and key in annotations_of(found):
                 return mark, str(found["name"]).rpartition("/")[2]
         return None, ""
 
-    def _write(self, secret: str, changes: Json) -> None:
-        def with_changes(current: Json | None) -> Json:
-            if current is None:
-                raise DjangoGcpError(
-                    f"Failed to claim what is made for {self._ownership.mark}: the secret {secret} in project {self._ids['project']} does "
-                    "not exist. Make it first, for instance with the module org.djangogcp.secrets, or correct claim_secret."
-                )
-            merged = {**_annotations(current), **changes}
-            return {"annotations": {key: value for key, value in merged.items() if value is not None}}
-
-        reconcile(self._client, SECRET, {**self._ids, "name": secret}, with_changes)
+    def _write(self, secret: str, changes: t.Mapping[str, str | None]) -> None:
+        note(self._client, self._ids["project"], secret, changes)
 
 
 def _mark(secret: Json | None) -> Mark | None:
     return SECRET.mark.read(decode(secret or {}, SECRET.fields)) if SECRET.mark else None
-
-
-def _annotations(secret: Json | None) -> Json:
-    return dict(decode(secret or {}, SECRET.fields)["annotations"])
 
 
 def _words(spec: ResourceSpec, ids: Ids) -> str:

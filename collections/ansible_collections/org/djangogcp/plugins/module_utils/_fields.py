@@ -242,9 +242,7 @@ def beside(asked: t.Mapping[str, t.Any], actual: t.Mapping[str, t.Any], fields: 
 def _beside(wanted: t.Any, have: t.Any, field: Field) -> t.Any:
     if field.kind is Kind.MAP and wanted is not None:
         return {**(have or {}), **wanted}
-    if not wanted or not have:
-        return wanted
-    if not field.fields:
+    if not wanted or not have or not field.fields:
         return wanted
     if field.kind is Kind.VALUE:
         return wanted if field.whole else beside(wanted, have, field.fields)

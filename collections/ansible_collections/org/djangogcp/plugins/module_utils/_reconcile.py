@@ -312,12 +312,11 @@ def label_of(spec: ResourceSpec, ids: Ids) -> str:
 
 def may_delete(spec: ResourceSpec, current: Json, ownership: Ownership | None) -> bool:
     """Whether a resource, as read, is the site's own, or one's that asks for the same."""
-    return ownership is None or ownership.may_change(owner_of(spec, current, ownership))
+    return ownership is None or ownership.may_change(owner_of(spec, decode(current, spec.fields), ownership))
 
 
-def owner_of(spec: ResourceSpec, current: Json, ownership: Ownership) -> Mark | None:
-    """Who has made a resource, as read; None when it carries no mark."""
-    shape = decode(current, spec.fields)
+def owner_of(spec: ResourceSpec, shape: Json, ownership: Ownership) -> Mark | None:
+    """Who has made a resource, in Ansible shape; None when it carries no mark."""
     if ownership.owner is not None:
         return ownership.owner(shape)
     if spec.mark is None:
@@ -344,8 +343,8 @@ def owned(
     Raises:
         ForeignError: somebody else has made it, and it is neither adopted nor shared as it is.
     """
-    owner = None if current is None else owner_of(spec, current, ownership)
     actual = decode(current or {}, spec.fields)
+    owner = None if current is None else owner_of(spec, actual, ownership)
     if current is None or ownership.may_change(owner):
         return asked if spec.mark is None else spec.mark.write(asked, ownership.mark_for(owner), actual)
     set_by_person = asked if ownership.explicit is None else chosen(asked, ownership.explicit)

@@ -18,8 +18,8 @@ import dataclasses
 import hashlib
 import re
 import secrets
-import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils._annotations import annotations_of, note
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
@@ -118,7 +118,12 @@ def _present(task: Task, ids: Ids, user: Json, asked: Json, claims: Claims | Non
     if password is not None:
         outcome.resource["password_version"] = password.number
         if not task.check_mode and (outcome.found is None or not password.is_given_to(ids)):
-            _note(task, password.secret, {_given(ids): f"{_who(ids)} has version {password.number}"})
+            note(
+                task.client,
+                task.project,
+                password.secret,
+                {_given(ids): f"{_who(ids)} has version {password.number}"},
+            )
     is_made = outcome.found is None and not task.check_mode
     if is_made and asked["database_roles"] is not None and not user["append_roles"]:
         # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
@@ -156,7 +161,7 @@ def _remove_versions(task: Task, ids: Ids, user: Json, claims: Claims | None) ->
     if _noted(_known(task, secret).get("annotations") or {}, _used(ids)) == in_use:
         return []
     found = read(task.client, SECRET, {"project": task.project, "name": secret})
-    before = _noted(_annotations(found), _used(ids))
+    before = _noted(annotations_of(found), _used(ids))
     if found is None or before == in_use:  # None: a task before this one would have made it
         return []
     older = {str(one) for one in range(1, int(in_use))} - {before} if before is not None else set()
@@ -165,7 +170,12 @@ def _remove_versions(task: Task, ids: Ids, user: Json, claims: Claims | None) ->
     if not task.check_mode:
         # Also of users that somebody else has removed.
         gone = dict.fromkeys(_given(_of_version(ids, one)) for one in older)
-        _note(task, secret, {**gone, _used(ids): f"{_who(ids)} is used with version {in_use}"})
+        note(
+            task.client,
+            task.project,
+            secret,
+            {**gone, _used(ids): f"{_who(ids)} is used with version {in_use}"},
+        )
     return outcomes
 
 
@@ -197,7 +207,7 @@ def _password(task: Task, ids: Ids, secret: str) -> _Password:
             "enabled newest version. Add one, for instance with the module org.djangogcp.secrets."
         )
     found = read(task.client, SECRET, {"project": task.project, "name": secret})
-    return _Password(secret, newest.number, _annotations(found))
+    return _Password(secret, newest.number, annotations_of(found))
 
 
 def _value(task: Task, password: _Password) -> str:
@@ -208,20 +218,6 @@ def _value(task: Task, password: _Password) -> str:
 def _known(task: Task, secret: str) -> Json:
     """What the option secrets tells of a secret."""
     return next((one for one in task.params["secrets"] or [] if one.get("name") == secret), {})
-
-
-def _annotations(secret: Json | None) -> Json:
-    return dict(decode(secret or {}, SECRET.fields)["annotations"])
-
-
-def _note(task: Task, secret: str, notes: t.Mapping[str, str | None]) -> None:
-    """Write annotations of a secret; None removes one."""
-
-    def wanted(current: Json | None) -> Json:
-        merged = {**_annotations(current), **notes}
-        return {"annotations": {key: value for key, value in merged.items() if value is not None}}
-
-    reconcile(task.client, SECRET, {"project": task.project, "name": secret}, wanted)
 
 
 def _who(ids: Ids) -> str:

@@ -275,7 +275,8 @@ def examined(task: Task, resource: Json) -> Json:
     if spec.mark is None:
         claims = t.cast(Claims, Claims.from_params(task.client, params))
         ownership = claims.ownership(spec, ids)
-    owner = owner_of(spec, current, ownership)
+    actual = decode(current, spec.fields)
+    owner = owner_of(spec, actual, ownership)
     result.update(
         exists=True,
         owner=dataclasses.asdict(owner) if owner else None,
@@ -285,7 +286,6 @@ def examined(task: Task, resource: Json) -> Json:
     )
     if result["is_own"]:
         return result
-    actual = decode(current, spec.fields)
     differing = differences(resource["asked"], actual, spec.fields)
     lacking = differences(resource["required"], actual, spec.fields)
     result["differences"] = [difference_text(one) for one in differing]
