@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections import Counter
@@ -140,9 +141,16 @@ def test_a_second_operator_with_an_inventory_of_their_own_changes_nothing(team: 
 def test_a_renamed_site_keeps_its_data_also_when_the_old_name_is_destroyed(team: Team) -> None:
     buckets = {f"djangogcp_{kind}_bucket": f"{PROJECT}-before-{kind}" for kind in ("media", "static")}
     team.deployed("before")
+    # What serves logs in with the second password.
+    secret = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/before-web-db-password:addVersion"
+    data = base64.b64encode(b"the second of them").decode()
+    team.rehearsal.api(secret, method="POST", body={"payload": {"data": data}})
+    team.deployed("before")
     renamed = {"djangogcp_former_site": "before", "djangogcp_database_name": "before", **buckets}
     team.deployed("after", **renamed)
     assert team.deployed("after", **renamed).changed_tasks() == []
+    for site in ("before", "after"):
+        projects.logged_in(team.rehearsal, site)
     assert "it belongs to the site after" in team.refused("before")
     options = ("-e", "destroy_confirm=before", "-e", "destroy_data=true")
     gone = team.play("playbooks/destroy.yml", "before", *options)

@@ -87,6 +87,23 @@ def test_a_value_is_generated_once_and_composed_into_another(cloud: Cloud) -> No
     assert cloud.never_printed("given-by-hand")
 
 
+def test_the_first_value_is_that_of_another_secret_where_there_is_one(cloud: Cloud) -> None:
+    cloud.ok("secrets", **secret("former", value=VALUE))
+    asked = secret("renamed", generate={"length": 12, "copy_from": "former"})
+    before = cloud.resources()
+    assert cloud.ok("secrets", check=True, **asked)["changed"] is True
+    assert cloud.resources() == before
+    cloud.ok("secrets", **asked)
+    assert cloud.secret_value("renamed") == VALUE
+    cloud.ok("secrets", **secret("former", value=NEW_VALUE))
+    assert cloud.ok("secrets", **asked)["changed"] is False
+    assert cloud.secret_value("renamed") == VALUE
+    assert cloud.never_printed(VALUE)
+
+    cloud.ok("secrets", **secret("alone", generate={"length": 12, "copy_from": "never-made"}))
+    assert len(cloud.secret_value("alone")) == 12
+
+
 def test_replaced_versions_are_destroyed_on_request(cloud: Cloud) -> None:
     cloud.ok("secrets", **secret("short", value=VALUE))
     changed = cloud.ok("secrets", **secret("short", value=NEW_VALUE, old_versions="destroy"))

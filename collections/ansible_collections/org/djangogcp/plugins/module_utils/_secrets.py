@@ -129,7 +129,7 @@ class SecretsRun:
         """The value that is missing: _UNCHANGED when none is, None when check mode cannot know it."""
         enabled = newest is not None and newest.is_enabled
         if secret["generate"] is not None:
-            return _UNCHANGED if enabled else _generated(**secret["generate"])
+            return _UNCHANGED if enabled else self._first_value(**secret["generate"])
         if secret["template"] is not None:
             wanted = self._composed(secret)
         elif secret["value"] is not None:
@@ -140,6 +140,14 @@ class SecretsRun:
             return wanted
         have = read_version(self._task.client, self._task.project, secret["name"], newest.number)
         return _UNCHANGED if have == wanted else wanted
+
+    def _first_value(self, length: int, alphabet: str, copy_from: str | None) -> bytes:
+        """The value of the secret that is copied, where it has one, or else a generated one."""
+        client, project = self._task.client, self._task.project
+        newest = newest_version(client, project, copy_from) if copy_from else None
+        if copy_from and newest is not None and newest.is_enabled:
+            return read_version(client, project, copy_from, newest.number)
+        return "".join(secrets.choice(alphabet) for dummy in range(length)).encode()
 
     def _composed(self, secret: Json) -> bytes | None:
         parts: dict[str, _Part] = {}
@@ -258,7 +266,3 @@ def _waves(asked: list[Json]) -> list[list[Json]]:
         waves.append(ready)
         left = [secret for secret in left if secret not in ready]
     return waves
-
-
-def _generated(length: int, alphabet: str) -> bytes:
-    return "".join(secrets.choice(alphabet) for dummy in range(length)).encode()

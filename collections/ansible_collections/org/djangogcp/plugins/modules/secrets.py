@@ -62,6 +62,11 @@ options:
             description: The characters to choose from.
             type: str
             default: abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
+          copy_from:
+            description:
+              - The name of a secret whose value is taken instead of a generated one, where it has an enabled newest version.
+              - What is renamed keeps its passwords and keys with it.
+            type: str
       template:
         description:
           - A text in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it,
@@ -170,6 +175,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
                 "options": {
                     "length": {"type": "int", "default": 50},
                     "alphabet": {"type": "str", "default": string.ascii_letters + string.digits},
+                    "copy_from": {"type": "str", "no_log": False},  # a name, too
                 },
             },
             "template": {"type": "str"},
@@ -187,6 +193,7 @@ RULES = {
     "secrets.template": rules.SECRET_VALUE,
     "secrets.generate.length": rules.between(1, 65536),
     "secrets.generate.alphabet": rules.ALPHABET,
+    "secrets.generate.copy_from": rules.SECRET_ID,
     "secrets.values_from": rules.SECRET_IDS,
 }
 
