@@ -123,6 +123,20 @@ def test_a_service_of_somebody_else_stays_private_and_as_it_is(team: Team) -> No
     assert team.rehearsal.service("intern") == before
 
 
+def test_a_site_that_is_not_public_gets_traffic_only_after_its_try_out(team: Team) -> None:
+    closed = {"djangogcp_public": False, "djangogcp_admin_path": "/absent/"}
+    for variables in (closed, closed, {**closed, "djangogcp_public": True}):
+        run = team.play("deploy.yml", "closed", **variables)
+        assert run.status != 0
+        assert "/absent/ answered 404 (expected 200)" in run.output
+        assert "Nothing of closed was released yet" in run.output
+    team.deployed("closed", djangogcp_public=False)
+    assert team.rehearsal.get("closed", "/admin/login/").status_code == 403
+    assert team.deployed("closed", djangogcp_public=False).changed_tasks() == []
+    team.deployed("closed")
+    assert team.rehearsal.get("closed", "/admin/login/").status_code == 200
+
+
 def test_two_inventories_cannot_take_one_database(team: Team) -> None:
     said = team.refused("second", djangogcp_database_name="first")
     assert f"SQL database first (djangogcp_database_name): it belongs to the site first in {REGION}." in said

@@ -14,8 +14,6 @@ from tests.integration.cloud import BARE_PROJECT, NOBODY, PROJECT, REGION, Cloud
 
 COLLECTION = Path(__file__).resolve().parents[2] / "collections/ansible_collections/org/djangogcp"
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
-#: All but those that call no API.
-WITH_GOOGLE = [name for name in MODULES if name != "smoke_test"]
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/app"
 STATEMENT = {"name": "create it", "check": "SELECT 1 WHERE false", "statement": "SELECT 2"}
 
@@ -75,7 +73,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "run_service_info": {"name": "absent", "location": REGION},
     "secrets": {"secrets": [{"name": "absent", "generate": {}}]},
     "service_accounts": {"service_accounts": [{"name": "absent-account"}]},
-    "smoke_test": {"url": "https://absent.example.com", "checks": [{"path": "/"}]},
+    "smoke_test": {
+        "url": "https://absent.example.com",
+        "checks": [{"path": "/"}],
+        "service_account": f"absent@{PROJECT}.iam.gserviceaccount.com",
+        "audience": "https://absent.example.com",
+        "wait_timeout": 0,
+    },
     "sql_database": {"name": "absent", "instance": "absent", "mark": {}, "claim_secret": "absent"},
     "sql_database_info": {"instance": "absent"},
     "sql_instance": {
@@ -93,7 +97,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
 }
-CHANGING = [name for name in WITH_GOOGLE if name != "build" and not name.endswith("_info")]
+CHANGING = [name for name in MODULES if name not in ("build", "smoke_test") and not name.endswith("_info")]
 
 
 def options(module: str, source: Path) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def test_missing_options_are_named(cloud: Cloud, module: str) -> None:
     assert cloud.error(module) == MISSING[module]
 
 
-@pytest.mark.parametrize("module", WITH_GOOGLE)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_missing_project_is_named(
     cloud: Cloud, app_source: Path, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +126,7 @@ def test_a_missing_project_is_named(
     assert cloud.error(module, **options(module, app_source)) == "missing required arguments: project"
 
 
-@pytest.mark.parametrize("module", WITH_GOOGLE)
+@pytest.mark.parametrize("module", MODULES)
 def test_an_empty_project_is_refused(cloud: Cloud, app_source: Path, module: str) -> None:
     assert cloud.error(module, project="", **options(module, app_source)) == (
         "project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
@@ -147,7 +151,7 @@ def test_check_mode_completes_in_a_project_where_no_api_is_enabled(
     assert cloud.resources() == before
 
 
-@pytest.mark.parametrize("module", WITH_GOOGLE)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
     cloud: Cloud, app_source: Path, module: str
 ) -> None:
@@ -175,6 +179,7 @@ REFUSED = {
     "run_service_info": ("run.services.get", "roles/run.admin"),
     "secrets": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
     "service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),
+    "smoke_test": ("iam.serviceAccounts.getOpenIdToken", "roles/iam.serviceAccountOpenIdTokenCreator"),
     "sql_database": ("cloudsql.databases.get", "roles/cloudsql.admin"),
     "sql_database_info": ("cloudsql.databases.list", "roles/cloudsql.admin"),
     "sql_instance": ("cloudsql.instances.get", "roles/cloudsql.admin"),

@@ -632,7 +632,24 @@ def test_a_site_is_asked_as_a_visitor_does(cloud: Cloud, image: str, monkeypatch
     assert untrusted.endswith("Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE).")
 
 
-def test_a_site_that_is_not_public_refuses_a_visitor(cloud: Cloud, image: str) -> None:
+def test_a_site_that_is_not_public_is_asked_in_the_name_of_whom_it_knows(cloud: Cloud, image: str) -> None:
     made = cloud.ok("run_service", **service("closed", image))["service"]
-    message = cloud.error("smoke_test", url=made["uri"], checks=[{"path": "/"}], wait_timeout=0)
-    assert "/ answered 403 (expected 200)" in message
+    asked: dict[str, Any] = {"url": made["uri"], "checks": [{"path": "/"}], "wait_timeout": 0}
+    assert "/ answered 403 (expected 200)" in cloud.error("smoke_test", **asked)
+
+    cloud.ok("service_accounts", service_accounts=[{"name": "closed-web"}])
+    account = f"closed-web@{PROJECT}.iam.gserviceaccount.com"
+    known = {**asked, "service_account": account, "audience": made["uri"]}
+    assert "/ answered 403 (expected 200)" in cloud.error("smoke_test", **known)
+    grant = {
+        "resource_type": "run_service",
+        "resource": "closed",
+        "location": REGION,
+        "role": "roles/run.invoker",
+        "members": [f"serviceAccount:{account}"],
+    }
+    cloud.ok("iam_members", members=[grant])
+    assert cloud.ok("smoke_test", **known)["checks"][0]["status"] == 200
+    assert cloud.never_printed("eyJhbGci"), "the identity token was shown"
+    elsewhere = {**known, "audience": "https://another.example.com"}
+    assert "/ answered 401 (expected 200)" in cloud.error("smoke_test", **elsewhere)

@@ -142,30 +142,10 @@ def run_module(
             read_timeout=module.params["request_timeout"],
             absent_when_disabled=module.check_mode or only_reads,
         )
-        wait = Wait.from_params(module.params) if "wait_timeout" in argument_spec else Wait()
+        wait = Wait.from_params(module.params) if "wait" in argument_spec else Wait()
         return work(Task(module.params, client, module.check_mode, wait))
 
     _leave(module, with_client)
-
-
-def run_module_without_google(
-    argument_spec: t.Mapping[str, t.Mapping[str, t.Any]],
-    work: t.Callable[[Json], Json],
-    *,
-    rules: t.Mapping[str, Rule],
-) -> None:
-    """As `run_module`, for a module that calls no API and so has no project and no credentials. Skipped in check mode.
-
-    Args:
-        argument_spec: all options.
-        work: gets them, does it, and returns the arguments of ``exit_json``.
-        rules: what is accepted, by option.
-    """
-    module = _made(argument_spec, {})
-    _refuse(module, rule_problems(module.params, rules, {}))
-    if module.check_mode:
-        module.exit_json(changed=False, skipped=True, msg="Not done in check mode.")
-    _leave(module, lambda: work(module.params))
 
 
 def _made(argument_spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]) -> _Module:

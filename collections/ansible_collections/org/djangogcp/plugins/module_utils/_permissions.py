@@ -20,6 +20,7 @@ _ROLES = {
     "iam.serviceAccounts.": "roles/iam.serviceAccountAdmin",
     "iam.serviceAccounts.actAs": "roles/iam.serviceAccountUser",
     "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator",
+    "iam.serviceAccounts.getOpenIdToken": "roles/iam.serviceAccountOpenIdTokenCreator",
     "iam.serviceAccounts.signBlob": "roles/iam.serviceAccountTokenCreator",
     "logging.logEntries.": "roles/logging.viewer",
     "resourcemanager.projects.": "roles/browser",

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""Asks pages of a site as a visitor does: without credentials, and with the proxy and the certificates of the environment.
+"""Asks pages of a site as a visitor does: without credentials, or with an identity token of one whom the site knows, and with the proxy and the certificates of the environment.
 
 Whatever a page or the network does is an answer with a problem and no exception, and no problem shows the body of a page.
 """
@@ -89,31 +89,33 @@ class _Page(t.NamedTuple):
         return self.target == self.url and self.url.startswith("https:")
 
 
-def ask_until_it_passes(site: str, check: Check, deadline: Deadline) -> Answer:
+def ask_until_it_passes(site: str, check: Check, deadline: Deadline, token: str = "") -> Answer:
     """Ask for a page again and again, at least once, up to two seconds apart.
 
     Args:
         site: the address of the site, without a slash at its end.
         check: what the page must do.
         deadline: nothing is asked beyond it.
+        token: as for `ask`.
 
     Raises:
         DjangoGcpError: the CA certificates cannot be read.
     """
     for delay in delays(first=0.2, factor=1.6, longest=2):
-        answer = ask(site, check)
+        answer = ask(site, check, token=token)
         if not answer.problem or not deadline.sleep(delay):
             return answer
     raise AssertionError("delays() never ends")
 
 
-def ask(site: str, check: Check, limit: float = _PAGE_SECONDS) -> Answer:
+def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") -> Answer:
     """Ask for a page once.
 
     Args:
         site: the address of the site, without a slash at its end.
         check: what the page must do.
         limit: after so many seconds the answer is not waited for any more.
+        token: an identity token that Cloud Run is shown, and no other host; "" for a visitor whom nobody knows.
 
     Raises:
         DjangoGcpError: the CA certificates cannot be read.
@@ -123,7 +125,9 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS) -> Answer:
     future: concurrent.futures.Future[_Page] = concurrent.futures.Future()
     # A timeout of requests is for the next bytes and not for the whole answer, and there is none for a name that is looked up.
     # So a thread asks, which nothing waits for when its time is over.
-    threading.Thread(target=_settle, args=(future, asked, check.follow_redirects, limit), daemon=True).start()
+    threading.Thread(
+        target=_settle, args=(future, asked, check.follow_redirects, limit, token), daemon=True
+    ).start()
     in_a_loop = False
     try:
         page = future.result(timeout=limit)
@@ -136,19 +140,21 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS) -> Answer:
 
 
 def _settle(
-    future: concurrent.futures.Future[_Page], url: str, follow_redirects: bool, timeout: float
+    future: concurrent.futures.Future[_Page], url: str, follow_redirects: bool, timeout: float, token: str
 ) -> None:
     try:
-        future.set_result(_page(url, follow_redirects, timeout))
+        future.set_result(_page(url, follow_redirects, timeout, token))
     except Exception as error:  # it is raised where the result is asked for
         future.set_exception(error)
 
 
-def _page(url: str, follow_redirects: bool, timeout: float) -> _Page:
+def _page(url: str, follow_redirects: bool, timeout: float, token: str) -> _Page:
+    known_to = _origin(url)
     # A new session each time: no cookie and no broken connection is left of the last time.
     with new_session() as session:
         for redirects in itertools.count():
-            with contextlib.closing(_response(session, url, timeout)) as response:
+            shown_token = token if _origin(url) == known_to else ""
+            with contextlib.closing(_response(session, url, timeout, shown_token)) as response:
                 # The base class's method reads the header only.
                 location = session.get_redirect_target(response)
                 target = urllib.parse.urljoin(url, location) if location else ""
@@ -159,9 +165,18 @@ def _page(url: str, follow_redirects: bool, timeout: float) -> _Page:
     raise AssertionError("count() never ends")
 
 
-def _response(session: requests.Session, url: str, timeout: float) -> requests.Response:
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _response(session: requests.Session, url: str, timeout: float, token: str) -> requests.Response:
     """The answer up to its headers. Session.get() would read the whole body of a redirect, whatever its size."""
     request = session.prepare_request(requests.Request("GET", url, auth=_nobody))
+    if token:
+        # Leaves Authorization to the site itself.
+        # Source: https://cloud.google.com/run/docs/authenticating/service-to-service
+        request.headers["X-Serverless-Authorization"] = f"Bearer {token}"
     proxies = requests.utils.get_environ_proxies(url)
     return session.get_adapter(url).send(request, stream=True, timeout=timeout, proxies=proxies)
 

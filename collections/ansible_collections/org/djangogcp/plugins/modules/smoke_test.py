@@ -13,9 +13,11 @@ version_added: 1.0.0
 description:
   - Asks pages of a site, all at the same time, each again and again until it answers as it must. The task fails with one message
     when one of them does not in time.
-  - It is a visitor and sends no credentials. No message shows what a page holds.
+  - It is a visitor and sends no credentials, unless O(service_account) says in whose name it asks. No message shows what a page holds.
 extends_documentation_fragment:
+  - org.djangogcp._auth
   - org.djangogcp._attributes.info
+  - org.djangogcp._attributes.actiongroup_gcp
 attributes:
   check_mode:
     details: Nothing is asked, and the task is skipped. What would answer may not have been made.
@@ -51,6 +53,16 @@ options:
           - Whether any status below 500 will do, for a page of which nothing is known but that it must not be a failure of the server.
         type: bool
         default: false
+  service_account:
+    description:
+      - The e-mail address of the service account in whose name a Cloud Run service is asked that is not public. Each request carries
+        an identity token of it, but not to other hosts that redirects lead to.
+      - The caller needs C(roles/iam.serviceAccountOpenIdTokenCreator) on it, and it needs C(roles/run.invoker) on the service.
+    type: str
+  audience:
+    description:
+      - The address that the identity token is for. Cloud Run wants that of the service, also where a tag's address is asked.
+    type: str
   wait_timeout:
     description:
       - For how long pages are asked again, in seconds. Each is asked at least once, and has a minute to answer.
@@ -67,12 +79,22 @@ author:
 EXAMPLES = r"""
 - name: Try a revision out that has no traffic yet
   org.djangogcp.smoke_test:
+    project: my-project
     url: https://candidate---polls-123456789012.us-central1.run.app
     checks:
       - path: /healthz/
       - path: /admin/
         follow_redirects: true
         contains: csrfmiddlewaretoken
+
+- name: Ask a site that is not public
+  org.djangogcp.smoke_test:
+    project: my-project
+    url: https://intranet-123456789012.us-central1.run.app
+    service_account: intranet-web@my-project.iam.gserviceaccount.com
+    audience: https://intranet-123456789012.us-central1.run.app
+    checks:
+      - path: /healthz/
 """
 
 RETURN = r"""
@@ -106,10 +128,10 @@ checks:
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._module import for_each, run_module_without_google
-from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock, Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import (
     Answer,
     Check,
@@ -129,10 +151,17 @@ ARGUMENT_SPEC = {
             "any_answer": {"type": "bool", "default": False},
         },
     },
+    "service_account": {"type": "str"},
+    "audience": {"type": "str"},
     "wait_timeout": {"type": "int", "default": 30},
 }
 
-RULES = {"url": rules.SITE_URL, "checks.path": rules.HTTP_PATH}
+RULES = {
+    "url": rules.SITE_URL,
+    "checks.path": rules.HTTP_PATH,
+    "service_account": rules.SERVICE_ACCOUNT,
+    "audience": rules.SITE_URL,
+}
 
 
 class TryOutError(DjangoGcpError):
@@ -168,15 +197,37 @@ def shown(answers: list[Answer]) -> list[Json]:
     return [{name: getattr(answer, name) for name in names} for answer in answers]
 
 
-def work(params: Json, clock: Clock | None = None) -> Json:
+def identity_token(client: Client, account: str, audience: str, deadline: Deadline) -> str:
+    """An identity token of a service account. A right to have one that is not in force yet is waited for.
+
+    Source: iamcredentials v1, projects.serviceAccounts.generateIdToken; Cloud Run looks for the claim email.
+    """
+    url = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{account}:generateIdToken"
+    call = Call(f"get an identity token of {account}", "iam.serviceAccounts.getOpenIdToken")
+    body = {"audience": audience, "includeEmail": True}
+    for delay in delays(first=0.5, factor=2, longest=10):
+        try:
+            return str(client.request("POST", url, call, body=body, repeatable=True)["token"])
+        except ApiError as error:
+            if error.status != 403 or not deadline.sleep(delay):
+                raise
+    raise AssertionError("delays() never ends")
+
+
+def work(task: Task) -> Json:
     """Ask for all pages."""
+    if task.check_mode:
+        return {"changed": False, "skipped": True, "msg": "Not done in check mode."}
+    params, client = task.params, task.client
     site = params["url"].rstrip("/")
     checks = [
         Check(check["path"], check["follow_redirects"], check["contains"] or "", check["any_answer"])
         for check in params["checks"]
     ]
-    deadline = Deadline(params["wait_timeout"], clock or Clock())
-    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline))
+    deadline = Deadline(params["wait_timeout"], client.clock)
+    account, audience = params["service_account"], params["audience"]
+    token = identity_token(client, account, audience, deadline) if account else ""
+    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline, token))
     if any(answer.problem for answer in answers):
         raise failure(site, answers)
     return {"changed": False, "checks": shown(answers)}
@@ -184,7 +235,13 @@ def work(params: Json, clock: Clock | None = None) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module_without_google(ARGUMENT_SPEC, work, rules=RULES)
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules=RULES,
+        only_reads=True,
+        required_together=[("service_account", "audience")],
+    )
 
 
 if __name__ == "__main__":

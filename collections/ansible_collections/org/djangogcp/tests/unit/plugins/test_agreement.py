@@ -24,9 +24,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
 
 COLLECTION = pathlib.Path(__file__).parents[3]
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
-# They call no API and take neither a project nor credentials.
-WITHOUT_GOOGLE = ["smoke_test"]
-WITH_GOOGLE = [name for name in MODULES if name not in WITHOUT_GOOGLE]
 FRAGMENTS = {"org.djangogcp._auth": _auth, "org.djangogcp._mark": _mark, "org.djangogcp._wait": _wait}
 COMMON = {"name", "state", "wait", "wait_timeout", "mark", "adopt", "explicit"}
 
@@ -87,7 +84,7 @@ def shape(options, nested):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_documentation_and_argument_spec_agree(name):
-    spec = {**({} if name in WITHOUT_GOOGLE else AUTH_ARGS), **module_of(name).ARGUMENT_SPEC}
+    spec = {**AUTH_ARGS, **module_of(name).ARGUMENT_SPEC}
     assert shape(documented(name), "suboptions") == shape(spec, "options")
 
 
@@ -116,7 +113,7 @@ def test_table_and_argument_spec_agree(name, spec, path, beside):
 
 def test_the_action_group_holds_every_module_that_calls_google():
     runtime = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text())
-    assert runtime["action_groups"]["gcp"] == WITH_GOOGLE
+    assert runtime["action_groups"]["gcp"] == MODULES
 
 
 def test_every_module_can_run_in_ansibles_own_process():
@@ -129,7 +126,7 @@ def test_every_module_can_run_in_ansibles_own_process():
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_whether_it_is_in_the_action_group(name):
     fragments = yaml.safe_load(module_of(name).DOCUMENTATION)["extends_documentation_fragment"]
-    assert ("org.djangogcp._attributes.actiongroup_gcp" in fragments) == (name in WITH_GOOGLE)
+    assert ("org.djangogcp._attributes.actiongroup_gcp" in fragments) == (name in MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -11,15 +11,19 @@ import socket
 import struct
 import threading
 import time
+import types
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils import _visitor
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import Check, ask
 from ansible_collections.org.djangogcp.plugins.modules import smoke_test
 
 LOG = "Check what the site logged; if it only needs longer, raise wait_timeout."
 NETWORK = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
+NOBODY = {"service_account": None, "audience": None}
 # What a page holds and no message may show.
 PRIVATE = "private-words-of-the-page"
 RESET = struct.pack("ii", 1, 0)
@@ -80,7 +84,7 @@ def peer():
     """Starts a server that answers a connection with those bytes, and returns its host and port."""
     with contextlib.ExitStack() as stack:
 
-        def start(data, after=lambda connection: None):
+        def start(data, after=lambda connection: None, on_request=lambda request: None):
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
 
             def serve():
@@ -88,7 +92,7 @@ def peer():
                     while True:
                         connection = listener.accept()[0]
                         with connection:
-                            connection.recv(65536)
+                            on_request(connection.recv(65536))
                             connection.sendall(data)
                             after(connection)
 
@@ -102,8 +106,10 @@ def check(path, **options):
     return {"path": path, "follow_redirects": False, "contains": None, "any_answer": False, **options}
 
 
-def try_out(site_url, *checks, clock=None, wait_timeout=0):
-    return smoke_test.work({"url": site_url, "checks": list(checks), "wait_timeout": wait_timeout}, clock)
+def try_out(site_url, *checks, clock=None, wait_timeout=0, client=None, **options):
+    client = client or types.SimpleNamespace(clock=clock or Clock())
+    asked = {"url": site_url, "checks": list(checks), "wait_timeout": wait_timeout, **NOBODY, **options}
+    return smoke_test.work(Task(asked, client))
 
 
 def message(site_url, *checks, **options):
@@ -273,6 +279,39 @@ def test_no_credentials_are_sent(site, monkeypatch, tmp_path):
     try_out(site.url.replace("http://", "http://somebody:secret@"), check("/", follow_redirects=True))
     assert len(site.headers) == 2
     assert not any("Authorization" in headers for headers in site.headers)
+
+
+ACCOUNT = "polls-web@my-project.iam.gserviceaccount.com"
+GENERATE = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ACCOUNT}:generateIdToken"
+KNOWN = {"service_account": ACCOUNT, "audience": "https://polls.run.app"}
+
+
+def test_a_site_is_asked_in_the_name_of_a_service_account_and_no_other_host_is(
+    site, peer, client, google, refuse, fake_clock
+):
+    granted_late = refuse(403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getOpenIdToken' denied")
+    google.answer("POST", GENERATE, granted_late, {"token": "its-token"})
+    seen = []
+    other = peer(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        on_request=lambda request: seen.append(request.lower()),
+    )
+    site.page("/", (302, "", {"Location": "/there"}))
+    site.page("/there", (302, "", {"Location": f"http://{other}/"}))
+    try_out(site.url, check("/", follow_redirects=True), client=client, wait_timeout=30, **KNOWN)
+    assert google.bodies("POST")[-1] == {"audience": "https://polls.run.app", "includeEmail": True}
+    assert [headers["X-Serverless-Authorization"] for headers in site.headers] == ["Bearer its-token"] * 2
+    assert len(seen) == 1
+    assert b"x-serverless-authorization" not in seen[0]
+    assert len(fake_clock.slept) == 1
+
+
+def test_a_right_that_is_never_in_force_is_told(site, client, google, refuse):
+    google.answer("POST", GENERATE, refuse(403, "PERMISSION_DENIED", "denied"))
+    text = message(site.url, check("/"), client=client, wait_timeout=30, **KNOWN)
+    assert f"Failed to get an identity token of {ACCOUNT}" in text
+    assert "roles/iam.serviceAccountOpenIdTokenCreator" in text
+    assert site.asked == []
 
 
 def test_only_the_beginning_of_a_body_is_read(site):
