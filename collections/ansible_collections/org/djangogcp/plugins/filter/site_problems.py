@@ -347,18 +347,30 @@ def own_entry_problems(name: str, entries: Values, values: Values) -> list[str]:
             found.append(
                 f"{name}.DJANGO_SETTINGS_MODULE is set: {_NOT_OURS} djangogcp_settings_module sets another module."
             )
-        words = str(entries.get("GUNICORN_CMD_ARGS", "")).split()
-        given = {_GUNICORN_SHORT.get(word[:2], word.partition("=")[0]) for word in words}
-        found += [
-            f"{name}.GUNICORN_CMD_ARGS is set with {option}: expected no such option, because {_GUNICORN_OPTIONS[option]}."
-            for option in _GUNICORN_OPTIONS
-            if option in given
-        ]
+        found += _gunicorn_problems(f"{name}.GUNICORN_CMD_ARGS", str(entries.get("GUNICORN_CMD_ARGS", "")))
     if name == "djangogcp_database_flags":
         flag = "cloudsql.iam_authentication"
         if str(entries.get(flag, "on")).lower() not in ("on", "true"):
             found.append(f"{name}.{flag} is set: {_NOT_OURS} it has to be on for the deploy to log in.")
     return found
+
+
+def _gunicorn_problems(name: str, arguments: str) -> list[str]:
+    """A message for each option that is not a person's to set, in every form that gunicorn takes for it.
+
+    Source: gunicorn splits the variable by shlex (gunicorn.config.Config.get_cmd_args_from_env), and argparse takes an
+    abbreviation for each option that it begins.
+    """
+    try:
+        words = shlex.split(arguments)
+    except ValueError as error:
+        return [f"{name} is no command line ({error}): expected options as a shell takes them."]
+    given = [_GUNICORN_SHORT.get(word[:2], word.partition("=")[0]) for word in words]
+    return [
+        f"{name} is set with {option}: expected no such option, because {reason}."
+        for option, reason in _GUNICORN_OPTIONS.items()
+        if any(len(word) > 2 and option.startswith(word) for word in given)
+    ]
 
 
 def _sentence(option: Values) -> str:

@@ -217,6 +217,24 @@ def test_whatever_the_roles_set_in_the_environment_is_refused_or_honoured() -> N
             "djangogcp_environment.GUNICORN_CMD_ARGS is set with --threads: expected no such option, because djangogcp_threads sets"
             " it, and the requests and connections of an instance are counted by it. Set that instead.",
         ),
+        *(
+            (
+                {"djangogcp_environment": {"GUNICORN_CMD_ARGS": arguments}},
+                "djangogcp_environment.GUNICORN_CMD_ARGS is set with --threads: expected no such option, because djangogcp_threads"
+                " sets it, and the requests and connections of an instance are counted by it. Set that instead.",
+            )
+            for arguments in ("--thread 9", "--thr=9", "'--threads' 9", '--preload "--threads=9"')
+        ),
+        (
+            {"djangogcp_environment": {"GUNICORN_CMD_ARGS": "--preload '"}},
+            "djangogcp_environment.GUNICORN_CMD_ARGS is no command line (No closing quotation): expected options as a shell takes"
+            " them.",
+        ),
+        (
+            {"djangogcp_environment": {"GUNICORN_CMD_ARGS": "-w9"}},
+            "djangogcp_environment.GUNICORN_CMD_ARGS is set with --workers: expected no such option, because djangogcp_workers sets"
+            " it, and the requests and connections of an instance are counted by it. Set that instead.",
+        ),
         (
             {"djangogcp_environment": {"GUNICORN_CMD_ARGS": "-b 0.0.0.0:80"}},
             "djangogcp_environment.GUNICORN_CMD_ARGS is set with --bind: expected no such option, because Cloud Run says where to"
