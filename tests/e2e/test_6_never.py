@@ -189,6 +189,15 @@ def test_the_site_of_the_same_name_in_another_region_is_left_alone(team: Team, d
     assert team.deployed("first").changed_tasks() == []
 
 
+def test_a_site_in_another_region_shares_the_bucket_of_sources(team: Team) -> None:
+    overseas = {"djangogcp_region": "us-east1", "djangogcp_database_instance": "overseas"}
+    team.deployed("overseas", **overseas)
+    assert team.deployed("overseas", **overseas).changed_tasks() == []
+    assert team.rehearsal.api(f"{STORAGE}/{PROJECT}-djangogcp-source")["location"] == REGION.upper()
+    said = team.refused("lost", djangogcp_region="us-east1")
+    assert "SQL instance djangogcp (djangogcp_database_instance)" in said
+
+
 def test_an_adopted_database_stays_open_to_whom_it_was(team: Team) -> None:
     url = f"{INSTANCES}/djangogcp/databases"
     team.rehearsal.api(url, method="POST", body={"name": "theirs"})
