@@ -29,6 +29,8 @@ SITE = "polls"
 #: On the times of the emulator's `realistic` profile, in which an instance takes four minutes.
 SCALE = 0.25
 _ENOUGH_RESOURCES = 60
+#: How much longer each call takes where Google is far away.
+FAR_SECONDS = 0.1
 _BUILD = "cloudbuild.projects.builds.create"
 #: What the operations of a deploy wait for: one chain after the other, the longer of the two in the middle.
 _CHAINS = {
@@ -158,6 +160,22 @@ class Sites:
                 new.setdefault(method, []).append(interval)
         return Deployed(seconds, log, int(counted.read_text("utf-8")), output, new)
 
+    @contextmanager
+    def far_away(self) -> Iterator[None]:
+        """Every call takes longer, as from another continent."""
+        url = f"http://127.0.0.1:{self.rehearsal.port}/_emulator/faults"
+        fault = {"kind": "stall", "method": "*", "seconds": FAR_SECONDS, "count": 0}
+        requests.post(url, json=fault, timeout=60).raise_for_status()
+        try:
+            yield
+        finally:
+            requests.delete(url, timeout=60).raise_for_status()
+
+    def change_label(self) -> None:
+        """Another label on one bucket, as somebody may set it by hand."""
+        bucket = f"storage.googleapis.com/storage/v1/b/{PROJECT}-{SITE}-media"
+        self.rehearsal.api(bucket, method="PATCH", body={"labels": {"by-hand": str(time.time_ns())}})
+
     def change(self) -> None:
         """Another text on the site's first page."""
         template = next(self.source.rglob("base.html"))
@@ -209,13 +227,33 @@ def measure(folder: Path, *, runs: int = 3) -> list[Row]:
     profile = {"REHEARSAL_PROFILE": "realistic", "REHEARSAL_SCALE": str(SCALE)}
     with deployed(folder / "one", [SITE], **profile) as site:
         first = site.deploy()
-        unchanged = [site.deploy() for _ in range(runs)]
-        compared = others.measure(site.rehearsal, unchanged[0].resources)
+        near, far = [], []
+        for _ in range(runs):
+            near.append(site.deploy())
+            with site.far_away():
+                far.append(site.deploy())
+        compared = others.measure(site.rehearsal, near[0].resources)
+        with site.far_away():
+            compared_far = others.measure(site.rehearsal, far[0].resources)
         site.change()
         changed = site.deploy()
+        site.change()
+        with site.far_away():
+            changed_far = site.deploy()
+        site.change_label()
+        labelled = site.deploy()
     return [
-        *_unchanged(unchanged, compared),
+        *_unchanged(near, compared),
+        _far(near, far, compared_far),
         _changed(changed),
+        Row(
+            f"the same with {FAR_SECONDS * 1000:.0f} ms more per call",
+            f"{_own_seconds(changed_far):.1f} s",
+            f"{changed_far.seconds:.1f} s in all",
+            "half as long again",
+            _own_seconds(changed_far) <= 1.5 * _own_seconds(changed),
+        ),
+        Row("deploy that changes one label of one bucket", f"{labelled.seconds:.1f} s"),
         Row(
             f"first deploy, operations at {SCALE} of their real times",
             f"{first.seconds:.1f} s",
@@ -248,8 +286,24 @@ def _unchanged(runs: list[Deployed], compared: others.Others) -> list[Row]:
     ]
 
 
+def _far(near: list[Deployed], far: list[Deployed], compared: others.Others) -> Row:
+    ratio = median(run.seconds for run in far) / median(run.seconds for run in near)
+    return Row(
+        f"the same with {FAR_SECONDS * 1000:.0f} ms more per call",
+        f"{median(run.seconds for run in far):.1f} s",
+        compared.text,
+        "half as long again",
+        ratio <= 1.5,
+    )
+
+
+def _own_seconds(run: Deployed) -> float:
+    """What is not build, jobs or start-up."""
+    return run.seconds - sum(map(run.took, (_BUILD, *_CHAINS["after"])))
+
+
 def _changed(run: Deployed) -> Row:
-    ours = run.seconds - sum(map(run.took, (_BUILD, *_CHAINS["after"])))
+    ours = _own_seconds(run)
     return Row(
         "deploy of a code change: what is not build, jobs or start-up",
         f"{ours:.1f} s",

@@ -28,6 +28,7 @@ MODULES = (
     "project_info",
     "project_services",
     "ownership_info",
+    "read_ahead",
     "service_accounts",
     "artifact_repository",
     "storage_buckets",
@@ -98,6 +99,20 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
         {
             "org.djangogcp.secrets": {
                 "secrets": [{"name": "polls-migrator-db-password", "generate": {}}],
+            }
+        }
+    ],
+    "smoke_test": [
+        {
+            "org.djangogcp.iam_members": {
+                "members": [
+                    {
+                        "resource_type": "service_account",
+                        "resource": "polls-web",
+                        "role": "roles/iam.serviceAccountOpenIdTokenCreator",
+                        "members": [f"user:{OWNER}"],
+                    }
+                ]
             }
         }
     ],

@@ -202,3 +202,8 @@ class Rehearsal:
         """API calls that the emulator could not answer."""
         answer = requests.get(f"http://127.0.0.1:{self.port}/_emulator/unhandled", timeout=10)
         return list(answer.json()["unhandled"])
+
+    def requests(self, after: int = 0) -> list[dict[str, Any]]:
+        """The emulator's log of API calls from a number on."""
+        url = f"http://127.0.0.1:{self.port}/_emulator/requests"
+        return list(requests.get(url, {"after": after}, timeout=10).json()["requests"])

@@ -118,7 +118,9 @@ class TokenSource:
     def __init__(self, options: AuthOptions, session: requests.Session, cache_dir: str | None) -> None:
         self._options = options
         self._session = session
-        self._cache = _cache_file(options, cache_dir)
+        #: Stands for the options, and for what of the environment selects an identity.
+        self.identity = _identity(options)
+        self._cache = _cache_file(options, cache_dir, self.identity)
         self._lock = threading.Lock()
         self._token: Token | None = None
 
@@ -162,9 +164,13 @@ def default_cache_dir() -> str | None:
     return path if private else None
 
 
-def _cache_file(options: AuthOptions, cache_dir: str | None) -> str | None:
+def _cache_file(options: AuthOptions, cache_dir: str | None, identity: str) -> str | None:
     if cache_dir is None or options.auth_kind == "accesstoken":
         return None
+    return os.path.join(cache_dir, f"{identity}.json")
+
+
+def _identity(options: AuthOptions) -> str:
     # The content and not only the path of a credentials file: a new key or a new rehearsal has another identity.
     parts: list[str] = [repr(options), *(os.environ.get(name, "") for name in _ENVIRONMENT)]
     for path in (
@@ -173,7 +179,7 @@ def _cache_file(options: AuthOptions, cache_dir: str | None) -> str | None:
         _gcloud_adc_path(),
     ):
         parts.append(_digest_of_file(path))
-    return os.path.join(cache_dir, hashlib.sha256("\0".join(parts).encode()).hexdigest() + ".json")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _gcloud_adc_path() -> str:

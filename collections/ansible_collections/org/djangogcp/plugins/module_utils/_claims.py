@@ -94,7 +94,7 @@ class Claims:
 
     def _own(self) -> Json:
         if self._annotations is None:
-            found = read(self._client, SECRET, self._ids)
+            found = read(self._client, SECRET, self._ids, ahead=True)
             # A secret of this name may be another's: of a site with the same name in another region, or of nobody.
             self._annotations = annotations_of(found) if self._ownership.is_own(_mark(found)) else {}
         return self._annotations

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import ssl
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import Token, TokenSource
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     ApiError,
@@ -50,6 +52,7 @@ READ_TIMEOUT_SECONDS = 75
 # For one call with all its repetitions.
 _CALL_TIMEOUT_SECONDS = 180.0
 _SERVICE_USAGE = "serviceusage.googleapis.com"
+_READING_METHODS = frozenset({"GET", "HEAD"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 
 
@@ -74,6 +77,7 @@ class Client:
         session: the requests session; proxies and CA bundles come from the environment as requests reads it.
         clock: where the time comes from.
         read_timeout: how long one request may be silent, in seconds (option ``request_timeout``).
+        ahead: where answers are that were read ahead; none by default.
         absent_when_disabled: take what an API that is not enabled would hold for absent. For check mode on a project whose
             APIs the same run would enable first.
 
@@ -88,20 +92,37 @@ class Client:
         clock: Clock | None = None,
         *,
         read_timeout: float = READ_TIMEOUT_SECONDS,
+        ahead: Ahead | None = None,
         absent_when_disabled: bool = False,
     ) -> None:
         self._tokens = tokens
         self._session = session
         self.clock = clock or Clock()
         self._read_timeout = read_timeout
+        self._ahead = ahead or Ahead(None, "")
         self._absent_when_disabled = absent_when_disabled
 
-    def get(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json:
-        """GET a resource."""
-        return self.request("GET", url, call, params=params)
+    def get(
+        self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None, ahead: bool = False
+    ) -> Json:
+        """GET a resource. With `ahead`, an answer that was read ahead will do."""
+        return self.request("GET", url, call, params=params, ahead=ahead)
 
-    def find(self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None) -> Json | None:
-        """GET a resource that may be absent: None for 404. A 403 is an error, never "absent"."""
+    def find(
+        self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None, ahead: bool = False
+    ) -> Json | None:
+        """GET a resource that may be absent: None for 404. A 403 is an error, never "absent". With `ahead`, an answer that
+        was read ahead will do.
+        """
+        known = self._ahead.find("GET", url, params or {}) if ahead else []
+        if known:
+            return known[0]
+        found = self._found(url, call, params)
+        if ahead:
+            self._ahead.keep("GET", url, params or {}, found)
+        return found
+
+    def _found(self, url: str, call: Call, params: t.Mapping[str, t.Any] | None) -> Json | None:
         try:
             response = self._send("GET", url, call, params, None, True, allowed=404)
         except ApiError as error:
@@ -111,16 +132,24 @@ class Client:
         return None if response.status_code == 404 else _content(response, call)
 
     def list(
-        self, url: str, call: Call, *, items: str, params: t.Mapping[str, t.Any] | None = None
+        self,
+        url: str,
+        call: Call,
+        *,
+        items: str,
+        params: t.Mapping[str, t.Any] | None = None,
+        ahead: bool = False,
     ) -> t.Iterator[Json]:
         """GET all pages of a collection.
 
         Args:
             items: the key of the list in a page, for instance "secrets".
+            ahead: whether pages that were read ahead will do.
         """
         token = ""
         while True:
-            page = self.get(url, call, params={**(params or {}), **({"pageToken": token} if token else {})})
+            asked = {**(params or {}), **({"pageToken": token} if token else {})}
+            page = self.get(url, call, params=asked, ahead=ahead)
             yield from page.get(items) or []
             token = page.get("nextPageToken") or ""
             if not token:
@@ -135,6 +164,7 @@ class Client:
         params: t.Mapping[str, t.Any] | None = None,
         body: t.Mapping[str, t.Any] | None = None,
         repeatable: bool | None = None,
+        ahead: bool = False,
     ) -> Json:
         """Send a request with a JSON body and return the JSON answer ({} for an empty one).
 
@@ -146,9 +176,19 @@ class Client:
             body: the body, never shown anywhere.
             repeatable: whether repeating it does no harm; by default all methods but POST. Say True for a POST that only
                 reads, and for a create under a name of our own choosing when its 409 is read again.
+            ahead: whether it only reads, so that an answer that was read ahead will do.
         """
+        known = self._ahead.find(method, url, params or {}) if ahead else []
+        if known and known[0] is not None:
+            return known[0]
         safe = method in _SAFE_METHODS if repeatable is None else repeatable
-        return _content(self._send(method, url, call, params, body, safe), call)
+        with (
+            self._changing(url) if method not in _READING_METHODS and not ahead else contextlib.nullcontext()
+        ):
+            answer = _content(self._send(method, url, call, params, body, safe), call)
+        if ahead:
+            self._ahead.keep(method, url, params or {}, answer)
+        return answer
 
     def upload(
         self, url: str, call: Call, *, params: t.Mapping[str, t.Any], data: t.BinaryIO, content_type: str
@@ -157,9 +197,22 @@ class Client:
         which it is when `params` hold a precondition such as ifGenerationMatch.
         """
         headers = {"Content-Type": content_type}
-        return _content(
-            self._send("POST", url, call, params, None, "ifGenerationMatch" in params, data, headers), call
-        )
+        safe = "ifGenerationMatch" in params
+        with self._changing(url):
+            return _content(self._send("POST", url, call, params, None, safe, data, headers), call)
+
+    def forget_old_answers(self) -> None:
+        """Remove what was read ahead too long ago, also by other runs."""
+        self._ahead.forget_old()
+
+    @contextlib.contextmanager
+    def _changing(self, url: str) -> t.Iterator[None]:
+        """What was read ahead is old from now on, and so is what another task reads ahead meanwhile."""
+        self._ahead.forget(url)
+        try:
+            yield
+        finally:
+            self._ahead.forget(url)
 
     def _send(
         self,

@@ -14,6 +14,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     AUTH_ARGS,
     auth_problems,
@@ -104,6 +105,7 @@ def run_module(
     rules: t.Mapping[str, Rule] | None = None,
     tables: t.Mapping[str, t.Iterable[Field]] | None = None,
     only_reads: bool = False,
+    reads_ahead: bool = False,
     check: t.Callable[[Json], list[str]] = lambda params: [],
     **options: t.Any,
 ) -> None:
@@ -117,6 +119,7 @@ def run_module(
         rules: what Google accepts, by option (`_argspec.rule_problems`).
         tables: the tables of the module's resources, by option.
         only_reads: whether nothing is ever changed, so that what a disabled API would hold is absent also without check mode.
+        reads_ahead: whether what it looks at is kept for the tasks after it (`_ahead`).
         check: what else is wrong with the options, above all what would be dropped in silence beside others: a message each.
         options: further arguments of ``AnsibleModule``, such as ``mutually_exclusive``.
     """
@@ -135,11 +138,13 @@ def run_module(
 
     def with_client() -> Json:
         session = new_session()
-        tokens = TokenSource(AuthOptions.from_params(module.params), session, default_cache_dir())
+        folder = default_cache_dir()
+        tokens = TokenSource(AuthOptions.from_params(module.params), session, folder)
         client = Client(
             tokens,
             session,
             read_timeout=module.params["request_timeout"],
+            ahead=Ahead(folder, tokens.identity, fills=reads_ahead),
             absent_when_disabled=module.check_mode or only_reads,
         )
         wait = Wait.from_params(module.params) if "wait" in argument_spec else Wait()
@@ -210,8 +215,10 @@ def _with_warnings(result: Json, outcomes: t.Iterable[Outcome]) -> Json:
     return {**result, "warnings": warnings} if warnings else result
 
 
-def for_each(items: t.Sequence[Item], work: t.Callable[[Item], Result]) -> list[Result]:
-    """Do the work for all items, in parallel; results come in the items' order.
+def for_each(
+    items: t.Sequence[Item], work: t.Callable[[Item], Result], at_once: int = PARALLEL_REQUESTS
+) -> list[Result]:
+    """Do the work for all items, so many at once; results come in the items' order.
 
     Raises:
         DjangoGcpError: one item failed; the others are done.
@@ -219,7 +226,7 @@ def for_each(items: t.Sequence[Item], work: t.Callable[[Item], Result]) -> list[
     """
     if len(items) < 2:
         return [work(item) for item in items]
-    with concurrent.futures.ThreadPoolExecutor(max_workers=min(PARALLEL_REQUESTS, len(items))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=min(at_once, len(items))) as pool:
         futures = [pool.submit(work, item) for item in items]
     errors = [error for future in futures if (error := future.exception()) is not None]
     for error in errors:

@@ -103,7 +103,7 @@ def ensure_grants(
     conflicts = 0
     newly_made = Deadline(_NEW_ACCOUNT_SECONDS, client.clock)
     for delay in delays(first=0.2, factor=1.7, longest=5):
-        policy = _read_policy(client, resource, may_be_absent)
+        policy = read_policy(client, resource, may_be_absent)
         wanted = with_grants(policy, grants)
         if wanted == policy or check_mode:
             break
@@ -164,11 +164,12 @@ def _is_binding_of(binding: Json, grant: Grant) -> bool:
     )
 
 
-def _read_policy(client: Client, resource: Resource, may_be_absent: bool) -> Json:
+def read_policy(client: Client, resource: Resource, may_be_absent: bool) -> Json:
+    """The IAM policy of a resource, which may have been read ahead; {} of one that is absent, where that may be."""
     method, url, params, body = resource.place.read_request(resource.address)
     call = Call(f"read the {resource.label}", f"{resource.place.permission}.getIamPolicy")
     try:
-        return client.request(method, url, call, params=params, body=body, repeatable=True)
+        return client.request(method, url, call, params=params, body=body, repeatable=True, ahead=True)
     except ApiError as error:
         if may_be_absent and error.is_absent:
             return {}

@@ -265,10 +265,10 @@ class Outcome:
         }
 
 
-def read(client: Client, spec: ResourceSpec, ids: Ids) -> Json | None:
-    """The wire shape of a resource, None when it is absent."""
+def read(client: Client, spec: ResourceSpec, ids: Ids, *, ahead: bool = False) -> Json | None:
+    """The wire shape of a resource, None when it is absent. With `ahead`, one that was read ahead will do."""
     try:
-        return client.find(spec.url(ids), spec.call("read", ids))
+        return client.find(spec.url(ids), spec.call("read", ids), ahead=ahead)
     except ApiError as error:
         raise _explained(spec, error, "read") from error
 
@@ -386,7 +386,8 @@ class _Run:
         """Plan and apply; when another writer came between, read and plan again."""
         conflicts = 0
         for delay in delays(first=0.3, factor=2, longest=10):
-            current = read(self.client, self.spec, self.ids)
+            # Who loses a race has written, which empties what was read ahead.
+            current = read(self.client, self.spec, self.ids, ahead=True)
             try:
                 outcome = self._absent(current) if state == "absent" else self._present(current)
                 outcome.contested = conflicts > 0

@@ -174,7 +174,7 @@ def serving(client: Client, ids: t.Mapping[str, str], service: Json) -> list[Jso
     result = []
     for revision, percent, tag in _serving(service):
         call = Call(f"read revision {revision}", "run.revisions.get")
-        found = client.find(f"{SERVICE.url(ids)}/revisions/{revision}", call) or {}
+        found = client.find(f"{SERVICE.url(ids)}/revisions/{revision}", call, ahead=True) or {}
         containers = found.get("containers") or [{}]
         result.append(
             {
@@ -296,13 +296,14 @@ class Executions:
         variables than the job's, which somebody started besides, do not count.
 
         Args:
-            job: the job, if it has just been read.
+            job: the job, if it has just been read. Then executions that were read ahead will do, too.
         """
+        ahead = job is not None
         job = job or self._job_now()
         label = asked_label(job)
         if not label:
             return None
-        for execution in self._all_of(job):
+        for execution in self._all_of(job, ahead):
             if _label(execution) != label:
                 return None
             if not _is_overridden(execution, job):
@@ -312,9 +313,9 @@ class Executions:
     def _job_now(self) -> Json:
         return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
 
-    def _all_of(self, job: Json) -> t.Iterator[Json]:
+    def _all_of(self, job: Json, ahead: bool) -> t.Iterator[Json]:
         """All executions, the newest first, also one that the job knows already and the list does not yet."""
-        executions = self._newest_first()
+        executions = self.newest_first(ahead=ahead)
         page = [*itertools.islice(executions, _PAGE)]
         newest = _short((job.get("latestCreatedExecution") or {}).get("name", ""))
         if newest and newest not in {_short(execution["name"]) for execution in page}:
@@ -325,16 +326,17 @@ class Executions:
         yield from page
         yield from executions
 
-    def _newest_first(self) -> t.Iterator[Json]:
-        """All executions (run v2, executions.list: "sorted by creation time, descending")."""
+    def newest_first(self, *, ahead: bool = False) -> t.Iterator[Json]:
+        """All executions (run v2, executions.list: "sorted by creation time, descending"). With `ahead`, those that were read
+        ahead will do.
+        """
         call = Call(f"list the executions of job {self._job}", "run.executions.list")
-        return self._client.list(
-            f"{self._url}/executions", call, items="executions", params={"pageSize": _PAGE}
-        )
+        url, params = f"{self._url}/executions", {"pageSize": _PAGE}
+        return self._client.list(url, call, items="executions", params=params, ahead=ahead)
 
     def _page(self) -> t.Iterator[Json]:
         """So many of the newest executions that one that was just started is among them."""
-        return itertools.islice(self._newest_first(), _PAGE)
+        return itertools.islice(self.newest_first(), _PAGE)
 
     def start(self, overrides: Overrides, *, once: bool = False) -> Json:
         """Start an execution and return it. It is never started a second time.

@@ -141,7 +141,7 @@ class SecretsRun:
         have = read_version(self._task.client, self._task.project, secret["name"], newest.number)
         return _UNCHANGED if have == wanted else wanted
 
-    def _first_value(self, length: int, alphabet: str, copy_from: str | None) -> bytes:
+    def _first_value(self, length: int, alphabet: str, copy_from: str | None = None) -> bytes:
         """The value of the secret that is copied, where it has one, or else a generated one."""
         client, project = self._task.client, self._task.project
         newest = newest_version(client, project, copy_from) if copy_from else None

@@ -160,7 +160,7 @@ def _remove_versions(task: Task, ids: Ids, user: Json, claims: Claims | None) ->
     secret = user["password_secret"]
     if _noted(_known(task, secret).get("annotations") or {}, _used(ids)) == in_use:
         return []
-    found = read(task.client, SECRET, {"project": task.project, "name": secret})
+    found = read(task.client, SECRET, {"project": task.project, "name": secret}, ahead=True)
     before = _noted(annotations_of(found), _used(ids))
     if found is None or before == in_use:  # None: a task before this one would have made it
         return []
@@ -187,7 +187,7 @@ def _of_version(ids: Ids, number: str) -> Ids:
 def _versions(task: Task, ids: Ids) -> list[str]:
     """The versions that have a user, in order."""
     call = Call(f"list the users of SQL instance {ids['instance']}", "cloudsql.users.list")
-    listed = (task.client.find(USER.collection_url(ids), call) or {}).get("items") or []
+    listed = (task.client.find(USER.collection_url(ids), call, ahead=True) or {}).get("items") or []
     names = re.compile(re.escape(ids["name"]) + r"_([1-9][0-9]*)")
     matches = [names.fullmatch(user["name"]) for user in listed]
     return sorted((match[1] for match in matches if match), key=int)

@@ -171,32 +171,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     difference_text,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
-    ResourceSpec,
-    label_of,
-    owner_of,
-    read,
-)
-from ansible_collections.org.djangogcp.plugins.module_utils._services import (
-    artifactregistry,
-    iam,
-    run,
-    secretmanager,
-    sqladmin,
-    storage,
-)
-
-SPECS: dict[str, ResourceSpec] = {
-    "artifact_repository": artifactregistry.REPOSITORY,
-    "bucket": storage.BUCKET,
-    "run_job": run.JOB,
-    "run_service": run.SERVICE,
-    "secret": secretmanager.SECRET,
-    "service_account": iam.SERVICE_ACCOUNT,
-    "sql_database": sqladmin.DATABASE,
-    "sql_instance": sqladmin.INSTANCE,
-    "sql_user": sqladmin.USER,
-}
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import label_of, owner_of, read
+from ansible_collections.org.djangogcp.plugins.module_utils._services import sqladmin
+from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import SPECS
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "resources": {
@@ -262,7 +239,7 @@ def examined(task: Task, resource: Json) -> Json:
     label = label_of(spec, ids)
     result: Json = {"resource": label, "exists": False, "owner": None, "is_own": False, "is_adopted": False}
     try:
-        current = read(task.client, spec, ids)
+        current = read(task.client, spec, ids, ahead=True)
     except ApiError as error:
         # Nothing can be seen of what is in an instance that is still being made, and nothing can be there.
         if not sqladmin.is_not_running(error):

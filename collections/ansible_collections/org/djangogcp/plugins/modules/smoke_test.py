@@ -81,20 +81,14 @@ EXAMPLES = r"""
   org.djangogcp.smoke_test:
     project: my-project
     url: https://candidate---polls-123456789012.us-central1.run.app
+    # Only for a service that is not public.
+    service_account: polls-web@my-project.iam.gserviceaccount.com
+    audience: https://polls-123456789012.us-central1.run.app
     checks:
       - path: /healthz/
       - path: /admin/
         follow_redirects: true
         contains: csrfmiddlewaretoken
-
-- name: Ask a site that is not public
-  org.djangogcp.smoke_test:
-    project: my-project
-    url: https://intranet-123456789012.us-central1.run.app
-    service_account: intranet-web@my-project.iam.gserviceaccount.com
-    audience: https://intranet-123456789012.us-central1.run.app
-    checks:
-      - path: /healthz/
 """
 
 RETURN = r"""

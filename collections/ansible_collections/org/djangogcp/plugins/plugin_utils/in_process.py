@@ -35,6 +35,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.template import Templar
 from ansible.utils.display import Display
+from ansible_collections.org.djangogcp.plugins.module_utils import _ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._client import HAS_REQUESTS, tls_context
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
@@ -154,6 +155,8 @@ def _process(environment: t.Mapping[str, t.Any], folder: str) -> t.Iterator[None
         (warnings, "_global_warnings", type(warnings._global_warnings)()),
         (warnings, "_global_deprecations", type(warnings._global_deprecations)()),
         (basic, "_ANSIBLE_ARGS", None),
+        # Ansible forks for each task: what they have in common is the process that does.
+        (_ahead, "run", str(os.getppid())),
         # It follows from TMPDIR, and is found out once.
         (tempfile, "tempdir", None),
     ]

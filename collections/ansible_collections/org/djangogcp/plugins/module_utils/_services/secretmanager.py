@@ -78,9 +78,8 @@ def newest_version(client: Client, project: str, secret: str) -> SecretVersion |
     A destroyed one holds nothing: it may be what a run took back that another one was ahead of (see `enabled_between`).
     """
     url = f"{API}/projects/{project}/secrets/{secret}/versions/latest"
-    answer = client.find(
-        url, Call(f"read the newest version of secret {secret}", "secretmanager.versions.get")
-    )
+    call = Call(f"read the newest version of secret {secret}", "secretmanager.versions.get")
+    answer = client.find(url, call, ahead=True)
     if answer is not None and _is_gone(answer):
         versions = _versions(client, project, secret)
         answer = max((one for one in versions if not _is_gone(one)), key=_number, default=None)

@@ -27,7 +27,9 @@ def enabled_services(client: Client, project: str) -> set[str]:
     """The names of the enabled APIs, for instance "run.googleapis.com"."""
     call = Call(f"list the enabled APIs of project {project}", "serviceusage.services.list")
     params = {"filter": "state:ENABLED", "pageSize": 200}
-    found = client.list(f"{API}/projects/{project}/services", call, items="services", params=params)
+    found = client.list(
+        f"{API}/projects/{project}/services", call, items="services", params=params, ahead=True
+    )
     return {str(service["name"]).rsplit("/", 1)[-1] for service in found}
 
 

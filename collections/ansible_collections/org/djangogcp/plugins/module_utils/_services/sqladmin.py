@@ -217,9 +217,8 @@ def running_operation(client: Client, project: str, instance: str) -> Json | Non
     instance has one at a time.
     """
     call = Call(f"list the operations of SQL instance {instance}", "cloudsql.instances.get")
-    page = client.get(
-        f"{API}/projects/{project}/operations", call, params={"instance": instance, "maxResults": 10}
-    )
+    params = {"instance": instance, "maxResults": 10}
+    page = client.get(f"{API}/projects/{project}/operations", call, params=params, ahead=True)
     for operation in page.get("items") or []:
         if operation.get("status") != "DONE" and operation.get("operationType") in _RESTARTING:
             return t.cast(Json, operation)

@@ -148,6 +148,10 @@ def test_every_task_that_changes_google_cloud_reports_to_status(role: Path) -> N
                 for key in task
                 if key.removeprefix("org.djangogcp.") in MODULES and key.startswith("org.")
             ]
-            if ours and role.name != "release" and not task.get("register", "").startswith(f"__{role.name}_"):
+            if (
+                ours
+                and role.name not in ("preflight", "release")
+                and not task.get("register", "").startswith(f"__{role.name}_")
+            ):
                 silent.append(f"{path.name}: {task['name']}")
     assert silent == []
