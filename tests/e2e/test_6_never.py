@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
 
 INSTANCES = f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances"
 STORAGE = "storage.googleapis.com/storage/v1/b"
+JOBS = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/jobs"
 SERVICES = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services"
 #: A database instance that a team has had for long: nothing of it is as the defaults are.
 COMPANY = {
@@ -61,8 +63,15 @@ class Team:
         run = self.play("deploy.yml", site, **variables)
         assert run.status != 0, run.output
         assert "Nothing was changed." in run.output
-        assert run.changed_tasks() == []
+        assert run.counts(site)["changed"] == 0, run.output
         return run.output
+
+    def destroyed(self, site: str, *options: str, data: bool = True, **variables: Any) -> Run:
+        """A destruction that must succeed."""
+        confirmed = ("-e", f"destroy_confirm={site}", "-e", f"destroy_data={str(data).lower()}")
+        run = self.play("playbooks/destroy.yml", site, *confirmed, *options, **variables)
+        assert run.status == 0, run.output
+        return run
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +98,9 @@ def test_an_instance_of_somebody_else_is_refused_then_adopted_and_never_deleted(
     assert cloud.api(url) == before
 
     adopted = {"djangogcp_database_instance": "company-db", "djangogcp_adopt": ["SQL instance company-db"]}
+    team.refused("guest", djangogcp_media_bucket=f"{PROJECT}-first-media", **adopted)
+    assert cloud.api(url) == before
+
     shown = team.deployed("guest", **adopted).output
     assert '+    "data_api_access": "ALLOW_DATA_API"' in shown, "the difference is shown without --diff"
     assert cloud.get("guest", "/admin/login/").status_code == 200
@@ -102,13 +114,7 @@ def test_an_instance_of_somebody_else_is_refused_then_adopted_and_never_deleted(
     }
     assert team.deployed("guest", **adopted).changed_tasks() == []
 
-    gone = team.play(
-        "playbooks/destroy.yml",
-        "guest",
-        *("-e", "destroy_confirm=guest", "-e", "destroy_data=true"),
-        **adopted,
-    )
-    assert gone.status == 0, gone.output
+    team.destroyed("guest", **adopted)
     assert cloud.api(url)["settings"]["tier"] == "db-custom-4-15360"
 
 
@@ -137,14 +143,58 @@ def test_a_site_that_is_not_public_gets_traffic_only_after_its_try_out(team: Tea
     assert team.rehearsal.get("closed", "/admin/login/").status_code == 200
 
 
+def test_the_status_tells_whose_everything_is(team: Team) -> None:
+    variables = {"djangogcp_database_name": "first", "djangogcp_static_bucket": f"{PROJECT}-status"}
+    body = {"name": f"{PROJECT}-status"}
+    team.rehearsal.api(f"{STORAGE}?project={PROJECT}", method="POST", body=body)
+    run = team.play("playbooks/status.yml", "second", **variables)
+    assert run.status == 0, run.output
+    assert run.counts("second")["changed"] == 0
+    shown = json.loads(
+        run.output.rpartition("Show what is deployed]")[2].partition("=> ")[2].partition("\n}")[0] + "}"
+    )["msg"]
+    assert shown["url"] == "not deployed"
+    assert shown["made_by"]["somebody else"] == [f"bucket {PROJECT}-status"]
+    firsts = [
+        "SQL instance djangogcp",
+        "SQL database first",
+        "SQL user first_web",
+        "SQL user first_web_1",
+        "SQL user first_migrator",
+    ]
+    assert shown["made_by"][f"the site first in {REGION}"] == firsts
+    refused = {one["resource"]: one["reason"] for one in shown["refused"]}
+    assert set(refused) == {f"bucket {PROJECT}-status", *firsts[1:]}
+    assert "location is 'US', asked" in refused[f"bucket {PROJECT}-status"]
+    own = team.play("playbooks/status.yml", "first").output
+    assert "not_as_declared" in own
+    assert '"refused"' not in own
+
+
+def test_a_command_runs_in_the_sites_own_job_only(team: Team) -> None:
+    command = ("-e", "manage_command=check")
+    nothing = team.play("playbooks/manage.yml", "nowhere", *command)
+    assert nothing.status != 0
+    assert f"Nothing is deployed under the name nowhere in {PROJECT}/{REGION}; deploy first" in nothing.output
+
+    image = team.rehearsal.service("first")["template"]["containers"][0]["image"]
+    body = {"template": {"template": {"containers": [{"image": image, "args": ["flush"]}]}}}
+    team.rehearsal.api(f"{JOBS}?jobId=nowhere-manage", method="POST", body=body)
+    while team.rehearsal.api(f"{JOBS}/nowhere-manage").get("reconciling"):
+        time.sleep(0.2)
+    foreign = team.play("playbooks/manage.yml", "nowhere", *command)
+    assert foreign.status != 0
+    assert "The job nowhere-manage is not run: somebody else made it" in foreign.output
+    assert "executions" not in team.rehearsal.api(f"{JOBS}/nowhere-manage/executions")
+    assert team.play("playbooks/manage.yml", "first", *command).status == 0
+
+
 def test_two_inventories_cannot_take_one_database(team: Team) -> None:
     said = team.refused("second", djangogcp_database_name="first")
     assert f"SQL database first (djangogcp_database_name): it belongs to the site first in {REGION}." in said
     assert team.rehearsal.get("first", "/admin/login/").status_code == 200
 
-    options = ("-e", "destroy_confirm=second", "-e", "destroy_data=true")
-    gone = team.play("playbooks/destroy.yml", "second", *options, djangogcp_database_name="first")
-    assert gone.status == 0, gone.output
+    team.destroyed("second", djangogcp_database_name="first")
     projects.logged_in(team.rehearsal, "first")
 
 
@@ -166,24 +216,20 @@ def test_a_renamed_site_keeps_its_data_also_when_the_old_name_is_destroyed(team:
     for site in ("before", "after"):
         projects.logged_in(team.rehearsal, site)
     assert "it belongs to the site after" in team.refused("before")
-    options = ("-e", "destroy_confirm=before", "-e", "destroy_data=true")
-    gone = team.play("playbooks/destroy.yml", "before", *options)
-    assert gone.status == 0, gone.output
+    team.destroyed("before")
     assert team.deployed("after", **renamed).changed_tasks() == []
     assert team.rehearsal.get("after", "/admin/login/").status_code == 200
 
 
-@pytest.mark.parametrize("data", ["false", "true"])
-def test_the_site_of_the_same_name_in_another_region_is_left_alone(team: Team, data: str) -> None:
+@pytest.mark.parametrize("data", [False, True])
+def test_the_site_of_the_same_name_in_another_region_is_left_alone(team: Team, data: bool) -> None:
     policies = [
         f"{STORAGE}/{PROJECT}-first-media/iam",
         f"{STORAGE}/{PROJECT}-djangogcp-source/iam",
         f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/first-secret-key:getIamPolicy",
     ]
     before = [team.rehearsal.api(policy) for policy in policies]
-    options = ("-e", "destroy_confirm=first", "-e", f"destroy_data={data}")
-    gone = team.play("playbooks/destroy.yml", "first", *options, djangogcp_region="us-east1")
-    assert gone.status == 0, gone.output
+    gone = team.destroyed("first", data=data, djangogcp_region="us-east1")
     assert gone.changed_tasks() == []
     assert [team.rehearsal.api(policy) for policy in policies] == before
     assert team.deployed("first").changed_tasks() == []
