@@ -291,6 +291,13 @@ def test_private_uploads_are_never_public(team: Team) -> None:
         team.refused("first", djangogcp_source_bucket=uploads, **adopt)
         team.deployed("first", djangogcp_static_bucket=f"{PROJECT}-pages")
         team.refused("thief", djangogcp_static_bucket=uploads, **adopt)
+        elsewhere = {"djangogcp_media_bucket": f"{PROJECT}-new", "djangogcp_static_bucket": uploads}
+        for label in ("static", None):
+            team.rehearsal.api(f"{STORAGE}/{uploads}", method="PATCH", body={"labels": {"purpose": label}})
+            for variables in ({}, elsewhere, {**elsewhere, **adopt}):
+                said = team.refused("first", **variables)
+                assert f"gcloud storage buckets update gs://{uploads} --update-labels=purpose=media" in said
+        team.rehearsal.api(f"{STORAGE}/{uploads}", method="PATCH", body={"labels": {"purpose": "media"}})
         team.deployed("first")
     assert set(reader.statuses) == {403}
     assert reader.statuses[403] > 50

@@ -259,6 +259,31 @@ def test_what_holds_private_files_never_becomes_public(cloud: Cloud) -> None:
     assert cloud.api(f"{STORAGE}/{name}") == before
 
 
+@pytest.mark.parametrize("edited", ["static", None])
+def test_a_label_that_was_edited_makes_nothing_public(cloud: Cloud, edited: str | None) -> None:
+    name = f"{PROJECT}-edited-{edited}".lower()
+    media = {
+        "name": name,
+        "purpose": "media",
+        "public_access_prevention": "enforced",
+        "versioning": True,
+    }
+    static = {"name": name, "purpose": "static", "public_access_prevention": "inherited"}
+    cloud.ok("storage_buckets", mark=MARK, buckets=[media])
+    cloud.api(f"{STORAGE}/{name}", method="PATCH", body={"labels": {"purpose": edited}})
+    before = cloud.api(f"{STORAGE}/{name}")
+    back = f"gcloud storage buckets update gs://{name} --update-labels=purpose=media"
+    for asked in (media, static):
+        assert back in cloud.error("storage_buckets", mark=MARK, adopt=[f"bucket {name}"], buckets=[asked])
+        resource = {"type": "bucket", "name": name, "purpose": asked["purpose"], "mark": MARK}
+        assert back in cloud.ok("ownership_info", resources=[resource])["refused"][0]["cure"]
+    gone = {"name": name, "purpose": "static", "state": "absent", "force": True}
+    assert cloud.ok("storage_buckets", mark=MARK, buckets=[gone])["changed"] is False
+    assert cloud.api(f"{STORAGE}/{name}") == before
+    cloud.api(f"{STORAGE}/{name}", method="PATCH", body={"labels": {"purpose": "media"}})
+    assert cloud.ok("storage_buckets", mark=MARK, buckets=[media])["changed"] is False
+
+
 def test_an_sql_user_is_not_adopted(cloud: Cloud, sql_instance: str) -> None:
     cloud.ok("secrets", secrets=[{"name": "claims"}], mark=MARK)
     _user(cloud, "bob")

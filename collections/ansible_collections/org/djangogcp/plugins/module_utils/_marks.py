@@ -24,6 +24,9 @@ MANAGER = "djangogcp"
 #: The keys of a mark, in labels and in descriptions. Sites may not set these labels themselves.
 KEYS = ("managed-by", "site", "region", "purpose")
 
+#: The purposes of buckets that the roles make: uploads are private and keep older versions, static files are public.
+UPLOADS, PUBLIC_FILES = "media", "static"
+
 _WORDS = re.compile(rf"\bmanaged-by={MANAGER}\b((?: [a-z]+=[a-z0-9_-]+)*)")
 
 
@@ -35,11 +38,13 @@ class Mark:
         site: the name of the site; "" for what all sites of a project share.
         region: the region of the site: sites with one name in two regions are two sites.
         purpose: what the resource holds, for instance "media"; "" where that is no question. It never changes.
+        evident: what it holds by its settings, whatever its mark says; "" when they do not tell.
     """
 
     site: str = ""
     region: str = ""
     purpose: str = ""
+    evident: str = ""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -59,6 +64,20 @@ class Mark:
         if not self.site:
             return "the sites of this project together"
         return f"the site {self.site}" + (f" in {self.region}" if self.region else "")
+
+
+def bucket_owner(bucket: t.Mapping[str, t.Any]) -> Mark | None:
+    """The mark of a bucket, in Ansible shape, with what its settings say it holds: anybody may edit a label.
+
+    A label that says "static" makes no bucket public that is private and keeps versions, as one of uploads does; and one that
+    says "media" is believed unless the bucket is neither.
+    """
+    mark = Mark.from_labels(bucket.get("labels") or {})
+    if mark is None or mark.purpose not in ("", UPLOADS, PUBLIC_FILES):
+        return mark
+    signs = (bucket.get("public_access_prevention") == "enforced", bool(bucket.get("versioning")))
+    holds_uploads = any(signs) if mark.purpose == UPLOADS else all(signs)
+    return dataclasses.replace(mark, evident=UPLOADS if holds_uploads else "")
 
 
 class MarkPlace(t.Protocol):
@@ -180,8 +199,12 @@ class Ownership:
             owner is not None
             and owner.site in self.names
             and owner.region == self.mark.region
-            and owner.purpose == self.mark.purpose
+            and self.holds_the_same(owner)
         )
+
+    def holds_the_same(self, owner: Mark) -> bool:
+        """Whether a resource is for what the task wants it for, by its mark and by its settings."""
+        return owner.purpose == self.mark.purpose and owner.evident in ("", self.mark.purpose)
 
     def may_change(self, owner: Mark | None) -> bool:
         """Whether what the owner has made may be made what is asked: it is the site's, or of one that asks for the same."""
@@ -193,7 +216,7 @@ class Ownership:
 
     def adopts(self, label: str, owner: Mark | None) -> bool:
         """Whether a person has said that this resource is to be used. What holds something else cannot be."""
-        is_otherwise_used = owner is not None and owner.purpose != self.mark.purpose
+        is_otherwise_used = owner is not None and not self.holds_the_same(owner)
         return self.is_adoptable and label in self.adopt and not is_otherwise_used
 
     def mark_for(self, owner: Mark | None) -> Mark:
@@ -220,7 +243,7 @@ class ForeignError(DjangoGcpError):
         self, label: str, owner: Mark | None, ownership: Ownership, differences: t.Sequence[Difference]
     ) -> None:
         self.label = label
-        self.reason, self.cure = _refusal(owner, ownership)
+        self.reason, self.cure = _refusal(label, owner, ownership)
         if differences:
             texts = "; ".join(difference_text(one) for one in differences)
             self.reason += f" It differs from what is asked: {texts}."
@@ -234,7 +257,7 @@ class ForeignError(DjangoGcpError):
         return {"resource": self.label, "reason": self.reason, "cure": self.cure}
 
 
-def _refusal(owner: Mark | None, ownership: Ownership) -> tuple[str, str]:
+def _refusal(label: str, owner: Mark | None, ownership: Ownership) -> tuple[str, str]:
     """Why a resource is not used, and what to do."""
     mark = ownership.mark
     rename = "Choose another name."
@@ -245,9 +268,8 @@ def _refusal(owner: Mark | None, ownership: Ownership) -> tuple[str, str]:
     if owner is None:
         reason = "somebody else made it, it carries no mark of this collection."
         return reason, f"{rename} {adopt}" if ownership.is_adoptable else rename
-    if owner.purpose != mark.purpose:
-        holds = owner.purpose or "something else"
-        return f"it holds the {holds} of {owner}, and that never changes.", rename
+    if not ownership.holds_the_same(owner):
+        return _otherwise_used(label, owner, ownership)
     if ownership.sharing_sites is not None:
         cure = f"Change it where {owner} is described and deploy that, or take the variables out here. If that site is no more: {adopt}"
         return f"{owner} describes it, and this site says something else.", cure
@@ -259,6 +281,28 @@ def _refusal(owner: Mark | None, ownership: Ownership) -> tuple[str, str]:
     return (
         f"it belongs to {owner}.",
         f"{rename} If {owner.site or 'that'} is the former name of this site, set djangogcp_former_site to it.",
+    )
+
+
+def _otherwise_used(label: str, owner: Mark, ownership: Ownership) -> tuple[str, str]:
+    """Why a resource of another purpose is not used. The way back of a label leads to what is evident: never from private to public."""
+    rename = "Choose another name."
+    right = owner.evident or ownership.mark.purpose
+    is_of_site = owner.site in ownership.names and owner.region == ownership.mark.region
+    if not (is_of_site and right) or owner.purpose == right:
+        return f"it holds the {owner.purpose or 'something else'} of {owner}, and that never changes.", rename
+    says = f"its label purpose says {owner.purpose}" if owner.purpose else "it has lost its label purpose"
+    but = (
+        f"it is private and keeps versions, as what holds the {right} does"
+        if owner.evident
+        else f"this site keeps its {right} in it"
+    )
+    back = (
+        f"gcloud storage buckets update gs://{label.removeprefix('bucket ')} --update-labels=purpose={right}"
+    )
+    return (
+        f"it belongs to {owner}, and {says}, but {but}: what a bucket holds never changes.",
+        f"If somebody changed the label, set it back: {back}. Otherwise choose another name.",
     )
 
 

@@ -156,7 +156,6 @@ refused:
       cure: Choose another name.
 """
 
-import dataclasses
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -168,6 +167,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import decod
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     ForeignError,
     Ownership,
+    bucket_owner,
     difference_text,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
@@ -248,7 +248,8 @@ def examined(task: Task, resource: Json) -> Json:
     if current is None:
         return result
     params = {**task.params, **resource}
-    ownership = t.cast(Ownership, Ownership.from_params(params, resource["purpose"]))
+    owner_by_kind = bucket_owner if resource["type"] == "bucket" else None
+    ownership = t.cast(Ownership, Ownership.from_params(params, resource["purpose"], owner=owner_by_kind))
     if spec.mark is None:
         claims = t.cast(Claims, Claims.from_params(task.client, params))
         ownership = claims.ownership(spec, ids)
@@ -256,7 +257,7 @@ def examined(task: Task, resource: Json) -> Json:
     owner = owner_of(spec, actual, ownership)
     result.update(
         exists=True,
-        owner=dataclasses.asdict(owner) if owner else None,
+        owner={"site": owner.site, "region": owner.region, "purpose": owner.purpose} if owner else None,
         made_by=str(owner) if owner else "somebody else",
         is_own=ownership.is_own(owner),
         is_adopted=not ownership.is_own(owner) and ownership.adopts(label, owner),

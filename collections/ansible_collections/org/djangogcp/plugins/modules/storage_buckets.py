@@ -38,6 +38,7 @@ options:
         description:
           - What the bucket holds, for instance V(media). It is a part of the O(mark), and never changes, so that what holds private files
             is never taken for something public.
+          - A label is not enough to be taken for V(static). What is private and keeps versions is refused, since that is how V(media) is kept.
         type: str
       force:
         description: Whether O(buckets[].state=absent) deletes all objects in the bucket with all their versions first.
@@ -217,7 +218,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     STATE_ARG,
     repeated_problems,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership, bucket_owner
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
     for_each,
@@ -303,7 +304,7 @@ def desired(bucket: dict[str, t.Any]) -> dict[str, t.Any]:
 def work(task: Task) -> dict[str, t.Any]:
     def ensure(bucket: dict[str, t.Any]) -> Outcome:
         ids = {"project": task.project, "name": bucket["name"]}
-        ownership = Ownership.from_params(task.params, bucket["purpose"])
+        ownership = Ownership.from_params(task.params, bucket["purpose"], owner=bucket_owner)
         if bucket["force"] and bucket["state"] == "absent" and not task.check_mode:
             found = read(task.client, BUCKET, ids)
             if found is not None and may_delete(BUCKET, found, ownership):

@@ -7,9 +7,11 @@ from __future__ import annotations
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     DescriptionPlace,
+    ForeignError,
     LabelsPlace,
     Mark,
     Ownership,
+    bucket_owner,
 )
 
 POLLS = Mark("polls", "europe-west1")
@@ -61,6 +63,69 @@ def test_what_holds_something_else_is_never_adopted():
     assert ownership.adopts("bucket b", None)
     assert not ownership.adopts("bucket b", Mark("polls", "r", "media"))
     assert not ownership.adopts("bucket c", None)
+
+
+PRIVATE = {"public_access_prevention": "enforced", "versioning": True}
+OPEN = {"public_access_prevention": "inherited", "versioning": False}
+
+
+def refused(asked, label, settings, **mark):
+    """Why a bucket is not used, and what to do; None when it is the site's own."""
+    labels = {
+        "managed-by": "djangogcp",
+        "site": "polls",
+        "region": "r",
+        **mark,
+        **({"purpose": label} if label else {}),
+    }
+    owner = bucket_owner({"labels": labels, **settings})
+    ownership = Ownership(Mark("polls", "r", asked), adopt=("bucket b",))
+    if ownership.is_own(owner):
+        return None
+    assert not ownership.adopts("bucket b", owner)
+    return ForeignError("bucket b", owner, ownership, []).as_dict()
+
+
+@pytest.mark.parametrize(
+    ("asked", "label", "settings", "back"),
+    [
+        ("media", "media", PRIVATE, None),
+        ("media", "media", OPEN, None),
+        ("static", "static", OPEN, None),
+        ("static", "static", {**PRIVATE, "versioning": False}, None),
+        ("static", "static", {**OPEN, "versioning": True}, None),
+        ("archive", "archive", PRIVATE, None),
+        ("source", "source", PRIVATE, None),
+        # The label was changed by hand.
+        ("media", "static", PRIVATE, "media"),
+        ("static", "static", PRIVATE, "media"),
+        ("media", "", PRIVATE, "media"),
+        ("static", "", PRIVATE, "media"),
+        ("static", "media", OPEN, "static"),
+        ("static", "", OPEN, "static"),
+        ("media", "static", OPEN, "media"),
+        ("source", "media", OPEN, "source"),
+        # It is right, and the site asks for something else.
+        ("static", "media", PRIVATE, ""),
+        ("static", "media", {**PRIVATE, "versioning": False}, ""),
+        ("static", "media", {**OPEN, "versioning": True}, ""),
+    ],
+)
+def test_a_label_alone_does_not_say_what_a_bucket_holds(asked, label, settings, back):
+    why = refused(asked, label, settings)
+    assert (why is None) == (back is None)
+    if back:
+        command = f"gcloud storage buckets update gs://b --update-labels=purpose={back}."
+        assert why["cure"].startswith(f"If somebody changed the label, set it back: {command}")
+        assert ("it has lost its label" in why["reason"]) == (label == "")
+    elif back == "":
+        assert why["cure"] == "Choose another name."
+        assert why["reason"] == f"it holds the {label} of the site polls in r, and that never changes."
+
+
+def test_the_label_of_another_sites_bucket_is_not_set():
+    assert refused("media", "static", PRIVATE, site="shop")["cure"] == "Choose another name."
+    assert refused("media", "static", PRIVATE, region="elsewhere")["cure"] == "Choose another name."
 
 
 def test_what_sites_share_is_used_by_all_and_changed_by_those_that_describe_it():
