@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import BIN, OPERATOR, PROJECT, REGION, ROOT, Rehearsal, Run
 
 INSTANCES = f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances"
 STORAGE = "storage.googleapis.com/storage/v1/b"
@@ -37,6 +38,19 @@ COMPANY = {
 }
 
 
+class Colleague(Rehearsal):
+    """Plays with other credentials than the operator's."""
+
+    def __init__(self, home: Path, credentials: Path) -> None:
+        super().__init__(home)
+        self._credentials = credentials
+
+    def playbook(self, playbook: str, *options: str, inventory: str | Path = "inventories/local") -> Run:
+        command = ["ansible-playbook", playbook, "-i", str(inventory), *options]
+        login = f". {self.home}/env && export GOOGLE_APPLICATION_CREDENTIALS={self._credentials}"
+        return self._run(["bash", "-c", f'{login} && exec "$@"', "bash", *command], 900)
+
+
 class Team:
     """A rehearsal, and inventories of one site each, as different people would have them."""
 
@@ -51,6 +65,24 @@ class Team:
         return self.rehearsal.playbook(
             playbook, *options, inventory=projects.inventory(path, {site: {**self._site, **variables}})
         )
+
+    def colleague(self, email: str) -> Team:
+        """The same, as the service account with this address, which the operator impersonates."""
+        source = json.loads((self.rehearsal.state / "credentials" / f"{OPERATOR}.json").read_text("utf-8"))
+        credentials = self.folder / f"{email}.json"
+        impersonate = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{email}"
+        content = {
+            "type": "impersonated_service_account",
+            "service_account_impersonation_url": f"{impersonate}:generateAccessToken",
+            "source_credentials": source,
+            "delegates": [],
+        }
+        credentials.write_text(json.dumps(content), "utf-8")
+        found = copy.copy(self)
+        found.folder = self.folder / email
+        found.folder.mkdir()
+        found.rehearsal = Colleague(self.rehearsal.home, credentials)
+        return found
 
     def deployed(self, site: str, **variables: Any) -> Run:
         """A deploy that must succeed."""
@@ -202,6 +234,54 @@ def test_a_second_operator_with_an_inventory_of_their_own_changes_nothing(team: 
     assert team.deployed("first", djangogcp_superuser_email=projects.EMAIL).changed_tasks() == []
 
 
+def test_a_colleague_goes_on_and_takes_nothing_away(team: Team) -> None:
+    """Another identity with the same roles deploys, looks and destroys."""
+    colleague = team.colleague(_operator_account(team))
+    team.deployed("handed")
+    before = _users(team)
+    looked = colleague.play("playbooks/status.yml", "handed")
+    assert looked.status == 0, looked.output
+    assert '"refused"' not in looked.output
+    assert _users(team) == before
+
+    deployed = colleague.deployed("handed")
+    assert deployed.changed_tasks() == ["org.djangogcp.database : finish | Ensure the users of the site"]
+    after = _users(team)
+    own = set(after) - set(before)
+    assert own == {f"colleague@{PROJECT}.iam"}
+    assert set(after[own.pop()]) == {"cloudsqlsuperuser", "handed_migrator"}
+    assert {name: after[name] for name in before} == before
+    assert colleague.deployed("handed").changed_tasks() == []
+    assert team.deployed("handed").changed_tasks() == []
+    command = colleague.play("playbooks/manage.yml", "handed", "-e", "manage_command=check")
+    assert command.status == 0, command.output
+
+    colleague.destroyed("handed")
+    assert not [name for name in _users(team) if name.startswith("handed")]
+    assert _secrets(team, "handed") == []
+    assert set(_users(team)[OPERATOR]) == set(before[OPERATOR]) - {"handed_migrator"}
+    assert team.destroyed("handed").changed_tasks() == []
+    assert team.deployed("first").changed_tasks() == []
+
+
+def _operator_account(team: Team) -> str:
+    """The address of a service account that has the operator's roles, and that the operator may impersonate."""
+    project = f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}"
+    accounts = f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts"
+    team.rehearsal.api(accounts, method="POST", body={"accountId": "colleague"})
+    email = f"colleague@{PROJECT}.iam.gserviceaccount.com"
+    policy = team.rehearsal.api(f"{project}:getIamPolicy", method="POST", body={})
+    for binding in policy["bindings"]:
+        if f"user:{OPERATOR}" in binding["members"]:
+            binding["members"].append(f"serviceAccount:{email}")
+    team.rehearsal.api(f"{project}:setIamPolicy", method="POST", body={"policy": policy})
+    creator = {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"user:{OPERATOR}"]}
+    team.rehearsal.api(
+        f"{accounts}/{email}:setIamPolicy", method="POST", body={"policy": {"bindings": [creator]}}
+    )
+    return email
+
+
 def test_a_renamed_site_keeps_its_data_also_when_the_old_name_is_destroyed(team: Team) -> None:
     buckets = {f"djangogcp_{kind}_bucket": f"{PROJECT}-before-{kind}" for kind in ("media", "static")}
     team.deployed("before")
@@ -263,6 +343,64 @@ def test_an_adopted_database_stays_open_to_whom_it_was(team: Team) -> None:
     )
     assert answer["results"][0].get("rows"), answer
     assert team.deployed("lodger", **adopted).changed_tasks() == []
+
+
+def test_what_is_left_of_an_adopted_database_stays_the_sites_own(team: Team) -> None:
+    """Tables keep their owner; everything else that the site got is taken back."""
+    adopted = {"djangogcp_database_name": "theirs", "djangogcp_adopt": ["SQL database theirs"]}
+    caller = next(one for one in _users(team) if "@" in one)
+    assert "theirs_migrator" in _users(team)[caller]
+    options = ("-e", "destroy_confirm=lodger", "-e", "destroy_data=true", "--tags", "secrets")
+    early = team.play("playbooks/destroy.yml", "lodger", *options, **adopted)
+    assert early.status != 0
+    assert "The secrets of lodger go with its database" in early.output
+    assert "SQL user theirs_web, SQL user theirs_web_1, SQL user theirs_migrator" in early.output
+    assert early.counts("lodger")["changed"] == 0
+
+    gone = team.destroyed("lodger", **adopted)
+    assert "SQL user theirs_migrator stays, and stays this site's own" in gone.output
+    left = _users(team)
+    assert [name for name in left if name.startswith("theirs")] == ["theirs_migrator"]
+    assert set(left[caller]) >= {"cloudsqlsuperuser", "first_migrator"}
+    assert "theirs_migrator" not in left[caller]
+    assert _secrets(team, "lodger") == ["lodger-migrator-db-password", "lodger-superuser-password"]
+    assert team.destroyed("lodger", **adopted).changed_tasks() == []
+    assert (
+        "SQL user theirs_migrator (djangogcp_database_name): it belongs to the site lodger"
+        in team.refused("intruder", **adopted)
+    )
+
+    team.deployed("lodger", **adopted)
+    projects.logged_in(team.rehearsal, "lodger")
+    assert team.deployed("lodger", **adopted).changed_tasks() == []
+
+
+def test_nothing_is_left_in_an_adopted_database_that_was_not_used(team: Team) -> None:
+    url = f"{INSTANCES}/djangogcp/databases"
+    team.rehearsal.api(url, method="POST", body={"name": "unused"})
+    while "unused" not in [one["name"] for one in team.rehearsal.api(url)["items"]]:
+        time.sleep(0.2)
+    adopted = {"djangogcp_database_name": "unused", "djangogcp_adopt": ["SQL database unused"]}
+    made = team.play("playbooks/provision.yml", "brief", **adopted)
+    assert made.status == 0, made.output
+    assert len([name for name in _users(team) if name.startswith("unused")]) == 3
+    team.destroyed("brief", **adopted)
+    assert [name for name in _users(team) if name.startswith("unused")] == []
+    assert _secrets(team, "brief") == []
+    assert "unused" in [one["name"] for one in team.rehearsal.api(url)["items"]]
+
+
+def _users(team: Team) -> dict[str, list[str]]:
+    """The users of the instance with the roles that they are members of."""
+    listed = team.rehearsal.api(f"{INSTANCES}/djangogcp/users")["items"]
+    return {one["name"]: one.get("databaseRoles", []) for one in listed}
+
+
+def _secrets(team: Team, site: str) -> list[str]:
+    """The secrets of a site."""
+    listed = team.rehearsal.api(f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets")["secrets"]
+    names = [one["name"].rpartition("/")[2] for one in listed]
+    return [name for name in names if name.startswith(f"{site}-")]
 
 
 def test_an_instance_that_other_sites_use_is_not_deleted(team: Team) -> None:
