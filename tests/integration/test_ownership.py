@@ -523,3 +523,38 @@ def test_a_database_is_known_again_after_a_kill(cloud: Cloud, sql_instance: str)
         f"SQL database killed of {PROJECT}/shared"
         not in cloud.api(f"{SECRETS}/claims").get("annotations", {}).values()
     )
+
+
+def test_a_claim_that_was_removed_is_written_back_by_hand(cloud: Cloud, sql_instance: str) -> None:
+    cloud.ok("secrets", secrets=[{"name": "claims"}], mark=MARK)
+    asked = {"instance": "shared", "claim_secret": "claims", "users": [{"name": "lost"}], "mark": MARK}
+    cloud.ok("sql_users", **asked)
+    secret = f"{SECRETS}/claims?updateMask=annotations"
+    cloud.api(secret, method="PATCH", body={"annotations": {}})
+    message = cloud.error("sql_users", **asked)
+    command = "Only if this site made it and its claim was removed: gcloud secrets update claims --update-annotations="
+    key, _, value = message.partition(command)[2].partition("=")
+    assert value == f"'SQL user lost of {PROJECT}/shared'"
+    cloud.api(secret, method="PATCH", body={"annotations": {key: value.strip("'")}})
+    assert cloud.ok("sql_users", **asked)["changed"] is False
+
+
+@pytest.mark.parametrize("labels", [{"site": None}, {"managed-by": None}, {"site": "shop"}, {"region": "x1"}])
+def test_a_mark_that_was_edited_is_refused_with_a_way_out(cloud: Cloud, labels: dict[str, Any]) -> None:
+    name = f"{PROJECT}-mark-{'-'.join(f'{key}-{value}'.lower() for key, value in labels.items())}"
+    media = {"name": name, "public_access_prevention": "enforced"}
+    cloud.ok("storage_buckets", mark=MARK, buckets=[media])
+    cloud.api(f"{STORAGE}/{name}", method="PATCH", body={"labels": labels})
+    before = cloud.api(f"{STORAGE}/{name}")
+    message = cloud.error("storage_buckets", mark=MARK, buckets=[media])
+    assert "Nothing of it was changed. " in message
+    if None in labels.values():
+        assert (
+            f"its mark was removed or changed, set that back, as labels or in the description of a service account: managed-by=djangogcp site=polls region={REGION}"
+            in message
+        )
+    else:
+        assert "it belongs to the site" in message
+    gone = {**media, "state": "absent", "force": True}
+    assert cloud.ok("storage_buckets", mark=MARK, buckets=[gone])["changed"] is False
+    assert cloud.api(f"{STORAGE}/{name}") == before

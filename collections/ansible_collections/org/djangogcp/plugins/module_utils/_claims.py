@@ -57,7 +57,10 @@ class Claims:
     def ownership(self, spec: ResourceSpec, ids: Ids) -> Ownership:
         """For whom the task works, with who owns this resource."""
         return dataclasses.replace(
-            self._ownership, owner=lambda resource: self.owner(spec, ids), is_adoptable=spec is not USER
+            self._ownership,
+            owner=lambda resource: self.owner(spec, ids),
+            claim=f"gcloud secrets update {self._ids['name']} --update-annotations={_key(spec, ids)}='{_words(spec, ids)}'",
+            is_adoptable=spec is not USER,
         )
 
     def owner(self, spec: ResourceSpec, ids: Ids) -> Mark | None:

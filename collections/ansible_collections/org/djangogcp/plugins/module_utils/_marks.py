@@ -156,6 +156,7 @@ class Ownership:
         explicit: the options (dotted for nested ones) that a person has set, of which an adopted or shared resource becomes what is
             asked; None for all. The others are defaults of roles.
         owner: tells the owner from the Ansible shape of a resource that carries no mark itself; None for the spec's own place.
+        claim: the command that writes the site's claim on a resource that carries no mark itself; "" for the others.
         is_adoptable: whether it can be used as it is: not an SQL user, whose password nobody tells.
     """
 
@@ -165,6 +166,7 @@ class Ownership:
     adopt: tuple[str, ...] = ()
     explicit: tuple[str, ...] | None = None
     owner: t.Callable[[t.Mapping[str, t.Any]], Mark | None] | None = None
+    claim: str = ""
     is_adoptable: bool = True
 
     @classmethod
@@ -267,7 +269,8 @@ def _refusal(label: str, owner: Mark | None, ownership: Ownership) -> tuple[str,
     )
     if owner is None:
         reason = "somebody else made it, it carries no mark of this collection."
-        return reason, f"{rename} {adopt}" if ownership.is_adoptable else rename
+        back = f"Only if this site made it and {_way_back(ownership)}"
+        return reason, " ".join([rename, *([adopt] if ownership.is_adoptable else []), back])
     if not ownership.holds_the_same(owner):
         return _otherwise_used(label, owner, ownership)
     if ownership.sharing_sites is not None:
@@ -278,10 +281,22 @@ def _refusal(label: str, owner: Mark | None, ownership: Ownership) -> tuple[str,
             f"it belongs to {owner}, and this is {mark}: two sites of a project cannot have one name.",
             rename,
         )
+    if not owner.site:
+        return f"it belongs to {owner}.", f"{rename} Only if this site made it and {_way_back(ownership)}"
     return (
         f"it belongs to {owner}.",
-        f"{rename} If {owner.site or 'that'} is the former name of this site, set djangogcp_former_site to it.",
+        f"{rename} If {owner.site} is the former name of this site, set djangogcp_former_site to it.",
     )
+
+
+def _way_back(ownership: Ownership) -> str:
+    """How a mark is restored that was removed by hand. What a bucket holds is not told by who asks for it."""
+    if ownership.claim:
+        return f"its claim was removed: {ownership.claim}"
+    words = " ".join(
+        f"{key}={value}" for key, value in dataclasses.replace(ownership.mark, purpose="").labels.items()
+    )
+    return f"its mark was removed or changed, set that back, as labels or in the description of a service account: {words}"
 
 
 def _otherwise_used(label: str, owner: Mark, ownership: Ownership) -> tuple[str, str]:
