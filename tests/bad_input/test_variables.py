@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,9 +39,7 @@ GOOD: dict[str, Any] = {
     "djangogcp_static_bucket": "my-project-polls-static",
 }
 #: A folder may have any name: what is in it counts. The other is compared with the site's name.
-ANY_TEXT = {"djangogcp_source_dir", "image_source_dir", "destroy_confirm"}
-#: Facts that roles hand over, whose content is not for people to set.
-ANY_CONTENT = {"database_caller", "database_secrets", "cloud_run_secret_versions", "release_executed_jobs"}
+ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm"}
 #: Nothing is a right value of these.
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",
@@ -52,10 +49,6 @@ MAY_BE_EMPTY = {
 COMMAND = {"manage_command"}
 
 
-def rule_of(name: str, option: dict[str, Any]) -> str:
-    return str(option.get("same_as") or name)
-
-
 def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
     """What a variable must not be."""
     kind = option["type"]
@@ -63,7 +56,7 @@ def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
         yield from ([], {"a": 1}, "a 'b", "   ", "a\x00b", 7, [["a"]])
         return
     yield from (None, *WRONG_TYPES.get(kind, ()))
-    if name not in ANY_TEXT and rule_of(name, option) not in MAY_BE_EMPTY:
+    if name not in ANY_TEXT and name not in MAY_BE_EMPTY:
         yield ""
     if "choices" in option:
         yield from (f"{option['choices'][0]}x", option["choices"][0].lower(), *NASTY)
@@ -73,7 +66,7 @@ def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
         yield from (-1, 10**12, "10000000000000000000000000")
     elif kind == "list":
         yield from ([value] for value in (*WRONG_TYPES[option["elements"]], *NASTY, ""))
-    elif kind == "dict" and name not in ANY_CONTENT:
+    elif kind == "dict":
         # No number of a version, no label, no flag and no variable of the environment.
         yield from ({"näme of a key": "x"}, {"a": ["b"]}, {"a": {"b": 1}}, {7: "x"}, {"a": "x" * 100_000})
 
@@ -99,8 +92,7 @@ def test_a_wrong_value_is_refused(name: str, option: dict[str, Any]) -> None:
     "name", [name for name, option in ALL if option["type"] in ("str", "int") and "choices" not in option]
 )
 def test_every_text_and_number_has_a_rule(name: str) -> None:
-    option = {**SITE, **ROLE}[name]
-    assert name in ANY_TEXT or rule_of(name, option) in {*RULES, *ELEMENT_RULES}
+    assert name in ANY_TEXT or name in {*RULES, *ELEMENT_RULES}
 
 
 @pytest.mark.parametrize("name", SITE)
@@ -164,18 +156,6 @@ def test_every_wrong_entry_is_named(name: str, entries: dict[str, Any]) -> None:
     assert [message.partition(" ")[0] for message in found] == [f"{name}.{entry}" for entry in wrong]
 
 
-@pytest.mark.parametrize("name", [name for name, option in ROLE.items() if option.get("same_as", "") in SITE])
-def test_a_variable_of_a_role_has_no_other_value_than_the_sites(name: str) -> None:
-    site_variable = ROLE[name]["same_as"]
-    value = GOOD[site_variable]
-    for same in (value, str(value)) if not isinstance(value, dict | list) else (value,):
-        assert site_problems(GOOD, SITE, REGIONS, roles=ROLE, role_values={name: same}) == []
-    other = {"a": "b"} if isinstance(value, dict) else ["a"] if isinstance(value, list) else not value
-    (message,) = site_problems(GOOD, SITE, REGIONS, roles=ROLE, role_values={name: other})
-    check_message(message, name, other)
-    assert message.endswith(f": expected the value of {site_variable}, which is the variable to set.")
-
-
 BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
 
 
@@ -230,13 +210,7 @@ def test_a_memory_that_fits_the_cpus_is_right(cpu: str, memory: str) -> None:
 
 
 def test_a_variable_of_somebody_else_is_left_alone() -> None:
-    assert role_problems({"database_password": ["x"], "storage_class": 7}, ROLE, GOOD) == []
-
-
-def test_the_variables_of_all_roles_are_known() -> None:
-    roles = {path.parents[1].name for path in Path(ROLES).glob("*/meta/argument_specs.yml")}
-    begun = {name.partition("_")[0] for name in ROLE} | {"cloud_run"}
-    assert roles <= begun
+    assert role_problems({"database_password": ["x"], "storage_class": 7}, ROLE) == []
 
 
 def test_all_problems_come_together() -> None:

@@ -15,24 +15,50 @@ from typing import Any
 
 import yaml
 
+_SITE_VARIABLE = re.compile(r"\bdjangogcp_(?!out_)\w+")
 ROLES = Path(__file__).resolve().parents[1] / "roles"
 
 
 def readme(role: Path) -> str:
     """The README of the role in the folder *role*, in Markdown."""
     specification = _load(role / "meta/argument_specs.yml")["argument_specs"]
-    defaults = _load(role / "defaults/main.yml")
+    defaults = defaults_of(role)
     summary = _load(role / "meta/main.yml")["galaxy_info"]["description"]
     lines = [f"# org.djangogcp.{role.name}", "", f"{summary}.", ""]
     lines += ["<!-- Made by tests/role_readmes.py from meta/argument_specs.yml. -->", ""]
     for entry, content in specification.items():
         # YAML's alias, in the specification, is the same object here.
-        shared = None if entry == "main" else specification["main"]["options"]
+        shared = None if entry == "main" else specification["main"].get("options")
         lines += _entry_point(
             entry, content, defaults, shared, is_tasks=(role / f"tasks/{entry}.yml").is_file()
         )
+    if read := site_variables(role):
+        lines += [
+            "## Variables of the site",
+            "",
+            "It reads these, which [preflight](../preflight/README.md) describes:",
+            "",
+        ]
+        lines += [", ".join(f"`{name}`" for name in read) + ".", ""]
     lines += _example(role.name, specification)
     return "\n".join(lines) + "\n"
+
+
+def defaults_of(role: Path) -> dict[str, Any]:
+    """The defaults of a role; {} of one that has no variables of its own."""
+    path = role / "defaults/main.yml"
+    return dict(_load(path)) if path.is_file() else {}
+
+
+def site_variables(role: Path) -> list[str]:
+    """The variables of the site that a role reads. They are described where the role preflight is."""
+    if role.name == "preflight":
+        return []
+    files = [path for kind in ("tasks", "vars", "defaults", "templates") for path in role.glob(f"{kind}/*")]
+    found = {name for path in files for name in _SITE_VARIABLE.findall(path.read_text("utf-8"))}
+    return sorted(
+        found & set(_load(ROLES / "preflight/meta/argument_specs.yml")["argument_specs"]["site"]["options"])
+    )
 
 
 def _load(path: Path) -> Any:
@@ -49,11 +75,12 @@ def _entry_point(
         "",
     ]
     lines += [*(_marked(sentence) for sentence in content["description"]), ""]
-    if content["options"] is shared:
+    options = content.get("options")
+    if options and options is shared:
         return [*lines, "The variables are those of `main`.", ""]
-    if content["options"]:
+    if options:
         lines += ["| variable | type | default | what it is |", "| --- | --- | --- | --- |"]
-        lines += [_row(name, option, defaults) for name, option in content["options"].items()]
+        lines += [_row(name, option, defaults) for name, option in options.items()]
         lines.append("")
     return lines
 

@@ -77,7 +77,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
 Values = t.Mapping[str, t.Any]
 
 #: Values that may hold secrets are named, never shown.
-_HIDDEN = frozenset({"djangogcp_environment", "cloud_run_environment"})
+_HIDDEN = frozenset({"djangogcp_environment"})
 
 _LABEL_REASON = "it is one of the labels by which this collection knows what is whose"
 _NOT_OURS = "expected no such entry, because"
@@ -136,7 +136,7 @@ def _is_command(value: t.Any) -> bool:
     )
 
 
-#: By variable; a variable of a role whose default is one of these obeys its rule as well.
+#: By variable.
 RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
     "djangogcp_region": rules.LOCATION,
@@ -191,10 +191,6 @@ RULES: dict[str, Rule] = {
     "djangogcp_database_flags": rules.SQL_FLAGS,
     # Variables of one role only.
     "cloud_run_candidate_tag": rules.TAG,
-    "cloud_run_database_connection": rules.CONNECTION,
-    "cloud_run_image": rules.IMAGE,
-    "cloud_run_project_number": pattern("the number of a project", r"\d{6,20}"),
-    "secrets_database_connection": rules.CONNECTION,
     "database_backup_start_time": rules.TIME_OF_DAY,
     "database_retained_backups": rules.RETAINED_BACKUPS,
     "database_transaction_log_retention_days": rules.LOG_DAYS,
@@ -381,37 +377,18 @@ def _sentence(option: Values) -> str:
     return without_markup[0].lower() + without_markup[1:]
 
 
-def role_problems(values: Values, options: t.Mapping[str, Values], site_values: Values) -> list[str]:
+def role_problems(values: Values, options: t.Mapping[str, Values]) -> list[str]:
     """What is wrong with variables of single roles that the inventory sets.
-
-    A variable that only hands one of the site's on to a role has no value of its own: other roles, and what is checked of a
-    site, would go by another one.
 
     Args:
         values: these variables.
         options: what the lookup role_variables says. A variable that is none of them belongs to somebody else.
-        site_values: the variables of the site.
     """
-    problems = []
-    for name in sorted(values.keys() & options.keys()):
-        site_variable = options[name].get("same_as", "")
-        if not site_variable or site_variable.startswith("djangogcp_out_"):
-            problems += _problems_of(name, values, {**options[name], "required": False})
-        elif not _is_same(values[name], site_values.get(site_variable)):
-            problems.append(
-                _problem(name, values[name], f"the value of {site_variable}, which is the variable to set")
-            )
-    return problems
-
-
-def _is_same(one: t.Any, other: t.Any) -> bool:
-    """Whether two values of variables mean the same; -e and a survey make texts of numbers and booleans."""
-    return one == other or _as_text(one) == _as_text(other)
-
-
-def _as_text(value: t.Any) -> str:
-    text = str(value)
-    return text.lower() if text in {"True", "False"} else text
+    return [
+        problem
+        for name in sorted(values.keys() & options.keys())
+        for problem in _problems_of(name, values, {**options[name], "required": False})
+    ]
 
 
 def bucket_problems(values: Values) -> list[str]:
@@ -584,7 +561,7 @@ def site_problems(
     role_values: Values | None = None,
 ) -> list[str]:
     """Everything that is wrong with a site before anything is asked of Google Cloud. See DOCUMENTATION."""
-    problems = variable_problems(values, variables) + role_problems(role_values or {}, roles or {}, values)
+    problems = variable_problems(values, variables) + role_problems(role_values or {}, roles or {})
     # What depends on a variable says nothing new about one that is already refused.
     refused = {re.split(r"[ .]", problem, maxsplit=1)[0] for problem in problems}
 

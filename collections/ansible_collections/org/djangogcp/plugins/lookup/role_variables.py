@@ -10,8 +10,7 @@ author: The djangogcp contributors (@djangogcp)
 version_added: 1.0.0
 short_description: The public variables of the roles of this collection
 description:
-  - Reads the argument specifications and the defaults of the roles, so that variables of all roles can be checked before the first role
-    changes anything.
+  - Reads the argument specifications of the roles, so that variables of all roles can be checked before the first role changes anything.
 options: {}
 """
 
@@ -24,13 +23,11 @@ EXAMPLES = r"""
 RETURN = r"""
 _list:
   description:
-    - One dictionary with the variables by name, each an option of an argument specification. Its C(same_as) is the variable of the site that
-      is the default, if one is.
+    - One dictionary with the variables by name, each an option of an argument specification.
   type: list
   elements: dict
 """
 
-import re
 import typing as t
 from pathlib import Path
 
@@ -38,7 +35,6 @@ import yaml
 from ansible.plugins.lookup import LookupBase
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
-_SITE_VARIABLE = re.compile(r"\{\{ (djangogcp_\w+) \}\}")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -48,11 +44,6 @@ def role_variables(roles: Path = ROLES) -> dict[str, dict[str, t.Any]]:
     for specification in sorted(roles.glob("*/meta/argument_specs.yml")):
         for entry_point in _read(specification)["argument_specs"].values():
             found.update(entry_point.get("options") or {})
-        defaults = _read(specification.parents[1] / "defaults" / "main.yml")
-        for name, default in defaults.items():
-            site_variable = _SITE_VARIABLE.fullmatch(str(default))
-            if name in found and site_variable:
-                found[name] = {**found[name], "same_as": site_variable.group(1)}
     return {name: option for name, option in found.items() if not name.startswith("djangogcp_")}
 
 

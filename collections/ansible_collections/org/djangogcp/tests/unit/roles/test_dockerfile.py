@@ -34,7 +34,7 @@ def dockerfile(**source: object) -> str:
     environment.filters["to_json"] = json.dumps
     role = yaml.safe_load((ROLE / "vars/main.yml").read_text("utf-8"))
     values = {
-        "image_python_version": "3.13",
+        "djangogcp_python_version": "3.13",
         "__image_source": SOURCE | source,
         "__image_uvicorn": role["__image_uvicorn"],
     }

@@ -41,16 +41,16 @@ def test_every_entry_point_is_described(role: Path) -> None:
     for entry in load(role / "meta/argument_specs.yml")["argument_specs"].values():
         assert entry["short_description"]
         assert entry["description"]
-        assert all(option["description"] and option["type"] for option in entry["options"].values())
+        assert all(option["description"] and option["type"] for option in entry.get("options", {}).values())
 
 
 def test_every_default_is_specified_and_every_other_option_is_required(role: Path) -> None:
     options = {
         name: option
         for entry in load(role / "meta/argument_specs.yml")["argument_specs"].values()
-        for name, option in entry["options"].items()
+        for name, option in entry.get("options", {}).items()
     }
-    defaults = load(role / "defaults/main.yml")
+    defaults = role_readmes.defaults_of(role)
     assert set(defaults) <= set(options)
     assert {name for name in options if name not in defaults} <= {
         name for name, option in options.items() if option.get("required")
@@ -58,38 +58,36 @@ def test_every_default_is_specified_and_every_other_option_is_required(role: Pat
 
 
 def test_a_default_that_is_documented_is_the_default(role: Path) -> None:
-    defaults = load(role / "defaults/main.yml")
+    defaults = role_readmes.defaults_of(role)
     for entry in load(role / "meta/argument_specs.yml")["argument_specs"].values():
         documented = {
-            name: option["default"] for name, option in entry["options"].items() if "default" in option
+            name: option["default"]
+            for name, option in entry.get("options", {}).items()
+            if "default" in option
         }
         assert documented == {name: defaults[name] for name in documented}
 
 
 #: What the inventory says of labels, flags and environment, with entries that are taken back.
 TAKEN_BACK = {
-    "cloud_run_environment": {
+    "djangogcp_environment": {
         "ALLOWED_HOSTS": None,
         "GREETING": None,
         "MODE": "live",
         "GUNICORN_CMD_ARGS": "--preload",
     },
-    "cloud_run_labels": {"team": None, "cost": "web"},
-    "storage_labels": {"team": None, "cost": "web"},
-    "secrets_labels": {"team": None, "cost": "web"},
+    "djangogcp_labels": {"team": None, "cost": "web"},
+    "djangogcp_domains": [],
+    "djangogcp_media_bucket": "m",
+    "djangogcp_project": "p",
+    "djangogcp_region": "r",
+    "djangogcp_settings_module": "",
+    "djangogcp_site": "s",
+    "djangogcp_static_bucket": "b",
+    "djangogcp_threads": 8,
+    "djangogcp_workers": 2,
+    "djangogcp_out_preflight": {"project_number": "1"},
     "cloud_run_candidate_tag": "candidate",
-    "cloud_run_domains": [],
-    "cloud_run_media_bucket": "m",
-    "cloud_run_project": "p",
-    "cloud_run_project_number": "1",
-    "cloud_run_region": "r",
-    "cloud_run_settings_module": "",
-    "cloud_run_site": "s",
-    "cloud_run_static_bucket": "b",
-    "cloud_run_threads": 8,
-    "cloud_run_workers": 2,
-    "secrets_site": "s",
-    "storage_site": "s",
 }
 
 
