@@ -93,7 +93,9 @@ def playbook(
 def test_wrong_variables_of_several_sites_are_all_named_and_nothing_of_them_runs(
     cloud: Cloud, tmp_path: Path, owned: Path
 ) -> None:
-    texts = [name for name, option in SITE.items() if option["type"] == "str" and name not in ANY_TEXT]
+    # Without a target nobody knows what it takes.
+    site = {name: option for name, option in SITE.items() if name != "djangogcp_target"}
+    texts = [name for name, option in site.items() if option["type"] == "str" and name not in ANY_TEXT]
     own = [name for name, option in ROLE.items() if option["type"] in ("str", "int") and name not in ANY_TEXT]
     hosts: dict[str, dict[str, Any]] = {
         "shell": dict.fromkeys(texts, f"$(touch {owned})`touch {owned}`; touch {owned}"),
@@ -101,14 +103,14 @@ def test_wrong_variables_of_several_sites_are_all_named_and_nothing_of_them_runs
             texts, Literal(f"{{{{ lookup('pipe', 'touch {owned}') }}}}{{{{ 1234 * 7 }}}}")
         ),
         "long": dict.fromkeys(texts, "x " * 5000),
-        "unicode": dict.fromkeys(SITE, "näme\U0001f4a9\u202e"),
+        "unicode": dict.fromkeys(site, "näme\U0001f4a9\u202e"),
         "roles": dict.fromkeys(own, "many $(id)"),
     }
     output = playbook(cloud, tmp_path, "deploy.yml", hosts)
     assert not owned.exists()
     assert "8638" not in output
     assert len(output) < 100_000
-    for name in SITE.keys() - MADE_OF.keys():
+    for name in site.keys() - MADE_OF.keys():
         # Wrong once for each site that sets it, and never more.
         times = sum(name in variables for variables in hosts.values())
         assert output.count(f"\\n- {name} is ") + output.count(f"\\n- {name} has ") == times, name

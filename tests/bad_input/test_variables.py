@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.org.djangogcp.plugins.filter.cloud_run_problems import RULES as CLOUD_RUN_RULES
+from ansible_collections.org.djangogcp.plugins.filter.cloud_run_problems import cloud_run_problems
 from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     ELEMENT_RULES,
     OWN_ENTRIES,
     RULES,
     role_problems,
-    site_problems,
 )
+from ansible_collections.org.djangogcp.plugins.filter.site_problems import site_problems as _site_problems
 from ansible_collections.org.djangogcp.plugins.lookup.role_variables import ROLES, role_variables
 
 from tests.bad_input.values import NASTY, WRONG_TYPES, check_message
@@ -47,6 +49,11 @@ MAY_BE_EMPTY = {
 }  # fmt: skip
 #: Words of one line that PostgreSQL, a shell or manage.py may well be given.
 COMMAND = {"manage_command"}
+
+
+def site_problems(values: dict[str, Any], *arguments: Any, **named: Any) -> list[str]:
+    """What preflight finds of a site on Cloud Run."""
+    return _site_problems(values, *arguments, target_problems=cloud_run_problems(values), **named)
 
 
 def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
@@ -92,7 +99,7 @@ def test_a_wrong_value_is_refused(name: str, option: dict[str, Any]) -> None:
     "name", [name for name, option in ALL if option["type"] in ("str", "int") and "choices" not in option]
 )
 def test_every_text_and_number_has_a_rule(name: str) -> None:
-    assert name in ANY_TEXT or name in {*RULES, *ELEMENT_RULES}
+    assert name in ANY_TEXT or name in {*RULES, *ELEMENT_RULES, *CLOUD_RUN_RULES}
 
 
 @pytest.mark.parametrize("name", SITE)

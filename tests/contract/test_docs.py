@@ -128,16 +128,39 @@ def test_every_role_is_documented() -> None:
                 assert described.get("description"), f"{role.name}: {option}"
 
 
-def test_every_entry_point_that_a_playbook_uses_has_a_specification() -> None:
-    used = re.compile(r"name: org\.djangogcp\.(\w+)\n(?:\s+tasks_from: (\w+)\n)?")
-    texts = [path.read_text("utf-8") for path in (COLLECTION / "playbooks").glob("*.yml")]
-    entries = {(role, entry or "main") for text in texts for role, entry in used.findall(text)}
-    assert len({role for role, _ in entries}) == len(list((COLLECTION / "roles").iterdir()))
+def test_every_entry_point_that_is_used_has_a_specification() -> None:
+    used = re.compile(
+        r'name: "?(?:org\.djangogcp\.(\w+)|\{\{ djangogcp_out_target_role \}\})"?\n(?:\s+tasks_from: (\w+)\n)?'
+    )
+    folders = [COLLECTION / "playbooks", *(COLLECTION / "roles").glob("*/tasks")]
+    texts = [path.read_text("utf-8") for folder in folders for path in folder.glob("*.yml")]
+    # Cloud Run is the target that is in the collection.
+    entries = {(role or "cloud_run", entry or "main") for text in texts for role, entry in used.findall(text)}
+    assert {role for role, _ in entries} == {path.name for path in (COLLECTION / "roles").iterdir()}
     for role, entry in entries:
         known = yaml.safe_load(
             (COLLECTION / "roles" / role / "meta" / "argument_specs.yml").read_text("utf-8")
         )
         assert entry in known["argument_specs"], f"{role}: {entry}"
+
+
+def test_every_entry_point_of_a_target_is_described() -> None:
+    """By the page on targets, by the target of the collection, and by that of the tests."""
+    called = {
+        entry
+        for path in (COLLECTION / "roles").glob("*/tasks/*.yml")
+        for entry in re.findall(
+            r'name: "\{\{ (?:djangogcp_out_target_role|__preflight_target_role) \}\}"\n\s+tasks_from: (\w+)',
+            path.read_text("utf-8"),
+        )
+    }
+    page = (ROOT / "docs" / "targets.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == called
+    for role in (
+        COLLECTION / "roles" / "cloud_run",
+        ROOT / "tests/e2e/targets/ansible_collections/tests/targets/roles/folder",
+    ):
+        assert called <= {path.stem for path in (role / "tasks").glob("*.yml")}, role
 
 
 #: Words of where this was made, in pieces so that this file does not hold them.

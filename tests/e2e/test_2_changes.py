@@ -62,20 +62,13 @@ def test_a_variable_that_was_changed_by_hand_is_set_back(deployed: Rehearsal) ->
     assert "*" not in next(e["value"] for e in environment if e["name"] == "ALLOWED_HOSTS")
 
 
-def test_what_changes_nothing_looks_at_everything_once_and_nearly_all_at_the_same_time(
-    deployed: Rehearsal,
-) -> None:
+def test_what_changes_nothing_looks_at_everything_once(deployed: Rehearsal) -> None:
     mended(deployed)
     before = max(one["number"] for one in deployed.requests())
     assert deployed.playbook("deploy.yml").counts("polls")["changed"] == 0
     looks = [one for one in deployed.requests(before) if one["method"] != "oauth2.token"]
     repeated = Counter((one["http"], one["host"], one["path"]) for one in looks)
     assert {look: count for look, count in repeated.items() if count > 1} == {}
-    read_ahead = {"run.projects.locations.services.get", "storage.buckets.getIamPolicy", "sql.users.get"}
-    rest = [
-        one["method"] for one in looks[max(n for n, one in enumerate(looks) if one["method"] in read_ahead) :]
-    ]
-    assert len(rest) < 15, rest
 
 
 @pytest.fixture

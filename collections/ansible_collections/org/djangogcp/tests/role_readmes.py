@@ -28,7 +28,7 @@ def readme(role: Path) -> str:
     lines += ["<!-- Made by tests/role_readmes.py from meta/argument_specs.yml. -->", ""]
     for entry, content in specification.items():
         # YAML's alias, in the specification, is the same object here.
-        shared = None if entry == "main" else specification["main"].get("options")
+        shared = None if entry == "main" else specification.get("main", {}).get("options")
         lines += _entry_point(
             entry, content, defaults, shared, is_tasks=(role / f"tasks/{entry}.yml").is_file()
         )
@@ -106,7 +106,7 @@ def _marked(text: str) -> str:
 
 def _example(name: str, specification: dict[str, Any]) -> list[str]:
     """A play that runs the role; with the roles before it, whose facts some need."""
-    needs_facts = name in {"database", "cloud_run", "release"}
+    needs_facts = name in {"app", "database", "cloud_run", "release"}
     before = ["    - org.djangogcp.preflight"] if name != "preflight" else []
     note = (
         ["", "It takes facts from the roles before it: see the playbook `org.djangogcp.deploy`."]

@@ -36,6 +36,11 @@ options:
     description: The values of those of them that the inventory sets.
     type: dict
     default: {}
+  target_problems:
+    description: What the target says of the variables.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -140,6 +145,11 @@ def _is_command(value: t.Any) -> bool:
 RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
     "djangogcp_region": rules.LOCATION,
+    "djangogcp_target": pattern(
+        "cloud_run, or the full name of a role that is a target, such as my.collection.role",
+        r"[a-z]\w*(\.[a-z]\w*\.[a-z]\w*)?",
+        limit=200,
+    ),
     "djangogcp_site": pattern(
         f"2 to {_SITE_LENGTH} lower case letters, digits and hyphens, beginning with a letter, because SITE-migrator is the id of"
         " a service account (30 characters) and SITE is part of a host name (63 characters)",
@@ -170,10 +180,7 @@ RULES: dict[str, Rule] = {
     "djangogcp_max_instances": between(1, 10000),
     "djangogcp_workers": between(1, 64),
     "djangogcp_threads": between(1, 1000),
-    "djangogcp_request_timeout_seconds": rules.REQUEST_SECONDS,
     "djangogcp_job_timeout_seconds": _SECONDS,
-    "djangogcp_cpu": rules.CPU,
-    "djangogcp_memory": rules.MEMORY,
     "djangogcp_repository": rules.REPOSITORY,
     "djangogcp_source_bucket": rules.BUCKET,
     "djangogcp_media_bucket": rules.BUCKET,
@@ -198,7 +205,6 @@ RULES: dict[str, Rule] = {
     "image_build_timeout_seconds": rules.BUILD_SECONDS,
     "preflight_reserved_connections": between(0, 100000),
     "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
-    "release_smoke_url": rules.SITE_URL,
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(
         "the arguments of manage.py, as a list of texts or as one text in which every quote is closed",
@@ -428,36 +434,6 @@ def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
     return [_problem("djangogcp_region", region, "a region of Google Cloud", nearest(region, known))]
 
 
-#: Cloud Run, "Configure memory limits": the most GiB of memory by CPUs, and the least. The roles ask for the second
-#: generation execution environment, which needs a whole CPU and 512 MiB ("Execution environments").
-_MOST_MEMORY = {1: 4, 2: 8, 4: 16, 6: 24, 8: 32}
-_LEAST_MEMORY = {4: 2, 6: 4, 8: 4}
-_LEAST_OF_GEN2 = 0.5
-
-
-def size_problems(cpu: str, memory: str) -> list[str]:
-    """A message if an instance of so many CPUs cannot have this *memory*."""
-    cpus = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
-    if cpus < 1:
-        return [
-            _problem(
-                "djangogcp_cpu",
-                cpu,
-                "1, 2, 4, 6 or 8, because the second generation of Cloud Run needs a whole CPU",
-                "1",
-            )
-        ]
-    least, most = _LEAST_MEMORY.get(int(cpus), _LEAST_OF_GEN2), _MOST_MEMORY[int(cpus)]
-    if least <= rules.memory_bytes(memory) / 2**30 <= most:
-        return []
-    shown = f"{int(least * 1024)}Mi" if least < 1 else f"{least}Gi"
-    return [
-        _problem(
-            "djangogcp_memory", memory, f"a size from {shown} to {most}Gi, because djangogcp_cpu is {cpu}"
-        )
-    ]
-
-
 def source_problems(source: Values) -> list[str]:
     """What keeps the folder that the lookup django_source described from being deployed."""
     name = "djangogcp_source_dir"
@@ -559,6 +535,7 @@ def site_problems(
     source: Values | None = None,
     roles: Values | None = None,
     role_values: Values | None = None,
+    target_problems: t.Iterable[str] = (),
 ) -> list[str]:
     """Everything that is wrong with a site before anything is asked of Google Cloud. See DOCUMENTATION."""
     problems = variable_problems(values, variables) + role_problems(role_values or {}, roles or {})
@@ -574,8 +551,7 @@ def site_problems(
         problems += [one for one in source_problems(source) if one.partition(" ")[0] not in refused]
     if not refused & _BUCKETS:
         problems += bucket_problems(values)
-    if are_right("djangogcp_cpu", "djangogcp_memory"):
-        problems += size_problems(values["djangogcp_cpu"], values["djangogcp_memory"])
+    problems += [one for one in target_problems if one.partition(" ")[0] not in refused]
     if are_right("djangogcp_database_tier", "djangogcp_database_edition"):
         problems += tier_problems(values["djangogcp_database_tier"], values["djangogcp_database_edition"])
     return problems

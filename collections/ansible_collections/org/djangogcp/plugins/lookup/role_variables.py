@@ -44,7 +44,8 @@ def role_variables(roles: Path = ROLES) -> dict[str, dict[str, t.Any]]:
     for specification in sorted(roles.glob("*/meta/argument_specs.yml")):
         for entry_point in _read(specification)["argument_specs"].values():
             found.update(entry_point.get("options") or {})
-    return {name: option for name, option in found.items() if not name.startswith("djangogcp_")}
+    # What roles hand to one another is not for an inventory to set.
+    return {name: option for name, option in found.items() if not name.startswith(("djangogcp_", "target_"))}
 
 
 def _read(path: Path) -> dict[str, t.Any]:

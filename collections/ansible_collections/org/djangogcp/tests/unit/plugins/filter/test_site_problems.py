@@ -181,7 +181,7 @@ HONOURED = {
 
 
 def test_whatever_the_roles_set_in_the_environment_is_refused_or_honoured() -> None:
-    text = (PREFLIGHT.parent / "cloud_run/vars/main.yml").read_text("utf-8")
+    text = (PREFLIGHT.parent / "app/vars/main.yml").read_text("utf-8")
     ours = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+)'?:", text))
     assert len(ours) > 10
     assert ours == HONOURED | set(OWN_ENTRIES["djangogcp_environment"])

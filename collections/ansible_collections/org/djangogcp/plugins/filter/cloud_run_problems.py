@@ -1,0 +1,92 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+name: cloud_run_problems
+author: The djangogcp contributors (@djangogcp)
+version_added: 1.0.0
+short_description: What Cloud Run does not take of the variables of a site
+description:
+  - Private to the role cloud_run. Finds sizes and times that Cloud Run does not have, before anything is asked of Google Cloud. What is of a wrong
+    type is left to P(org.djangogcp.site_problems#filter).
+options:
+  _input:
+    description: All variables of the site by name.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Refuse what Cloud Run does not take
+  ansible.builtin.assert:
+    that: problems | length == 0
+    fail_msg: "{{ problems | join(' ') }}"
+  vars:
+    problems: "{{ {'djangogcp_cpu': '1', 'djangogcp_memory': '8Gi'} | org.djangogcp.cloud_run_problems }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One sentence or two for each problem.
+  type: list
+  elements: str
+  sample:
+    - "djangogcp_memory is '8Gi': expected a size from 512Mi to 4Gi, because djangogcp_cpu is 1."
+"""
+
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, problem
+
+#: By variable; its limits are Cloud Run's.
+RULES: dict[str, Rule] = {
+    "djangogcp_cpu": rules.CPU,
+    "djangogcp_memory": rules.MEMORY,
+    "djangogcp_request_timeout_seconds": rules.REQUEST_SECONDS,
+}
+
+#: Cloud Run, "Configure memory limits": the most GiB of memory by CPUs, and the least. The roles ask for the second
+#: generation execution environment, which needs a whole CPU and 512 MiB ("Execution environments").
+_MOST_MEMORY = {1: 4, 2: 8, 4: 16, 6: 24, 8: 32}
+_LEAST_MEMORY = {4: 2, 6: 4, 8: 4}
+_LEAST_OF_GEN2 = 0.5
+
+
+def size_problems(cpu: str, memory: str) -> list[str]:
+    """A message if an instance of so many CPUs cannot have this *memory*."""
+    cpus = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
+    if cpus < 1:
+        return [
+            problem(
+                "djangogcp_cpu",
+                cpu,
+                "1, 2, 4, 6 or 8, because the second generation of Cloud Run needs a whole CPU",
+                "1",
+            )
+        ]
+    least, most = _LEAST_MEMORY.get(int(cpus), _LEAST_OF_GEN2), _MOST_MEMORY[int(cpus)]
+    if least <= rules.memory_bytes(memory) / 2**30 <= most:
+        return []
+    shown = f"{int(least * 1024)}Mi" if least < 1 else f"{least}Gi"
+    return [
+        problem(
+            "djangogcp_memory", memory, f"a size from {shown} to {most}Gi, because djangogcp_cpu is {cpu}"
+        )
+    ]
+
+
+def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
+    """What Cloud Run does not take. See DOCUMENTATION."""
+    simple = {name: values[name] for name in RULES if isinstance(values.get(name), str | int)}
+    wrong = [name for name, value in simple.items() if not RULES[name].test(value)]
+    problems = [problem(name, simple[name], RULES[name].expected) for name in wrong]
+    if {"djangogcp_cpu", "djangogcp_memory"} <= simple.keys() - set(wrong):
+        problems += size_problems(str(simple["djangogcp_cpu"]), str(simple["djangogcp_memory"]))
+    return problems
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"cloud_run_problems": cloud_run_problems}

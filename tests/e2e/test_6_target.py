@@ -1,0 +1,97 @@
+"""The seam between a release and where it runs: a target that is no role of the collection deploys to a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import projects
+from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
+
+COLLECTIONS = f"{ROOT / 'collections'}:{ROOT / 'tests' / 'e2e' / 'targets'}"
+
+
+class Folder:
+    """A site whose target is a folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.rehearsal = Rehearsal(
+            home / "home", REHEARSAL_SCALE="0.01", ANSIBLE_COLLECTIONS_PATH=COLLECTIONS
+        )
+        self.path = home / "served"
+        self._home = home
+        self._site = {
+            **projects.small_site(projects.startproject(home / "project")),
+            "djangogcp_target": "tests.targets.folder",
+            "folder_path": str(self.path),
+        }
+
+    def play(self, playbook: str, *options: str, **variables: object) -> Run:
+        """A playbook on the site."""
+        sites = {"shelf": {**self._site, **variables}}
+        return self.rehearsal.playbook(
+            playbook, *options, inventory=projects.inventory(self._home / "hosts.yml", sites)
+        )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    found = Folder(tmp_path_factory.mktemp("folder"))
+    started = found.rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
+    assert started.status == 0, started.output
+    yield found
+    found.rehearsal.make("rehearse-clean")
+
+
+def test_a_target_says_what_it_does_not_take(folder: Folder) -> None:
+    refused = folder.play("deploy.yml", djangogcp_cpu="8")
+    assert refused.status != 0
+    assert "- djangogcp_cpu is 8: a folder has fewer." in refused.output
+    assert refused.changed_tasks() == []
+
+
+def test_a_release_that_fails_its_try_out_has_no_traffic(folder: Folder) -> None:
+    for _ in range(2):
+        run = folder.play("deploy.yml", folder_is_broken=True)
+        assert run.status != 0
+        assert "out: it is broken (/" in run.output
+        assert "Nothing is current." in run.output
+    assert not (folder.path / "current").exists()
+
+
+def test_a_release_is_served_and_a_second_run_changes_nothing(folder: Folder) -> None:
+    run = folder.play("deploy.yml")
+    assert run.status == 0, run.output
+    current = folder.path / "current"
+    assert {path.name for path in current.iterdir()} == {"app.json", "migrate", "collectstatic", "superuser"}
+    app = json.loads((current / "app.json").read_text("utf-8"))
+    assert app["environment"]["ALLOWED_HOSTS"] == "folder.example.com"
+    assert app["secrets"]["DATABASE_URL"] == "shelf-web-database-url"
+    assert app["command_secrets"]["DATABASE_URL"] == "shelf-migrator-database-url"
+    assert not any(value in str(app) for value in folder.rehearsal.secret_values())
+    assert folder.play("deploy.yml").changed_tasks() == []
+    # Nothing of Cloud Run was needed, not even its API.
+    services = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services"
+    assert "has not been used in project" in str(folder.rehearsal.api(services, status=403))
+
+
+def test_status_manage_and_destroy_name_no_target(folder: Folder) -> None:
+    status = folder.play("playbooks/status.yml")
+    assert status.status == 0, status.output
+    assert f"file://{folder.path}/current" in status.output
+    ran = folder.play("playbooks/manage.yml", "-e", "manage_command='check --deploy'")
+    assert ran.status == 0, ran.output
+    assert "manage ran" in ran.output
+    gone = folder.play("playbooks/destroy.yml", "-e", "destroy_confirm=shelf", "-e", "destroy_data=true")
+    assert gone.status == 0, gone.output
+    assert not folder.path.exists()
+
+
+def test_a_target_that_there_is_not_is_refused(folder: Folder) -> None:
+    for name in ("cloud_rnu", "preflight", "../cloud_run"):
+        refused = folder.play("deploy.yml", djangogcp_target=name)
+        assert refused.status != 0
+        assert "expected cloud_run, or the full name of a role that is a target" in refused.output
