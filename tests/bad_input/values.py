@@ -43,6 +43,12 @@ WRONG_TYPES: dict[str, tuple[Any, ...]] = {
     "list": ({"a": 1},),
     "dict": ([1], 7, "no dictionary", *(text for text in NASTY if "=" not in text)),
 }
+#: By the type of a row: some of them, where there are very many rows.
+WRONG_IN_TABLES: dict[str, tuple[Any, ...]] = {
+    "int": ("many", "1.5", "٣"),
+    "float": ("many", "", "٣"),
+    "bool": ("perhaps", 7),
+}
 #: What every message is: the name, what is wrong with it, what was expected, and perhaps a better spelling.
 FORM = re.compile(
     r"[^\n]+ (is unknown|is not set|has a wrong value|is [^\n]*): expected [^\n]+\.( Did you mean [^\n]+\?)?"

@@ -17,11 +17,11 @@ import typing as t
 from ansible.module_utils.basic import AnsibleFallbackNotFound
 from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, value_problems
+from ansible_collections.org.djangogcp.plugins.module_utils._client import READ_TIMEOUT_SECONDS
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, Kind, value_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, nearest, problem, unknown
 
 Options = t.Mapping[str, t.Any]
-from ansible_collections.org.djangogcp.plugins.module_utils._client import READ_TIMEOUT_SECONDS
 
 
 def first_set_env(*names: str) -> str:
@@ -106,6 +106,33 @@ MARK_ARGS: dict[str, dict[str, t.Any]] = {
 
 STATE_ARG: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
+
+def table_options(fields: t.Iterable[Field]) -> dict[str, dict[str, t.Any]]:
+    """The argument specification that the rows of a table make. A secret row is none: its module fills it from other options."""
+    return {
+        field.name: _row_option(field)
+        for field in fields
+        if field.is_option and field.kind is not Kind.SECRET
+    }
+
+
+def _row_option(field: Field) -> dict[str, t.Any]:
+    kind = "dict" if field.fields or field.kind is Kind.MAP else field.type
+    # Ansible would guess from the name, for instance of a reference to a secret.
+    option: dict[str, t.Any] = {"type": kind, "no_log": False}
+    if field.is_list:
+        option |= {"type": "list", "elements": kind}
+    if field.choices:
+        option["choices"] = list(field.choices)
+    if field.required:
+        option["required"] = True
+    if field.option_default is not None:
+        option["default"] = field.option_default
+    if field.fields:
+        option["options"] = table_options(field.fields)
+    return option
+
+
 #: What Google accepts as the value of options that many modules have.
 SHARED_RULES: t.Mapping[str, Rule] = {
     "project": rules.PROJECT,
@@ -129,6 +156,7 @@ _TYPES = {
     "str": "a text",
     "path": "a path",
     "int": "a whole number",
+    "float": "a number",
     "bool": "true or false",
     "list": "a list",
     "dict": "a dictionary",
@@ -156,7 +184,11 @@ def type_problems(argument_spec: Options, given: Options, prefix: str = "") -> l
 
 
 def _option_problems(option: Options, value: t.Any, name: str) -> list[str]:
-    wrong = _type_problem(option["type"], value, name, is_secret=_holds_secrets(option))
+    is_secret = _holds_secrets(option)
+    wrong = _type_problem(option["type"], value, name, is_secret=is_secret)
+    # Ansible makes a list of words of a text, which are never dictionaries.
+    if option.get("elements") == "dict" and not isinstance(value, list):
+        wrong = problem(name, value, _TYPES["list"], is_secret=is_secret)
     if wrong:
         return [wrong]
     choices = option.get("choices")
@@ -180,7 +212,7 @@ def _type_problem(kind: str, value: t.Any, name: str, *, is_secret: bool) -> str
         # Ansible takes a list for the text that Python writes of it, and digits of any alphabet.
         if kind in ("str", "path") and isinstance(value, dict | list):
             raise TypeError
-        if kind == "int" and not str(value).isascii():
+        if kind in ("int", "float") and not str(value).isascii():
             raise TypeError
         DEFAULT_TYPE_VALIDATORS[kind](value)
     except (TypeError, ValueError):
@@ -246,6 +278,41 @@ def repeated_problems(items: t.Iterable[Options], name: str) -> list[str]:
         for number, one in enumerate(names)
         if one in names[:number]
     ]
+
+
+def keep_given(params: Options, given: Options, tables: t.Mapping[str, t.Iterable[Field]]) -> None:
+    """Remove from options with suboptions, in place, the None that Ansible puts for each that was left out.
+
+    {} removes what is there, and a dictionary of nothing but None asks for nothing: it must be as it was given.
+
+    Args:
+        params: the options of a module as Ansible made them.
+        given: the options as they were given.
+        tables: as for `rule_problems`.
+    """
+    for path, fields in tables.items():
+        shapes = _values(params, path) if path else [("", t.cast(t.Any, params))]
+        originals = dict(_values(given, path)) if path else {"": given}
+        for name, shape in shapes:
+            original = originals.get(name)
+            for field in fields:
+                if field.fields and shape and shape.get(field.name) is not None:
+                    inner = original.get(field.name) if isinstance(original, dict) else None
+                    shape[field.name] = _given_part(shape[field.name], inner)
+
+
+def _given_part(value: t.Any, given: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        known = given if isinstance(given, dict) else {}
+        return {
+            key: _given_part(part, known.get(key))
+            for key, part in value.items()
+            if part is not None or key in known
+        }
+    if isinstance(value, list):
+        items = given if isinstance(given, list) else [None] * len(value)
+        return [_given_part(part, item) for part, item in zip(value, items, strict=True)]
+    return value
 
 
 #: The one auth_kind for which each of these options is of use.

@@ -81,6 +81,11 @@ class Field:
 
     Attributes:
         name: the option's name.
+        description: what the documentation says of the option, in one paragraph or several.
+        type: Ansible's type of the value, or of each item of a list. Not for rows with `fields` and of free keys, which are dictionaries.
+        choices: the values that there are, when these are few.
+        required: whether a dictionary that has this row must have the option.
+        option_default: what is asked when the option is left out; None asks for nothing.
         wire: the path in Google's JSON, with dots; by default the name in camelCase.
         kind: how it is compared and shown.
         change: what may happen to it later.
@@ -102,6 +107,11 @@ class Field:
     """
 
     name: str
+    description: str | tuple[str, ...] = ""
+    type: str = "str"
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    option_default: t.Any = None
     wire: str = ""
     kind: Kind = Kind.VALUE
     change: Change = Change.MUTABLE
@@ -122,6 +132,11 @@ class Field:
     def path(self) -> str:
         """The path in Google's JSON."""
         return self.wire or camel_case(self.name)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its value is a list."""
+        return self.kind in (Kind.LIST, Kind.SET)
 
     @property
     def is_option(self) -> bool:
@@ -145,9 +160,14 @@ class Field:
         )
 
 
-def number(name: str, **attributes: t.Any) -> Field:
+def number(name: str, description: str = "", **attributes: t.Any) -> Field:
     """The row of a number: as text it is the same number, and it is sent as one."""
-    return Field(name, codec=NUMBER, same=int, **attributes)
+    return Field(name, description, **{"type": "int", "codec": NUMBER, "same": int, **attributes})
+
+
+def switch(name: str, description: str = "", **attributes: t.Any) -> Field:
+    """The row of what is on or off."""
+    return Field(name, description, type="bool", **attributes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +194,15 @@ class Difference:
 def camel_case(name: str) -> str:
     """``min_instance_count`` -> ``minInstanceCount``."""
     return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
+
+
+def asked_of(params: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
+    """What the options of a module ask of a resource: those that are rows of its table and are set."""
+    return {
+        field.name: params[field.name]
+        for field in fields
+        if field.is_option and params.get(field.name) is not None
+    }
 
 
 def decode(resource: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
@@ -318,7 +347,7 @@ def value_problems(field: Field, value: t.Any, name: str) -> list[str]:
     """What is wrong with the value of a row, one message each."""
     if value is None:
         return []
-    if field.kind in (Kind.LIST, Kind.SET):
+    if field.is_list:
         if not isinstance(value, list):
             return [problem(name, value, "a list")]
         return [
@@ -390,7 +419,7 @@ def _rivals(asked: t.Mapping[str, t.Any], fields: tuple[Field, ...]) -> list[Fie
 
 
 def _decode_field(raw: t.Any, field: Field) -> t.Any:
-    if raw is None and field.codec is PLAIN and field.kind in (Kind.LIST, Kind.SET):
+    if raw is None and field.codec is PLAIN and field.is_list:
         return []
     if raw is None and field.codec is PLAIN and field.kind is Kind.MAP:
         return {}

@@ -18,6 +18,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     AUTH_ARGS,
     auth_problems,
+    keep_given,
     mark_problems,
     rule_problems,
     type_problems,
@@ -128,6 +129,7 @@ def run_module(
         module.fail_json(
             msg="project is empty. Set the option project, or GCP_PROJECT or GOOGLE_CLOUD_PROJECT."
         )
+    keep_given(module.params, module.given, tables or {})
     _refuse(module, rule_problems(module.params, rules or {}, tables or {}))
     dropped = [
         *auth_problems(module.given, module.params["auth_kind"]),

@@ -103,7 +103,7 @@ def problem(
 def unknown(name: str, expected: str, known: t.Iterable[str], prefix: str = "") -> str:
     """The sentences about a name that means nothing here."""
     suggestion = nearest(name, known)
-    return f"{one_line(prefix + name)} is unknown: expected {expected}.{_did_you_mean(suggestion and prefix + suggestion)}"
+    return f"{prefix}{one_line(name)} is unknown: expected {expected}.{_did_you_mean(suggestion and prefix + suggestion)}"
 
 
 def shown(value: t.Any) -> str:
@@ -340,6 +340,14 @@ ENVIRONMENT = each_entry(
     _is_environment_value,
     1000,
 )
+#: Run, "Build environment variables"; buildpacks have names of their own.
+BUILD_VARIABLES = each_entry(
+    "texts of at most 32768 characters by names of variables",
+    lambda key: re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) is not None,
+    lambda value: isinstance(value, str) and _is_environment_value(value),
+    1000,
+)
+NOTHING = Rule("{}", lambda value: value == {})
 #: Run, "Configure CPU limits".
 CPU = pattern(
     "1, 2, 4, 6, 8 or a part of one from 0.08 on such as 0.5",

@@ -15,6 +15,7 @@ import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, many_results
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
@@ -58,12 +59,10 @@ class SecretsRun:
 
     Args:
         task: the task; its option "secrets" is the list.
-        desired: what is asked of a secret, its value aside.
     """
 
-    def __init__(self, task: Task, desired: t.Callable[[Json], Json]) -> None:
+    def __init__(self, task: Task) -> None:
         self._task = task
-        self._desired = desired
         # What this run has added: the number of the version and its value; None for a value that check mode cannot know.
         self._added: dict[str, tuple[str, bytes | None]] = {}
         # The newest versions of the secrets of finished waves that were left as they are.
@@ -91,7 +90,7 @@ class SecretsRun:
             task.client,
             SECRET,
             {"project": task.project, "name": name},
-            self._desired(secret),
+            asked_of(secret, SECRET.fields),
             state=secret["state"],
             check_mode=task.check_mode,
             ownership=Ownership.from_params(task.params),

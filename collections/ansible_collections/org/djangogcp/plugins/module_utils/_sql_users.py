@@ -23,7 +23,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._annotations import 
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of, decode
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
@@ -62,16 +62,13 @@ class _Password:
         return _noted(self.annotations, _given(ids)) == self.number
 
 
-def ensure_users(
-    task: Task, instance: str, user: Json, asked: Json, claims: Claims | None = None
-) -> list[Outcome]:
+def ensure_users(task: Task, instance: str, user: Json, claims: Claims | None = None) -> list[Outcome]:
     """Make one item of the option users what is asked: one user, or with per_version and state absent all that there are.
 
     Args:
         task: the task.
         instance: the instance's name.
         user: the item.
-        asked: what is asked of it, the password aside.
         claims: the site's claims; None when nobody is asked whose a user is.
 
     Raises:
@@ -81,13 +78,15 @@ def ensure_users(
     claims = None if user["append_roles"] else claims
     ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
     if user["state"] == "present":
-        return [_present(task, ids, user, asked, claims)]
+        return [_present(task, ids, user, claims)]
     if user["per_version"]:
         return _remove_versions(task, ids, user, claims)
     return [_absent(task, ids, claims)]
 
 
-def _present(task: Task, ids: Ids, user: Json, asked: Json, claims: Claims | None) -> Outcome:
+def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome:
+    asked = asked_of(user, USER.fields)
+    roles = asked.get("database_roles")
     password = _password(task, ids, user["password_secret"]) if user["password_secret"] is not None else None
     if user["per_version"] and password is not None:
         ids = _of_version(ids, password.number)
@@ -96,9 +95,9 @@ def _present(task: Task, ids: Ids, user: Json, asked: Json, claims: Claims | Non
         if claims and not task.check_mode:
             claims.make(USER, ids, current)
         result = dict(asked)
-        if user["append_roles"] and asked["database_roles"]:
+        if user["append_roles"] and roles:
             held = decode(current or {}, USER.fields)["database_roles"]
-            result["database_roles"] = sorted({*asked["database_roles"], *held})
+            result["database_roles"] = sorted({*roles, *held})
         if password is not None and (current is None or not password.is_given_to(ids)):
             result["password"] = _value(task, password)
         if user["random_password"] and current is None:
@@ -125,7 +124,7 @@ def _present(task: Task, ids: Ids, user: Json, asked: Json, claims: Claims | Non
                 {_given(ids): f"{_who(ids)} has version {password.number}"},
             )
     is_made = outcome.found is None and not task.check_mode
-    if is_made and asked["database_roles"] is not None and not user["append_roles"]:
+    if is_made and roles is not None and not user["append_roles"]:
         # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
         # only an update revokes.
         reconcile(task.client, USER, ids, asked, wait=task.wait)

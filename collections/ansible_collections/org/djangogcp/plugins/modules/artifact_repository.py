@@ -29,33 +29,29 @@ options:
       - The region, for instance V(us-central1).
     type: str
     required: true
+  # From the table REPOSITORY of _services/artifactregistry.py: written by tests/module_docs.py.
   format:
-    description:
-      - What the repository holds. It cannot be changed later.
+    description: What the repository holds. It cannot be changed later.
     type: str
     choices: [DOCKER, PYTHON, NPM, MAVEN, APT, YUM, GENERIC]
     default: DOCKER
   description:
-    description:
-      - What the repository is for.
+    description: What the repository is for.
     type: str
   labels:
-    description:
-      - Labels; others on the repository are removed.
+    description: The labels. Labels that are not in it are removed, so V({}) removes all.
     type: dict
   cleanup_policies:
-    description:
-      - Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)). What the API
-        does not know is refused.
+    description: Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)). What the
+      API does not know is refused.
     type: dict
   cleanup_policy_dry_run:
-    description:
-      - Whether cleanup policies only log what they would delete.
+    description: Whether cleanup policies only log what they would delete.
     type: bool
   immutable_tags:
-    description:
-      - Whether a tag can never be moved to another image.
+    description: Whether a tag can never be moved to another image.
     type: bool
+  # End of the table.
   state:
     description:
       - Whether the repository is there. Deleting it deletes its images.
@@ -108,12 +104,18 @@ actions:
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    WAIT_ARGS,
+    table_options,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import table_problems
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of, table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import one_line
 from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import (
     CLEANUP_POLICY,
     REPOSITORY,
@@ -122,16 +124,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactre
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
-    "format": {
-        "type": "str",
-        "choices": ["DOCKER", "PYTHON", "NPM", "MAVEN", "APT", "YUM", "GENERIC"],
-        "default": "DOCKER",
-    },
-    "description": {"type": "str"},
-    "labels": {"type": "dict"},
-    "cleanup_policies": {"type": "dict"},
-    "cleanup_policy_dry_run": {"type": "bool"},
-    "immutable_tags": {"type": "bool"},
+    **table_options(REPOSITORY.fields),
     "state": STATE_ARG,
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -145,7 +138,7 @@ def work(task: Task) -> Json:
         task.client,
         REPOSITORY,
         ids,
-        task.params,
+        asked_of(task.params, REPOSITORY.fields),
         state=task.params["state"],
         check_mode=task.check_mode,
         wait=task.wait,
@@ -159,7 +152,7 @@ def check(params: Json) -> list[str]:
     return [
         problem
         for name, policy in (params["cleanup_policies"] or {}).items()
-        for problem in table_problems(policy, CLEANUP_POLICY, f"cleanup_policies.{name}")
+        for problem in table_problems(policy, CLEANUP_POLICY, f"cleanup_policies.{one_line(str(name))}")
     ]
 
 

@@ -36,51 +36,781 @@ options:
       - The region, for instance V(us-central1).
     type: str
     required: true
+  # From the table SERVICE of _services/run.py: written by tests/module_docs.py.
   description:
-    description:
-      - What the service is for.
+    description: What the service is for.
     type: str
   labels:
-    description:
-      - Labels; others on the service are removed.
+    description: The labels. Labels that are not in it are removed, so V({}) removes all.
     type: dict
   annotations:
-    description:
-      - Annotations; others on the service are removed.
+    description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
     type: dict
   ingress:
-    description:
-      - Where requests may come from.
+    description: Where requests may come from.
     type: str
-    choices: [INGRESS_TRAFFIC_ALL, INGRESS_TRAFFIC_INTERNAL_ONLY, INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER]
+    choices: [INGRESS_TRAFFIC_ALL, INGRESS_TRAFFIC_INTERNAL_ONLY, INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER, INGRESS_TRAFFIC_NONE]
   invoker_iam_disabled:
-    description:
-      - Whether everybody may call the service. Google's recommended way of making a service public.
+    description: Whether everybody may call the service. Google's recommended way of making a service public.
+    type: bool
+  iap_enabled:
+    description: Whether Identity-Aware Proxy asks who calls.
     type: bool
   default_uri_disabled:
-    description:
-      - Whether the service has no C(run.app) address.
+    description: Whether the service has no C(run.app) address.
     type: bool
   custom_audiences:
-    description:
-      - Further audiences that ID tokens for the service may name.
+    description: Further audiences that ID tokens for the service may name.
     type: list
     elements: str
   scaling:
-    description:
-      - C(min_instance_count) and C(max_instance_count) of the whole service.
+    description: How many instances the service has, shared by its revisions as their traffic is.
     type: dict
+    suboptions:
+      min_instance_count:
+        description: At least so many.
+        type: int
+      max_instance_count:
+        description: At most so many.
+        type: int
+      scaling_mode:
+        description: Whether Cloud Run chooses how many.
+        type: str
+        choices: [AUTOMATIC, MANUAL]
+      manual_instance_count:
+        description: So many, with C(scaling_mode) V(MANUAL).
+        type: int
   template:
-    description:
-      - What a revision is made of, with the names of the API's C(RevisionTemplate) in snake case, for instance
-        C(service_account), C(timeout), C(containers), C(volumes), C(max_instance_request_concurrency).
-      - A name that the API does not have is refused.
+    description: What a revision is made of. Any change makes a new revision.
     type: dict
+    suboptions:
+      labels:
+        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        type: dict
+      annotations:
+        description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
+        type: dict
+      scaling:
+        description: How many instances the revision has.
+        type: dict
+        suboptions:
+          min_instance_count:
+            description: At least so many.
+            type: int
+          max_instance_count:
+            description: At most so many.
+            type: int
+          cpu_utilization:
+            description: From which use of its processors on more instances are started, V(0.1) to V(0.9). V(0) does not look
+              at it.
+            type: float
+          concurrency_utilization:
+            description: From which part of C(max_instance_request_concurrency) on more instances are started, V(0.1) to V(0.95).
+              V(0) does not look at it.
+            type: float
+      timeout:
+        description: How long a request may take, for instance V(300s).
+        type: str
+      max_instance_request_concurrency:
+        description: How many requests an instance gets at the same time.
+        type: int
+      session_affinity:
+        description: Whether requests of one visitor go to the same instance where that can be.
+        type: bool
+      health_check_disabled:
+        description: Whether a revision may serve without having listened on its port.
+        type: bool
+      service_account:
+        description: The e-mail address of the service account that containers act as. The default one of the project if not
+          set.
+        type: str
+      containers:
+        description: The containers. The first one is compared with the first one that is there, and so on.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: The name.
+            type: str
+          image:
+            description: The address of the image.
+            type: str
+          command:
+            description: The program and its first arguments, without a shell. The image's own if not set.
+            type: list
+            elements: str
+          args:
+            description: Its further arguments. The image's own if not set.
+            type: list
+            elements: str
+          env:
+            description: All environment variables, in any order.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: The name.
+                type: str
+              value:
+                description:
+                  - The value.
+                  - Excludes C(value_source).
+                type: str
+              value_source:
+                description:
+                  - Where the value comes from.
+                  - Excludes C(value).
+                type: dict
+                suboptions:
+                  secret_key_ref:
+                    description: A version of a secret.
+                    type: dict
+                    suboptions:
+                      secret:
+                        description: The name of the secret.
+                        type: str
+                      version:
+                        description: The number of the version, an alias, or V(latest), which is read whenever an instance
+                          starts.
+                        type: str
+          resources:
+            description: What the container may use.
+            type: dict
+            suboptions:
+              limits:
+                description: How much an instance may use, by C(cpu), C(memory) and C(nvidia.com/gpu), for instance V(1) or
+                  V(500m) and V(512Mi).
+                type: dict
+              cpu_idle:
+                description: Whether an instance has a processor only while it answers requests.
+                type: bool
+              startup_cpu_boost:
+                description: Whether an instance has more processors while it starts.
+                type: bool
+          ports:
+            description: The one port that the container listens on. Google Cloud chooses one, and tells it as E(PORT), if
+              not set.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: The protocol, V(http1) or V(h2c).
+                type: str
+              container_port:
+                description: The port.
+                type: int
+          volume_mounts:
+            description: Where the files of all volumes are, in any order.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: The name of the volume.
+                type: str
+              mount_path:
+                description: The directory. For Cloud SQL it is V(/cloudsql).
+                type: str
+              sub_path:
+                description: The directory of the volume that is meant. All of it if not set.
+                type: str
+          working_dir:
+            description: The directory to start in. The image's own if not set.
+            type: str
+          startup_probe:
+            description: How to see that the container has started. Before that, it gets no requests and no other probe.
+            type: dict
+            suboptions:
+              initial_delay_seconds:
+                description: How long after its start the container is asked first.
+                type: int
+              timeout_seconds:
+                description: How long an answer may take.
+                type: int
+              period_seconds:
+                description: How often the container is asked. No less than C(timeout_seconds).
+                type: int
+              failure_threshold:
+                description: After how many failures in a row it has failed.
+                type: int
+              http_get:
+                description:
+                  - Ask for a page.
+                  - Excludes C(tcp_socket) and C(grpc).
+                type: dict
+                suboptions:
+                  path:
+                    description: The path, V(/) if not set.
+                    type: str
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+                  http_headers:
+                    description: All headers of the request, in any order.
+                    type: list
+                    elements: dict
+                    suboptions:
+                      name:
+                        description: The name.
+                        type: str
+                      value:
+                        description: The value.
+                        type: str
+              tcp_socket:
+                description:
+                  - Open a connection.
+                  - Excludes C(http_get) and C(grpc).
+                type: dict
+                suboptions:
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+              grpc:
+                description:
+                  - Ask with gRPC.
+                  - Excludes C(http_get) and C(tcp_socket).
+                type: dict
+                suboptions:
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+                  service:
+                    description: The name of the service to ask for.
+                    type: str
+          liveness_probe:
+            description: How to see that it is alive. It is restarted when it is not.
+            type: dict
+            suboptions:
+              initial_delay_seconds:
+                description: How long after its start the container is asked first.
+                type: int
+              timeout_seconds:
+                description: How long an answer may take.
+                type: int
+              period_seconds:
+                description: How often the container is asked. No less than C(timeout_seconds).
+                type: int
+              failure_threshold:
+                description: After how many failures in a row it has failed.
+                type: int
+              http_get:
+                description:
+                  - Ask for a page.
+                  - Excludes C(tcp_socket) and C(grpc).
+                type: dict
+                suboptions:
+                  path:
+                    description: The path, V(/) if not set.
+                    type: str
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+                  http_headers:
+                    description: All headers of the request, in any order.
+                    type: list
+                    elements: dict
+                    suboptions:
+                      name:
+                        description: The name.
+                        type: str
+                      value:
+                        description: The value.
+                        type: str
+              tcp_socket:
+                description:
+                  - Open a connection.
+                  - Excludes C(http_get) and C(grpc).
+                type: dict
+                suboptions:
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+              grpc:
+                description:
+                  - Ask with gRPC.
+                  - Excludes C(http_get) and C(tcp_socket).
+                type: dict
+                suboptions:
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+                  service:
+                    description: The name of the service to ask for.
+                    type: str
+          readiness_probe:
+            description: How to see that it can answer. It gets no requests while it cannot.
+            type: dict
+            suboptions:
+              initial_delay_seconds:
+                description: How long after its start the container is asked first.
+                type: int
+              timeout_seconds:
+                description: How long an answer may take.
+                type: int
+              period_seconds:
+                description: How often the container is asked. No less than C(timeout_seconds).
+                type: int
+              failure_threshold:
+                description: After how many failures in a row it has failed.
+                type: int
+              http_get:
+                description:
+                  - Ask for a page.
+                  - Excludes C(tcp_socket) and C(grpc).
+                type: dict
+                suboptions:
+                  path:
+                    description: The path, V(/) if not set.
+                    type: str
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+                  http_headers:
+                    description: All headers of the request, in any order.
+                    type: list
+                    elements: dict
+                    suboptions:
+                      name:
+                        description: The name.
+                        type: str
+                      value:
+                        description: The value.
+                        type: str
+              tcp_socket:
+                description:
+                  - Open a connection.
+                  - Excludes C(http_get) and C(grpc).
+                type: dict
+                suboptions:
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+              grpc:
+                description:
+                  - Ask with gRPC.
+                  - Excludes C(http_get) and C(tcp_socket).
+                type: dict
+                suboptions:
+                  port:
+                    description: The port. The one that the container listens on if not set.
+                    type: int
+                  service:
+                    description: The name of the service to ask for.
+                    type: str
+          depends_on:
+            description: The names of the containers that start first, in any order.
+            type: list
+            elements: str
+          base_image_uri:
+            description: The base image that is updated automatically. Only of services.
+            type: str
+          build_config:
+            description: How Cloud Run builds the image from C(source_code).
+            type: dict
+            suboptions:
+              buildpacks_build:
+                description: Build with buildpacks.
+                type: dict
+                suboptions:
+                  build_base_image_uri:
+                    description: Another base image than the default one.
+                    type: str
+                  cache_image_uri:
+                    description: The image that holds the cache.
+                    type: str
+                  environment_variables:
+                    description: Environment variables of the build.
+                    type: dict
+              docker_build:
+                description: Build with Docker. There is nothing to say of it, V({}) asks for it.
+                type: dict
+              image_repository_uri:
+                description: Where in Artifact Registry the image goes.
+                type: str
+              service_account:
+                description: The service account, as C(projects/PROJECT/serviceAccounts/EMAIL).
+                type: str
+              tags:
+                description: Tags of the build, in any order.
+                type: list
+                elements: str
+              worker_configuration:
+                description: The machine that builds.
+                type: dict
+                suboptions:
+                  cloud_build_worker_configuration:
+                    description: Of Cloud Build.
+                    type: dict
+                    suboptions:
+                      machine_type:
+                        description: The type of the machine.
+                        type: str
+                      worker_pool:
+                        description: The private pool, by its full name.
+                        type: str
+          source_code:
+            description: The source to build and run. Only of services.
+            type: dict
+            suboptions:
+              cloud_storage_source:
+                description: An object of Cloud Storage.
+                type: dict
+                suboptions:
+                  bucket:
+                    description: The bucket.
+                    type: str
+                  object:
+                    description: The name of the object.
+                    type: str
+                  generation:
+                    description: Its generation.
+                    type: int
+          sandbox_launcher:
+            description: Whether the container may start C(sandboxes).
+            type: bool
+      volumes:
+        description: All volumes, in any order.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: The name.
+            type: str
+          secret:
+            description:
+              - The values of a secret as files.
+              - Excludes C(cloud_sql_instance), C(gcs), C(empty_dir), C(nfs) and C(filestore).
+            type: dict
+            suboptions:
+              secret:
+                description: The name of the secret.
+                type: str
+              default_mode:
+                description: The mode of the files, for instance V(0444) without quotes.
+                type: raw
+              items:
+                description: All files. One with the name of the secret and the newest version if not set.
+                type: list
+                elements: dict
+                suboptions:
+                  path:
+                    description: The path of the file in the volume.
+                    type: str
+                  version:
+                    description: The version that it holds.
+                    type: str
+                  mode:
+                    description: The mode of the file.
+                    type: raw
+          cloud_sql_instance:
+            description:
+              - Sockets of Cloud SQL instances.
+              - Excludes C(secret), C(gcs), C(empty_dir), C(nfs) and C(filestore).
+            type: dict
+            suboptions:
+              instances:
+                description: All instances, each as C(PROJECT:REGION:INSTANCE), in any order.
+                type: list
+                elements: str
+          gcs:
+            description:
+              - A bucket of Cloud Storage.
+              - Excludes C(secret), C(cloud_sql_instance), C(empty_dir), C(nfs) and C(filestore).
+            type: dict
+            suboptions:
+              bucket:
+                description: The name of the bucket.
+                type: str
+              read_only:
+                description: Whether nothing can be written.
+                type: bool
+              mount_options:
+                description: Flags of C(gcsfuse) without the hyphens, in any order.
+                type: list
+                elements: str
+          empty_dir:
+            description:
+              - A directory that is empty when an instance starts and lost when it ends.
+              - Excludes C(secret), C(cloud_sql_instance), C(gcs), C(nfs) and C(filestore).
+            type: dict
+            suboptions:
+              medium:
+                description: What holds the files.
+                type: str
+                choices: [MEMORY, DISK]
+              size_limit:
+                description: How much it holds at most, for instance V(128Mi).
+                type: str
+          nfs:
+            description:
+              - A directory of an NFS server.
+              - Excludes C(secret), C(cloud_sql_instance), C(gcs), C(empty_dir) and C(filestore).
+            type: dict
+            suboptions:
+              server:
+                description: The name or address of the server.
+                type: str
+              path:
+                description: The path that it exports.
+                type: str
+              read_only:
+                description: Whether nothing can be written.
+                type: bool
+          filestore:
+            description:
+              - A volume of Filestore.
+              - Excludes C(secret), C(cloud_sql_instance), C(gcs), C(empty_dir) and C(nfs).
+            type: dict
+            suboptions:
+              volume:
+                description: The volume, by its full name.
+                type: str
+      vpc_access:
+        description: How to reach a VPC network.
+        type: dict
+        suboptions:
+          connector:
+            description:
+              - The Serverless VPC Access connector, as C(projects/PROJECT/locations/LOCATION/connectors/CONNECTOR).
+              - Excludes C(network_interfaces).
+            type: str
+          egress:
+            description: Which requests go through it. Google Cloud takes V(PRIVATE_RANGES_ONLY) if not set.
+            type: str
+            choices: [ALL_TRAFFIC, PRIVATE_RANGES_ONLY]
+          network_interfaces:
+            description:
+              - The one network to be in (Direct VPC egress).
+              - Excludes C(connector).
+            type: list
+            elements: dict
+            suboptions:
+              network:
+                description: The network. That of the subnetwork if not set.
+                type: str
+              subnetwork:
+                description: The subnetwork that addresses come from. That with the name of the network if not set.
+                type: str
+              tags:
+                description: Network tags, in any order.
+                type: list
+                elements: str
+      encryption_key:
+        description: The key of Cloud KMS that the image is encrypted with, by its full name.
+        type: str
+      node_selector:
+        description: The hardware to run on.
+        type: dict
+        suboptions:
+          accelerator:
+            description: The kind of GPU, for instance V(nvidia-l4).
+            type: str
+      gpu_zonal_redundancy_disabled:
+        description: Whether instances with a GPU need not be able to move to another zone.
+        type: bool
+      sandboxes:
+        description: What a container with C(sandbox_launcher) may start.
+        type: dict
+        suboptions:
+          templates:
+            description: All kinds of sandboxes, in any order.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: The name.
+                type: str
+              image:
+                description: The address of the image.
+                type: str
+              command:
+                description: The program and its first arguments, without a shell. The image's own if not set.
+                type: list
+                elements: str
+              args:
+                description: Its further arguments. The image's own if not set.
+                type: list
+                elements: str
+              env:
+                description: All environment variables, in any order.
+                type: list
+                elements: dict
+                suboptions:
+                  name:
+                    description: The name.
+                    type: str
+                  value:
+                    description:
+                      - The value.
+                      - Excludes C(value_source).
+                    type: str
+                  value_source:
+                    description:
+                      - Where the value comes from.
+                      - Excludes C(value).
+                    type: dict
+                    suboptions:
+                      secret_key_ref:
+                        description: A version of a secret.
+                        type: dict
+                        suboptions:
+                          secret:
+                            description: The name of the secret.
+                            type: str
+                          version:
+                            description: The number of the version, an alias, or V(latest), which is read whenever an instance
+                              starts.
+                            type: str
+              volume_mounts:
+                description: Where the files of all volumes are, in any order.
+                type: list
+                elements: dict
+                suboptions:
+                  name:
+                    description: The name of the volume.
+                    type: str
+                  mount_path:
+                    description: The directory. For Cloud SQL it is V(/cloudsql).
+                    type: str
+                  sub_path:
+                    description: The directory of the volume that is meant. All of it if not set.
+                    type: str
+              working_dir:
+                description: The directory to start in. The image's own if not set.
+                type: str
+      execution_environment:
+        description: The sandbox that containers run in, the first or the second generation.
+        type: str
+        choices: [EXECUTION_ENVIRONMENT_GEN1, EXECUTION_ENVIRONMENT_GEN2]
+      encryption_key_revocation_action:
+        description: What happens when the key is revoked.
+        type: str
+        choices: [PREVENT_NEW, SHUTDOWN]
+      encryption_key_shutdown_duration:
+        description: How long after V(SHUTDOWN) instances may still run, for instance V(3600s), which is the least.
+        type: str
+      service_mesh:
+        description: Cloud Service Mesh.
+        type: dict
+        suboptions:
+          mesh:
+            description: The mesh, as C(projects/PROJECT/locations/global/meshes/MESH).
+            type: str
+      workload_identity_config:
+        description: The identity by which workloads know one another.
+        type: dict
+        suboptions:
+          identity:
+            description: The SPIFFE identity.
+            type: str
+          identity_certificate_enabled:
+            description: Whether instances get a certificate.
+            type: bool
+          identity_type:
+            description: The kind of identity.
+            type: str
+            choices: [IDENTITY_TYPE_SERVICE_ACCOUNT, IDENTITY_TYPE_AGENT_IDENTITY]
+      ambient_networking:
+        description: Ambient networking.
+        type: dict
+        suboptions:
+          enabled:
+            description: Whether it is on.
+            type: bool
+          ambient_scope:
+            description: How far it reaches.
+            type: str
+            choices: [AMBIENT_SCOPE_REGIONAL, AMBIENT_SCOPE_GLOBAL]
+      client:
+        description: The name of the program that makes the change, in any words.
+        type: str
+      client_version:
+        description: The version of that program.
+        type: str
   traffic:
-    description:
-      - Who gets the traffic, as a list of C(type), C(revision), C(percent) and C(tag).
+    description: 'Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set.'
     type: list
     elements: dict
+    suboptions:
+      type:
+        description: Whether the share is that of the newest revision or of C(revision).
+        type: str
+        choices: [TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST, TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION]
+      revision:
+        description: The name of the revision.
+        type: str
+      percent:
+        description: How much of the traffic.
+        type: int
+      tag:
+        description: A name that gives the revision an address of its own.
+        type: str
+  binary_authorization:
+    description: Which images Binary Authorization lets run.
+    type: dict
+    suboptions:
+      use_default:
+        description: Whether the policy of the project holds.
+        type: bool
+      policy:
+        description: The policy, as C(projects/PROJECT/platforms/cloudRun/POLICY).
+        type: str
+      breakglass_justification:
+        description: Why an image runs in spite of the policy. Not with C(use_default).
+        type: str
+  multi_region_settings:
+    description: A service in several regions.
+    type: dict
+    suboptions:
+      regions:
+        description: All regions, in any order, C(location) among them.
+        type: list
+        elements: str
+  build_config:
+    description: How Cloud Run builds a function. An image that is there needs none of it.
+    type: dict
+    suboptions:
+      function_target:
+        description: The name of the function in the source.
+        type: str
+      source_location:
+        description: The archive with the source, as C(gs://BUCKET/OBJECT).
+        type: str
+      image_uri:
+        description: Where in Artifact Registry the image goes.
+        type: str
+      base_image:
+        description: The base image.
+        type: str
+      enable_automatic_updates:
+        description: Whether the base image is updated automatically.
+        type: bool
+      environment_variables:
+        description: Environment variables of the build.
+        type: dict
+      service_account:
+        description: The service account, as C(projects/PROJECT/serviceAccounts/EMAIL).
+        type: str
+      worker_pool:
+        description: The private pool of Cloud Build, by its full name.
+        type: str
+  ssh_enabled:
+    description: Whether one can log in to instances.
+    type: bool
+  functional_type:
+    description: What it is to others.
+    type: str
+    choices: [FUNCTIONAL_TYPE_AGENT, FUNCTIONAL_TYPE_MCP_SERVER]
+  launch_stage:
+    description: Which features may be used. Those in preview need V(BETA) or V(ALPHA).
+    type: str
+    choices: [ALPHA, BETA, GA]
+  client:
+    description: The name of the program that makes the change, in any words.
+    type: str
+  client_version:
+    description: The version of that program.
+    type: str
+  # End of the table.
   candidate_tag:
     description:
       - The tag of a new revision that is to get no traffic yet.
@@ -201,12 +931,18 @@ actions:
 import dataclasses
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    WAIT_ARGS,
+    table_options,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     DjangoGcpError,
     OperationError,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
@@ -238,23 +974,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
-    "description": {"type": "str"},
-    "labels": {"type": "dict"},
-    "annotations": {"type": "dict"},
-    "ingress": {
-        "type": "str",
-        "choices": [
-            "INGRESS_TRAFFIC_ALL",
-            "INGRESS_TRAFFIC_INTERNAL_ONLY",
-            "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
-        ],
-    },
-    "invoker_iam_disabled": {"type": "bool"},
-    "default_uri_disabled": {"type": "bool"},
-    "custom_audiences": {"type": "list", "elements": "str"},
-    "scaling": {"type": "dict"},
-    "template": {"type": "dict"},
-    "traffic": {"type": "list", "elements": "dict"},
+    **table_options(SERVICE.fields),
     "candidate_tag": {"type": "str"},
     "placeholder": {
         "type": "dict",
@@ -278,7 +998,7 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
             f"Failed to update service {params['name']}: its newest revision is {newest_revision(current)} and not {wanted}. "
             "Somebody else has deployed at the same time. Run again."
         )
-    asked = {field.name: params[field.name] for field in SERVICE.fields if params.get(field.name) is not None}
+    asked = asked_of(params, SERVICE.fields)
     if params["placeholder"] and not is_serving(current):
         return with_another_try(current, with_placeholder(asked, params["placeholder"]))
     ownership = Ownership.from_params(params)

@@ -34,18 +34,20 @@ options:
         type: str
         choices: [present, absent]
         default: present
-      labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
-        type: dict
-      annotations:
-        description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
-        type: dict
+      # From the table SECRET of _services/secretmanager.py: written by tests/module_docs.py.
       locations:
         description:
           - The regions that hold the value. It cannot be changed later.
           - Google Cloud chooses them if not set or V([]).
         type: list
         elements: str
+      labels:
+        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        type: dict
+      annotations:
+        description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
+        type: dict
+      # End of the table.
       value:
         description: The value. A version is added when the newest one holds another value.
         type: str
@@ -150,7 +152,11 @@ import string
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    table_options,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._secrets import SecretsRun
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
@@ -166,9 +172,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "state": STATE_ARG,
-            "labels": {"type": "dict"},
-            "annotations": {"type": "dict"},
-            "locations": {"type": "list", "elements": "str"},
+            **table_options(SECRET.fields),
             "value": {"type": "str", "no_log": True},
             "generate": {
                 "type": "dict",
@@ -198,13 +202,8 @@ RULES = {
 }
 
 
-def desired(secret: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What is asked of one secret, its value aside."""
-    return {name: secret[name] for name in ("labels", "annotations", "locations")}
-
-
 def work(task: Task) -> dict[str, t.Any]:
-    return SecretsRun(task, desired).result()
+    return SecretsRun(task).result()
 
 
 def main() -> None:

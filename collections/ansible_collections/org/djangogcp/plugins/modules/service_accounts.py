@@ -33,12 +33,14 @@ options:
         type: str
         choices: [present, absent]
         default: present
+      # From the table SERVICE_ACCOUNT of _services/iam.py: written by tests/module_docs.py.
       display_name:
         description: The name that people read.
         type: str
       description:
         description: What it is for.
         type: str
+      # End of the table.
 seealso:
   - module: org.djangogcp.iam_members
 author:
@@ -97,7 +99,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     MARK_ARGS,
     STATE_ARG,
     repeated_problems,
+    table_options,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -116,17 +120,11 @@ ARGUMENT_SPEC = {
         "options": {
             "name": {"type": "str", "required": True},
             "state": STATE_ARG,
-            "display_name": {"type": "str"},
-            "description": {"type": "str"},
+            **table_options(SERVICE_ACCOUNT.fields),
         },
     },
     **MARK_ARGS,
 }
-
-
-def desired(account: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What is asked of one service account."""
-    return {name: account[name] for name in ("display_name", "description")}
 
 
 def work(task: Task) -> dict[str, t.Any]:
@@ -136,7 +134,7 @@ def work(task: Task) -> dict[str, t.Any]:
             task.client,
             SERVICE_ACCOUNT,
             ids,
-            desired(account),
+            asked_of(account, SERVICE_ACCOUNT.fields),
             state=account["state"],
             check_mode=task.check_mode,
             ownership=Ownership.from_params(task.params),

@@ -31,12 +31,14 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  # From the table DATABASE of _services/sqladmin.py: written by tests/module_docs.py.
   charset:
     description: The character set, for instance V(UTF8). It cannot be changed later.
     type: str
   collation:
     description: The collation, for instance V(en_US.UTF8). It cannot be changed later.
     type: str
+  # End of the table.
   claim_secret:
     description:
       - The secret, which only this site has, in whose annotations the O(mark) is written as a claim before the database is made, because a
@@ -85,8 +87,14 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    WAIT_ARGS,
+    table_options,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import DATABASE
@@ -95,17 +103,11 @@ ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "instance": {"type": "str", "required": True},
     "state": STATE_ARG,
-    "charset": {"type": "str"},
-    "collation": {"type": "str"},
+    **table_options(DATABASE.fields),
     "claim_secret": {"type": "str", "no_log": False},
     **MARK_ARGS,
     **WAIT_ARGS,
 }
-
-
-def desired(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What is asked of the database."""
-    return {name: params[name] for name in ("charset", "collation")}
 
 
 def work(task: Task) -> dict[str, t.Any]:
@@ -117,7 +119,7 @@ def work(task: Task) -> dict[str, t.Any]:
     def asked(current: dict[str, t.Any] | None) -> dict[str, t.Any]:
         if claims and not task.check_mode:
             claims.make(DATABASE, ids, current)
-        return desired(params)
+        return asked_of(params, DATABASE.fields)
 
     outcome = reconcile(
         task.client,

@@ -11,6 +11,7 @@ short_description: Manage a Cloud SQL instance
 version_added: 1.0.0
 description:
   - Makes a Cloud SQL for PostgreSQL instance what is asked, and changes it in place where Google Cloud can.
+  - An empty value removes what is there, for instance V({}) of O(maintenance_window).
   - Only what is asked is compared and changed. Some changes restart the instance, for instance of O(tier).
   - The name of a deleted instance stays locked for one week.
 extends_documentation_fragment:
@@ -31,14 +32,15 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  # From the table INSTANCE of _services/sqladmin.py: written by tests/module_docs.py.
   region:
     description: The region. It cannot be changed later.
     type: str
   database_version:
     description:
       - The engine and its version, for instance V(POSTGRES_17).
-      - An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances patch NAME
-        --database-version=VERSION) upgrades it.
+      - An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances
+        patch NAME --database-version=VERSION) upgrades it.
     type: str
   tier:
     description:
@@ -46,8 +48,7 @@ options:
       - V(db-perf-optimized-N-*) needs O(edition=ENTERPRISE_PLUS), the others O(edition=ENTERPRISE).
     type: str
   edition:
-    description:
-      - The edition. Always set it, since Google Cloud's own choice depends on the version.
+    description: The edition. Always set it, since Google Cloud's own choice depends on the version.
     type: str
     choices: [ENTERPRISE, ENTERPRISE_PLUS]
   availability_type:
@@ -59,9 +60,8 @@ options:
     type: str
     choices: [ALWAYS, NEVER]
   data_disk_size_gb:
-    description:
-      - The size of the disk, in GB, at least. It can grow, by itself with O(storage_auto_resize), but not shrink; so a larger one is
-        as asked.
+    description: The size of the disk, in GB, at least. It can grow, by itself with O(storage_auto_resize), but not shrink;
+      so a larger one is as asked.
     type: int
   data_disk_type:
     description: The type of the disk. It cannot be changed later.
@@ -174,6 +174,7 @@ options:
   user_labels:
     description: The labels. Labels that are not in it are removed, so V({}) removes all.
     type: dict
+  # End of the table.
   wait_timeout:
     default: 1800
 seealso:
@@ -245,8 +246,14 @@ actions:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS, STATE_ARG, WAIT_ARGS
+from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    MARK_ARGS,
+    STATE_ARG,
+    WAIT_ARGS,
+    table_options,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
@@ -260,71 +267,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin i
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "state": STATE_ARG,
-    "region": {"type": "str"},
-    "database_version": {"type": "str"},
-    "tier": {"type": "str"},
-    "edition": {"type": "str", "choices": ["ENTERPRISE", "ENTERPRISE_PLUS"]},
-    "availability_type": {"type": "str", "choices": ["ZONAL", "REGIONAL"]},
-    "activation_policy": {"type": "str", "choices": ["ALWAYS", "NEVER"]},
-    "data_disk_size_gb": {"type": "int"},
-    "data_disk_type": {"type": "str", "choices": ["PD_SSD", "PD_HDD", "HYPERDISK_BALANCED"]},
-    "storage_auto_resize": {"type": "bool"},
-    "database_flags": {"type": "dict"},
-    "backup_configuration": {
-        "type": "dict",
-        "options": {
-            "enabled": {"type": "bool"},
-            "start_time": {"type": "str"},
-            "location": {"type": "str"},
-            "point_in_time_recovery_enabled": {"type": "bool"},
-            "transaction_log_retention_days": {"type": "int"},
-            "retained_backups": {"type": "int"},
-        },
-    },
-    "ip_configuration": {
-        "type": "dict",
-        "options": {
-            "ipv4_enabled": {"type": "bool"},
-            "private_network": {"type": "str"},
-            "allocated_ip_range": {"type": "str"},
-            "enable_private_path_for_google_cloud_services": {"type": "bool"},
-            "ssl_mode": {
-                "type": "str",
-                "choices": [
-                    "ALLOW_UNENCRYPTED_AND_ENCRYPTED",
-                    "ENCRYPTED_ONLY",
-                    "TRUSTED_CLIENT_CERTIFICATE_REQUIRED",
-                ],
-            },
-            "authorized_networks": {
-                "type": "list",
-                "elements": "dict",
-                "options": {"name": {"type": "str"}, "value": {"type": "str", "required": True}},
-            },
-        },
-    },
-    "insights_config": {
-        "type": "dict",
-        "options": {
-            "query_insights_enabled": {"type": "bool"},
-            "query_plans_per_minute": {"type": "int"},
-            "query_string_length": {"type": "int"},
-            "record_application_tags": {"type": "bool"},
-            "record_client_address": {"type": "bool"},
-        },
-    },
-    "maintenance_window": {
-        "type": "dict",
-        "options": {
-            "day": {"type": "int"},
-            "hour": {"type": "int"},
-            "update_track": {"type": "str", "choices": ["canary", "stable", "week5"]},
-        },
-    },
-    "deletion_protection_enabled": {"type": "bool"},
-    "connector_enforcement": {"type": "str", "choices": ["NOT_REQUIRED", "REQUIRED"]},
-    "data_api_access": {"type": "str", "choices": ["ALLOW_DATA_API", "DISALLOW_DATA_API"]},
-    "user_labels": {"type": "dict"},
+    **table_options(INSTANCE.fields),
     **MARK_ARGS,
     **WAIT_ARGS,
     "wait_timeout": {"type": "int", "default": 1800},
@@ -333,8 +276,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 
 def desired(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is asked of the instance."""
-    asked = {field.name: params[field.name] for field in INSTANCE.fields if field.is_option}
-    if asked["database_flags"] is not None:
+    asked = asked_of(params, INSTANCE.fields)
+    if "database_flags" in asked:
         # A flag's value is a text in the API, and YAML makes a boolean of on.
         asked["database_flags"] = {name: flag_text(value) for name, value in asked["database_flags"].items()}
     return asked

@@ -47,11 +47,17 @@ options:
         type: str
         choices: [present, absent]
         default: present
+      # From the table USER of _services/sqladmin.py: written by tests/module_docs.py.
       type:
         description: Who proves who the user is, the database or IAM. It cannot be changed later.
         type: str
         choices: [BUILT_IN, CLOUD_IAM_USER, CLOUD_IAM_SERVICE_ACCOUNT, CLOUD_IAM_GROUP]
         default: BUILT_IN
+      database_roles:
+        description: All roles that the user is a member of, in any order. Others are revoked, unless O(users[].append_roles=true).
+        type: list
+        elements: str
+      # End of the table.
       password_secret:
         description:
           - The name of the secret in the same project that holds the password of a built-in user. The value is a text in UTF-8. Refused
@@ -76,11 +82,6 @@ options:
             from now on. The users of older versions are removed, except the one that was in use until now.
           - Which one is in use is kept in the annotations of O(users[].password_secret). When it is not known, none is removed.
         type: str
-      database_roles:
-        description:
-          - All roles that the user is a member of, in any order. Others are revoked, unless O(users[].append_roles=true).
-        type: list
-        elements: str
       append_roles:
         description: Whether roles of the user that are not in O(users[].database_roles) stay. Needs that option.
         type: bool
@@ -180,6 +181,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     STATE_ARG,
     WAIT_ARGS,
     repeated_problems,
+    table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, many_results, run_module
@@ -197,16 +199,11 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "state": STATE_ARG,
-            "type": {
-                "type": "str",
-                "choices": ["BUILT_IN", "CLOUD_IAM_USER", "CLOUD_IAM_SERVICE_ACCOUNT", "CLOUD_IAM_GROUP"],
-                "default": "BUILT_IN",
-            },
+            **table_options(USER.fields),
             "password_secret": {"type": "str", "no_log": False},
             "random_password": {"type": "bool", "default": False, "no_log": False},
             "per_version": {"type": "bool", "default": False},
             "in_use_version": {"type": "str"},
-            "database_roles": {"type": "list", "elements": "str"},
             "append_roles": {"type": "bool", "default": False},
         },
     },
@@ -225,16 +222,11 @@ RULES = {
 }
 
 
-def desired(user: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What is asked of one user, the password aside."""
-    return {name: user[name] for name in ("type", "database_roles")}
-
-
 def work(task: Task) -> dict[str, t.Any]:
     instance, users = task.params["instance"], task.params["users"]
     claims = Claims.from_params(task.client, task.params)
     return many_results(
-        "users", [one for user in users for one in ensure_users(task, instance, user, desired(user), claims)]
+        "users", [one for user in users for one in ensure_users(task, instance, user, claims)]
     )
 
 

@@ -44,6 +44,7 @@ options:
         description: Whether O(buckets[].state=absent) deletes all objects in the bucket with all their versions first.
         type: bool
         default: false
+      # From the table BUCKET of _services/storage.py: written by tests/module_docs.py.
       location:
         description:
           - The region, dual-region or multi-region. It cannot be changed later. The case does not matter.
@@ -147,6 +148,7 @@ options:
       website_not_found_page:
         description: The object that answers for what does not exist. An empty text removes it.
         type: str
+      # End of the table.
 seealso:
   - module: org.djangogcp.iam_members
   - name: Cloud Storage buckets
@@ -217,7 +219,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     MARK_ARGS,
     STATE_ARG,
     repeated_problems,
+    table_options,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership, bucket_owner
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -233,42 +237,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET, empty_bucket
 
-LIFECYCLE_RULE = {
-    "action": {
-        "type": "dict",
-        "required": True,
-        "options": {
-            "type": {
-                "type": "str",
-                "required": True,
-                "choices": ["Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"],
-            },
-            "storage_class": {"type": "str"},
-        },
-    },
-    "condition": {
-        "type": "dict",
-        "required": True,
-        "options": {
-            "age": {"type": "int"},
-            "created_before": {"type": "str"},
-            "days_since_noncurrent_time": {"type": "int"},
-            "is_live": {"type": "bool"},
-            "matches_prefix": {"type": "list", "elements": "str"},
-            "matches_storage_class": {"type": "list", "elements": "str"},
-            "matches_suffix": {"type": "list", "elements": "str"},
-            "num_newer_versions": {"type": "int"},
-        },
-    },
-}
-
-CORS_RULE = {
-    "origin": {"type": "list", "elements": "str", "required": True},
-    "method": {"type": "list", "elements": "str", "required": True},
-    "response_header": {"type": "list", "elements": "str"},
-    "max_age_seconds": {"type": "int"},
-}
-
 ARGUMENT_SPEC = {
     "buckets": {
         "type": "list",
@@ -279,26 +247,11 @@ ARGUMENT_SPEC = {
             "state": STATE_ARG,
             "purpose": {"type": "str"},
             "force": {"type": "bool", "default": False},
-            "location": {"type": "str"},
-            "storage_class": {"type": "str", "choices": ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]},
-            "labels": {"type": "dict"},
-            "uniform_bucket_level_access": {"type": "bool"},
-            "public_access_prevention": {"type": "str", "choices": ["enforced", "inherited"]},
-            "versioning": {"type": "bool"},
-            "soft_delete_seconds": {"type": "int"},
-            "lifecycle_rules": {"type": "list", "elements": "dict", "options": LIFECYCLE_RULE},
-            "cors": {"type": "list", "elements": "dict", "options": CORS_RULE},
-            "website_main_page_suffix": {"type": "str"},
-            "website_not_found_page": {"type": "str"},
+            **table_options(BUCKET.fields),
         },
     },
     **MARK_ARGS,
 }
-
-
-def desired(bucket: dict[str, t.Any]) -> dict[str, t.Any]:
-    """What is asked of one bucket."""
-    return {name: bucket[name] for name in (field.name for field in BUCKET.fields) if name in bucket}
 
 
 def work(task: Task) -> dict[str, t.Any]:
@@ -313,7 +266,7 @@ def work(task: Task) -> dict[str, t.Any]:
             task.client,
             BUCKET,
             ids,
-            desired(bucket),
+            asked_of(bucket, BUCKET.fields),
             state=bucket["state"],
             check_mode=task.check_mode,
             wait=task.wait,

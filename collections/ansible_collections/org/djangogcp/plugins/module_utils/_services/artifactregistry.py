@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    Change,
+    Field,
+    Json,
+    Kind,
+    switch,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec, no_guard
@@ -51,12 +57,37 @@ REPOSITORY = ResourceSpec(
     operations=_operations,
     mark=LabelsPlace(),
     fields=(
-        Field("format", change=Change.IMMUTABLE),
-        Field("description", rule=rules.text(1000)),
-        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-        Field("cleanup_policies", kind=Kind.MAP),
-        Field("cleanup_policy_dry_run", default=False),
-        Field("immutable_tags", wire="dockerConfig.immutableTags", default=False),
+        Field(
+            "format",
+            "What the repository holds. It cannot be changed later.",
+            choices=("DOCKER", "PYTHON", "NPM", "MAVEN", "APT", "YUM", "GENERIC"),
+            option_default="DOCKER",
+            change=Change.IMMUTABLE,
+        ),
+        Field("description", "What the repository is for.", rule=rules.text(1000)),
+        Field(
+            "labels",
+            "The labels. Labels that are not in it are removed, so V({}) removes all.",
+            kind=Kind.MAP,
+            rule=rules.LABELS,
+        ),
+        Field(
+            "cleanup_policies",
+            "Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)). What the API does not know"
+            " is refused.",
+            kind=Kind.MAP,
+        ),
+        switch(
+            "cleanup_policy_dry_run",
+            "Whether cleanup policies only log what they would delete.",
+            default=False,
+        ),
+        switch(
+            "immutable_tags",
+            "Whether a tag can never be moved to another image.",
+            wire="dockerConfig.immutableTags",
+            default=False,
+        ),
         Field("create_time", change=Change.OUTPUT),
     ),
 )

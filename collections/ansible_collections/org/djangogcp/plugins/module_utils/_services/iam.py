@@ -54,8 +54,8 @@ SERVICE_ACCOUNT = ResourceSpec(
     mark=DescriptionPlace(),
     predicted=lambda ids, wire: {"email": account_email(ids["project"], ids["name"])},
     fields=(
-        Field("display_name", rule=rules.text(100)),
-        Field("description", rule=rules.text(256)),
+        Field("display_name", "The name that people read.", rule=rules.text(100)),
+        Field("description", "What it is for.", rule=rules.text(256)),
         Field("email", change=Change.OUTPUT),
         Field("unique_id", change=Change.OUTPUT),
         Field("disabled", change=Change.OUTPUT, default=False),

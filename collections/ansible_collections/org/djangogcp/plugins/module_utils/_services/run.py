@@ -14,9 +14,11 @@ removes.
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    INT64,
     SHORT_NAME,
     Change,
     Codec,
@@ -24,6 +26,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Json,
     Kind,
     number,
+    switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
@@ -40,48 +43,176 @@ RETRY_ANNOTATION = "djangogcp/retry-of"
 #: Marks a revision that only says that nothing was released yet.
 PLACEHOLDER_ANNOTATION = "djangogcp/placeholder"
 
-_ANNOTATIONS = Field("annotations", kind=Kind.MAP, keeps=(RETRY_ANNOTATION,), rule=rules.ANNOTATIONS)
-
-_SECRET_KEY_REF = Field(
-    "secret_key_ref", fields=(Field("secret", codec=SHORT_NAME), Field("version", rule=rules.SECRET_VERSION))
+_ANNOTATIONS = Field(
+    "annotations",
+    "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
+    kind=Kind.MAP,
+    keeps=(RETRY_ANNOTATION,),
+    rule=rules.ANNOTATIONS,
+)
+_LABELS = Field(
+    "labels",
+    "The labels. Labels that are not in it are removed, so V({}) removes all.",
+    kind=Kind.MAP,
+    rule=rules.LABELS,
 )
 
-# Alternatives, of which Google Cloud takes one (descriptions of Probe, EnvVar, Volume and VpcAccess in run:v2).
+# Alternatives, of which Google Cloud takes one (descriptions of Probe, EnvVar, Volume, VpcAccess and Job in run:v2).
 _SOURCES = ("value", "value_source")
 _CHECKS = ("http_get", "tcp_socket", "grpc")
-_VOLUME_KINDS = ("secret", "cloud_sql_instance", "gcs", "empty_dir", "nfs")
+_VOLUME_KINDS = ("secret", "cloud_sql_instance", "gcs", "empty_dir", "nfs", "filestore")
 _WAYS = ("connector", "network_interfaces")
+_TOKENS = ("start_execution_token", "run_execution_token")
+
+# Who has made the last change, as gcloud and the console say of theirs.
+_CLIENT = (
+    Field("client", "The name of the program that makes the change, in any words."),
+    Field("client_version", "The version of that program."),
+)
+_LAUNCH_STAGE = Field(
+    "launch_stage",
+    "Which features may be used. Those in preview need V(BETA) or V(ALPHA).",
+    choices=("ALPHA", "BETA", "GA"),
+    default="GA",
+)
+_FUNCTIONAL_TYPE = Field(
+    "functional_type",
+    "What it is to others.",
+    choices=("FUNCTIONAL_TYPE_AGENT", "FUNCTIONAL_TYPE_MCP_SERVER"),
+)
+_BINARY_AUTHORIZATION = Field(
+    "binary_authorization",
+    "Which images Binary Authorization lets run.",
+    fields=(
+        switch("use_default", "Whether the policy of the project holds.", default=False),
+        Field("policy", "The policy, as C(projects/PROJECT/platforms/cloudRun/POLICY)."),
+        Field(
+            "breakglass_justification", "Why an image runs in spite of the policy. Not with C(use_default)."
+        ),
+    ),
+)
+_EXECUTION_ENVIRONMENT = Field(
+    "execution_environment",
+    "The sandbox that containers run in, the first or the second generation.",
+    choices=("EXECUTION_ENVIRONMENT_GEN1", "EXECUTION_ENVIRONMENT_GEN2"),
+)
+_SERVICE_ACCOUNT = Field(
+    "service_account",
+    "The e-mail address of the service account that containers act as. The default one of the project if not set.",
+    rule=rules.SERVICE_ACCOUNT,
+)
+_ENCRYPTION_KEY = Field(
+    "encryption_key", "The key of Cloud KMS that the image is encrypted with, by its full name."
+)
+_KEY_REVOCATION = (
+    Field(
+        "encryption_key_revocation_action",
+        "What happens when the key is revoked.",
+        choices=("PREVENT_NEW", "SHUTDOWN"),
+    ),
+    Field(
+        "encryption_key_shutdown_duration",
+        "How long after V(SHUTDOWN) instances may still run, for instance V(3600s), which is the least.",
+    ),
+)
+_NODE_SELECTOR = Field(
+    "node_selector",
+    "The hardware to run on.",
+    fields=(Field("accelerator", "The kind of GPU, for instance V(nvidia-l4)."),),
+)
+_ONE_GPU_ZONE = switch(
+    "gpu_zonal_redundancy_disabled",
+    "Whether instances with a GPU need not be able to move to another zone.",
+    default=False,
+)
+_SERVICE_MESH = Field(
+    "service_mesh",
+    "Cloud Service Mesh.",
+    fields=(Field("mesh", "The mesh, as C(projects/PROJECT/locations/global/meshes/MESH)."),),
+)
+_WORKLOAD_IDENTITY = Field(
+    "workload_identity_config",
+    "The identity by which workloads know one another.",
+    fields=(
+        Field("identity", "The SPIFFE identity."),
+        switch("identity_certificate_enabled", "Whether instances get a certificate.", default=False),
+        Field(
+            "identity_type",
+            "The kind of identity.",
+            choices=("IDENTITY_TYPE_SERVICE_ACCOUNT", "IDENTITY_TYPE_AGENT_IDENTITY"),
+        ),
+    ),
+)
 
 _ENV = Field(
     "env",
+    "All environment variables, in any order.",
     kind=Kind.SET,
     key="name",
     whole=True,
     fields=(
-        Field("name", rule=rules.ENVIRONMENT_NAME),
-        Field("value", one_of=_SOURCES, rule=rules.ENVIRONMENT_VALUE),
-        Field("value_source", one_of=_SOURCES, fields=(_SECRET_KEY_REF,)),
-    ),
-)
-
-_PROBE = (
-    number("initial_delay_seconds", default=0, rule=rules.COUNT),
-    number("timeout_seconds", rule=rules.PROBE_SECONDS),
-    number("period_seconds", rule=rules.PROBE_SECONDS),
-    number("failure_threshold", rule=rules.PROBE_SECONDS),
-    Field(
-        "http_get",
-        one_of=_CHECKS,
-        fields=(
-            Field("path", rule=rules.HTTP_PATH),
-            number("port", rule=rules.PORT),
-            Field(
-                "http_headers", kind=Kind.SET, key="name", whole=True, fields=(Field("name"), Field("value"))
+        Field("name", "The name.", rule=rules.ENVIRONMENT_NAME),
+        Field("value", "The value.", one_of=_SOURCES, rule=rules.ENVIRONMENT_VALUE),
+        Field(
+            "value_source",
+            "Where the value comes from.",
+            one_of=_SOURCES,
+            fields=(
+                Field(
+                    "secret_key_ref",
+                    "A version of a secret.",
+                    fields=(
+                        Field("secret", "The name of the secret.", codec=SHORT_NAME),
+                        Field(
+                            "version",
+                            "The number of the version, an alias, or V(latest), which is read whenever an instance starts.",
+                            rule=rules.SECRET_VERSION,
+                        ),
+                    ),
+                ),
             ),
         ),
     ),
-    Field("tcp_socket", one_of=_CHECKS, fields=(number("port", rule=rules.PORT),)),
-    Field("grpc", one_of=_CHECKS, fields=(number("port", rule=rules.PORT), Field("service"))),
+)
+_PORT = number("port", "The port. The one that the container listens on if not set.", rule=rules.PORT)
+_PROBE = (
+    number(
+        "initial_delay_seconds",
+        "How long after its start the container is asked first.",
+        default=0,
+        rule=rules.COUNT,
+    ),
+    number("timeout_seconds", "How long an answer may take.", rule=rules.PROBE_SECONDS),
+    number(
+        "period_seconds",
+        "How often the container is asked. No less than C(timeout_seconds).",
+        rule=rules.PROBE_SECONDS,
+    ),
+    number("failure_threshold", "After how many failures in a row it has failed.", rule=rules.PROBE_SECONDS),
+    Field(
+        "http_get",
+        "Ask for a page.",
+        one_of=_CHECKS,
+        fields=(
+            Field("path", "The path, V(/) if not set.", rule=rules.HTTP_PATH),
+            _PORT,
+            Field(
+                "http_headers",
+                "All headers of the request, in any order.",
+                kind=Kind.SET,
+                key="name",
+                whole=True,
+                fields=(Field("name", "The name."), Field("value", "The value.")),
+            ),
+        ),
+    ),
+    Field("tcp_socket", "Open a connection.", one_of=_CHECKS, fields=(_PORT,)),
+    Field(
+        "grpc",
+        "Ask with gRPC.",
+        one_of=_CHECKS,
+        fields=(_PORT, Field("service", "The name of the service to ask for.")),
+    ),
 )
 
 
@@ -103,6 +234,7 @@ def _without_default_probe(probe: Json) -> Json | None:
 # Google Cloud fills in what is not asked, and writes 1 as 1000m.
 _LIMITS = Field(
     "limits",
+    "How much an instance may use, by C(cpu), C(memory) and C(nvidia.com/gpu), for instance V(1) or V(500m) and V(512Mi).",
     kind=Kind.MAP,
     codec=Codec(lambda limits: {name: str(value) for name, value in limits.items()}, dict),
     same=lambda limits: {name: rules.quantity(value) for name, value in limits.items()},
@@ -110,102 +242,318 @@ _LIMITS = Field(
     keeps=("cpu", "memory"),
     rule=rules.LIMITS,
 )
-
-_CONTAINERS = Field(
-    "containers",
+_COMMAND = Field(
+    "command",
+    "The program and its first arguments, without a shell. The image's own if not set.",
     kind=Kind.LIST,
+    rule=rules.ARGUMENT,
+)
+_ARGS = Field(
+    "args", "Its further arguments. The image's own if not set.", kind=Kind.LIST, rule=rules.ARGUMENT
+)
+_IMAGE = Field("image", "The address of the image.", rule=rules.IMAGE)
+_WORKING_DIR = Field("working_dir", "The directory to start in. The image's own if not set.")
+_VOLUME_MOUNTS = Field(
+    "volume_mounts",
+    "Where the files of all volumes are, in any order.",
+    kind=Kind.SET,
+    key="name",
+    whole=True,
     fields=(
-        Field("name"),
-        Field("image", rule=rules.IMAGE),
-        Field("command", kind=Kind.LIST, rule=rules.ARGUMENT),
-        Field("args", kind=Kind.LIST, rule=rules.ARGUMENT),
-        _ENV,
+        Field("name", "The name of the volume."),
         Field(
-            "resources",
+            "mount_path",
+            "The directory. For Cloud SQL it is V(/cloudsql).",
+            rule=rules.MOUNT_PATH,
+        ),
+        Field("sub_path", "The directory of the volume that is meant. All of it if not set."),
+    ),
+)
+# Of what is built from a source when a container is deployed.
+_BUILD = Field(
+    "build_config",
+    "How Cloud Run builds the image from C(source_code).",
+    fields=(
+        Field(
+            "buildpacks_build",
+            "Build with buildpacks.",
             fields=(
-                _LIMITS,
-                Field("cpu_idle", default=False),
-                Field("startup_cpu_boost", default=False),
+                Field("build_base_image_uri", "Another base image than the default one."),
+                Field("cache_image_uri", "The image that holds the cache."),
+                Field(
+                    "environment_variables",
+                    "Environment variables of the build.",
+                    kind=Kind.MAP,
+                    rule=rules.BUILD_VARIABLES,
+                ),
             ),
         ),
-        Field("ports", kind=Kind.LIST, fields=(Field("name"), number("container_port", rule=rules.PORT))),
         Field(
-            "volume_mounts",
-            kind=Kind.SET,
-            key="name",
-            whole=True,
-            fields=(Field("name"), Field("mount_path", rule=rules.MOUNT_PATH), Field("sub_path")),
+            "docker_build",
+            "Build with Docker. There is nothing to say of it, V({}) asks for it.",
+            kind=Kind.MAP,
+            rule=rules.NOTHING,
         ),
-        Field("working_dir"),
-        Field("startup_probe", fields=_PROBE, same=_without_default_probe),
-        Field("liveness_probe", fields=_PROBE),
+        Field("image_repository_uri", "Where in Artifact Registry the image goes."),
+        Field("service_account", "The service account, as C(projects/PROJECT/serviceAccounts/EMAIL)."),
+        Field("tags", "Tags of the build, in any order.", kind=Kind.SET),
+        Field(
+            "worker_configuration",
+            "The machine that builds.",
+            fields=(
+                Field(
+                    "cloud_build_worker_configuration",
+                    "Of Cloud Build.",
+                    fields=(
+                        Field("machine_type", "The type of the machine."),
+                        Field("worker_pool", "The private pool, by its full name."),
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+_SOURCE_CODE = Field(
+    "source_code",
+    "The source to build and run. Only of services.",
+    fields=(
+        Field(
+            "cloud_storage_source",
+            "An object of Cloud Storage.",
+            fields=(
+                Field("bucket", "The bucket."),
+                Field("object", "The name of the object."),
+                Field("generation", "Its generation.", type="int", codec=INT64),
+            ),
+        ),
     ),
 )
 
+_CONTAINERS = Field(
+    "containers",
+    "The containers. The first one is compared with the first one that is there, and so on.",
+    kind=Kind.LIST,
+    fields=(
+        Field("name", "The name."),
+        _IMAGE,
+        _COMMAND,
+        _ARGS,
+        _ENV,
+        Field(
+            "resources",
+            "What the container may use.",
+            fields=(
+                _LIMITS,
+                switch(
+                    "cpu_idle",
+                    "Whether an instance has a processor only while it answers requests.",
+                    default=False,
+                ),
+                switch(
+                    "startup_cpu_boost",
+                    "Whether an instance has more processors while it starts.",
+                    default=False,
+                ),
+            ),
+        ),
+        Field(
+            "ports",
+            "The one port that the container listens on. Google Cloud chooses one, and tells it as E(PORT), if not set.",
+            kind=Kind.LIST,
+            fields=(
+                Field("name", "The protocol, V(http1) or V(h2c)."),
+                number("container_port", "The port.", rule=rules.PORT),
+            ),
+        ),
+        _VOLUME_MOUNTS,
+        _WORKING_DIR,
+        Field(
+            "startup_probe",
+            "How to see that the container has started. Before that, it gets no requests and no other probe.",
+            fields=_PROBE,
+            same=_without_default_probe,
+        ),
+        Field(
+            "liveness_probe",
+            "How to see that it is alive. It is restarted when it is not.",
+            fields=_PROBE,
+        ),
+        Field(
+            "readiness_probe",
+            "How to see that it can answer. It gets no requests while it cannot.",
+            fields=_PROBE,
+        ),
+        Field("depends_on", "The names of the containers that start first, in any order.", kind=Kind.SET),
+        Field("base_image_uri", "The base image that is updated automatically. Only of services."),
+        _BUILD,
+        _SOURCE_CODE,
+        switch("sandbox_launcher", "Whether the container may start C(sandboxes).", default=False),
+    ),
+)
+_SANDBOXES = Field(
+    "sandboxes",
+    "What a container with C(sandbox_launcher) may start.",
+    fields=(
+        Field(
+            "templates",
+            "All kinds of sandboxes, in any order.",
+            kind=Kind.SET,
+            key="name",
+            fields=(
+                Field("name", "The name."),
+                _IMAGE,
+                _COMMAND,
+                _ARGS,
+                _ENV,
+                _VOLUME_MOUNTS,
+                _WORKING_DIR,
+            ),
+        ),
+    ),
+)
+
+_READ_ONLY = switch("read_only", "Whether nothing can be written.", default=False)
 _VOLUMES = Field(
     "volumes",
+    "All volumes, in any order.",
     kind=Kind.SET,
     key="name",
     fields=(
-        Field("name"),
+        Field("name", "The name."),
         Field(
             "secret",
+            "The values of a secret as files.",
             one_of=_VOLUME_KINDS,
             fields=(
-                Field("secret", codec=SHORT_NAME),
-                number("default_mode", rule=rules.FILE_MODE),
+                Field("secret", "The name of the secret.", codec=SHORT_NAME),
+                # Ansible would take the text 0444 for the number 444, which are other bits.
+                number(
+                    "default_mode",
+                    "The mode of the files, for instance V(0444) without quotes.",
+                    type="raw",
+                    rule=rules.FILE_MODE,
+                ),
                 Field(
                     "items",
+                    "All files. One with the name of the secret and the newest version if not set.",
                     kind=Kind.LIST,
                     whole=True,
-                    fields=(Field("path"), Field("version"), number("mode", rule=rules.FILE_MODE)),
+                    fields=(
+                        Field("path", "The path of the file in the volume."),
+                        Field("version", "The version that it holds."),
+                        number("mode", "The mode of the file.", type="raw", rule=rules.FILE_MODE),
+                    ),
                 ),
             ),
         ),
         Field(
             "cloud_sql_instance",
+            "Sockets of Cloud SQL instances.",
             one_of=_VOLUME_KINDS,
-            fields=(Field("instances", kind=Kind.SET, rule=rules.CONNECTION),),
+            fields=(
+                Field(
+                    "instances",
+                    "All instances, each as C(PROJECT:REGION:INSTANCE), in any order.",
+                    kind=Kind.SET,
+                    rule=rules.CONNECTION,
+                ),
+            ),
         ),
         Field(
             "gcs",
+            "A bucket of Cloud Storage.",
             one_of=_VOLUME_KINDS,
             fields=(
-                Field("bucket", codec=SHORT_NAME, rule=rules.BUCKET),
-                Field("read_only", default=False),
-                Field("mount_options", kind=Kind.SET),
+                Field("bucket", "The name of the bucket.", codec=SHORT_NAME, rule=rules.BUCKET),
+                _READ_ONLY,
+                Field(
+                    "mount_options",
+                    "Flags of C(gcsfuse) without the hyphens, in any order.",
+                    kind=Kind.SET,
+                ),
             ),
         ),
         Field(
             "empty_dir",
+            "A directory that is empty when an instance starts and lost when it ends.",
             one_of=_VOLUME_KINDS,
-            fields=(Field("medium"), Field("size_limit", same=rules.quantity)),
+            fields=(
+                Field("medium", "What holds the files.", choices=("MEMORY", "DISK")),
+                Field(
+                    "size_limit",
+                    "How much it holds at most, for instance V(128Mi).",
+                    same=rules.quantity,
+                ),
+            ),
         ),
         Field(
             "nfs",
+            "A directory of an NFS server.",
             one_of=_VOLUME_KINDS,
-            fields=(Field("server"), Field("path"), Field("read_only", default=False)),
+            fields=(
+                Field("server", "The name or address of the server."),
+                Field("path", "The path that it exports."),
+                _READ_ONLY,
+            ),
+        ),
+        Field(
+            "filestore",
+            "A volume of Filestore.",
+            one_of=_VOLUME_KINDS,
+            fields=(Field("volume", "The volume, by its full name."),),
         ),
     ),
 )
 
 _VPC_ACCESS = Field(
     "vpc_access",
+    "How to reach a VPC network.",
     fields=(
-        Field("connector", one_of=_WAYS),
-        Field("egress"),
+        Field(
+            "connector",
+            "The Serverless VPC Access connector, as C(projects/PROJECT/locations/LOCATION/connectors/CONNECTOR).",
+            one_of=_WAYS,
+        ),
+        Field(
+            "egress",
+            "Which requests go through it. Google Cloud takes V(PRIVATE_RANGES_ONLY) if not set.",
+            choices=("ALL_TRAFFIC", "PRIVATE_RANGES_ONLY"),
+        ),
         Field(
             "network_interfaces",
+            "The one network to be in (Direct VPC egress).",
             one_of=_WAYS,
             kind=Kind.LIST,
             fields=(
-                Field("network", codec=SHORT_NAME),
-                Field("subnetwork", codec=SHORT_NAME),
-                Field("tags", kind=Kind.SET),
+                Field("network", "The network. That of the subnetwork if not set.", codec=SHORT_NAME),
+                Field(
+                    "subnetwork",
+                    "The subnetwork that addresses come from. That with the name of the network if not set.",
+                    codec=SHORT_NAME,
+                ),
+                Field("tags", "Network tags, in any order.", kind=Kind.SET),
             ),
         ),
     ),
 )
+# gcloud run deploy --revision-suffix leaves it; of one name there is one revision.
+_REVISION_NAME = Field("revision", change=Change.ONE_TIME)
+#: What instances of services, jobs and worker pools have in common.
+_INSTANCE = (
+    _SERVICE_ACCOUNT,
+    _CONTAINERS,
+    _VOLUMES,
+    _VPC_ACCESS,
+    _ENCRYPTION_KEY,
+    _NODE_SELECTOR,
+    _ONE_GPU_ZONE,
+    _SANDBOXES,
+)
+
+
+def _share(value: t.Any) -> float:
+    """A part of a whole as it was meant: a float of 32 bits, which Cloud Run keeps, is a little more or less."""
+    return round(float(value), 4)
 
 
 def is_reconciling(resource: Json) -> bool:
@@ -223,58 +571,185 @@ SERVICE = ResourceSpec(
     operations=long_running,
     pending=is_reconciling,
     fields=(
-        Field("description", rule=rules.text(512)),
-        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-        Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
-        Field("ingress"),
-        Field("invoker_iam_disabled", default=False),
-        Field("default_uri_disabled", default=False),
-        Field("custom_audiences", kind=Kind.SET),
+        Field("description", "What the service is for.", rule=rules.text(512)),
+        _LABELS,
+        Field(
+            "annotations",
+            "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
+            kind=Kind.MAP,
+            rule=rules.ANNOTATIONS,
+        ),
+        Field(
+            "ingress",
+            "Where requests may come from.",
+            choices=(
+                "INGRESS_TRAFFIC_ALL",
+                "INGRESS_TRAFFIC_INTERNAL_ONLY",
+                "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
+                "INGRESS_TRAFFIC_NONE",
+            ),
+        ),
+        switch(
+            "invoker_iam_disabled",
+            "Whether everybody may call the service. Google's recommended way of making a service public.",
+            default=False,
+        ),
+        switch("iap_enabled", "Whether Identity-Aware Proxy asks who calls.", default=False),
+        switch("default_uri_disabled", "Whether the service has no C(run.app) address.", default=False),
+        Field(
+            "custom_audiences",
+            "Further audiences that ID tokens for the service may name.",
+            kind=Kind.SET,
+        ),
         Field(
             "scaling",
+            "How many instances the service has, shared by its revisions as their traffic is.",
             fields=(
-                number("min_instance_count", default=0, rule=rules.INSTANCES),
-                number("max_instance_count", rule=rules.INSTANCES),
+                number("min_instance_count", "At least so many.", default=0, rule=rules.INSTANCES),
+                number("max_instance_count", "At most so many.", rule=rules.INSTANCES),
+                Field(
+                    "scaling_mode",
+                    "Whether Cloud Run chooses how many.",
+                    choices=("AUTOMATIC", "MANUAL"),
+                    default="AUTOMATIC",
+                ),
+                number(
+                    "manual_instance_count",
+                    "So many, with C(scaling_mode) V(MANUAL).",
+                    exact=True,
+                    rule=rules.INSTANCES,
+                ),
             ),
         ),
         # The API takes the template as a whole: every change of it makes a new revision.
         Field(
             "template",
+            "What a revision is made of. Any change makes a new revision.",
             mask="template",
             fields=(
-                # gcloud run deploy --revision-suffix leaves it; of one name there is one revision.
-                Field("revision", change=Change.ONE_TIME),
-                Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+                _REVISION_NAME,
+                _LABELS,
                 _ANNOTATIONS,
                 Field(
                     "scaling",
+                    "How many instances the revision has.",
                     fields=(
-                        number("min_instance_count", default=0, rule=rules.INSTANCES),
-                        number("max_instance_count", default=100, rule=rules.INSTANCES),
+                        number("min_instance_count", "At least so many.", default=0, rule=rules.INSTANCES),
+                        number("max_instance_count", "At most so many.", default=100, rule=rules.INSTANCES),
+                        Field(
+                            "cpu_utilization",
+                            "From which use of its processors on more instances are started, V(0.1) to V(0.9). V(0) does not look at it.",
+                            type="float",
+                            same=_share,
+                            exact=True,
+                        ),
+                        Field(
+                            "concurrency_utilization",
+                            "From which part of C(max_instance_request_concurrency) on more instances are started, V(0.1) to V(0.95). V(0)"
+                            " does not look at it.",
+                            type="float",
+                            same=_share,
+                            exact=True,
+                        ),
                     ),
                 ),
-                _VPC_ACCESS,
-                Field("timeout", rule=rules.REQUEST_TIMEOUT),
-                Field("service_account", rule=rules.SERVICE_ACCOUNT),
-                _CONTAINERS,
-                _VOLUMES,
-                Field("execution_environment"),
-                number("max_instance_request_concurrency", rule=rules.CONCURRENCY),
-                Field("session_affinity", default=False),
-                Field("encryption_key"),
+                Field(
+                    "timeout",
+                    "How long a request may take, for instance V(300s).",
+                    rule=rules.REQUEST_TIMEOUT,
+                ),
+                number(
+                    "max_instance_request_concurrency",
+                    "How many requests an instance gets at the same time.",
+                    rule=rules.CONCURRENCY,
+                ),
+                switch(
+                    "session_affinity",
+                    "Whether requests of one visitor go to the same instance where that can be.",
+                    default=False,
+                ),
+                switch(
+                    "health_check_disabled",
+                    "Whether a revision may serve without having listened on its port.",
+                    default=False,
+                ),
+                *_INSTANCE,
+                _EXECUTION_ENVIRONMENT,
+                *_KEY_REVOCATION,
+                _SERVICE_MESH,
+                _WORKLOAD_IDENTITY,
+                Field(
+                    "ambient_networking",
+                    "Ambient networking.",
+                    fields=(
+                        switch("enabled", "Whether it is on.", default=False),
+                        Field(
+                            "ambient_scope",
+                            "How far it reaches.",
+                            choices=("AMBIENT_SCOPE_REGIONAL", "AMBIENT_SCOPE_GLOBAL"),
+                        ),
+                    ),
+                ),
+                *_CLIENT,
             ),
         ),
         Field(
             "traffic",
+            "Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set.",
             kind=Kind.LIST,
             whole=True,
             fields=(
-                Field("type"),
-                Field("revision", codec=SHORT_NAME),
-                number("percent", default=0, rule=rules.PERCENT),
-                Field("tag", rule=rules.TAG),
+                Field(
+                    "type",
+                    "Whether the share is that of the newest revision or of C(revision).",
+                    choices=(
+                        "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST",
+                        "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION",
+                    ),
+                ),
+                Field("revision", "The name of the revision.", codec=SHORT_NAME),
+                number("percent", "How much of the traffic.", default=0, rule=rules.PERCENT),
+                Field("tag", "A name that gives the revision an address of its own.", rule=rules.TAG),
             ),
         ),
+        _BINARY_AUTHORIZATION,
+        Field(
+            "multi_region_settings",
+            "A service in several regions.",
+            fields=(
+                Field("regions", "All regions, in any order, C(location) among them.", kind=Kind.SET),
+                Field("multi_region_id", change=Change.OUTPUT),
+            ),
+        ),
+        Field(
+            "build_config",
+            "How Cloud Run builds a function. An image that is there needs none of it.",
+            fields=(
+                Field("function_target", "The name of the function in the source."),
+                Field("source_location", "The archive with the source, as C(gs://BUCKET/OBJECT)."),
+                Field("image_uri", "Where in Artifact Registry the image goes."),
+                Field("base_image", "The base image."),
+                switch(
+                    "enable_automatic_updates",
+                    "Whether the base image is updated automatically.",
+                    default=False,
+                ),
+                Field(
+                    "environment_variables",
+                    "Environment variables of the build.",
+                    kind=Kind.MAP,
+                    rule=rules.BUILD_VARIABLES,
+                ),
+                Field(
+                    "service_account", "The service account, as C(projects/PROJECT/serviceAccounts/EMAIL)."
+                ),
+                Field("worker_pool", "The private pool of Cloud Build, by its full name."),
+            ),
+        ),
+        switch("ssh_enabled", "Whether one can log in to instances.", default=False),
+        _FUNCTIONAL_TYPE,
+        _LAUNCH_STAGE,
+        *_CLIENT,
         Field("uri", change=Change.OUTPUT),
         Field("urls", kind=Kind.LIST, change=Change.OUTPUT),
         Field("latest_ready_revision", codec=SHORT_NAME, change=Change.OUTPUT),
@@ -332,30 +807,68 @@ JOB = ResourceSpec(
     operations=long_running,
     pending=is_reconciling,
     fields=(
-        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
+        _LABELS,
         _ANNOTATIONS,
         Field(
             "template",
+            "What an execution is made of.",
             mask="template",
             fields=(
-                Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-                number("parallelism", rule=rules.COUNT),
-                number("task_count", rule=rules.COUNT),
+                _LABELS,
+                Field(
+                    "annotations",
+                    "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
+                    kind=Kind.MAP,
+                    rule=rules.ANNOTATIONS,
+                ),
+                number(
+                    "parallelism",
+                    "How many tasks run at the same time. As many as can if not set.",
+                    rule=rules.COUNT,
+                ),
+                number("task_count", "How many tasks there are, one if not set.", rule=rules.COUNT),
+                switch(
+                    "delay_execution",
+                    "Whether an execution may wait up to twelve hours until there is room for it.",
+                    default=False,
+                ),
                 Field(
                     "template",
+                    "What a task is made of.",
                     fields=(
-                        Field("service_account", rule=rules.SERVICE_ACCOUNT),
-                        Field("timeout", rule=rules.TASK_TIMEOUT),
-                        number("max_retries", default=0, rule=rules.COUNT),
-                        Field("execution_environment"),
-                        Field("encryption_key"),
-                        _VPC_ACCESS,
-                        _CONTAINERS,
-                        _VOLUMES,
+                        Field(
+                            "timeout",
+                            "How long one try of a task may take, for instance V(600s).",
+                            rule=rules.TASK_TIMEOUT,
+                        ),
+                        number(
+                            "max_retries",
+                            "How often a task that failed is tried again. Google Cloud makes a job with V(3) if not set.",
+                            default=0,
+                            rule=rules.COUNT,
+                        ),
+                        *_INSTANCE,
+                        _EXECUTION_ENVIRONMENT,
+                        _WORKLOAD_IDENTITY,
                     ),
                 ),
+                *_CLIENT,
             ),
         ),
+        Field(
+            "start_execution_token",
+            "A suffix by which an execution is named that starts when the job has changed. The job is ready when it has started.",
+            one_of=_TOKENS,
+        ),
+        Field(
+            "run_execution_token",
+            "A suffix by which an execution is named that starts when the job has changed. The job is ready when it has succeeded.",
+            one_of=_TOKENS,
+        ),
+        _BINARY_AUTHORIZATION,
+        _FUNCTIONAL_TYPE,
+        _LAUNCH_STAGE,
+        *_CLIENT,
         Field("execution_count", change=Change.OUTPUT),
         Field("create_time", change=Change.OUTPUT),
         Field("update_time", change=Change.OUTPUT),

@@ -46,14 +46,28 @@ SECRET = ResourceSpec(
     fields=(
         Field(
             "locations",
+            (
+                "The regions that hold the value. It cannot be changed later.",
+                "Google Cloud chooses them if not set or V([]).",
+            ),
             wire="replication",
             kind=Kind.SET,
             change=Change.IMMUTABLE,
             codec=Codec(_encode_replication, _decode_replication),
             rule=rules.LOCATION,
         ),
-        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-        Field("annotations", kind=Kind.MAP, rule=rules.ANNOTATIONS),
+        Field(
+            "labels",
+            "The labels. Labels that are not in it are removed, so V({}) removes all.",
+            kind=Kind.MAP,
+            rule=rules.LABELS,
+        ),
+        Field(
+            "annotations",
+            "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
+            kind=Kind.MAP,
+            rule=rules.ANNOTATIONS,
+        ),
         Field("create_time", change=Change.OUTPUT),
     ),
 )

@@ -27,6 +27,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Json,
     Kind,
     dig,
+    switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
@@ -55,37 +56,73 @@ def _network(value: str) -> str:
 
 
 _BACKUP = (
-    Field("enabled"),
-    Field("start_time", rule=rules.TIME_OF_DAY),
-    Field("location", rule=rules.LOCATION),
-    Field("point_in_time_recovery_enabled"),
-    Field("transaction_log_retention_days", rule=rules.LOG_DAYS),
-    Field("retained_backups", wire="backupRetentionSettings.retainedBackups", rule=rules.RETAINED_BACKUPS),
+    switch("enabled", "Whether a backup is made every day."),
+    Field("start_time", "When, as C(HH:MM) in UTC.", rule=rules.TIME_OF_DAY),
+    Field("location", "The region or multi-region that holds them.", rule=rules.LOCATION),
+    switch("point_in_time_recovery_enabled", "Whether any moment can be restored."),
+    Field(
+        "transaction_log_retention_days",
+        "How many days back, 1 to 7 for V(ENTERPRISE), to 35 for V(ENTERPRISE_PLUS).",
+        type="int",
+        rule=rules.LOG_DAYS,
+    ),
+    Field(
+        "retained_backups",
+        "How many backups are kept.",
+        type="int",
+        wire="backupRetentionSettings.retainedBackups",
+        rule=rules.RETAINED_BACKUPS,
+    ),
 )
 _IP = (
-    Field("ipv4_enabled"),
-    Field("private_network", same=_network),
-    Field("allocated_ip_range"),
-    Field("enable_private_path_for_google_cloud_services"),
-    Field("ssl_mode"),
+    switch("ipv4_enabled", "Whether it has a public address."),
+    Field(
+        "private_network",
+        "The VPC network of its private address, C(projects/PROJECT/global/networks/NETWORK).",
+        same=_network,
+    ),
+    Field("allocated_ip_range", "The name of the address range to take the private address from."),
+    switch(
+        "enable_private_path_for_google_cloud_services",
+        "Whether BigQuery and other services reach it on the private address.",
+    ),
+    Field(
+        "ssl_mode",
+        "Which connections are accepted.",
+        choices=("ALLOW_UNENCRYPTED_AND_ENCRYPTED", "ENCRYPTED_ONLY", "TRUSTED_CLIENT_CERTIFICATE_REQUIRED"),
+    ),
     Field(
         "authorized_networks",
+        "All networks that may connect to the public address, in any order. V([]) lets in none but connectors.",
         kind=Kind.SET,
-        fields=(Field("name", rule=rules.line(250)), Field("value", rule=rules.NETWORK_RANGE)),
+        fields=(
+            Field("name", "What it is.", rule=rules.line(250)),
+            Field("value", "The network, in CIDR notation.", required=True, rule=rules.NETWORK_RANGE),
+        ),
         whole=True,
     ),
 )
 _INSIGHTS = (
-    Field("query_insights_enabled"),
-    Field("query_plans_per_minute", rule=rules.between(0, 20)),
-    Field("query_string_length", rule=rules.between(256, 4500)),
-    Field("record_application_tags"),
-    Field("record_client_address"),
+    switch("query_insights_enabled", "Whether it is on."),
+    Field(
+        "query_plans_per_minute",
+        "How many query plans are sampled per minute.",
+        type="int",
+        rule=rules.between(0, 20),
+    ),
+    Field(
+        "query_string_length",
+        "How many bytes of a query are kept.",
+        type="int",
+        rule=rules.between(256, 4500),
+    ),
+    switch("record_application_tags", "Whether the tags of sqlcommenter are kept."),
+    switch("record_client_address", "Whether the client's address is kept."),
 )
 _MAINTENANCE = (
-    Field("day", rule=rules.WEEKDAY),
-    Field("hour", rule=rules.HOUR),
-    Field("update_track"),
+    Field("day", "The day of the week in UTC, V(1) is Monday.", type="int", rule=rules.WEEKDAY),
+    Field("hour", "The hour in UTC.", type="int", rule=rules.HOUR),
+    Field("update_track", "How early updates come.", choices=("canary", "stable", "week5")),
 )
 
 
@@ -137,25 +174,70 @@ INSTANCE = ResourceSpec(
     way_out="Make an instance with another name and move the data, or ask for what is there.",
     cure=_upgrade,
     fields=(
-        Field("region", change=Change.IMMUTABLE, rule=rules.LOCATION),
+        Field(
+            "region", "The region. It cannot be changed later.", change=Change.IMMUTABLE, rule=rules.LOCATION
+        ),
         # An upgrade that was made by hand is no reason to fail.
-        Field("database_version", change=Change.IMMUTABLE, suffices=rules.is_as_new, rule=rules.SQL_VERSION),
-        Field("tier", wire="settings.tier", rule=rules.SQL_TIER),
-        Field("edition", wire="settings.edition"),
-        Field("availability_type", wire="settings.availabilityType"),
-        Field("activation_policy", wire="settings.activationPolicy"),
+        Field(
+            "database_version",
+            (
+                "The engine and its version, for instance V(POSTGRES_17).",
+                "An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances patch"
+                " NAME --database-version=VERSION) upgrades it.",
+            ),
+            change=Change.IMMUTABLE,
+            suffices=rules.is_as_new,
+            rule=rules.SQL_VERSION,
+        ),
+        Field(
+            "tier",
+            (
+                "The machine type, for instance V(db-f1-micro), V(db-custom-2-7680) or V(db-perf-optimized-N-2).",
+                "V(db-perf-optimized-N-*) needs O(edition=ENTERPRISE_PLUS), the others O(edition=ENTERPRISE).",
+            ),
+            wire="settings.tier",
+            rule=rules.SQL_TIER,
+        ),
+        Field(
+            "edition",
+            "The edition. Always set it, since Google Cloud's own choice depends on the version.",
+            choices=("ENTERPRISE", "ENTERPRISE_PLUS"),
+            wire="settings.edition",
+        ),
+        Field(
+            "availability_type",
+            "V(REGIONAL) keeps a standby in a second zone.",
+            choices=("ZONAL", "REGIONAL"),
+            wire="settings.availabilityType",
+        ),
+        Field(
+            "activation_policy",
+            "V(NEVER) stops the instance.",
+            choices=("ALWAYS", "NEVER"),
+            wire="settings.activationPolicy",
+        ),
         # Disks grow by themselves (storage_auto_resize), and Google Cloud cannot make one smaller.
         Field(
             "data_disk_size_gb",
+            "The size of the disk, in GB, at least. It can grow, by itself with O(storage_auto_resize), but not shrink; so a larger one is"
+            " as asked.",
+            type="int",
             wire="settings.dataDiskSizeGb",
             codec=INT64,
             suffices=lambda have, wanted: int(have) >= int(wanted),
             rule=rules.DISK_GB,
         ),
-        Field("data_disk_type", wire="settings.dataDiskType", change=Change.IMMUTABLE),
-        Field("storage_auto_resize", wire="settings.storageAutoResize"),
+        Field(
+            "data_disk_type",
+            "The type of the disk. It cannot be changed later.",
+            choices=("PD_SSD", "PD_HDD", "HYPERDISK_BALANCED"),
+            wire="settings.dataDiskType",
+            change=Change.IMMUTABLE,
+        ),
+        switch("storage_auto_resize", "Whether the disk grows by itself.", wire="settings.storageAutoResize"),
         Field(
             "database_flags",
+            "All database flags by name. Flags that are not in it are removed, so V({}) removes all.",
             wire="settings.databaseFlags",
             kind=Kind.MAP,
             codec=_FLAGS,
@@ -165,17 +247,45 @@ INSTANCE = ResourceSpec(
         # Whole, as gcloud sends it: what is left out of a backup configuration is turned off.
         Field(
             "backup_configuration",
+            "Backups.",
             wire="settings.backupConfiguration",
             fields=_BACKUP,
             mask="settings.backupConfiguration",
         ),
-        Field("ip_configuration", wire="settings.ipConfiguration", fields=_IP),
-        Field("insights_config", wire="settings.insightsConfig", fields=_INSIGHTS),
-        Field("maintenance_window", wire="settings.maintenanceWindow", fields=_MAINTENANCE),
-        Field("deletion_protection_enabled", wire="settings.deletionProtectionEnabled"),
-        Field("connector_enforcement", wire="settings.connectorEnforcement", default="NOT_REQUIRED"),
-        Field("data_api_access", wire="settings.dataApiAccess", default="DISALLOW_DATA_API"),
-        Field("user_labels", wire="settings.userLabels", kind=Kind.MAP, rule=rules.LABELS),
+        Field("ip_configuration", "The network.", wire="settings.ipConfiguration", fields=_IP),
+        Field("insights_config", "Query Insights.", wire="settings.insightsConfig", fields=_INSIGHTS),
+        Field(
+            "maintenance_window",
+            "When Google Cloud may restart the instance.",
+            wire="settings.maintenanceWindow",
+            fields=_MAINTENANCE,
+        ),
+        switch(
+            "deletion_protection_enabled",
+            "Whether Google Cloud refuses to delete the instance.",
+            wire="settings.deletionProtectionEnabled",
+        ),
+        Field(
+            "connector_enforcement",
+            "Whether connections must come through a Cloud SQL connector or the proxy.",
+            choices=("NOT_REQUIRED", "REQUIRED"),
+            wire="settings.connectorEnforcement",
+            default="NOT_REQUIRED",
+        ),
+        Field(
+            "data_api_access",
+            "Whether SQL can be run through the API. The module M(org.djangogcp.sql_statements) needs it.",
+            choices=("ALLOW_DATA_API", "DISALLOW_DATA_API"),
+            wire="settings.dataApiAccess",
+            default="DISALLOW_DATA_API",
+        ),
+        Field(
+            "user_labels",
+            "The labels. Labels that are not in it are removed, so V({}) removes all.",
+            wire="settings.userLabels",
+            kind=Kind.MAP,
+            rule=rules.LABELS,
+        ),
         Field("connection_name", change=Change.OUTPUT),
         Field("create_time", change=Change.OUTPUT),
         Field("database_installed_version", change=Change.OUTPUT),
@@ -259,8 +369,19 @@ DATABASE = ResourceSpec(
     guard=no_guard,
     operations=sql_operation,
     fields=(
-        Field("charset", change=Change.IMMUTABLE, same=str.upper, rule=rules.CHARSET),
-        Field("collation", change=Change.IMMUTABLE, rule=rules.COLLATION),
+        Field(
+            "charset",
+            "The character set, for instance V(UTF8). It cannot be changed later.",
+            change=Change.IMMUTABLE,
+            same=str.upper,
+            rule=rules.CHARSET,
+        ),
+        Field(
+            "collation",
+            "The collation, for instance V(en_US.UTF8). It cannot be changed later.",
+            change=Change.IMMUTABLE,
+            rule=rules.COLLATION,
+        ),
     ),
 )
 
@@ -299,9 +420,21 @@ USER = ResourceSpec(
     way_out="Delete the user and run again to make it anew; what it owns must belong to somebody else first.",
     fields=(
         # The API leaves the type of built-in users out.
-        Field("type", change=Change.IMMUTABLE, default="BUILT_IN"),
+        Field(
+            "type",
+            "Who proves who the user is, the database or IAM. It cannot be changed later.",
+            choices=("BUILT_IN", "CLOUD_IAM_USER", "CLOUD_IAM_SERVICE_ACCOUNT", "CLOUD_IAM_GROUP"),
+            option_default="BUILT_IN",
+            change=Change.IMMUTABLE,
+            default="BUILT_IN",
+        ),
         Field("password", kind=Kind.SECRET),
-        Field("database_roles", kind=Kind.SET, rule=rules.SQL_USER),
+        Field(
+            "database_roles",
+            "All roles that the user is a member of, in any order. Others are revoked, unless O(users[].append_roles=true).",
+            kind=Kind.SET,
+            rule=rules.SQL_USER,
+        ),
     ),
 )
 

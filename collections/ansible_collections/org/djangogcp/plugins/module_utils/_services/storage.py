@@ -22,7 +22,13 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
     Json,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import INT64, Change, Field, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    INT64,
+    Change,
+    Field,
+    Kind,
+    switch,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
@@ -33,28 +39,59 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 API = "https://storage.googleapis.com/storage/v1"
 
 LIFECYCLE_RULE = (
-    Field("action", fields=(Field("type"), Field("storage_class")), whole=True),
+    Field(
+        "action",
+        "What is done with an object that fulfils the condition.",
+        required=True,
+        fields=(
+            Field(
+                "type",
+                "The kind of action.",
+                choices=("Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"),
+                required=True,
+            ),
+            Field("storage_class", "The storage class for V(SetStorageClass)."),
+        ),
+        whole=True,
+    ),
     Field(
         "condition",
+        "When it is done. An object must fulfil all that is given.",
+        required=True,
         fields=(
-            Field("age", exact=True, rule=rules.DAYS),
-            Field("created_before", rule=rules.DATE),
-            Field("days_since_noncurrent_time", rule=rules.DAYS),
-            Field("is_live", exact=True),
-            Field("matches_prefix", kind=Kind.SET),
-            Field("matches_storage_class", kind=Kind.SET),
-            Field("matches_suffix", kind=Kind.SET),
-            Field("num_newer_versions", rule=rules.DAYS),
+            Field("age", "The age in days.", type="int", exact=True, rule=rules.DAYS),
+            Field("created_before", "A date, C(YYYY-MM-DD); older objects fulfil it.", rule=rules.DATE),
+            Field(
+                "days_since_noncurrent_time",
+                "The days since the version became noncurrent.",
+                type="int",
+                rule=rules.DAYS,
+            ),
+            switch("is_live", "Whether the version is the live one.", exact=True),
+            Field("matches_prefix", "Beginnings of names.", kind=Kind.SET),
+            Field("matches_storage_class", "Storage classes.", kind=Kind.SET),
+            Field("matches_suffix", "Ends of names.", kind=Kind.SET),
+            Field(
+                "num_newer_versions",
+                "How many newer versions there are at least.",
+                type="int",
+                rule=rules.DAYS,
+            ),
         ),
         whole=True,
     ),
 )
 
 CORS_RULE = (
-    Field("origin", kind=Kind.SET),
-    Field("method", kind=Kind.SET, rule=rules.HTTP_METHOD),
-    Field("response_header", kind=Kind.SET),
-    Field("max_age_seconds", rule=rules.CACHE_SECONDS),
+    Field("origin", "The allowed origins.", required=True, kind=Kind.SET),
+    Field("method", "The allowed methods.", required=True, kind=Kind.SET, rule=rules.HTTP_METHOD),
+    Field("response_header", "The response headers that a browser lets a page see.", kind=Kind.SET),
+    Field(
+        "max_age_seconds",
+        "For how long a browser remembers the answer.",
+        type="int",
+        rule=rules.CACHE_SECONDS,
+    ),
 )
 
 
@@ -87,22 +124,80 @@ BUCKET = ResourceSpec(
     way_out="Choose another bucket name, or move the objects away, delete the bucket and run again.",
     fields=(
         # Told in upper case whatever was sent.
-        Field("location", change=Change.IMMUTABLE, same=str.upper, rule=rules.BUCKET_LOCATION),
-        Field("storage_class", same=str.upper),
-        Field("labels", kind=Kind.MAP, rule=rules.LABELS),
-        Field("uniform_bucket_level_access", wire="iamConfiguration.uniformBucketLevelAccess.enabled"),
-        Field("public_access_prevention", wire="iamConfiguration.publicAccessPrevention"),
-        Field("versioning", wire="versioning.enabled", default=False),
+        Field(
+            "location",
+            (
+                "The region, dual-region or multi-region. It cannot be changed later. The case does not matter.",
+                "Google Cloud makes a bucket in the multi-region V(US) if not set.",
+            ),
+            change=Change.IMMUTABLE,
+            same=str.upper,
+            rule=rules.BUCKET_LOCATION,
+        ),
+        Field(
+            "storage_class",
+            "The storage class of new objects.",
+            choices=("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"),
+            same=str.upper,
+        ),
+        Field(
+            "labels",
+            "The labels. Labels that are not in it are removed, so V({}) removes all.",
+            kind=Kind.MAP,
+            rule=rules.LABELS,
+        ),
+        switch(
+            "uniform_bucket_level_access",
+            "Whether access is given by IAM alone, without access control lists on objects.",
+            wire="iamConfiguration.uniformBucketLevelAccess.enabled",
+        ),
+        Field(
+            "public_access_prevention",
+            "V(enforced) refuses to make anything public, whatever the IAM policy says.",
+            choices=("enforced", "inherited"),
+            wire="iamConfiguration.publicAccessPrevention",
+        ),
+        switch(
+            "versioning",
+            "Whether replaced and deleted objects are kept as noncurrent versions.",
+            wire="versioning.enabled",
+            default=False,
+        ),
         Field(
             "soft_delete_seconds",
+            "For how long deleted objects can be restored. V(0) turns soft delete off.",
+            type="int",
             wire="softDeletePolicy.retentionDurationSeconds",
             codec=INT64,
             rule=rules.SOFT_DELETE_SECONDS,
         ),
-        Field("lifecycle_rules", wire="lifecycle.rule", kind=Kind.SET, fields=LIFECYCLE_RULE, whole=True),
-        Field("cors", kind=Kind.LIST, fields=CORS_RULE, whole=True),
-        Field("website_main_page_suffix", wire="website.mainPageSuffix", rule=rules.text(1024)),
-        Field("website_not_found_page", wire="website.notFoundPage", rule=rules.text(1024)),
+        Field(
+            "lifecycle_rules",
+            "All lifecycle rules, in any order. V([]) removes them.",
+            wire="lifecycle.rule",
+            kind=Kind.SET,
+            fields=LIFECYCLE_RULE,
+            whole=True,
+        ),
+        Field(
+            "cors",
+            "All rules for cross-origin requests, in their order. V([]) removes them.",
+            kind=Kind.LIST,
+            fields=CORS_RULE,
+            whole=True,
+        ),
+        Field(
+            "website_main_page_suffix",
+            "The object that answers for a directory. An empty text removes it.",
+            wire="website.mainPageSuffix",
+            rule=rules.text(1024),
+        ),
+        Field(
+            "website_not_found_page",
+            "The object that answers for what does not exist. An empty text removes it.",
+            wire="website.notFoundPage",
+            rule=rules.text(1024),
+        ),
         Field("project_number", codec=INT64, change=Change.OUTPUT),
         Field("metageneration", codec=INT64, change=Change.OUTPUT),
         Field("time_created", change=Change.OUTPUT),

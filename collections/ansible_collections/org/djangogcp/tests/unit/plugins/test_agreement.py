@@ -4,51 +4,26 @@
 
 from __future__ import annotations
 
-"""The four lists of what a module takes - table, argument spec, documentation, action group - are one."""
+"""The lists of what a module takes - table, argument spec, documentation, action group - are one."""
 
 import importlib
+import importlib.util
 import pathlib
 
 import pytest
 import yaml
 from ansible_collections.org.djangogcp.plugins.doc_fragments import _auth, _mark, _wait
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import AUTH_ARGS
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change
-from ansible_collections.org.djangogcp.plugins.module_utils._services import (
-    artifactregistry,
-    iam,
-    secretmanager,
-    sqladmin,
-    storage,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 
 COLLECTION = pathlib.Path(__file__).parents[3]
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 FRAGMENTS = {"org.djangogcp._auth": _auth, "org.djangogcp._mark": _mark, "org.djangogcp._wait": _wait}
-COMMON = {"name", "state", "wait", "wait_timeout", "mark", "adopt", "explicit"}
 
-# A module, the table that it offers, where its options are, and its options that are not rows of the table.
-TABLES = [
-    ("artifact_repository", artifactregistry.REPOSITORY, (), COMMON | {"location"}),
-    (
-        "secrets",
-        secretmanager.SECRET,
-        ("secrets",),
-        COMMON | {"value", "generate", "template", "values_from", "old_versions"},
-    ),
-    ("service_accounts", iam.SERVICE_ACCOUNT, ("service_accounts",), COMMON),
-    ("sql_database", sqladmin.DATABASE, (), COMMON | {"instance", "claim_secret"}),
-    ("sql_instance", sqladmin.INSTANCE, (), COMMON),
-    (
-        "sql_users",
-        sqladmin.USER,
-        ("users",),
-        COMMON | {"append_roles", "password_secret", "random_password", "per_version", "in_use_version"},
-    ),
-    ("storage_buckets", storage.BUCKET, ("buckets",), COMMON | {"force", "purpose"}),
-]
-# Rows that a module fills from other options: the password of an SQL user comes from a secret, or is random.
-FILLED = {"sql_users": {"password"}}
+
+_specification = importlib.util.spec_from_file_location("module_docs", COLLECTION / "tests/module_docs.py")
+module_docs = importlib.util.module_from_spec(_specification)
+_specification.loader.exec_module(module_docs)
 
 
 def module_of(name):
@@ -83,32 +58,29 @@ def shape(options, nested):
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_the_documentation_of_the_rows_is_that_of_the_tables(name):
+    source = (COLLECTION / f"plugins/modules/{name}.py").read_text("utf-8")
+    assert module_docs.Writer(source).written() == source, "run tests/module_docs.py"
+
+
+def test_a_row_without_a_description_is_refused_and_what_a_module_has_twice_is_written_once():
+    table = (
+        "# From the table JOB of _services/run.py: written by tests/module_docs.py.\n{0}# End of the table.\n"
+    )
+    source = f"jobs:\n  {table.format('  ')}common:\n  {table.format('  ')}"
+    written = module_docs.Writer(source).written()
+    assert written.count("containers:") == 1
+    options = yaml.safe_load(written)
+    assert options["jobs"] == options["common"]
+    assert options["jobs"]["template"]["suboptions"]["template"]["suboptions"]["max_retries"]["type"] == "int"
+    with pytest.raises(ValueError, match="the row x has no description"):
+        module_docs.paragraphs(Field("x"))
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_documentation_and_argument_spec_agree(name):
     spec = {**AUTH_ARGS, **module_of(name).ARGUMENT_SPEC}
     assert shape(documented(name), "suboptions") == shape(spec, "options")
-
-
-def table_names(fields):
-    """The names of the rows that are options, with those below them."""
-    return {
-        field.name: table_names(field.fields) if field.fields else {}
-        for field in fields
-        if field.change is not Change.OUTPUT
-    }
-
-
-def option_names(options):
-    return {name: option_names(option.get("options") or {}) for name, option in options.items()}
-
-
-@pytest.mark.parametrize(("name", "spec", "path", "beside"), TABLES, ids=[row[0] for row in TABLES])
-def test_table_and_argument_spec_agree(name, spec, path, beside):
-    options = module_of(name).ARGUMENT_SPEC
-    for key in path:
-        options = options[key]["options"]
-    rows = {row: below for row, below in table_names(spec.fields).items() if row not in FILLED.get(name, ())}
-    offered = {option: names for option, names in option_names(options).items() if option not in beside}
-    assert offered == rows
 
 
 def test_the_action_group_holds_every_module_that_calls_google():

@@ -234,8 +234,9 @@ TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
 
 def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one():
     assert table_problems({"containers": [{"imgae": "x"}]}, TEMPLATE.fields, "template") == [
-        "template.containers[0].imgae is unknown: expected one of args, command, env, image, liveness_probe, name, ports, "
-        "resources, startup_probe, volume_mounts, working_dir. Did you mean template.containers[0].image?"
+        "template.containers[0].imgae is unknown: expected one of args, base_image_uri, build_config, command, depends_on, env, "
+        "image, liveness_probe, name, ports, readiness_probe, resources, sandbox_launcher, source_code, startup_probe, volume_mounts, "
+        "working_dir. Did you mean template.containers[0].image?"
     ]
 
 
@@ -244,7 +245,7 @@ def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one():
     [
         (
             {"scaling": "many"},
-            "template.scaling is 'many': expected a dictionary with one of max_instance_count, min_instance_count.",
+            "template.scaling is 'many': expected a dictionary with one of concurrency_utilization, cpu_utilization, max_instance_count, min_instance_count.",
         ),
         ({"containers": "x"}, "template.containers is 'x': expected a list."),
         ({"labels": "x"}, "template.labels is 'x': expected a dictionary."),

@@ -10,7 +10,6 @@ import random
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    INT64,
     NUMBER,
     Change,
     Kind,
@@ -84,9 +83,13 @@ class Shapes:
             return self._draw.choice(VERSIONS)
         if row.codec is NUMBER:
             return self._draw.choice([0, 1, 80, "1", "80"])
-        if row.codec is INT64:
-            return self._draw.randrange(50)
-        return self._draw.choice(["", *WORDS, *([True, False] if isinstance(row.default, bool) else [])])
+        if row.choices:
+            return self._draw.choice(row.choices)
+        return self._draw.choice(
+            {"bool": (True, False), "int": (0, 7, 50), "float": (0.0, 0.1, 0.9), "str": ("", *WORDS)}[
+                row.type
+            ]
+        )
 
 
 def alternatives(shape, fields):
