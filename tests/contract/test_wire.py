@@ -122,7 +122,7 @@ def writes(spec: ResourceSpec) -> dict[str, Request]:
     wire = lay_over(spec.defaults, asked(spec, spec.fields, resource_schema(spec)), spec.fields)
     if spec.id_field:
         wire[spec.id_field] = ids["name"]
-    params = {key: value.format_map(ids) for key, value in spec.create_params.items()}
+    params = spec.collection_query(ids)
     if spec.id_param:
         params[spec.id_param] = ids["name"]
     create = Request("POST", spec.collection_url(ids), params, spec.create_body(ids, wire))

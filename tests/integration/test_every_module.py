@@ -28,6 +28,7 @@ MISSING = {
     "run_job_execution": "missing required arguments: job, location",
     "run_job_execution_info": "missing required arguments: job, location",
     "run_jobs": "missing required arguments: jobs, location",
+    "run_jobs_info": "missing required arguments: location",
     "run_service": "missing required arguments: location, name",
     "run_service_info": "missing required arguments: location, name",
     "secrets": "missing required arguments: secrets",
@@ -40,6 +41,14 @@ MISSING = {
     "sql_users": "missing required arguments: instance, users",
     "storage_buckets": "missing required arguments: buckets",
 }
+#: They tell of the project, or of all that it has.
+WITHOUT_REQUIRED = (
+    "project_info",
+    "secrets_info",
+    "service_accounts_info",
+    "sql_instance_info",
+    "storage_buckets_info",
+)
 #: For each module options with which it would change something, or read something that is not there.
 OPTIONS: dict[str, dict[str, Any]] = {
     "artifact_repository": {"name": "absent", "location": REGION},
@@ -71,10 +80,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "location": REGION,
         "jobs": [{"name": "absent", "template": {"template": {"containers": [{"image": IMAGE}]}}}],
     },
+    "run_jobs_info": {"location": REGION},
     "run_service": {"name": "absent", "location": REGION, "template": {"containers": [{"image": IMAGE}]}},
     "run_service_info": {"name": "absent", "location": REGION},
     "secrets": {"secrets": [{"name": "absent", "generate": {}}]},
+    "secrets_info": {},
     "service_accounts": {"service_accounts": [{"name": "absent-account"}]},
+    "service_accounts_info": {},
     "smoke_test": {
         "url": "https://absent.example.com",
         "checks": [{"path": "/"}],
@@ -90,6 +102,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "database_version": "POSTGRES_17",
         "tier": "db-f1-micro",
     },
+    "sql_instance_info": {},
     "sql_statements": {"instance": "absent", "database": "absent", "statements": [STATEMENT]},
     "sql_users": {
         "instance": "absent",
@@ -98,6 +111,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "claim_secret": "absent",
     },
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
+    "storage_buckets_info": {},
 }
 CHANGING = [
     name
@@ -115,7 +129,7 @@ def options(module: str, source: Path) -> dict[str, Any]:
 
 def test_the_tables_of_this_file_name_every_module() -> None:
     assert sorted(OPTIONS) == MODULES
-    assert sorted({*MISSING, "project_info"}) == MODULES
+    assert sorted({*MISSING, *WITHOUT_REQUIRED}) == MODULES
 
 
 @pytest.mark.parametrize("module", MISSING)
@@ -182,17 +196,22 @@ REFUSED = {
     "run_job_execution": ("run.jobs.get", "roles/run.admin"),
     "run_job_execution_info": ("run.executions.list", "roles/run.admin"),
     "run_jobs": ("run.jobs.get", "roles/run.admin"),
+    "run_jobs_info": ("run.jobs.list", "roles/run.admin"),
     "run_service": ("run.services.get", "roles/run.admin"),
     "run_service_info": ("run.services.get", "roles/run.admin"),
     "secrets": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
+    "secrets_info": ("secretmanager.secrets.list", "roles/secretmanager.admin"),
     "service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),
+    "service_accounts_info": ("iam.serviceAccounts.list", "roles/iam.serviceAccountAdmin"),
     "smoke_test": ("iam.serviceAccounts.getOpenIdToken", "roles/iam.serviceAccountOpenIdTokenCreator"),
     "sql_database": ("cloudsql.databases.get", "roles/cloudsql.admin"),
     "sql_database_info": ("cloudsql.databases.list", "roles/cloudsql.admin"),
     "sql_instance": ("cloudsql.instances.get", "roles/cloudsql.admin"),
+    "sql_instance_info": ("cloudsql.instances.list", "roles/cloudsql.admin"),
     "sql_statements": ("cloudsql.instances.executesql", "roles/cloudsql.admin"),
     "sql_users": ("secretmanager.versions.get", "roles/secretmanager.admin"),
     "storage_buckets": ("storage.buckets.create", "roles/storage.admin"),
+    "storage_buckets_info": ("storage.buckets.list", "roles/storage.admin"),
 }
 
 

@@ -375,6 +375,9 @@ def test_the_life_of_a_job(cloud: Cloud, image: str) -> None:
     made = cloud.api(url)["template"]["template"]
     assert (made["containers"][0]["args"], made.get("maxRetries", 0)) == (["0"], 0)
     assert cloud.ok("run_jobs", **job("life", image, "0"))["changed"] is False
+    for names in ({"names": ["life", "none"]}, {}):
+        told = cloud.ok("run_jobs_info", location=REGION, **names)["jobs"]
+        assert [one["template"]["template"]["max_retries"] for one in told if one["name"] == "life"] == [0]
     update = job("life", image, "0", timeout="120s")
     planned = cloud.ok("run_jobs", check=True, **update)
     assert planned["diff"][0]["after"]["template"]["template"]["timeout"] == "120s"

@@ -40,7 +40,10 @@ def test_the_life_of_an_instance(cloud: Cloud) -> None:
     assert made["state"] == "RUNNABLE"
     assert made["settings"]["databaseFlags"] == [{"name": "max_connections", "value": "60"}]
     assert cloud.sql("life", "postgres", "SHOW max_connections") == [("60",)]
-    assert cloud.ok("sql_instance", **INSTANCE)["changed"] is False
+    unchanged = cloud.ok("sql_instance", **INSTANCE)
+    assert unchanged["changed"] is False
+    assert cloud.ok("sql_instance_info", names=["life", "none"])["instances"] == [unchanged["instance"]]
+    assert "life" in [one["name"] for one in cloud.ok("sql_instance_info")["instances"]]
 
     update = {
         "name": "life",

@@ -161,7 +161,9 @@ class ResourceSpec:
         collection: the path that a create is POSTed to; by default `path` without its last segment.
         id_param: the query parameter of a create that carries the name, "" for none.
         id_field: the body field of a create that carries the name, "" for none.
-        create_params: further query of a create, with ids in braces.
+        collection_params: further query of a create or a list, with ids in braces.
+        items: what the answer of a list calls the list.
+        name_of: the name of a resource in such a list.
         defaults: the wire shape that a create starts from.
         create_body: turns the wire shape of a create into its request body, for APIs that wrap it.
         update: how a plan becomes a request.
@@ -187,7 +189,9 @@ class ResourceSpec:
     collection: str = ""
     id_param: str = ""
     id_field: str = ""
-    create_params: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    collection_params: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    items: str = "items"
+    name_of: t.Callable[[Ids, Json], str] = lambda ids, wire: str(wire["name"]).rpartition("/")[2]
     defaults: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     create_body: t.Callable[[Ids, Json], Json] = lambda ids, wire: wire
     update: t.Callable[[Plan], Request] = patch_with_mask
@@ -210,6 +214,10 @@ class ResourceSpec:
         """The address that creates are POSTed to."""
         path = self.collection or self.path.rsplit("/", 1)[0]
         return f"{self.api}/{path.format_map(_quoted(ids))}"
+
+    def collection_query(self, ids: Ids) -> Json:
+        """The query of a create or a list."""
+        return {key: value.format_map(ids) for key, value in self.collection_params.items()}
 
     def call(self, verb: str, ids: Ids) -> Call:
         """The words and the permission of read, create, update and delete."""
@@ -450,7 +458,7 @@ class _Run:
         if self.spec.id_field:
             wire[self.spec.id_field] = self.ids["name"]
         if not self.check_mode:
-            params = {key: value.format_map(self.ids) for key, value in self.spec.create_params.items()}
+            params = self.spec.collection_query(self.ids)
             if self.spec.id_param:
                 params[self.spec.id_param] = self.ids["name"]
             body = self.spec.create_body(self.ids, wire)

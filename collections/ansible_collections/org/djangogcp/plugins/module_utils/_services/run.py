@@ -801,6 +801,7 @@ JOB = ResourceSpec(
     path="projects/{project}/locations/{location}/jobs/{name}",
     permission="run.jobs",
     id_param="jobId",
+    items="jobs",
     mark=LabelsPlace(),
     update=_update_job,
     again=_job_again,

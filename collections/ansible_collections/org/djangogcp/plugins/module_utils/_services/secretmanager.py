@@ -41,6 +41,7 @@ SECRET = ResourceSpec(
     path="projects/{project}/secrets/{name}",
     permission="secretmanager.secrets",
     id_param="secretId",
+    items="secrets",
     mark=LabelsPlace(),
     defaults={"replication": {"automatic": {}}},
     fields=(
@@ -100,6 +101,19 @@ def newest_version(client: Client, project: str, secret: str) -> SecretVersion |
     if answer is None:
         return None
     return SecretVersion(str(_number(answer)), answer.get("state") == "ENABLED")
+
+
+def versions_of(client: Client, project: str, secret: str) -> list[Json]:
+    """Number, state and time of all versions of a secret in Ansible shape, the newest first."""
+    newest_first = sorted(_versions(client, project, secret), key=_number, reverse=True)
+    return [
+        {
+            "version": str(_number(version)),
+            "state": version.get("state", ""),
+            "create_time": version.get("createTime", ""),
+        }
+        for version in newest_first
+    ]
 
 
 def enabled_between(client: Client, project: str, secret: str, low: int, high: int) -> list[str]:

@@ -12,13 +12,18 @@ import pathlib
 
 import pytest
 import yaml
-from ansible_collections.org.djangogcp.plugins.doc_fragments import _auth, _mark, _wait
+from ansible_collections.org.djangogcp.plugins.doc_fragments import _auth, _info, _mark, _wait
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import AUTH_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 
 COLLECTION = pathlib.Path(__file__).parents[3]
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
-FRAGMENTS = {"org.djangogcp._auth": _auth, "org.djangogcp._mark": _mark, "org.djangogcp._wait": _wait}
+FRAGMENTS = {
+    "org.djangogcp._auth": _auth,
+    "org.djangogcp._info": _info,
+    "org.djangogcp._mark": _mark,
+    "org.djangogcp._wait": _wait,
+}
 
 
 _specification = importlib.util.spec_from_file_location("module_docs", COLLECTION / "tests/module_docs.py")

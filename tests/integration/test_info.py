@@ -1,0 +1,57 @@
+"""The modules that tell of resources: what the module that makes them returns, of some by name and of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.cloud import BARE_PROJECT, PROJECT, REGION, Cloud
+
+NAME = f"{PROJECT}-told"
+#: For each module what makes two resources, and the key of both results.
+MADE: dict[str, tuple[str, dict[str, Any]]] = {
+    "secrets_info": ("secrets", {"secrets": [{"name": "told", "generate": {}}, {"name": "told-2"}]}),
+    "service_accounts_info": (
+        "service_accounts",
+        {"service_accounts": [{"name": "told-account"}, {"name": "told-account-2"}]},
+    ),
+    "storage_buckets_info": (
+        "storage_buckets",
+        {"buckets": [{"name": NAME, "location": REGION}, {"name": f"{NAME}-2", "location": REGION}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("module", MADE)
+def test_what_was_made_is_told(cloud: Cloud, module: str) -> None:
+    maker, options = MADE[module]
+    (key,) = options
+    made = [
+        {name: value for name, value in one.items() if name not in ("changed", "version", "retired_versions")}
+        for one in cloud.ok(maker, **options)[key]
+    ]
+    names = [one["name"] for one in made]
+    before = cloud.resources()
+
+    def told(**asked: Any) -> list[dict[str, Any]]:
+        result = cloud.ok(module, **asked)
+        assert result["changed"] is False
+        return [{name: value for name, value in one.items() if name != "versions"} for one in result[key]]
+
+    assert told(names=[*names, "absent-one"]) == made
+    assert [one for one in sorted(told(), key=lambda one: str(one["name"])) if one["name"] in names] == made
+    assert told(project=BARE_PROJECT) == []
+    assert cloud.resources() == before
+
+
+def test_versions_are_told_without_their_values(cloud: Cloud) -> None:
+    value = "what-only-the-secret-knows"
+    cloud.ok("secrets", secrets=[{"name": "versioned", "value": value}])
+    cloud.ok("secrets", secrets=[{"name": "versioned", "value": f"{value}-2", "old_versions": "disable"}])
+    (told,) = cloud.ok("secrets_info", names=["versioned"])["secrets"]
+    assert [(one["version"], one["state"]) for one in told["versions"]] == [
+        ("2", "ENABLED"),
+        ("1", "DISABLED"),
+    ]
+    assert value not in cloud.run("secrets_info", names=["versioned"]).text
