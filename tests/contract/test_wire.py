@@ -16,7 +16,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Difference,
     Field,
     Kind,
-    dig,
+    get_path,
     lay_over,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
@@ -182,7 +182,7 @@ def test_a_mask_names_what_the_document_has(spec: ResourceSpec) -> None:
         property_at(reading(spec).api, resource_schema(spec), path)
         assert update is not None
         body = update.body.get("serviceAccount", update.body)
-        assert dig(body, path) is not None, f"{path} is in the mask but not in the body"
+        assert get_path(body, path) is not None, f"{path} is in the mask but not in the body"
 
 
 class WaitsError(Exception):

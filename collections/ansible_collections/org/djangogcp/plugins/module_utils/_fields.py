@@ -62,15 +62,15 @@ class Codec(t.NamedTuple):
     decode: t.Callable[[t.Any], t.Any]
 
 
-def _same(value: t.Any) -> t.Any:
+def _unchanged(value: t.Any) -> t.Any:
     return value
 
 
-PLAIN = Codec(_same, _same)
+PLAIN = Codec(_unchanged, _unchanged)
 # int64 is a string in Google's JSON, which has only doubles.
 INT64 = Codec(str, int)
 # A reference whose last segment is what a person types.
-SHORT_NAME = Codec(_same, lambda value: value.rsplit("/", 1)[-1])
+SHORT_NAME = Codec(_unchanged, lambda value: value.rsplit("/", 1)[-1])
 # ansible-core 2.18 makes strings of numbers that a template computes.
 NUMBER = Codec(int, int)
 
@@ -91,11 +91,11 @@ class Field:
         change: what may happen to it later.
         fields: the rows of a dictionary, or of each item of a list of dictionaries.
         codec: how a value is written in JSON. Not for rows with `fields`.
-        same: makes values comparable, item by item for lists (case, short and long forms of a reference).
+        normalize: makes values comparable, item by item for lists (case, short and long forms of a reference).
         default: what the API means when its answer leaves the field out, or fills in when it was asked for nothing.
-        exact: whether 0, "" and false mean something else than no value at all.
+        zero_counts: whether 0, "" and false mean something else than no value at all.
         key: for lists of dictionaries: the option that tells which item is which; without it the position does.
-        whole: the dictionary, or each item of the list, is exactly what is asked: what the server has beside it is a
+        replace: the dictionary, or each item of the list, is exactly what is asked: what the server has beside it is a
             difference and is dropped. Without it only what was asked is compared, and the rest is kept.
         one_of: the rows of its dictionary that exclude one another, this one among them. Asking for one removes the others. Of
             these, {} is a value like any other ("an empty_dir without a limit").
@@ -117,11 +117,11 @@ class Field:
     change: Change = Change.MUTABLE
     fields: tuple[Field, ...] = ()
     codec: Codec = PLAIN
-    same: t.Callable[[t.Any], t.Any] = _same
+    normalize: t.Callable[[t.Any], t.Any] = _unchanged
     default: t.Any = None
-    exact: bool = False
+    zero_counts: bool = False
     key: str = ""
-    whole: bool = False
+    replace: bool = False
     one_of: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     suffices: t.Callable[[t.Any, t.Any], bool] | None = None
@@ -162,7 +162,7 @@ class Field:
 
 def number(name: str, description: str = "", **attributes: t.Any) -> Field:
     """The row of a number: as text it is the same number, and it is sent as one."""
-    return Field(name, description, **{"type": "int", "codec": NUMBER, "same": int, **attributes})
+    return Field(name, description, **{"type": "int", "codec": NUMBER, "normalize": int, **attributes})
 
 
 def switch(name: str, description: str = "", **attributes: t.Any) -> Field:
@@ -208,7 +208,7 @@ def asked_of(params: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
 def decode(resource: t.Mapping[str, t.Any], fields: t.Iterable[Field]) -> Json:
     """A resource in Ansible shape: every row of the table but secrets, with None, [] or {} for what is not there."""
     return {
-        field.name: _decode_field(dig(resource, field.path), field)
+        field.name: _decode_field(get_path(resource, field.path), field)
         for field in fields
         if field.kind is not Kind.SECRET
     }
@@ -227,11 +227,11 @@ def lay_over(current: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], field
     for field in fields:
         value = asked.get(field.name)
         if field.change is Change.ONE_TIME or (field.is_option and _removes(value, field)):
-            drop(result, field.path)
+            remove_path(result, field.path)
         elif field.is_option and field.is_asked(value):
-            put(result, field.path, _encode_field(value, dig(current, field.path), field))
+            set_path(result, field.path, _encode_field(value, get_path(current, field.path), field))
     for rival in _rivals(asked, fields):
-        drop(result, rival.path)
+        remove_path(result, rival.path)
     return result
 
 
@@ -246,9 +246,9 @@ def chosen(asked: t.Mapping[str, t.Any], names: t.Iterable[str]) -> Json:
     """The part of what is asked that some options are, dotted for nested ones."""
     result: Json = {}
     for name in names:
-        value = dig(dict(asked), name)
+        value = get_path(dict(asked), name)
         if value is not None:
-            put(result, name, value)
+            set_path(result, name, value)
     return result
 
 
@@ -274,12 +274,12 @@ def _beside(wanted: t.Any, have: t.Any, field: Field) -> t.Any:
     if not wanted or not have or not field.fields:
         return wanted
     if field.kind is Kind.VALUE:
-        return wanted if field.whole else beside(wanted, have, field.fields)
+        return wanted if field.replace else beside(wanted, have, field.fields)
     if field.key:
         names = {item.get(field.key) for item in wanted}
         kept = [filled(item) for item in have if item.get(field.key) not in names]
         return [*wanted, *kept]
-    if field.whole:
+    if field.replace:
         return wanted
     return [
         *(beside(one, other, field.fields) for one, other in zip(wanted, have, strict=False)),
@@ -311,7 +311,7 @@ def asked_only(shape: t.Mapping[str, t.Any], asked: t.Mapping[str, t.Any], field
             and field.fields
             and isinstance(wanted, dict)
             and isinstance(value, dict)
-            and not field.whole
+            and not field.replace
         ):
             result[field.name] = asked_only(value, wanted, field.fields)
         else:
@@ -380,7 +380,7 @@ def _item_problems(field: Field, value: t.Any, name: str) -> list[str]:
     return []
 
 
-def dig(value: t.Any, path: str) -> t.Any:
+def get_path(value: t.Any, path: str) -> t.Any:
     """The value at a dotted path, None when there is none."""
     for part in path.split("."):
         if not isinstance(value, dict):
@@ -389,7 +389,7 @@ def dig(value: t.Any, path: str) -> t.Any:
     return value
 
 
-def put(target: Json, path: str, value: t.Any) -> None:
+def set_path(target: Json, path: str, value: t.Any) -> None:
     """Set the value at a dotted path, making dictionaries on the way."""
     *parents, last = path.split(".")
     for part in parents:
@@ -399,10 +399,10 @@ def put(target: Json, path: str, value: t.Any) -> None:
     target[last] = value
 
 
-def drop(target: Json, path: str) -> None:
+def remove_path(target: Json, path: str) -> None:
     """Remove what is at a dotted path, if anything is."""
     *parents, last = path.split(".")
-    holder = dig(target, ".".join(parents)) if parents else target
+    holder = get_path(target, ".".join(parents)) if parents else target
     if isinstance(holder, dict):
         holder.pop(last, None)
 
@@ -439,10 +439,10 @@ def _encode_field(value: t.Any, current: t.Any, field: Field) -> t.Any:
         kept = {key: current[key] for key in field.keeps if key in (current or {}) and key not in value}
         return field.codec.encode({**kept, **value} if kept else value)
     if field.kind is Kind.VALUE:
-        return lay_over({} if field.whole else current or {}, value, field.fields)
+        return lay_over({} if field.replace else current or {}, value, field.fields)
     return [
         lay_over(
-            {} if field.whole else _counterpart(item, position, current or [], field), item, field.fields
+            {} if field.replace else _counterpart(item, position, current or [], field), item, field.fields
         )
         for position, item in enumerate(value)
     ]
@@ -483,7 +483,7 @@ def _differences(
             differs = False
         elif _removes(wanted, field):
             differs = not _is_empty(have, field)
-        elif field.fields and field.kind is Kind.VALUE and not field.whole and (have or not field.one_of):
+        elif field.fields and field.kind is Kind.VALUE and not field.replace and (have or not field.one_of):
             found += _differences(
                 wanted or {}, have or {}, field.fields, f"{field_name}.", f"{field_path}.", field_mask
             )
@@ -498,7 +498,7 @@ def _differences(
 def _is_empty(have: t.Any, field: Field) -> bool:
     """Whether the server has nothing of a field but what Google Cloud fills in."""
     if field.fields and field.kind is Kind.VALUE:
-        have = None if have is None else field.same(have)
+        have = None if have is None else field.normalize(have)
         # An alternative is there even when nothing in it is.
         return have is None or (
             not field.one_of
@@ -514,7 +514,7 @@ def _equal(wanted: t.Any, have: t.Any, field: Field) -> bool:
         have = {key: item for key, item in (have or {}).items() if key in wanted or key not in field.keeps}
     if field.one_of and field.fields and have is None:
         return False
-    if not field.fields or field.whole:
+    if not field.fields or field.replace:
         return bool(_canonical(wanted, field) == _canonical(have, field))
     # A list of dictionaries, of which only what was asked is compared.
     wanted, have = list(wanted or []), list(have or [])
@@ -546,14 +546,14 @@ def _canonical(value: t.Any, field: Field) -> t.Any:
         if field.kind is Kind.VALUE:
             return result[0] or None
     elif isinstance(value, list):
-        result = [field.same(item) for item in value]
+        result = [field.normalize(item) for item in value]
     else:
-        result = field.same(value)
+        result = field.normalize(value)
     if field.kind is Kind.SET:
         result = sorted(result, key=lambda item: json.dumps(item, sort_keys=True))
     if field.kind is Kind.MAP:
         result = {key: str(item) for key, item in result.items()}
-    return result if result or field.exact or field.default is not None else None
+    return result if result or field.zero_counts or field.default is not None else None
 
 
 def _without_secrets(value: t.Any, field: Field) -> t.Any:

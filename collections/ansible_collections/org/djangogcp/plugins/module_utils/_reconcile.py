@@ -32,9 +32,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     chosen,
     decode,
     differences,
-    dig,
+    get_path,
     lay_over,
-    put,
+    set_path,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     ForeignError,
@@ -87,7 +87,7 @@ def metageneration(current: Json) -> Guard:
 
 def settings_version(current: Json) -> Guard:
     """``settings.settingsVersion`` (sqladmin instances)."""
-    return Guard({}, {"settings": {"settingsVersion": dig(current, "settings.settingsVersion")}})
+    return Guard({}, {"settings": {"settingsVersion": get_path(current, "settings.settingsVersion")}})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +136,10 @@ def merge_patch(plan: Plan) -> Request:
     body = _pick(plan.merged, plan.paths)
     for change in plan.changes:
         if change.field.kind is Kind.MAP and change.field.codec is PLAIN:
-            removed = set(dig(plan.current, change.path) or {}) - set(dig(plan.merged, change.path))
-            put(body, change.path, {**dig(plan.merged, change.path), **dict.fromkeys(removed)})
+            removed = set(get_path(plan.current, change.path) or {}) - set(get_path(plan.merged, change.path))
+            set_path(body, change.path, {**get_path(plan.merged, change.path), **dict.fromkeys(removed)})
         elif change.after == "":
-            put(body, change.path, None)
+            set_path(body, change.path, None)
     return Request("PATCH", plan.guard.params, _merge(body, plan.guard.body))
 
 
@@ -171,7 +171,7 @@ class ResourceSpec:
         guard: what protects an update against a change between read and write.
         operations: how the API tells that a change takes time.
         pending: whether a resource that was read is still being changed by Google Cloud.
-        again: what to ask for besides, of a resource that is as asked and that Google Cloud could not make ready, so that it tries
+        retry: what to ask for besides, of a resource that is as asked and that Google Cloud could not make ready, so that it tries
             again; {} when it is ready.
         predicted: the wire fields that are known before a resource is made, from its ids and what is asked; check mode
             shows them.
@@ -199,7 +199,7 @@ class ResourceSpec:
     guard: t.Callable[[Json], Guard] = etag_in_body
     operations: Operations = no_operation
     pending: t.Callable[[Json], bool] = lambda resource: False
-    again: t.Callable[[Json], Json] = lambda resource: {}
+    retry: t.Callable[[Json], Json] = lambda resource: {}
     predicted: t.Callable[[Ids, Json], Json] = lambda ids, wire: {}
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
     way_out: str = ""
@@ -244,8 +244,6 @@ class Outcome:
         before: what was asked for, as it was.
         after: what was asked for, as it is.
         actions: verb phrases of what was done, for instance "create secret polls-secret-key".
-        contested: whether it changed while the task ran, by another writer or by a request of ours whose answer was lost: what
-            was read before the task is not what was there.
         warnings: what a person should know: that something was left alone because somebody else made it.
         found: the wire shape as it was; None when it was absent.
         wire: the wire shape afterwards, predicted in check mode; None when it is absent.
@@ -257,7 +255,6 @@ class Outcome:
     before: Json
     after: Json
     actions: list[str]
-    contested: bool = False
     warnings: list[str] = dataclasses.field(default_factory=list)
     found: Json | None = dataclasses.field(default=None, repr=False)
     wire: Json | None = dataclasses.field(default=None, repr=False)
@@ -397,9 +394,7 @@ class _Run:
             # Who loses a race has written, which empties what was read ahead.
             current = read(self.client, self.spec, self.ids, ahead=True)
             try:
-                outcome = self._absent(current) if state == "absent" else self._present(current)
-                outcome.contested = conflicts > 0
-                return outcome
+                return self._absent(current) if state == "absent" else self._present(current)
             except ApiError as error:
                 lost_race = error.is_stale or (
                     error.already_exists and current is None and self._exists_now()
@@ -422,7 +417,7 @@ class _Run:
         actual = decode(current, self.spec.fields)
         changes = differences(self.asked, actual, self.spec.fields)
         if not changes:
-            self.asked = {**self.asked, **self.spec.again(current)}
+            self.asked = {**self.asked, **self.spec.retry(current)}
             changes = differences(self.asked, actual, self.spec.fields)
         self._refuse_immutable(changes)
         secrets = [
@@ -566,7 +561,7 @@ def _pick(resource: Json, paths: t.Iterable[str]) -> Json:
     """The part of a resource at some paths."""
     result: Json = {}
     for path in paths:
-        put(result, path, copy.deepcopy(dig(resource, path)))
+        set_path(result, path, copy.deepcopy(get_path(resource, path)))
     return result
 
 

@@ -20,7 +20,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import Conne
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     decode,
     differences,
-    dig,
+    get_path,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
@@ -148,7 +148,7 @@ def with_another_try(current: Json | None, asked: Json) -> Json:
     if created == ready:
         return asked
     wanted = asked["template"].get("annotations")
-    annotations = dict((dig(current, "template.annotations") or {}) if wanted is None else wanted)
+    annotations = dict((get_path(current, "template.annotations") or {}) if wanted is None else wanted)
     annotations[RETRY_ANNOTATION] = newest_revision(current)
     return {**asked, "template": {**asked["template"], "annotations": annotations}}
 
@@ -245,7 +245,7 @@ def labelled(asked: Json, current: Json | None) -> Json:
     template = asked.get("template")
     if template is None:
         return asked
-    present = dig(current, "template.labels") or {}
+    present = get_path(current, "template.labels") or {}
     others = template.get("labels")
     if others is None:
         others = {key: value for key, value in present.items() if key != ASKED_LABEL}
@@ -276,7 +276,7 @@ def _comparable(value: t.Any) -> t.Any:
 
 def asked_label(job: Json | None) -> str:
     """The label of a job as read, "" when it has none."""
-    return str((dig(job, "template.labels") or {}).get(ASKED_LABEL, ""))
+    return str((get_path(job, "template.labels") or {}).get(ASKED_LABEL, ""))
 
 
 class Executions:
@@ -465,7 +465,7 @@ def _label(execution: Json) -> str:
 
 def _container(shape: Json, path: str) -> Json:
     """The one container of a job or an execution."""
-    containers: list[Json] = dig(shape, path) or [{}]
+    containers: list[Json] = get_path(shape, path) or [{}]
     return containers[0]
 
 

@@ -149,7 +149,7 @@ _ENV = Field(
     "All environment variables, in any order.",
     kind=Kind.SET,
     key="name",
-    whole=True,
+    replace=True,
     fields=(
         Field("name", "The name.", rule=rules.ENVIRONMENT_NAME),
         Field("value", "The value.", one_of=_SOURCES, rule=rules.ENVIRONMENT_VALUE),
@@ -201,7 +201,7 @@ _PROBE = (
                 "All headers of the request, in any order.",
                 kind=Kind.SET,
                 key="name",
-                whole=True,
+                replace=True,
                 fields=(Field("name", "The name."), Field("value", "The value.")),
             ),
         ),
@@ -237,7 +237,7 @@ _LIMITS = Field(
     "How much an instance may use, by C(cpu), C(memory) and C(nvidia.com/gpu), for instance V(1) or V(500m) and V(512Mi).",
     kind=Kind.MAP,
     codec=Codec(lambda limits: {name: str(value) for name, value in limits.items()}, dict),
-    same=lambda limits: {name: rules.quantity(value) for name, value in limits.items()},
+    normalize=lambda limits: {name: rules.quantity(value) for name, value in limits.items()},
     default={},
     keeps=("cpu", "memory"),
     rule=rules.LIMITS,
@@ -258,7 +258,7 @@ _VOLUME_MOUNTS = Field(
     "Where the files of all volumes are, in any order.",
     kind=Kind.SET,
     key="name",
-    whole=True,
+    replace=True,
     fields=(
         Field("name", "The name of the volume."),
         Field(
@@ -371,7 +371,7 @@ _CONTAINERS = Field(
             "startup_probe",
             "How to see that the container has started. Before that, it gets no requests and no other probe.",
             fields=_PROBE,
-            same=_without_default_probe,
+            normalize=_without_default_probe,
         ),
         Field(
             "liveness_probe",
@@ -437,7 +437,7 @@ _VOLUMES = Field(
                     "items",
                     "All files. One with the name of the secret and the newest version if not set.",
                     kind=Kind.LIST,
-                    whole=True,
+                    replace=True,
                     fields=(
                         Field("path", "The path of the file in the volume."),
                         Field("version", "The version that it holds."),
@@ -482,7 +482,7 @@ _VOLUMES = Field(
                 Field(
                     "size_limit",
                     "How much it holds at most, for instance V(128Mi).",
-                    same=rules.quantity,
+                    normalize=rules.quantity,
                 ),
             ),
         ),
@@ -616,7 +616,7 @@ SERVICE = ResourceSpec(
                 number(
                     "manual_instance_count",
                     "So many, with C(scaling_mode) V(MANUAL).",
-                    exact=True,
+                    zero_counts=True,
                     rule=rules.INSTANCES,
                 ),
             ),
@@ -640,16 +640,16 @@ SERVICE = ResourceSpec(
                             "cpu_utilization",
                             "From which use of its processors on more instances are started, V(0.1) to V(0.9). V(0) does not look at it.",
                             type="float",
-                            same=_share,
-                            exact=True,
+                            normalize=_share,
+                            zero_counts=True,
                         ),
                         Field(
                             "concurrency_utilization",
                             "From which part of C(max_instance_request_concurrency) on more instances are started, V(0.1) to V(0.95). V(0)"
                             " does not look at it.",
                             type="float",
-                            same=_share,
-                            exact=True,
+                            normalize=_share,
+                            zero_counts=True,
                         ),
                     ),
                 ),
@@ -697,7 +697,7 @@ SERVICE = ResourceSpec(
             "traffic",
             "Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set.",
             kind=Kind.LIST,
-            whole=True,
+            replace=True,
             fields=(
                 Field(
                     "type",
@@ -775,7 +775,7 @@ SERVICE = ResourceSpec(
 SERVICE_WITH_NEW_TEMPLATE = dataclasses.replace(
     SERVICE,
     fields=tuple(
-        dataclasses.replace(field, whole=True) if field.name == "template" else field
+        dataclasses.replace(field, replace=True) if field.name == "template" else field
         for field in SERVICE.fields
     ),
 )
@@ -786,7 +786,7 @@ def _update_job(plan: Plan) -> Request:
     return dataclasses.replace(put_whole(plan), method="PATCH")
 
 
-def _job_again(job: Json) -> Json:
+def _job_retry(job: Json) -> Json:
     """A job that was not ready (a secret that could not be read yet) is looked at again when it changes."""
     if (job.get("terminalCondition") or {}).get("state") != "CONDITION_FAILED":
         return {}
@@ -804,7 +804,7 @@ JOB = ResourceSpec(
     items="jobs",
     mark=LabelsPlace(),
     update=_update_job,
-    again=_job_again,
+    retry=_job_retry,
     operations=long_running,
     pending=is_reconciling,
     fields=(

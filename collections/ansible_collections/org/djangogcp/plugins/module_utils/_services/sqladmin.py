@@ -26,7 +26,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Field,
     Json,
     Kind,
-    dig,
+    get_path,
     switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
@@ -79,7 +79,7 @@ _IP = (
     Field(
         "private_network",
         "The VPC network of its private address, C(projects/PROJECT/global/networks/NETWORK).",
-        same=_network,
+        normalize=_network,
     ),
     Field("allocated_ip_range", "The name of the address range to take the private address from."),
     switch(
@@ -99,7 +99,7 @@ _IP = (
             Field("name", "What it is.", rule=rules.line(250)),
             Field("value", "The network, in CIDR notation.", required=True, rule=rules.NETWORK_RANGE),
         ),
-        whole=True,
+        replace=True,
     ),
 )
 _INSIGHTS = (
@@ -373,7 +373,7 @@ DATABASE = ResourceSpec(
             "charset",
             "The character set, for instance V(UTF8). It cannot be changed later.",
             change=Change.IMMUTABLE,
-            same=str.upper,
+            normalize=str.upper,
             rule=rules.CHARSET,
         ),
         Field(
@@ -470,7 +470,9 @@ def execute_sql(
     url = f"{API}/projects/{project}/instances/{instance}/executeSql"
     answer = client.request("POST", url, call, body=body, repeatable=repeatable)
     # The database's own refusal comes with HTTP 200.
-    message = dig(answer, "status.message") or (dig(answer, "status.code") and "the database refused it")
+    message = get_path(answer, "status.message") or (
+        get_path(answer, "status.code") and "the database refused it"
+    )
     if message:
         raise DjangoGcpError(f"Failed to {doing}: {str(message).rstrip('.')}.")
     return [result.get("rows") or [] for result in answer.get("results") or []]

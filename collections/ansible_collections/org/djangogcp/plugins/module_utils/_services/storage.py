@@ -52,14 +52,14 @@ LIFECYCLE_RULE = (
             ),
             Field("storage_class", "The storage class for V(SetStorageClass)."),
         ),
-        whole=True,
+        replace=True,
     ),
     Field(
         "condition",
         "When it is done. An object must fulfil all that is given.",
         required=True,
         fields=(
-            Field("age", "The age in days.", type="int", exact=True, rule=rules.DAYS),
+            Field("age", "The age in days.", type="int", zero_counts=True, rule=rules.DAYS),
             Field("created_before", "A date, C(YYYY-MM-DD); older objects fulfil it.", rule=rules.DATE),
             Field(
                 "days_since_noncurrent_time",
@@ -67,7 +67,7 @@ LIFECYCLE_RULE = (
                 type="int",
                 rule=rules.DAYS,
             ),
-            switch("is_live", "Whether the version is the live one.", exact=True),
+            switch("is_live", "Whether the version is the live one.", zero_counts=True),
             Field("matches_prefix", "Beginnings of names.", kind=Kind.SET),
             Field("matches_storage_class", "Storage classes.", kind=Kind.SET),
             Field("matches_suffix", "Ends of names.", kind=Kind.SET),
@@ -78,7 +78,7 @@ LIFECYCLE_RULE = (
                 rule=rules.DAYS,
             ),
         ),
-        whole=True,
+        replace=True,
     ),
 )
 
@@ -131,14 +131,14 @@ BUCKET = ResourceSpec(
                 "Google Cloud makes a bucket in the multi-region V(US) if not set.",
             ),
             change=Change.IMMUTABLE,
-            same=str.upper,
+            normalize=str.upper,
             rule=rules.BUCKET_LOCATION,
         ),
         Field(
             "storage_class",
             "The storage class of new objects.",
             choices=("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"),
-            same=str.upper,
+            normalize=str.upper,
         ),
         Field(
             "labels",
@@ -177,14 +177,14 @@ BUCKET = ResourceSpec(
             wire="lifecycle.rule",
             kind=Kind.SET,
             fields=LIFECYCLE_RULE,
-            whole=True,
+            replace=True,
         ),
         Field(
             "cors",
             "All rules for cross-origin requests, in their order. V([]) removes them.",
             kind=Kind.LIST,
             fields=CORS_RULE,
-            whole=True,
+            replace=True,
         ),
         Field(
             "website_main_page_suffix",

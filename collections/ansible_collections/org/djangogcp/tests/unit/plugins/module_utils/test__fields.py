@@ -24,7 +24,7 @@ ENV = Field(
     "env",
     kind=Kind.SET,
     key="name",
-    whole=True,
+    replace=True,
     fields=(Field("name"), Field("value"), Field("ref", wire="source.ref")),
 )
 CONTAINERS = Field(
@@ -46,7 +46,7 @@ def names(field, wanted, server):
         (Field("a"), False, {}),
         (Field("a"), 0, {}),
         (Field("a", default="ON"), "ON", {}),
-        (Field("a", same=str.upper), "europe-west1", {"a": "EUROPE-WEST1"}),
+        (Field("a", normalize=str.upper), "europe-west1", {"a": "EUROPE-WEST1"}),
         (Field("a", codec=INT64), 5, {"a": "5"}),
         (Field("a", kind=Kind.SET), ["x", "y"], {"a": ["y", "x"]}),
         (Field("a", kind=Kind.LIST), [], {}),
@@ -68,7 +68,7 @@ def test_what_is_so_is_no_difference(field, wanted, server):
         (Field("a"), "", {"a": "x"}),
         (Field("a"), False, {"a": True}),
         (Field("a", default=True), False, {}),
-        (Field("a", exact=True), False, {}),
+        (Field("a", zero_counts=True), False, {}),
         (Field("a", kind=Kind.SET), ["x"], {"a": ["x", "y"]}),
         (Field("a", kind=Kind.SET), ["x"], {}),
         (Field("a", kind=Kind.LIST), [], {"a": ["x"]}),
@@ -95,7 +95,7 @@ PROBE = Field(
     ),
 )
 LABELS = Field("labels", kind=Kind.MAP, keeps=("ours",))
-LIMITS = Field("limits", kind=Kind.MAP, keeps=("cpu", "memory"), same=lambda value: value)
+LIMITS = Field("limits", kind=Kind.MAP, keeps=("cpu", "memory"), normalize=lambda value: value)
 
 
 @pytest.mark.parametrize(
