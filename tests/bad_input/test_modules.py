@@ -21,7 +21,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     sqladmin,
     storage,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE, WORKER_POOL
 
 from tests.bad_input.values import NASTY, UNPRINTABLE, WRONG_IN_TABLES, WRONG_TYPES, check_message
 from tests.integration.cloud import Cloud
@@ -62,6 +62,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 TABLES: dict[str, tuple[ResourceSpec, tuple[Any, ...]]] = {
     "run_service": (SERVICE, ()),
     "run_jobs": (JOB, ("jobs", 0)),
+    "run_worker_pool": (WORKER_POOL, ()),
 }
 
 

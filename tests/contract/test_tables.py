@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE, WORKER_POOL
 
 from tests.contract.wire import ROOT
 
@@ -19,8 +20,11 @@ PREFIX = "GoogleCloudRunV2"
 NO_OPTIONS = {
     "Service.name": "the module's own option",
     "Job.name": "the module's own option",
+    "WorkerPool.name": "the module's own option",
     "Service.etag": "the engine's guard",
     "Job.etag": "the engine's guard",
+    "WorkerPool.etag": "the engine's guard",
+    "WorkerPool.customAudiences": "not supported, and ignored by Cloud Run",
     "MultiRegionSettings.multiRegionId": "Google's own name for it",
     "SourceCode.inlinedSource": "Cloud Run puts cloudStorageSource in its place, so it could never be compared",
 }
@@ -78,9 +82,9 @@ def differing(name: str, rows: tuple[Field, ...]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("name", "fields"), [("Service", SERVICE.fields), ("Job", JOB.fields)])
-def test_every_field_of_cloud_run_has_a_row(name: str, fields: tuple[Field, ...]) -> None:
-    assert sorted(set(differing(name, fields))) == []
+@pytest.mark.parametrize(("name", "spec"), [("Service", SERVICE), ("Job", JOB), ("WorkerPool", WORKER_POOL)])
+def test_every_field_of_cloud_run_has_a_row(name: str, spec: ResourceSpec) -> None:
+    assert sorted(set(differing(name, spec.fields))) == []
 
 
 def test_what_cannot_be_an_option_is_there() -> None:

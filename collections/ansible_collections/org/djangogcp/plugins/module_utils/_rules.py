@@ -189,7 +189,7 @@ PURPOSE = pattern("a word of lower case letters such as media", r"[a-z]+", limit
 #: As messages name it.
 ADOPTED = pattern(
     "a resource by the name that messages give it, such as bucket my-uploads or SQL instance company-db",
-    r"(bucket|job|repository|secret|service|service account|SQL database|SQL instance) [A-Za-z0-9][\w.@-]*",
+    r"(bucket|job|repository|secret|service|service account|SQL database|SQL instance|worker pool) [A-Za-z0-9][\w.@-]*",
 )
 OPTION_NAME = pattern("the name of an option, with dots for nested ones", r"[a-z]\w*(\.[a-z]\w*)*")
 RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][\w.@-]*")
@@ -316,7 +316,7 @@ SERVICE = pattern(
     _LABEL,
     limit=49,
 )
-JOB = SERVICE
+JOB = WORKER_POOL = SERVICE
 REVISION = pattern(
     "at most 63 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
     _LABEL,

@@ -30,7 +30,17 @@ options:
           - The kind of resource.
         type: str
         required: true
-        choices: [artifact_repository, bucket, run_job, run_service, secret, service_account, sql_database, sql_instance, sql_user]
+        choices:
+          - artifact_repository
+          - bucket
+          - run_job
+          - run_service
+          - run_worker_pool
+          - secret
+          - service_account
+          - sql_database
+          - sql_instance
+          - sql_user
       name:
         description:
           - Its name.
@@ -184,6 +194,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             ("type", "artifact_repository", ["location"]),
             ("type", "run_job", ["location"]),
             ("type", "run_service", ["location"]),
+            ("type", "run_worker_pool", ["location"]),
             ("type", "sql_database", ["instance", "claim_secret"]),
             ("type", "sql_user", ["instance", "claim_secret"]),
         ],

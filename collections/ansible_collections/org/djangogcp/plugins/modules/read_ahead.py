@@ -38,6 +38,7 @@ options:
           - project
           - run_job
           - run_service
+          - run_worker_pool
           - secret
           - service_account
           - sql_database

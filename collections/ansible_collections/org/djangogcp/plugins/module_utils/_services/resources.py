@@ -23,6 +23,7 @@ SPECS: dict[str, ResourceSpec] = {
     "bucket": storage.BUCKET,
     "run_job": run.JOB,
     "run_service": run.SERVICE,
+    "run_worker_pool": run.WORKER_POOL,
     "secret": secretmanager.SECRET,
     "service_account": iam.SERVICE_ACCOUNT,
     "sql_database": sqladmin.DATABASE,

@@ -25,6 +25,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Field,
     Json,
     Kind,
+    get_path,
     number,
     switch,
 )
@@ -871,6 +872,82 @@ JOB = ResourceSpec(
         _LAUNCH_STAGE,
         *_CLIENT,
         Field("execution_count", change=Change.OUTPUT),
+        Field("create_time", change=Change.OUTPUT),
+        Field("update_time", change=Change.OUTPUT),
+    ),
+)
+
+
+def _pool_retry(pool: Json) -> Json:
+    """A worker pool whose newest revision was not ready gets another one of the same template, which the annotation changes."""
+    created, ready = pool.get("latestCreatedRevision", ""), pool.get("latestReadyRevision", "")
+    if created == ready or is_reconciling(pool):
+        return {}
+    annotations = get_path(pool, "template.annotations") or {}
+    return {"template": {"annotations": {**annotations, RETRY_ANNOTATION: created.rpartition("/")[2]}}}
+
+
+WORKER_POOL = ResourceSpec(
+    noun="worker pool",
+    api=API,
+    path="projects/{project}/locations/{location}/workerPools/{name}",
+    permission="run.workerpools",
+    id_param="workerPoolId",
+    mark=LabelsPlace(),
+    retry=_pool_retry,
+    operations=long_running,
+    pending=is_reconciling,
+    fields=(
+        Field("description", "What the worker pool is for.", rule=rules.text(512)),
+        _LABELS,
+        Field(
+            "annotations",
+            "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
+            kind=Kind.MAP,
+            rule=rules.ANNOTATIONS,
+        ),
+        Field(
+            "scaling",
+            "How many instances the worker pool has.",
+            fields=(number("manual_instance_count", "So many.", zero_counts=True, rule=rules.INSTANCES),),
+        ),
+        Field(
+            "template",
+            "What a revision is made of. Any change makes a new revision.",
+            mask="template",
+            fields=(
+                _REVISION_NAME,
+                _LABELS,
+                _ANNOTATIONS,
+                *_INSTANCE,
+                *_KEY_REVOCATION,
+                _SERVICE_MESH,
+                *_CLIENT,
+            ),
+        ),
+        Field(
+            "instance_splits",
+            "Which revisions have the instances: all shares, in this order. All of them are of the newest revision if not set.",
+            kind=Kind.LIST,
+            replace=True,
+            fields=(
+                Field(
+                    "type",
+                    "Whether the share is that of the newest revision or of C(revision).",
+                    choices=(
+                        "INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST",
+                        "INSTANCE_SPLIT_ALLOCATION_TYPE_REVISION",
+                    ),
+                ),
+                Field("revision", "The name of the revision.", codec=SHORT_NAME),
+                number("percent", "How many of the instances.", default=0, rule=rules.PERCENT),
+            ),
+        ),
+        _BINARY_AUTHORIZATION,
+        _LAUNCH_STAGE,
+        *_CLIENT,
+        Field("latest_ready_revision", codec=SHORT_NAME, change=Change.OUTPUT),
+        Field("latest_created_revision", codec=SHORT_NAME, change=Change.OUTPUT),
         Field("create_time", change=Change.OUTPUT),
         Field("update_time", change=Change.OUTPUT),
     ),

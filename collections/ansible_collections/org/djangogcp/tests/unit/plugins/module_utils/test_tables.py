@@ -19,6 +19,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     lay_over,
     table_problems,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     artifactregistry,
     iam,
@@ -28,16 +29,13 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     storage,
 )
 
+#: Other ways to write what another table describes.
+VARIANTS = ("SERVICE_WITH_NEW_TEMPLATE", "SHARED_USER")
 SPECS = [
-    artifactregistry.REPOSITORY,
-    iam.SERVICE_ACCOUNT,
-    run.JOB,
-    run.SERVICE,
-    secretmanager.SECRET,
-    sqladmin.DATABASE,
-    sqladmin.INSTANCE,
-    sqladmin.USER,
-    storage.BUCKET,
+    spec
+    for service in (artifactregistry, iam, run, secretmanager, sqladmin, storage)
+    for name, spec in vars(service).items()
+    if isinstance(spec, ResourceSpec) and name not in VARIANTS
 ]
 WORDS = ("a", "B", "c-1", "1000m", "1", "2Gi", "7s")
 VERSIONS = ("POSTGRES_9_6", "POSTGRES_17", "MYSQL_8_0", "SQLSERVER_2022_EXPRESS", "odd")
