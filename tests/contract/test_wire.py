@@ -146,6 +146,16 @@ def test_a_resource_is_read_as_documented(spec: ResourceSpec) -> None:
     check(Request("GET", spec.url(IDS)))
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [iam.SERVICE_ACCOUNT, run.JOB, secretmanager.SECRET, sqladmin.INSTANCE, storage.BUCKET],
+    ids=lambda spec: str(spec.noun),
+)
+def test_a_list_of_resources_is_read_as_documented(spec: ResourceSpec) -> None:
+    found = check(Request("GET", spec.collection_url(IDS), spec.collection_query(IDS), None))
+    assert spec.items in found.schema(found.method.response)["properties"]
+
+
 @specs
 def test_every_row_of_a_table_is_documented(spec: ResourceSpec) -> None:
     assert [path for path, _, _ in rows(spec)] != []
