@@ -4,7 +4,8 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""Asks pages of a site as a visitor does: without credentials, or with an identity token of one whom the site knows, and with the proxy and the certificates of the environment.
+"""Asks pages of a site as a visitor does: without credentials, or with an identity token of one whom the site knows,
+and with the proxy and the certificates of the environment.
 
 Whatever a page or the network does is an answer with a problem and no exception, and no problem shows the body of a page.
 """
