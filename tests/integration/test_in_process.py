@@ -59,6 +59,26 @@ PLAYBOOK = """
       register: with_token
       ignore_errors: true
 
+    - name: Ask for what templates compute
+      org.djangogcp.run_service:
+        name: computed
+        location: us-central1
+        template:
+          max_instance_request_concurrency: "{{{{ 8 * 10 }}}}"
+          session_affinity: "{{{{ 1 == 1 }}}}"
+          scaling:
+            cpu_utilization: "{{{{ 1 / 2 }}}}"
+          containers:
+            - image: us-docker.pkg.dev/cloudrun/container/hello
+              ports:
+                - container_port: "{{{{ 8000 + 80 }}}}"
+              liveness_probe: "{{{{ {{}} }}}}"
+              startup_probe:
+                tcp_socket: {{}}
+                http_get: "{{{{ omit }}}}"
+      check_mode: true
+      register: computed
+
     - name: Name a file of the playbook's folder
       org.djangogcp.project_info:
         auth_kind: serviceaccount
@@ -94,7 +114,7 @@ PLAYBOOK = """
     - name: Tell
       ansible.builtin.copy:
         content: >-
-          {{{{ {{'made': made, 'refused': refused, 'elsewhere': elsewhere, 'with_token': with_token, 'relative': relative,
+          {{{{ {{'made': made, 'refused': refused, 'elsewhere': elsewhere, 'with_token': with_token, 'relative': relative, 'computed': computed,
                 'with_project': with_project, 'looked': looked}} | to_json }}}}
         dest: "{folder}/{{{{ inventory_hostname }}}}.json"
 """
@@ -224,6 +244,18 @@ def test_the_results_are_the_same(output: tuple[Path, str], other: str) -> None:
     assert here["made"]["secrets"][0]["version"] == "1"
     assert here["refused"]["msg"].startswith("colour is unknown: expected one of access_token, ")
     assert here == results(folder, other)
+
+
+def test_text_that_a_template_made_of_a_number_is_that_number(output: tuple[Path, str]) -> None:
+    folder, _printed = output
+    template = results(folder, HERE)["computed"]["service"]["template"]
+    (container,) = template["containers"]
+    assert (template["max_instance_request_concurrency"], template["session_affinity"]) == (80, True)
+    assert template["scaling"]["cpu_utilization"] == 0.5
+    assert container["ports"] == [{"name": None, "container_port": 8080}]
+    assert container["liveness_probe"] is None
+    assert container["startup_probe"]["tcp_socket"] == {"port": None}
+    assert container["startup_probe"]["http_get"] is None
 
 
 def test_what_one_item_is_given_the_next_does_not_have(output: tuple[Path, str]) -> None:
