@@ -148,7 +148,16 @@ def test_a_resource_is_read_as_documented(spec: ResourceSpec) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [iam.SERVICE_ACCOUNT, run.JOB, secretmanager.SECRET, sqladmin.INSTANCE, storage.BUCKET],
+    [
+        artifactregistry.REPOSITORY,
+        iam.SERVICE_ACCOUNT,
+        run.JOB,
+        secretmanager.SECRET,
+        sqladmin.DATABASE,
+        sqladmin.INSTANCE,
+        sqladmin.USER,
+        storage.BUCKET,
+    ],
     ids=lambda spec: str(spec.noun),
 )
 def test_a_list_of_resources_is_read_as_documented(spec: ResourceSpec) -> None:

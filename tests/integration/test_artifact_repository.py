@@ -24,7 +24,11 @@ def test_the_life_of_a_repository(cloud: Cloud) -> None:
     made = cloud.api(f"{URL}/life")
     assert (made["format"], made["labels"]) == ("DOCKER", {"site": "polls"})
     assert made["dockerConfig"] == {"immutableTags": True}
-    assert cloud.ok("artifact_repository", **asked)["changed"] is False
+    unchanged = cloud.ok("artifact_repository", **asked)
+    assert unchanged["changed"] is False
+    for names in ({"names": ["life", "none"]}, {}):
+        told = cloud.ok("artifact_repository_info", location=REGION, **names)["repositories"]
+        assert [one for one in told if one["name"] == "life"] == [unchanged["repository"]]
 
     update = repository("life", labels={}, immutable_tags=False)
     planned = cloud.ok("artifact_repository", check=True, **update)

@@ -23,6 +23,7 @@ EMULATED = [name for name in MODULES if name not in NOT_EMULATED]
 #: For each module the message about what is missing when it gets no options.
 MISSING = {
     "artifact_repository": "missing required arguments: location, name",
+    "artifact_repository_info": "missing required arguments: location",
     "build": "missing required arguments: image, location",
     "iam_members": "missing required arguments: members",
     "ownership_info": "missing required arguments: resources",
@@ -43,6 +44,7 @@ MISSING = {
     "sql_instance": "missing required arguments: name",
     "sql_statements": "missing required arguments: database, instance, statements",
     "sql_users": "missing required arguments: instance, users",
+    "sql_users_info": "missing required arguments: instance",
     "storage_buckets": "missing required arguments: buckets",
 }
 #: They tell of the project, or of all that it has.
@@ -56,6 +58,7 @@ WITHOUT_REQUIRED = (
 #: For each module options with which it would change something, or read something that is not there.
 OPTIONS: dict[str, dict[str, Any]] = {
     "artifact_repository": {"name": "absent", "location": REGION},
+    "artifact_repository_info": {"location": REGION},
     "build": {
         "image": IMAGE,
         "location": REGION,
@@ -119,6 +122,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "mark": {},
         "claim_secret": "absent",
     },
+    "sql_users_info": {"instance": "absent"},
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
     "storage_buckets_info": {},
 }
@@ -197,6 +201,7 @@ def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
 #: For each module what a caller without any role is told to ask for.
 REFUSED = {
     "artifact_repository": ("artifactregistry.repositories.get", "roles/artifactregistry.admin"),
+    "artifact_repository_info": ("artifactregistry.repositories.list", "roles/artifactregistry.admin"),
     "build": ("artifactregistry.tags.get", "roles/artifactregistry.admin"),
     "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
     "ownership_info": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
@@ -220,6 +225,7 @@ REFUSED = {
     "sql_instance_info": ("cloudsql.instances.list", "roles/cloudsql.admin"),
     "sql_statements": ("cloudsql.instances.executesql", "roles/cloudsql.admin"),
     "sql_users": ("secretmanager.versions.get", "roles/secretmanager.admin"),
+    "sql_users_info": ("cloudsql.users.list", "roles/cloudsql.admin"),
     "storage_buckets": ("storage.buckets.create", "roles/storage.admin"),
     "storage_buckets_info": ("storage.buckets.list", "roles/storage.admin"),
 }

@@ -127,7 +127,12 @@ def test_the_life_of_a_database(cloud: Cloud, sql_instance: str) -> None:
     assert cloud.ok("sql_database", **asked)["changed"] is True
     databases = "SELECT count(*) FROM pg_database WHERE datname = 'polls'"
     assert cloud.sql(sql_instance, "postgres", databases) == [(1,)]
-    assert cloud.ok("sql_database", **asked)["changed"] is False
+    unchanged = cloud.ok("sql_database", **asked)
+    assert unchanged["changed"] is False
+    told = cloud.ok("sql_database_info", instance=sql_instance)["databases"]
+    assert unchanged["database"] in told
+    assert "postgres" in [one["name"] for one in told]
+    assert cloud.ok("sql_database_info", instance="none")["databases"] == []
     assert cloud.ok("sql_database", **asked, charset="utf8")["changed"] is False
     assert cloud.error("sql_database", **asked, charset="LATIN1") == (
         "Failed to update SQL database polls: Google Cloud cannot change charset from 'UTF8' to 'LATIN1'. Ask for what "
@@ -173,6 +178,9 @@ def test_the_life_of_a_user(cloud: Cloud, sql_instance: str) -> None:
     assert planned["actions"] == ["create SQL user polls_web"]
     assert cloud.resources() == before
     assert cloud.ok("sql_users", **asked)["users"][0]["password_version"] == "1"
+    (told,) = cloud.ok("sql_users_info", instance=sql_instance, names=["polls_web"])["users"]
+    assert (told["name"], told["type"]) == ("polls_web", "BUILT_IN")
+    assert told in cloud.ok("sql_users_info", instance=sql_instance)["users"]
     assert may_log_in(cloud, sql_instance, "polls_web", old)
     assert cloud.ok("sql_users", **asked)["changed"] is False
 

@@ -16,12 +16,18 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Ids, ResourceSpec, read
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule
 
+Found = t.TypeVar("Found")
+
 #: Documented in `doc_fragments/_info.py`.
 INFO_ARGS: dict[str, dict[str, t.Any]] = {"names": {"type": "list", "elements": "str"}}
 
 
 def read_many(
-    client: Client, spec: ResourceSpec, place: Ids, names: list[str] | None
+    client: Client,
+    spec: ResourceSpec,
+    place: Ids,
+    names: list[str] | None,
+    holds_none: t.Callable[[ApiError], bool] = lambda error: error.is_disabled,
 ) -> list[tuple[Ids, Json]]:
     """The ids and the wire shapes of resources: of those with some names that are there, or of all.
 
@@ -30,22 +36,28 @@ def read_many(
         spec: the kind of resource.
         place: the values of the braces in the spec's paths but "name".
         names: the names; None for all that there are.
+        holds_none: whether a refusal means that there are none, as of an API that is not enabled.
 
     Raises:
-        ApiError: the API refuses. One that is not enabled holds nothing.
+        ApiError: the API refuses for another reason.
     """
+
+    def unless_none(look: t.Callable[[], Found], none: Found) -> Found:
+        try:
+            return look()
+        except ApiError as error:
+            if not holds_none(error):
+                raise
+            return none
+
     if names is not None:
         ids = [{**place, "name": name} for name in dict.fromkeys(names)]
-        found = for_each(ids, lambda one: read(client, spec, one))
+        found = for_each(ids, lambda one: unless_none(lambda: read(client, spec, one), None))
         return [(one, wire) for one, wire in zip(ids, found, strict=True) if wire is not None]
     call = Call(f"list every {spec.noun} of project {place['project']}", f"{spec.permission}.list")
-    params = spec.collection_query(place)
-    try:
-        listed = list(client.list(spec.collection_url(place), call, items=spec.items, params=params))
-    except ApiError as error:
-        if not error.is_disabled:
-            raise
-        return []
+    url, params = spec.collection_url(place), spec.collection_query(place)
+    nothing: list[Json] = []
+    listed = unless_none(lambda: list(client.list(url, call, items=spec.items, params=params)), nothing)
     return [({**place, "name": spec.name_of(place, wire)}, wire) for wire in listed]
 
 
@@ -55,6 +67,8 @@ def run_info_module(
     key: str,
     *,
     rule: Rule,
+    place_rules: t.Mapping[str, Rule] | None = None,
+    holds_none: t.Callable[[ApiError], bool] = lambda error: error.is_disabled,
     beside: t.Callable[[Task, Ids], Json] = lambda task, ids: {},
 ) -> None:
     """Run a module that tells of the resources of one kind.
@@ -64,13 +78,15 @@ def run_info_module(
         spec: the kind of resource.
         key: what the result calls the list.
         rule: what Google accepts as a name.
+        place_rules: what it accepts as the other options.
+        holds_none: as for `read_many`.
         beside: what else is told of a resource than the rows of the table.
     """
 
     def work(task: Task) -> Json:
         place = {name: task.params[name] for name in ("project", *argument_spec) if name != "names"}
-        found = read_many(task.client, spec, place, task.params["names"])
+        found = read_many(task.client, spec, place, task.params["names"], holds_none)
         shown = for_each(found, lambda one: {**spec.show(*one), **beside(task, one[0])})
         return {"changed": False, key: shown}
 
-    run_module(argument_spec, work, rules={"names": rule}, only_reads=True)
+    run_module(argument_spec, work, rules={"names": rule, **(place_rules or {})}, only_reads=True)

@@ -53,6 +53,7 @@ REPOSITORY = ResourceSpec(
     path="projects/{project}/locations/{location}/repositories/{name}",
     permission="artifactregistry.repositories",
     id_param="repositoryId",
+    items="repositories",
     guard=no_guard,
     operations=_operations,
     mark=LabelsPlace(),

@@ -345,6 +345,11 @@ def _hint_inside(error: ApiError, verb: str) -> str:
     return ""
 
 
+def is_empty_instance(error: ApiError) -> bool:
+    """Whether a call is refused since the instance is not there, or does not run, so that there is nothing in it."""
+    return error.is_absent or is_not_running(error)
+
+
 def is_not_running(error: ApiError) -> bool:
     """Whether a call is refused since the instance does not run: nothing can be said of what is in it.
 
@@ -365,6 +370,7 @@ DATABASE = ResourceSpec(
     path="projects/{project}/instances/{instance}/databases/{name}",
     permission="cloudsql.databases",
     hint=_hint_inside,
+    name_of=lambda ids, wire: str(wire["name"]),
     id_field="name",
     guard=no_guard,
     operations=sql_operation,
@@ -412,6 +418,7 @@ USER = ResourceSpec(
     path="projects/{project}/instances/{instance}/users/{name}",
     permission="cloudsql.users",
     hint=_user_hint,
+    name_of=lambda ids, wire: str(wire["name"]),
     id_field="name",
     guard=no_guard,
     update=_update_user,

@@ -7,11 +7,15 @@ from __future__ import annotations
 """Modules that tell of resources: by name, or all of every page."""
 
 import pytest
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._info import read_many
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._services.iam import SERVICE_ACCOUNT
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
+    DATABASE,
+    is_empty_instance,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET
 from ansible_collections.org.djangogcp.plugins.modules import secrets_info
 
@@ -61,6 +65,18 @@ def test_an_api_that_is_not_enabled_holds_nothing_and_any_other_refusal_is_an_er
     google.answer("GET", RUN, refuse(403, "PERMISSION_DENIED", "no"))
     with pytest.raises(ApiError, match=r"list every job of project p"):
         read_many(client, JOB, PLACE, None)
+
+
+@pytest.mark.parametrize("names", [None, ["polls", "none"]])
+def test_an_instance_that_does_not_run_holds_nothing(google, client, refuse, names):
+    place = {"project": "p", "instance": "db"}
+    refusal = refuse(400, "invalid", "Invalid request since instance is not running.")
+    url = DATABASE.collection_url(place)
+    for address in (url, f"{url}/polls", f"{url}/none"):
+        google.answer("GET", address, refusal)
+    assert read_many(client, DATABASE, place, names, is_empty_instance) == []
+    with pytest.raises(DjangoGcpError):
+        read_many(client, DATABASE, place, names)
 
 
 def test_versions_are_told_the_newest_first_and_never_a_value(google, client):
