@@ -32,7 +32,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     storage,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
-from ansible_collections.org.djangogcp.plugins.modules import project_info
+from ansible_collections.org.djangogcp.plugins.modules import project_info, smoke_test
 
 from tests.contract.wire import COLLECTION, Found, Recorder, Request, check, find, inside, property_at, sample
 
@@ -283,6 +283,12 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     ),
     "start a build": (submit, {"/builds": {"metadata": {"build": BUILD}}, "/builds/1": BUILD}),
     "read the log of a build": (failed_build, {}),
+    "get an identity token": (
+        lambda c: smoke_test.identity_token(
+            c, "web@p.iam.gserviceaccount.com", "https://polls", Deadline(5, Clock())
+        ),
+        {":generateIdToken": {"token": "t"}},
+    ),
     "read who serves": (
         lambda c: _run.serving(c, IDS, {"trafficStatuses": [{"revision": "polls-1", "percent": 100}]}),
         {},

@@ -168,12 +168,14 @@ class Recorder:
         ends = sorted((end for end in self._answers if request.url.endswith(end)), key=len)
         return json.loads(json.dumps(self._answers[ends[-1]])) if ends else {}
 
-    def get(self, url: str, call: Any, *, params: Json | None = None) -> Any:
+    def get(self, url: str, call: Any, *, params: Json | None = None, ahead: bool = False) -> Any:
         return self._answer(Request("GET", url, dict(params or {})))
 
     find = get
 
-    def list(self, url: str, call: Any, *, items: str, params: Json | None = None) -> Any:
+    def list(
+        self, url: str, call: Any, *, items: str, params: Json | None = None, ahead: bool = False
+    ) -> Any:
         answer = self._answer(Request("GET", url, {**(params or {}), "pageToken": "next"}))
         found = find("GET", url)
         assert items in found.schema(found.method.response)["properties"]
@@ -188,6 +190,7 @@ class Recorder:
         params: Json | None = None,
         body: Any = None,
         repeatable: bool | None = None,
+        ahead: bool = False,
     ) -> Any:
         return self._answer(Request(method, url, dict(params or {}), body))
 
