@@ -61,7 +61,7 @@ compile_emulator() {
 }
 
 find_postgres() {
-    "$venv/bin/python" -c 'from gcp_emulator.backends.postgres_binaries import find_binaries; import sys; sys.exit(not find_binaries())' && return
+    "$venv/bin/python" -c 'from gcp_emulator.databases.postgres.binaries import find_binaries; import sys; sys.exit(not find_binaries())' && return
     say "no PostgreSQL server found"
     apt_install postgresql && return
     # The one pip-installable server without a licence question; it lacks the contrib extensions.

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg2
 import pytest
 import requests
-from gcp_emulator.backends.postgres_binaries import find_binaries
+from gcp_emulator.databases.postgres.binaries import find_binaries
 
 from emulator.tests.running import PROJECT, RunningEmulator
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import yaml
 from gcp_emulator import environment, seed
-from gcp_emulator.backends.bubblewrap import check_available
-from gcp_emulator.backends.postgres_binaries import find_binaries
-from gcp_emulator.backends.sandbox import SandboxUnavailable
+from gcp_emulator.databases.postgres.binaries import find_binaries
+from gcp_emulator.workloads.sandbox.bubblewrap import check_available
+from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
 from emulator.tests.running import RunningEmulator
 from tests.contract.wire import COLLECTION, ROOT

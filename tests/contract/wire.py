@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,11 +21,7 @@ Json = dict[str, Any]
 @functools.cache
 def documents() -> list[discovery.Api]:
     """Every vendored document."""
-    folder = resources.files("gcp_emulator").joinpath("discovery")
-    names = sorted(
-        item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")
-    )
-    return [discovery.load(*name.split(".")) for name in names]
+    return [discovery.load(name, version) for name, version in discovery.vendored()]
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ class Cloud:
 
     def sql(self, instance: str, database: str, statement: str) -> list[tuple[Any, ...]]:
         """Rows, read by the superuser directly from the instance's server."""
-        from gcp_emulator.services.sqladmin import SqlAdmin
+        from gcp_emulator.services.sqladmin.api import SqlAdmin
 
         cluster = self.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/{instance}"]
         with cluster.connect(database) as connection, connection.cursor() as cursor:

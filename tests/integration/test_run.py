@@ -8,8 +8,8 @@ from typing import Any
 
 import certifi
 import pytest
-from gcp_emulator.backends.bubblewrap import check_available
-from gcp_emulator.backends.sandbox import SandboxUnavailable
+from gcp_emulator.workloads.sandbox.bubblewrap import check_available
+from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
 from tests.integration.cloud import PROJECT, REGION, Cloud, until
 

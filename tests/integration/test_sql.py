@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg2
 import pytest
-from gcp_emulator.backends.postgres_binaries import find_binaries
-from gcp_emulator.services.sqladmin import SqlAdmin
+from gcp_emulator.databases.postgres.binaries import find_binaries
+from gcp_emulator.services.sqladmin.api import SqlAdmin
 
 from tests.integration.cloud import OWNER, PROJECT, REGION, Cloud
 

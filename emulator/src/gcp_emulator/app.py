@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from gcp_emulator import services as services_package
-from gcp_emulator.backends.docker import DockerRuntime
-from gcp_emulator.backends.runtime import ProcessRuntime, Runtime
 from gcp_emulator.console.site import Console
 from gcp_emulator.control import answer_faults
 from gcp_emulator.engine.dispatch import Dispatcher
@@ -30,8 +28,10 @@ from gcp_emulator.engine.store import Store
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.server import Front, not_found
-from gcp_emulator.services.iam import IamApi
-from gcp_emulator.services.metadata import Metadata
+from gcp_emulator.services.iam.api import IamApi
+from gcp_emulator.services.metadata.api import Metadata
+from gcp_emulator.workloads.docker.runtime import DockerRuntime
+from gcp_emulator.workloads.runtime import ProcessRuntime, Runtime
 
 S = TypeVar("S", bound=Service)
 _OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
@@ -132,8 +132,8 @@ class Emulator:
 def _service_classes() -> list[type[Service]]:
     """Every Service with an ``api`` that the modules of ``gcp_emulator.services`` define, in the order of their start."""
     found: dict[str, type[Service]] = {}
-    for module in pkgutil.iter_modules(services_package.__path__):
-        loaded = importlib.import_module(f"{services_package.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(services_package.__path__, f"{services_package.__name__}."):
+        loaded = importlib.import_module(module.name)
         for value in vars(loaded).values():
             if (
                 isinstance(value, type)

@@ -28,9 +28,9 @@ import yaml
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError
-from gcp_emulator.services.iam import IamApi
-from gcp_emulator.services.metadata import Metadata
-from gcp_emulator.services.sqladmin import SqlAdmin
+from gcp_emulator.services.iam.api import IamApi
+from gcp_emulator.services.metadata.api import Metadata
+from gcp_emulator.services.sqladmin.api import SqlAdmin
 
 if TYPE_CHECKING:
     from gcp_emulator.app import Emulator

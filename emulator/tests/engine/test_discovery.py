@@ -8,13 +8,9 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from gcp_emulator.engine.discovery import Api, Method, load
+from gcp_emulator.engine.discovery import Api, Method, load, vendored
 
-DOCUMENTS = sorted(
-    file.name.removesuffix(".json")
-    for file in resources.files("gcp_emulator").joinpath("discovery").iterdir()
-    if file.name.endswith(".json")
-)
+SERVICES = resources.files("gcp_emulator").joinpath("services")
 
 
 def _example(api: Api, method: Method, base: str) -> str:
@@ -28,11 +24,10 @@ def _example(api: Api, method: Method, base: str) -> str:
     return f"/{base}" + re.sub(r"\{(\+?)([^}]+)\}", value, method.path)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_method_routes_to_itself(document: str) -> None:
-    name, version = document.split(".", 1)
+@pytest.mark.parametrize(("name", "version"), vendored())
+def test_every_method_routes_to_itself(name: str, version: str) -> None:
     api = load(name, version)
-    text = resources.files("gcp_emulator").joinpath(f"discovery/{document}.json").read_text("utf-8")
+    text = SERVICES.joinpath(f"{name}/discovery/{version}.json").read_text("utf-8")
     raw: dict[str, Any] = json.loads(text)
     assert len(api.methods) == text.count('"httpMethod":')
     lost = []

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 import pytest
-from gcp_emulator.engine.discovery import load
-from gcp_emulator.engine.facts import load_facts, read_yaml
+from gcp_emulator.engine.discovery import load, vendored
+from gcp_emulator.engine.facts import apis, load_facts, read_yaml
 from gcp_emulator.engine.iam import role_has
 
-_FACTS = resources.files("gcp_emulator").joinpath("facts")
-APIS = sorted(
-    file.name.removesuffix(".yaml")
-    for file in _FACTS.iterdir()
-    if file.name.endswith(".yaml") and "methods" in read_yaml(file.name)
-)
+APIS = apis()
 #: Roles that hold nearly everything prove nothing.
 _BROAD = {
     "roles/owner",
@@ -27,14 +21,12 @@ _BROAD = {
 
 
 def _versions(api: str) -> list[Any]:
-    folder = resources.files("gcp_emulator").joinpath("discovery")
-    names = [file.name.split(".") for file in folder.iterdir() if file.name.startswith(f"{api}.")]
-    return [load(name, version) for name, version, _ in names]
+    return [load(name, version) for name, version in vendored() if name == api]
 
 
 @pytest.mark.parametrize("api", APIS)
 def test_facts_speak_of_methods_that_exist_and_tell_their_source(api: str) -> None:
-    raw = read_yaml(f"{api}.yaml")
+    raw = read_yaml(f"services/{api}/facts.yaml")
     assert raw["source"].startswith("https://")
     assert raw["status"] in ("verified", "assumed")
     known = {method for document in _versions(api) for method in document.methods}
@@ -43,7 +35,7 @@ def test_facts_speak_of_methods_that_exist_and_tell_their_source(api: str) -> No
 
 @pytest.mark.parametrize("api", APIS)
 def test_every_permission_is_in_some_predefined_role(api: str) -> None:
-    roles = [name for name in read_yaml("roles.yaml")["roles"] if name not in _BROAD]
+    roles = [name for name in read_yaml("engine/roles.yaml")["roles"] if name not in _BROAD]
     nobody = {
         permission
         for facts in load_facts(api).methods.values()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from gcp_emulator import cli
+from gcp_emulator.cli import commands
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.faults import KINDS, Fault, Faults
 
@@ -187,23 +187,23 @@ def test_the_plan_from_the_command_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     holder = {"pid": 1, "port": emulator.emulator.front.port}
-    monkeypatch.setattr(cli._Lock, "holder", lambda self: holder)
+    monkeypatch.setattr(commands._Lock, "holder", lambda self: holder)
     state = ["--state", str(tmp_path)]
-    assert cli.main(["faults", "add", *state, "--method", GET, "--kind", "stall", "--seconds", "2"]) == 0
+    assert commands.main(["faults", "add", *state, "--method", GET, "--kind", "stall", "--seconds", "2"]) == 0
     added = capsys.readouterr().out
     assert added.startswith(f"f1  stall at {GET} (")
     assert "seconds 2.0" in added
     assert "struck 0 of 0" in added
     file = tmp_path / "plan.yaml"
     file.write_text(f"- {{method: {CREATE}, kind: rate_limited, retryAfter: 5}}\n", "utf-8")
-    assert cli.main(["faults", "add", *state, "--plan", str(file)]) == 0
+    assert commands.main(["faults", "add", *state, "--plan", str(file)]) == 0
     assert [fault["kind"] for fault in shown(emulator)] == ["stall", "rate_limited"]
-    assert cli.main(["faults", "add", *state, "--method", GET, "--kind", "x"]) == 1
+    assert commands.main(["faults", "add", *state, "--method", GET, "--kind", "x"]) == 1
     assert "is not known" in capsys.readouterr().err
-    assert cli.main(["faults", "clear", *state, "f1"]) == 0
-    assert cli.main(["faults", "list", *state]) == 0
+    assert commands.main(["faults", "clear", *state, "f1"]) == 0
+    assert commands.main(["faults", "list", *state]) == 0
     assert capsys.readouterr().out.count("f2  rate_limited") == 2
-    assert cli.main(["faults", "clear", *state]) == 0
+    assert commands.main(["faults", "clear", *state]) == 0
     assert shown(emulator) == []
 
 

@@ -200,7 +200,7 @@ def test_roles_grant_what_their_lists_say() -> None:
 
 
 def test_every_role_has_a_title_a_status_and_permissions() -> None:
-    for name, role in read_yaml("roles.yaml")["roles"].items():
+    for name, role in read_yaml("engine/roles.yaml")["roles"].items():
         assert set(role) == {"title", "status", "permissions"}, name
         assert role["status"] in ("verified", "assumed"), name
         assert role_permissions(name), name

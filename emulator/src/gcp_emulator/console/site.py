@@ -13,11 +13,11 @@ from urllib.parse import unquote
 
 import psycopg2
 
-from gcp_emulator.backends import postgres_roles
 from gcp_emulator.console.views import access, activity, data, run
+from gcp_emulator.databases.postgres import roles as postgres_roles
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.front.messages import Headers, Request, Response
-from gcp_emulator.services.sqladmin import SqlAdmin
+from gcp_emulator.services.sqladmin.api import SqlAdmin
 
 if TYPE_CHECKING:
     from gcp_emulator.app import Emulator

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 Json = dict[str, Any]
+_SERVICES = resources.files("gcp_emulator").joinpath("services")
 _VARIABLE = re.compile(r"\(\?P<\w+>|\[\^/\]\+|\.[+*]|\)")
 
 
@@ -167,11 +168,20 @@ def _specificity(method: Method) -> tuple[int, int]:
     return verb, -len(_VARIABLE.sub("", method.pattern))
 
 
+def vendored() -> list[tuple[str, str]]:
+    """Name and version of every document that is here, sorted."""
+    return sorted(
+        (folder.name, document.name.removesuffix(".json"))
+        for folder in _SERVICES.iterdir()
+        if folder.joinpath("discovery").is_dir()
+        for document in folder.joinpath("discovery").iterdir()
+    )
+
+
 @cache
 def load(name: str, version: str) -> Api:
-    """The vendored document ``discovery/NAME.VERSION.json``; FileNotFoundError when it is not vendored."""
-    text = resources.files("gcp_emulator").joinpath(f"discovery/{name}.{version}.json").read_text("utf-8")
-    document = json.loads(text)
+    """The vendored document ``services/NAME/discovery/VERSION.json``; FileNotFoundError when it is not vendored."""
+    document = json.loads(_SERVICES.joinpath(f"{name}/discovery/{version}.json").read_text("utf-8"))
     methods = [_method(raw, document["servicePath"]) for raw in _methods(document)]
     routes: dict[str, list[Method]] = {}
     for method in sorted(methods, key=_specificity):

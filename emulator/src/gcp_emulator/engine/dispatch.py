@@ -68,7 +68,9 @@ class MountedApi:
         }
         missing = sorted(set(self.handlers) - set(self.facts.methods))
         if missing:
-            raise ValueError(f"facts/{service.api}.yaml names no permission for {', '.join(missing)}")
+            raise ValueError(
+                f"services/{service.api}/facts.yaml names no permission for {', '.join(missing)}"
+            )
 
     def answers(self, host: str) -> bool:
         """Whether ``host`` is this API's: its own, a regional or mTLS form, or one of the service's further names."""

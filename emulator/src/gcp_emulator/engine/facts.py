@@ -1,4 +1,4 @@
-"""What the discovery documents leave out, as data: ``facts/<api>.yaml``.
+"""What the discovery documents leave out, as data: ``services/<api>/facts.yaml``.
 
 Every file says where its facts come from and whether each group was ``verified`` (seen in a real response or quoted
 from the reference page) or is ``assumed``. Shape::
@@ -15,10 +15,12 @@ from the reference page) or is ``assumed``. Shape::
     tolerated_body: [useEmailAzp]                    # as tolerated_query, for names in bodies
     lenient_body: false                              # unknown body names ignored instead of refused
     always_enabled: false                            # answers without being enabled in the project
+    durations: {run.projects.locations.jobs.run: 8}  # seconds of an operation, by method or by the key of its start
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -48,12 +50,13 @@ class Facts:
     tolerated_body: frozenset[str] = frozenset()
     lenient_body: bool = False
     always_enabled: bool = False
+    durations: Mapping[str, float] = field(default_factory=dict)
 
 
 @cache
 def read_yaml(name: str) -> Any:
-    """The vendored file ``facts/NAME``; read once and shared, so callers change nothing in it."""
-    text = resources.files("gcp_emulator").joinpath(f"facts/{name}").read_text("utf-8")
+    """A file of this package, for example ``engine/roles.yaml``; read once and shared, so callers change nothing in it."""
+    text = resources.files("gcp_emulator").joinpath(name).read_text("utf-8")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both loaders are safe ones
 
 
@@ -68,9 +71,16 @@ def _method(raw: Json) -> MethodFacts:
 
 
 @cache
+def apis() -> tuple[str, ...]:
+    """The APIs that have facts, sorted: the names of their folders in ``services``."""
+    folders = resources.files("gcp_emulator").joinpath("services").iterdir()
+    return tuple(sorted(folder.name for folder in folders if folder.joinpath("facts.yaml").is_file()))
+
+
+@cache
 def load_facts(api: str) -> Facts:
     """The facts of ``api``; KeyError when a method lacks its permission."""
-    raw = read_yaml(f"{api}.yaml")
+    raw = read_yaml(f"services/{api}/facts.yaml")
     return Facts(
         methods={method: _method(entry) for method, entry in raw.get("methods", {}).items()},
         output_only=raw.get("output_only", {}),
@@ -78,4 +88,5 @@ def load_facts(api: str) -> Facts:
         tolerated_body=frozenset(raw.get("tolerated_body", ())),
         lenient_body=bool(raw.get("lenient_body")),
         always_enabled=bool(raw.get("always_enabled")),
+        durations=raw.get("durations", {}),
     )

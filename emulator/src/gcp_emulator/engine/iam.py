@@ -32,8 +32,8 @@ _STALE_POLICY = (
 
 @cache
 def role_permissions(role: str) -> tuple[str, ...] | None:
-    """The permission patterns of a predefined role, or None when facts/roles.yaml does not know it."""
-    roles: dict[str, Json] = read_yaml("roles.yaml")["roles"]
+    """The permission patterns of a predefined role, or None when engine/roles.yaml does not know it."""
+    roles: dict[str, Json] = read_yaml("engine/roles.yaml")["roles"]
     found = roles.get(role)
     if found is None:
         return None

@@ -1,7 +1,7 @@
 """Operations that take time, by profile, and end in a result or an error.
 
 ``instant`` still defers completion by one short delay, so that a poller that never polls is noticed.
-``realistic`` takes the seconds of ``facts/durations.yaml`` times a scale.
+``realistic`` takes the seconds of the APIs' facts times a scale.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import logging
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from gcp_emulator.engine import clock, faults
 from gcp_emulator.engine.errors import ApiError, Json, not_found
-from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.facts import apis, load_facts
 from gcp_emulator.engine.store import Collection, Store
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ ProfileName = Literal["instant", "realistic"]
 Finish = Callable[[Json, Json | None, ApiError | None], Json]
 
 _INSTANT_SECONDS = 0.02
+#: Of the realistic profile, where no facts say how long.
+_DEFAULT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,15 @@ class Profile:
     scale: float = 1.0
 
     def seconds(self, key: str) -> float:
-        """Seconds for the operation ``key`` (a method id, or a key of durations.yaml)."""
+        """Seconds for the operation ``key`` (a method id, or a key of ``durations`` in some facts)."""
         if self.name == "instant":
             return _INSTANT_SECONDS
-        durations: dict[str, float] = read_yaml("durations.yaml")["seconds"]
-        return durations.get(key, durations["default"]) * self.scale
+        return _durations().get(key, _DEFAULT_SECONDS) * self.scale
+
+
+@cache
+def _durations() -> dict[str, float]:
+    return {key: seconds for api in apis() for key, seconds in load_facts(api).durations.items()}
 
 
 def finish_long_running(operation: Json, result: Json | None, error: ApiError | None) -> Json:

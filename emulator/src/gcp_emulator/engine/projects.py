@@ -36,7 +36,7 @@ class Projects:
             "state": "ACTIVE",
         }
         self._projects.put(project_id, record)
-        for host in read_yaml("serviceusage.yaml")["enabled_in_new_projects"]:
+        for host in read_yaml("services/serviceusage/facts.yaml")["enabled_in_new_projects"]:
             self.set_enabled(project_id, host, enabled=True)
         return record
 

@@ -228,8 +228,8 @@ def _integer(value: Any, form: str, path: str, *, as_text: bool) -> int | str:
 
 
 def _enum_name(names: list[str], value: Any, path: str) -> str:
-    """The name itself, or the one behind a number (``facts/enums.yaml``)."""
-    numbers: list[int] = read_yaml("enums.yaml")["numbers"].get(names[0], [])
+    """The name itself, or the one behind a number (``engine/enums.yaml``)."""
+    numbers: list[int] = read_yaml("engine/enums.yaml")["numbers"].get(names[0], [])
     if value in names:
         return str(value)
     if isinstance(value, bool) or value not in numbers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.store import Store
-from gcp_emulator.services.run_names import short
+from gcp_emulator.services.run.names import short
 
 _BUCKETS = "projects/_/buckets/"
 _KINDS = {

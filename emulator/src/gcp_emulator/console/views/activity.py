@@ -12,7 +12,7 @@ from gcp_emulator.console.views.common import newest, seconds_between, tone
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.store import Store
-from gcp_emulator.services.run_names import short
+from gcp_emulator.services.run.names import short
 
 #: Width of the timeline in the units of its bars.
 WIDTH = 1000

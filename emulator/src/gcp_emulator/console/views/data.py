@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gcp_emulator.backends.postgres_roles import Database, User
 from gcp_emulator.console.views.common import badge, newest
+from gcp_emulator.databases.postgres.roles import Database, User
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.store import Store
-from gcp_emulator.services.run_names import short
+from gcp_emulator.services.run.names import short
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gcp_emulator.console.views.common import badge, newest, seconds_between, short_digest
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.store import Store
-from gcp_emulator.services.run_names import Name, hosts, short, tagged
+from gcp_emulator.services.run.names import Name, hosts, short, tagged
 
 #: Executions that are shown of each job.
 _EXECUTIONS = 10

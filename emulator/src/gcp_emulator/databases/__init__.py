@@ -1,0 +1,1 @@
+"""Databases that really run; they know nothing of Google's APIs."""

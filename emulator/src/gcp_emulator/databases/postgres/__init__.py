@@ -1,0 +1,1 @@
+"""PostgreSQL servers and the way into them."""

@@ -1,0 +1,182 @@
+"""Service accounts as records: found by e-mail, unique id or resource name; created, deleted, brought back.
+
+Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from gcp_emulator.engine import clock
+from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.faults import striking
+from gcp_emulator.engine.identity import Identity, identity_of
+from gcp_emulator.services.iam.keys import KeyRing
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+_NAME = re.compile(r"projects/(?P<project>[^/]+)/serviceAccounts/(?P<id>[^/]+)(?P<rest>/.*)?")
+_ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])")
+_DOMAIN = ".iam.gserviceaccount.com"
+
+
+class ServiceAccounts:
+    """The service accounts of all projects, and their keys."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        #: By e-mail; the engine looks here to tell whether a policy member exists.
+        self._accounts = emulator.store.collection("iam.serviceAccounts")
+        #: New accounts that calls do not know yet, and how many (the fault ``unknown_account``).
+        self._unknown: dict[str, int] = {}
+        #: By unique id, for undelete.
+        self._deleted = emulator.store.collection("iam.deletedServiceAccounts")
+        self.keys = KeyRing(emulator.store)
+
+    def find(self, email_or_id: str) -> Json | None:
+        """The record of an account by e-mail or unique id."""
+        found = self._accounts.get(email_or_id)
+        if found is None and email_or_id.isdigit():
+            found = next((a for _, a in self._accounts.items() if a["uniqueId"] == email_or_id), None)
+        return found
+
+    def knows(self, email: str) -> bool:
+        """Whether a call that names the account finds it."""
+        if email not in self._unknown:
+            return email in self._accounts
+        self._unknown[email] -= 1
+        if not self._unknown[email]:
+            del self._unknown[email]
+        return False
+
+    def get(self, name: str) -> Json:
+        """The record of ``projects/P/serviceAccounts/EMAIL``; NOT_FOUND."""
+        found = self._accounts.get(name.rpartition("/")[2])
+        if found is None or found["name"] != name or not self.knows(found["email"]):
+            raise not_found(f"Service account {name} does not exist.")
+        return found
+
+    def active(self, email: str) -> Json:
+        """The record of an account that may get tokens; NOT_FOUND, or FAILED_PRECONDITION when it is disabled."""
+        found = self._accounts.get(email)
+        if found is None:
+            raise not_found(f"Not found; Gaia id not found for email {email}")
+        if found.get("disabled"):
+            raise failed_precondition(f"Service account {email} is disabled.")
+        return found
+
+    def of_project(self, project: str) -> list[Json]:
+        """The accounts of a project, by e-mail."""
+        return [account for _, account in self._accounts.items() if account["projectId"] == project]
+
+    def create(self, project: str, account_id: str, *, display_name: str = "", description: str = "") -> Json:
+        """A new account ``ACCOUNT_ID@PROJECT.iam.gserviceaccount.com``; ALREADY_EXISTS, INVALID_ARGUMENT."""
+        if not 6 <= len(account_id) <= 30:
+            raise invalid_argument(
+                f'The account ID "{account_id}" does not have a length between 6 and 30.', field="account_id"
+            )
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            raise invalid_argument(
+                f'The account ID "{account_id}" does not match the pattern "[a-z]([-a-z0-9]*[a-z0-9])".',
+                field="account_id",
+            )
+        email = f"{account_id}@{project}{_DOMAIN}"
+        if email in self._accounts:
+            raise already_exists(
+                f"Service account {account_id} already exists within project projects/{project}."
+            )
+        if fault := striking("unknown_account"):
+            self._unknown[email] = fault.calls
+        return self._add(project, email, display_name, description)
+
+    def ensure_default(self, project: str) -> None:
+        """The Compute Engine default service account of a project, which Google makes by itself."""
+        email = f"{self._emulator.projects.number(project)}-compute@developer.gserviceaccount.com"
+        if email not in self._accounts:
+            self._add(project, email, "Compute Engine default service account", "")
+
+    def _add(self, project: str, email: str, display_name: str, description: str) -> Json:
+        unique_id = "1" + "".join(secrets.choice("0123456789") for _ in range(20))
+        record: Json = {
+            "name": f"projects/{project}/serviceAccounts/{email}",
+            "projectId": project,
+            "uniqueId": unique_id,
+            "email": email,
+            "displayName": display_name,
+            "description": description,
+            "etag": clock.new_etag().strip('"'),
+            "oauth2ClientId": unique_id,
+            "disabled": False,
+        }
+        self._accounts.put(email, record)
+        return record
+
+    def update(self, record: Json) -> Json:
+        """Stores a changed record under a new etag."""
+        record["etag"] = clock.new_etag().strip('"')
+        self._accounts.put(record["email"], record)
+        return record
+
+    def set_disabled(self, record: Json, disabled: bool) -> None:
+        """Disables (ends its tokens) or enables an account."""
+        record["disabled"] = disabled
+        self.update(record)
+        if disabled:
+            self._emulator.tokens.revoke_all(identity_of(record["email"]))
+
+    def delete(self, record: Json) -> None:
+        """Deletes an account: its tokens end, policies keep it as a ``deleted:`` member."""
+        email, unique_id = record["email"], record["uniqueId"]
+        self._accounts.delete(email)
+        self._deleted.put(unique_id, record)
+        self._emulator.tokens.revoke_all(identity_of(email))
+        self._emulator.iam.forget(record["name"])
+        self._emulator.iam.mark_member_deleted(f"serviceAccount:{email}", unique_id)
+        self.keys.forget(record["name"])
+
+    def undelete(self, unique_id: str) -> Json:
+        """Brings a deleted account back with its grants; NOT_FOUND, or ALREADY_EXISTS when its e-mail is taken again."""
+        record = self._deleted.get(unique_id)
+        if record is None:
+            raise not_found(f"Service account {unique_id} does not exist.")
+        if record["email"] in self._accounts:
+            raise already_exists(f"Service account {record['email']} already exists.")
+        self._deleted.delete(unique_id)
+        self._accounts.put(record["email"], record)
+        self._emulator.iam.restore_member(f"serviceAccount:{record['email']}", unique_id)
+        return record
+
+    def canonical(self, name: str) -> str:
+        """``projects/P/serviceAccounts/EMAIL...`` for any spelling of the account (``-`` as project, unique id)."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return name
+        rest = found["rest"] or ""
+        account = self.find(found["id"])
+        given = self._emulator.projects.find(found["project"]) or {"projectId": found["project"]}
+        if account is not None and given["projectId"] in ("-", account["projectId"]):
+            return f"{account['name']}{rest}"
+        project = found["id"].partition("@")[2].removesuffix(_DOMAIN)
+        if found["project"] == "-" and self._emulator.projects.find(project) is not None:
+            return f"projects/{project}/serviceAccounts/{found['id']}{rest}"
+        return name
+
+    def unique_id(self, identity: Identity) -> str:
+        """The ``sub`` of an identity's tokens: a number that stays the same."""
+        account = self.find(identity.email)
+        if account is not None:
+            return str(account["uniqueId"])
+        return "1" + str(int(hashlib.sha256(identity.email.encode()).hexdigest(), 16) % 10**20).zfill(20)
+
+    def public_keys_of(self, email: str) -> list[RSAPublicKey]:
+        """The keys that verify what ``email`` signed (signBlob, or a downloaded key); empty when it signed nothing."""
+        account = self.find(email)
+        if account is None or account.get("disabled"):
+            return []
+        return [public.key for public in self.keys.public_keys(account["name"])]

@@ -1,0 +1,168 @@
+"""From a stored template to a running container: environment, secrets, sockets, probes, logs."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from gcp_emulator.engine.errors import Json
+from gcp_emulator.services.run import templates
+from gcp_emulator.services.run.names import Name
+from gcp_emulator.services.run.neighbours import Neighbours
+from gcp_emulator.workloads.images import Image
+from gcp_emulator.workloads.instances import InstanceSpec, Probe
+from gcp_emulator.workloads.sandbox.process import LogHandler, UnixListener, Volume
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+_POSTGRES_SOCKET = ".s.PGSQL.5432"
+_SYSTEM_SEVERITY = (
+    ("failed", "ERROR"),
+    ("exceeded", "ERROR"),
+    ("Container called exit(0)", "INFO"),
+    ("exit(", "WARNING"),
+    ("succeeded", "INFO"),
+)
+
+
+class Containers:
+    """Makes instance specifications of templates; the same for revisions and tasks."""
+
+    def __init__(self, emulator: Emulator, neighbours: Neighbours) -> None:
+        self._emulator = emulator
+        self._neighbours = neighbours
+
+    def check(self, name: Name, template: Json, *, job: bool) -> None:
+        """Raises `Refusal` when the image or a secret cannot be had."""
+        image = self._neighbours.image(template["containers"][0]["image"], name.project)
+        self.prepare(name, template, image, {}, {"labels": {"project_id": name.project}}, {}, job=job)
+
+    def prepare(
+        self,
+        name: Name,
+        template: Json,
+        image: Image,
+        env: dict[str, str],
+        resource: Json,
+        labels: dict[str, str],
+        *,
+        job: bool,
+    ) -> tuple[InstanceSpec, LogHandler]:
+        """What to run for a template (a revision's or a task's), with secrets read now as its service account, and where
+        its lines go.
+
+        ``env`` are the platform's variables, ``resource`` and ``labels`` those of its log entries. Raises `Refusal` when
+        a secret cannot be had.
+        """
+        container = template["containers"][0]
+        account = template["serviceAccount"]
+        instance_id = secrets.token_hex(32)
+        container_name = container.get("name") or f"{name.id}-1"
+        log = self._log(resource, {**labels, "instanceId": instance_id}, container_name)
+        volumes, sockets = self._volumes(name, template, account, log)
+        port = None if job else int(container["ports"][0]["containerPort"])
+        spec = InstanceSpec(
+            image=image,
+            container=container_name,
+            command=tuple(container.get("command", ())),
+            args=tuple(container.get("args", ())),
+            working_dir=container.get("workingDir", ""),
+            env=self._environment(name, container, account),
+            platform_env=env,
+            port=port,
+            volumes=volumes,
+            sockets=sockets,
+            ca_bundle=self._emulator.authority.bundle_path,
+            metadata=self._neighbours.metadata(account, name.project, name.region, instance_id),
+            proxy=self._neighbours.proxy(),
+            startup_probe=_probe(container.get("startupProbe"), startup=True),
+            liveness_probe=_probe(container.get("livenessProbe"), startup=False),
+            cpus=templates.cpu_of(container),
+            memory=templates.memory_of(container),
+            sandbox=self._emulator.runtime.sandbox,
+        )
+        return spec, log
+
+    def _environment(self, name: Name, container: Json, account: str) -> dict[str, str]:
+        env: dict[str, str] = {}
+        for index, entry in enumerate(container.get("env", ())):
+            if reference := entry.get("valueSource", {}).get("secretKeyRef"):
+                field = f"spec.template.spec.containers[0].env[{index}].value_from.secret_key_ref.name"
+                payload = self._neighbours.secret(
+                    reference["secret"], reference["version"], name.project, account, field
+                )
+                env[entry["name"]] = payload.decode(errors="surrogateescape")
+            else:
+                env[entry["name"]] = entry.get("value", "")
+        return env
+
+    def _volumes(
+        self, name: Name, template: Json, account: str, log: LogHandler
+    ) -> tuple[tuple[Volume, ...], tuple[UnixListener, ...]]:
+        volumes: dict[str, Volume] = {}
+        sockets: list[UnixListener] = []
+        mounts = {
+            mount["name"]: mount["mountPath"] for mount in template["containers"][0].get("volumeMounts", ())
+        }
+        for index, volume in enumerate(template.get("volumes", ())):
+            path = mounts.get(volume["name"], "/cloudsql").rstrip("/")
+            if "secret" in volume:
+                volumes[path] = Volume(path, self._secret_files(name, volume["secret"], account, index))
+            elif "emptyDir" in volume:
+                volumes[path] = Volume(path, mode=0o1777)
+            else:
+                volumes[path] = Volume(path)
+                for connection in volume.get("cloudSqlInstance", {}).get("instances", ()):
+                    handler = self._neighbours.database(connection, account, log)
+                    sockets.append(UnixListener(f"{path}/{connection}/{_POSTGRES_SOCKET}", handler))
+        return tuple(volumes.values()), tuple(sockets)
+
+    def _secret_files(
+        self, name: Name, source: Json, account: str, index: int
+    ) -> dict[str, tuple[bytes, int]]:
+        files: dict[str, tuple[bytes, int]] = {}
+        items = source.get("items") or [{"path": source["secret"].rpartition("/")[2], "version": "latest"}]
+        for item in items:
+            field = f"spec.template.spec.volumes[{index}].secret.secret_name"
+            payload = self._neighbours.secret(source["secret"], item["version"], name.project, account, field)
+            files[item["path"]] = (payload, item.get("mode") or source["defaultMode"])
+        return files
+
+    def _log(self, resource: Json, labels: dict[str, str], container: str) -> LogHandler:
+        """A handler that writes an instance's lines to Cloud Logging."""
+        project = resource["labels"]["project_id"]
+
+        def write(stream: str, line: str) -> None:
+            if stream == "system":
+                severity = next((level for word, level in _SYSTEM_SEVERITY if word in line), "INFO")
+                fields: dict[str, Any] = {
+                    "labels": {**labels, "container_name": container},
+                    "severity": severity,
+                }
+                self._emulator.logs.write(
+                    project, "run.googleapis.com/varlog/system", resource, line, **fields
+                )
+            elif line:
+                self._emulator.logs.write_line(
+                    project, f"run.googleapis.com/{stream}", resource, line, labels=labels
+                )
+
+        return write
+
+
+def _probe(probe: Json | None, *, startup: bool) -> Probe | None:
+    if probe is None:
+        return None
+    action = probe.get("httpGet") or probe.get("tcpSocket") or {}
+    by_default = startup and "tcpSocket" in probe and probe["timeoutSeconds"] == 240
+    return Probe(
+        port=action["port"],
+        path=probe["httpGet"]["path"] if "httpGet" in probe else None,
+        headers=tuple((entry["name"], entry.get("value", "")) for entry in action.get("httpHeaders", ())),
+        initial_delay=probe.get("initialDelaySeconds", 0),
+        timeout=probe["timeoutSeconds"],
+        period=probe["periodSeconds"],
+        failure_threshold=probe["failureThreshold"],
+        configured=not by_default,
+    )

@@ -1,0 +1,164 @@
+"""What Cloud Run needs of other services, in one place: images, secrets, service accounts, databases, metadata, tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gcp_emulator.engine.errors import ApiError
+from gcp_emulator.engine.identity import Identity, identity_of
+from gcp_emulator.front.server import http_handler
+from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
+from gcp_emulator.services.iam.api import IamApi
+from gcp_emulator.services.metadata.api import metadata_answer
+from gcp_emulator.services.oauth2.api import OAuth
+from gcp_emulator.services.secretmanager.api import SecretManager
+from gcp_emulator.services.sqladmin.api import SqlAdmin
+from gcp_emulator.workloads.images import Image
+from gcp_emulator.workloads.sandbox.process import ConnectionHandler, LogHandler
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gcp_emulator.app import Emulator
+
+_REFERENCE = re.compile(
+    r"(?P<region>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/.+"
+)
+
+
+class Refusal(Exception):  # noqa: N818 - a finding, turned into a condition of the revision or job
+    """Why a revision or job cannot run: Google's text and its ``Condition.reason``."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Neighbours:
+    """The other services as Cloud Run sees them."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    # ---------------------------------------------------------------- images
+
+    def require_image_access(self, caller: Identity, reference: str) -> None:
+        """The deployer must be allowed to read the image (since 2025-01-15, Google's announcement). PERMISSION_DENIED."""
+        if found := _REFERENCE.fullmatch(reference):
+            self._emulator.iam.require(
+                caller, "artifactregistry.repositories.downloadArtifacts", _repository(found)
+            )
+
+    def image(self, reference: str, project: str) -> Image:
+        """The image behind a reference, pulled by the project's service agent. Raises `Refusal`."""
+        found = _REFERENCE.fullmatch(reference)
+        if found is None:
+            raise Refusal(f"Image '{reference}' not found.", "CONTAINER_MISSING")
+        if found["project"] != project:
+            number = self._emulator.projects.number(project)
+            agent = f"service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
+            permission = "artifactregistry.repositories.downloadArtifacts"
+            if not self._emulator.iam.allows(identity_of(agent), permission, _repository(found)):
+                raise Refusal(
+                    f"Google Cloud Run Service Agent {agent} must have permission to read the image, {reference}. Ensure that "
+                    "the provided container image URL is correct and that the above account has permission to access the "
+                    "image. If you just enabled the Cloud Run API, the permissions might take a few minutes to propagate.",
+                    "CONTAINER_PERMISSION_DENIED",
+                )
+        image = self._emulator.service(ArtifactRegistry).image(reference)
+        if image is None:
+            raise Refusal(f"Image '{reference}' not found.", "CONTAINER_MISSING")
+        return image
+
+    def held_image(self, digest: str) -> Image:
+        """The copy that a revision keeps, also when it is gone from the registry. Raises `Refusal`."""
+        image = self._emulator.service(ArtifactRegistry).images.get(digest)
+        if image is None:
+            raise Refusal(f"Image '{digest}' not found.", "CONTAINER_MISSING")
+        return image
+
+    def hold_image(self, digest: str, revision: str) -> None:
+        """Keep an image for a revision (Google: Cloud Run imports the image when a revision is made)."""
+        self._emulator.service(ArtifactRegistry).hold(digest, revision)
+
+    def release_image(self, digest: str, revision: str) -> None:
+        """Undo `hold_image`, when the revision is deleted."""
+        self._emulator.service(ArtifactRegistry).release(digest, revision)
+
+    # ---------------------------------------------------------------- service accounts
+
+    def default_account(self, project: str) -> str:
+        return f"{self._emulator.projects.number(project)}-compute@developer.gserviceaccount.com"
+
+    def require_act_as(self, caller: Identity, email: str, project: str) -> None:
+        """The deployer must be allowed to act as an existing service account; in Google's words else."""
+        home = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+        owner = self._emulator.projects.find(home)
+        known = owner is None or self._emulator.service(IamApi).accounts.knows(email)
+        resource = f"projects/{owner['projectId'] if owner else project}/serviceAccounts/{email}"
+        if not known or not self._emulator.iam.allows(caller, "iam.serviceAccounts.actAs", resource):
+            raise ApiError(
+                "PERMISSION_DENIED",
+                f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
+            )
+
+    def caller(self, credential: str | None, audiences: list[str]) -> Identity | None:
+        """Who calls a service: the bearer of an ID token for one of its URLs (Google: "Authenticate service-to-service").
+        None without one; an access token is none."""
+        scheme, _, token = (credential or "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        claims = self._emulator.service(OAuth).verify_id_token(token.strip())
+        if claims is None or claims.get("aud") not in audiences or "email" not in claims:
+            return None
+        return identity_of(claims["email"])
+
+    # ---------------------------------------------------------------- secrets
+
+    def secret(self, secret: str, version: str, project: str, account: str, field: str) -> bytes:
+        """A secret's payload, read as the service account. Raises `Refusal` that names ``field``."""
+        name = secret if secret.startswith("projects/") else f"projects/{project}/secrets/{secret}"
+        owner = self._emulator.projects.find(name.split("/")[1])
+        if owner is not None:
+            name = f"projects/{owner['projectId']}/secrets/{name.split('/')[3]}"
+        public = f"projects/{owner['projectNumber'] if owner else name.split('/')[1]}/secrets/{name.split('/')[3]}/versions/{version}"
+        if not self._emulator.iam.allows(identity_of(account), "secretmanager.versions.access", name):
+            raise Refusal(
+                f"{field}: Permission denied on secret: {public} for Revision service account {account}. The service account "
+                "used must be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the "
+                "secret, project or higher level.",
+                "SECRETS_ACCESS_CHECK_FAILED",
+            )
+        try:
+            return self._emulator.service(SecretManager).payload(f"{name}/versions/{version}")
+        except ApiError as error:
+            why = "was not found" if error.status == "NOT_FOUND" else "is not enabled"
+            raise Refusal(f"{field}: Secret {public} {why}.", "SECRETS_ACCESS_CHECK_FAILED") from None
+
+    # ---------------------------------------------------------------- what an instance talks to
+
+    def metadata(self, account: str, project: str, region: str, instance_id: str) -> ConnectionHandler:
+        """The metadata server of an instance."""
+        identity = identity_of(account)
+        return http_handler(
+            metadata_answer(self._emulator, identity, project, region, instance_id=instance_id)
+        )
+
+    def proxy(self) -> ConnectionHandler:
+        """Where every other outgoing connection goes: the emulator's own port."""
+        return self._emulator.front.handle
+
+    def database(self, connection: str, account: str, on_log: LogHandler) -> ConnectionHandler:
+        """The Cloud SQL socket of an instance, opened as the service account; a refusal goes to the instance's log."""
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            sql = self._emulator.service(SqlAdmin)
+            if refusal := await sql.connect_instance(connection, identity_of(account), reader, writer):
+                on_log("system", refusal)
+
+        return handle
+
+
+def _repository(found: re.Match[str]) -> str:
+    return f"projects/{found['project']}/locations/{found['region']}/repositories/{found['repository']}"

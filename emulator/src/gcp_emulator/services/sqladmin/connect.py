@@ -1,0 +1,280 @@
+"""The way into an instance: what connectors ask of the API, the TLS port they knock at, and the socket of Cloud Run.
+
+Sources: the discovery documents sqladmin:v1 and v1beta4 (connect, sslCerts.createEphemeral);
+https://cloud.google.com/sql/docs/postgres/sql-proxy (port 3307, certificates of one hour);
+https://cloud.google.com/sql/docs/postgres/iam-authentication and .../iam-logins (automatic: the certificate carries an
+access token and the client sends no password; manual: the token is the password). The FATAL texts are quoted from
+GoogleCloudPlatform/cloud-sql-proxy issues 849 and 1406; that a connection needs ``cloudsql.instances.connect`` at its
+beginning, and not only its certificate, is assumed.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import datetime
+import ipaddress
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from gcp_emulator.databases.postgres import login, roles
+from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, to_pem
+from gcp_emulator.databases.postgres.tls_listener import PORT, TlsListener
+from gcp_emulator.engine import clock
+from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.identity import Identity, identity_of
+from gcp_emulator.engine.service import Call, handles
+from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin.data import SqlAdminData, database_user
+from gcp_emulator.services.sqladmin.servers import active
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+log = logging.getLogger(__name__)
+
+_CERTIFICATE_SECONDS = 3600
+#: Kinds of an instance's address and the loopback networks they are from; each has 2**22 addresses.
+_NETWORKS = {"PRIMARY": ipaddress.IPv4Address("127.64.0.0"), "PRIVATE": ipaddress.IPv4Address("127.128.0.0")}
+_IAM_KINDS = {"CLOUD_IAM_USER": "user", "CLOUD_IAM_SERVICE_ACCOUNT": "service account"}
+
+
+class SqlAdminConnect(SqlAdminData):
+    """The part of the service that lets clients in."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self._authorities = emulator.store.collection("sqladmin.authorities")
+        self._loaded: dict[str, ServerAuthority] = {}
+        self._listeners: dict[str, TlsListener] = {}
+
+    @abc.abstractmethod
+    def record(self, key: str) -> Json | None: ...
+
+    # Authority and addresses of an instance ----------------------------------------------------------------------
+
+    def authority(self, key: str) -> ServerAuthority:
+        """The instance's own certificate authority, made at its first use."""
+        if key not in self._loaded:
+            name = key.replace("/", ":")
+            stored = self._authorities.get(key)
+            self._loaded[key] = found = (
+                ServerAuthority.load(name, stored["pem"]) if stored else ServerAuthority.create(name)
+            )
+            if stored is None:
+                self._authorities.put(key, {"pem": found.dump()})
+        return self._loaded[key]
+
+    def addresses(self, key: str, settings: Json) -> list[Json]:
+        """Loopback addresses of the instance's own, stable while it lives.
+
+        They follow from its authority's key, so that emulators on one machine do not meet. An emulator that others reach
+        over a network has one address, its own, and so can let clients into one instance only.
+        """
+        own = self.emulator.settings.address
+        if not ipaddress.ip_address(own).is_loopback:
+            return [{"type": "PRIMARY", "ipAddress": own}]
+        network = settings["ipConfiguration"]
+        kinds = ["PRIMARY"] if network["ipv4Enabled"] else []
+        kinds += ["PRIVATE"] if network.get("privateNetwork") else []
+        digest = self.authority(key).certificate.fingerprint(hashes.SHA256())
+        offset = int.from_bytes(digest) % (2**22 - 2) + 1
+        return [{"type": kind, "ipAddress": str(_NETWORKS[kind] + offset)} for kind in kinds]
+
+    def server_ca(self, key: str) -> Json:
+        """The ``serverCaCert`` of an instance."""
+        return _certificate_view(key, self.authority(key).certificate)
+
+    # The TLS port ------------------------------------------------------------------------------------------------
+
+    async def open_port(self, key: str) -> None:
+        """Listens on the instance's addresses, and no longer on those that it had."""
+        record = self.record(key)
+        if record is None:
+            return
+        if key not in self._listeners:
+            self._listeners[key] = TlsListener(self.authority(key), partial(self._serve_tls, key))
+        try:
+            await self._listeners[key].listen(one["ipAddress"] for one in record["ipAddresses"])
+        except OSError as error:
+            # All else of the instance works; connectors are told by a refused connection, people here.
+            log.error("connectors cannot reach %s on port %d: %s", key, PORT, error)
+
+    async def close_port(self, key: str) -> None:
+        """Closes the instance's port and its connections."""
+        if listener := self._listeners.pop(key, None):
+            await listener.close()
+
+    async def close_ports(self) -> None:
+        await asyncio.gather(*(self.close_port(key) for key in list(self._listeners)))
+
+    def forget_authority(self, key: str) -> None:
+        """A deleted instance takes its authority with it: no certificate of it opens another of the same name."""
+        self._authorities.delete(key)
+        self._loaded.pop(key, None)
+
+    async def _serve_tls(
+        self, key: str, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        record = self.record(key)
+        name = record["connectionName"] if record else key
+        try:
+            server = self._reachable(name, identity_of(client.email))
+            await login.serve(reader, writer, server, partial(self._authenticate, key, client.token))
+        except (ApiError, OSError) as error:
+            log.warning("%s may not connect to %s: %s", client.email, name, _text(error))
+
+    # What connectors ask -----------------------------------------------------------------------------------------
+
+    @handles("sql.connect.get")
+    async def connect_settings(self, call: Call) -> Json:
+        key, record = self.instance(call)
+        shown = ("ipAddresses", "region", "databaseVersion", "backendType", "connectionName")
+        return {name: record[name] for name in shown} | {
+            "kind": "sql#connectSettings",
+            "serverCaCert": self.server_ca(key),
+            "serverCaMode": "GOOGLE_MANAGED_INTERNAL_CA",
+            "pscEnabled": False,
+        }
+
+    @handles("sql.connect.generateEphemeral")
+    async def generate_ephemeral(self, call: Call) -> Json:
+        duration = clock.seconds(call.body.get("validDuration", f"{_CERTIFICATE_SECONDS}s"))
+        if not 0 < duration <= _CERTIFICATE_SECONDS:
+            raise rules.invalid(f"validDuration must be more than 0s and at most {_CERTIFICATE_SECONDS}s.")
+        return {"ephemeralCert": self._ephemeral(call, duration)}
+
+    @handles("sql.sslCerts.createEphemeral")
+    async def create_ephemeral(self, call: Call) -> Json:
+        return self._ephemeral(call, _CERTIFICATE_SECONDS)
+
+    def _ephemeral(self, call: Call, seconds: float) -> Json:
+        key, _ = self.instance(call)
+        public_key = call.body.get("public_key")
+        if not public_key:
+            raise rules.invalid("Missing parameter: public_key.")
+        token = call.body.get("access_token") or None
+        # A certificate holds names in ASCII only, and every token that Google issues is.
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise rules.invalid("Invalid access_token: it is not printable ASCII.")
+        client = Client(call.identity.email, token)
+        try:
+            certificate = self.authority(key).sign_client(
+                public_key, client, datetime.timedelta(seconds=seconds)
+            )
+        except ValueError as error:
+            raise rules.invalid(f"Invalid public_key: {error}.") from None
+        return _certificate_view(key, certificate)
+
+    # The socket of Cloud Run -------------------------------------------------------------------------------------
+
+    async def connect_instance(
+        self,
+        connection_name: str,
+        identity: Identity,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> str | None:
+        """Serves one client of ``/cloudsql/CONNECTION_NAME``: checks ``cloudsql.instances.connect``, then logs it in.
+
+        Returns when both sides are done; ``writer`` is closed. What Cloud Run would write to the log of the client is
+        returned when no connection was made, else None: the client sees its connection closed. The password is
+        PostgreSQL's own business, or an access token for an IAM user.
+        """
+        try:
+            server = self._reachable(connection_name, identity)
+            key = _key(connection_name)
+            await login.serve(reader, writer, server, partial(self._authenticate, key, None))
+        except (ApiError, OSError) as error:
+            writer.close()
+            return (
+                "Cloud SQL connection failed. Please see https://cloud.google.com/sql/docs/postgres/connect-run for "
+                f'additional details: ensure that the account has access to "{connection_name}" (and make sure there\'s '
+                f"no typo in that name). Error during generateEphemeral for {connection_name}: {_text(error)}"
+            )
+        return None
+
+    def _reachable(self, connection_name: str, identity: Identity) -> tuple[str, int]:
+        """Host and port of the instance's server; ApiError says why there is none for this caller."""
+        key = _key(connection_name)
+        project = key.partition("/")[0]
+        if self.emulator.projects.find(project) is not None:
+            self.emulator.projects.require_enabled(project, "sqladmin.googleapis.com", "Cloud SQL Admin API")
+        self.emulator.iam.require(identity, "cloudsql.instances.connect", f"projects/{project}")
+        record = self.record(key)
+        if record is None or record["connectionName"] != connection_name:
+            raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
+        if record["state"] != "RUNNABLE" or not active(record["settings"]):
+            raise failed_precondition(
+                f"The instance {connection_name} is not running (state {record['state']})."
+            )
+        return self.servers.address(key)
+
+    # IAM database authentication ---------------------------------------------------------------------------------
+
+    async def _authenticate(self, key: str, token: str | None, user: str, ask: login.Ask) -> str | None:
+        """The server's password for an IAM user whose token (the certificate's, else the one asked for) is right.
+
+        None for everybody else: PostgreSQL asks for the password. LoginRefusedError in Cloud SQL's words.
+        """
+        record = self.record(key)
+        # IAM users are named by e-mail addresses; nobody else costs a question to the server.
+        if "@" not in user or record is None:
+            return None
+        if not rules.flag_enabled(record["settings"], "cloudsql.iam_authentication"):
+            return None
+        try:
+            # Not in the instance's turn: a login does not wait for a backup.
+            users = await asyncio.to_thread(roles.list_users, self.servers[key])
+        except psycopg2.Error:
+            # The server is about to start or to stop, and tells the client so itself.
+            return None
+        kind = next((_IAM_KINDS.get(one.type) for one in users if one.name == user), None)
+        if kind is None:
+            return None
+        if problem := self._login_problem(key, user, token or await ask()):
+            log.warning("IAM database authentication of %s in %s failed: %s", user, key, problem)
+            raise login.LoginRefusedError(f'Cloud SQL IAM {kind} authentication failed for user "{user}"')
+        return roles.iam_password(self.servers[key], user)
+
+    def _login_problem(self, key: str, user: str, token: str) -> str | None:
+        """Why this token does not log this user in; Cloud SQL writes it to its log only."""
+        found = self.emulator.tokens.resolve(token)
+        if found is None:
+            return "the access token is unknown or has expired."
+        if database_user(found[0]) != user:
+            return f"the access token is {found[0].email}'s."
+        project = key.partition("/")[0]
+        if not self.emulator.iam.allows(found[0], "cloudsql.instances.login", f"projects/{project}"):
+            return f"the account has no permission cloudsql.instances.login on projects/{project}."
+        return None
+
+
+def _key(connection_name: str) -> str:
+    """``PROJECT:REGION:INSTANCE`` (a project may have a colon of its own) -> ``PROJECT/INSTANCE``."""
+    rest, _, name = connection_name.rpartition(":")
+    return f"{rest.rpartition(':')[0]}/{name}"
+
+
+def _text(error: ApiError | OSError) -> str:
+    return error.message if isinstance(error, ApiError) else str(error)
+
+
+def _certificate_view(key: str, certificate: x509.Certificate) -> Json:
+    """An ``SslCert``."""
+    pem = to_pem(certificate)
+    return {
+        "kind": "sql#sslCert",
+        "certSerialNumber": str(certificate.serial_number),
+        "cert": pem.strip(),
+        "commonName": certificate.subject.rfc4514_string(),
+        "sha1Fingerprint": certificate.fingerprint(hashes.SHA1()).hex(),  # noqa: S303 - the field's name says it
+        "instance": key.partition("/")[2],
+        "createTime": clock.timestamp(certificate.not_valid_before_utc),
+        "expirationTime": clock.timestamp(certificate.not_valid_after_utc),
+    }

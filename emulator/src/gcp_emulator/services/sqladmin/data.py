@@ -1,0 +1,451 @@
+"""What is inside an instance: databases, users, backups, and SQL over HTTP.
+
+Sources: https://cloud.google.com/sql/docs/postgres/create-manage-users and .../create-manage-databases (what the API
+does in PostgreSQL), https://cloud.google.com/sql/docs/postgres/executesql-instance (permissions, 30 s, 10 MB).
+``failed to delete user`` and ``failed to delete database`` are quoted from reports of real responses; the other error
+texts follow their form and are assumed.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import psycopg2
+
+from gcp_emulator.databases.postgres import roles, wire
+from gcp_emulator.databases.postgres.cluster import Cluster
+from gcp_emulator.engine import clock
+from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.faults import striking
+from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.services.secretmanager.api import SecretManager
+from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin.servers import Servers, postgres_failure
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+P = ParamSpec("P")
+
+_SQL_SECONDS = 30.0
+_SQL_BYTES = 10 * 2**20
+_MAX_ROLE_NAME = 63
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html, class 53.
+_DISK_FULL = wire.ServerMessage(
+    "ERROR", "53100", 'could not extend file "base/16384/2619": No space left on device'
+)
+_SECRET_VERSION = re.compile(r"projects/[^/]+/locations/([^/]+)/secrets/[^/]+/versions/[^/]+")
+
+
+class SqlAdminData(Service):
+    """The part of the service that needs a running server."""
+
+    servers: Servers
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self._backups = emulator.store.collection("sqladmin.backupRuns")
+
+    @abc.abstractmethod
+    def instance(self, call: Call) -> tuple[str, Json]: ...
+
+    @abc.abstractmethod
+    def running(self, call: Call) -> tuple[str, Json]: ...
+
+    @abc.abstractmethod
+    def begin(
+        self,
+        call: Call,
+        key: str,
+        kind: str,
+        work: Coroutine[Any, Any, None] | None = None,
+        end: Callable[[ApiError | None], None] | None = None,
+        extra: Json | None = None,
+    ) -> Json: ...
+
+    @abc.abstractmethod
+    def reserve(self, key: str) -> None: ...
+
+    @abc.abstractmethod
+    def release(self, key: str) -> None: ...
+
+    @staticmethod
+    def link(call: Call, path: str) -> str:
+        """The URI of a resource in the version that was called."""
+        version = "sql/v1beta4" if call.request.path.startswith("/sql/v1beta4/") else "v1"
+        return f"https://sqladmin.googleapis.com/{version}/{path}"
+
+    async def _change(
+        self,
+        call: Call,
+        kind: str,
+        failure: str,
+        work: Callable[Concatenate[Cluster, P], None],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Json:
+        """Does ``work`` in PostgreSQL, then answers with an operation; ``failure`` opens the text when it is refused."""
+        key, _ = self.running(call)
+        self.reserve(key)
+        try:
+            await self.servers.run(key, work, *args, **kwargs)
+        except psycopg2.Error as error:
+            self.release(key)
+            detail = error.diag.message_detail
+            ending = f" Details: {detail}." if detail else "."
+            raise rules.invalid(f"{failure}{postgres_failure(error)}{ending}") from None
+        except BaseException:
+            self.release(key)
+            raise
+        return self.begin(call, key, kind)
+
+    # Databases ---------------------------------------------------------------------------------------------------
+
+    def _database_view(self, call: Call, database: roles.Database) -> Json:
+        project, instance = call.params["project"], call.params["instance"]
+        return {
+            "kind": "sql#database",
+            "name": database.name,
+            "charset": database.charset,
+            "collation": database.collation,
+            "instance": instance,
+            "project": project,
+            "selfLink": self.link(call, f"projects/{project}/instances/{instance}/databases/{database.name}"),
+        }
+
+    async def _database(self, call: Call) -> roles.Database:
+        key, _ = self._readable(call)
+        for database in await self.servers.run(key, roles.list_databases):
+            if database.name == call.params["database"]:
+                return database
+        raise not_found("Not Found")
+
+    def _readable(self, call: Call) -> tuple[str, Json]:
+        """As :meth:`running`, but another operation is no obstacle to reading."""
+        key, record = self.instance(call)
+        if record["state"] != "RUNNABLE":
+            raise rules.invalid(f"Invalid request since instance is not running (state {record['state']}).")
+        return key, record
+
+    @handles("sql.databases.insert")
+    async def insert_database(self, call: Call) -> Json:
+        name = _named(call.body.get("name"), "database name")
+        charset, collation = (
+            call.body.get("charset", "UTF8"),
+            call.body.get("collation", roles.DEFAULT_COLLATION),
+        )
+        failure = f"failed to create database {name}. Detail: pq: "
+        return await self._change(
+            call, "CREATE_DATABASE", failure, roles.create_database, name, charset, collation
+        )
+
+    @handles("sql.databases.get")
+    async def get_database(self, call: Call) -> Json:
+        return self._database_view(call, await self._database(call))
+
+    @handles("sql.databases.list")
+    async def list_databases(self, call: Call) -> Json:
+        key, _ = self._readable(call)
+        found = await self.servers.run(key, roles.list_databases)
+        return {"kind": "sql#databasesList", "items": [self._database_view(call, one) for one in found]}
+
+    @handles("sql.databases.patch", "sql.databases.update")
+    async def change_database(self, call: Call) -> Json:
+        database = await self._database(call)
+        for field, current in (
+            ("name", database.name),
+            ("charset", database.charset),
+            ("collation", database.collation),
+        ):
+            if call.body.get(field, current) != current:
+                raise rules.invalid(f"The {field} of a PostgreSQL database cannot be changed.")
+        key, _ = self.running(call)
+        return self.begin(call, key, "UPDATE_DATABASE")
+
+    @handles("sql.databases.delete")
+    async def delete_database(self, call: Call) -> Json:
+        database = await self._database(call)
+        failure = f'failed to delete database "{database.name}". Detail: pq: '
+        try:
+            return await self._change(call, "DELETE_DATABASE", failure, roles.drop_database, database.name)
+        except ApiError as error:
+            if "must be owner of" not in error.message:
+                raise
+            hint = '(Please use psql client to delete database that is not owned by "cloudsqlsuperuser").'
+            raise ApiError("INVALID_ARGUMENT", f"{error.message} {hint}", reason="invalid") from None
+
+    # Users -------------------------------------------------------------------------------------------------------
+
+    def _user_view(self, call: Call, user: roles.User) -> Json:
+        view = {
+            "kind": "sql#user",
+            "name": user.name,
+            "host": "",
+            "instance": call.params["instance"],
+            "project": call.params["project"],
+            "type": user.type,
+        }
+        return view | ({"databaseRoles": list(user.roles)} if user.roles else {})
+
+    async def _user(self, call: Call, name: str) -> roles.User:
+        key, _ = self._readable(call)
+        for user in await self.servers.run(key, roles.list_users):
+            if user.name == name:
+                return user
+        raise not_found(f"The user {name} does not exist.", reason="userDoesNotExist")
+
+    @handles("sql.users.insert")
+    async def insert_user(self, call: Call) -> Json:
+        body = call.body
+        for unsupported in ("passwordPolicy", "serverRoles", "sqlserverUserDetails", "dualPasswordType"):
+            if unsupported in body:
+                raise failed_precondition(
+                    f"gcp-emulator does not emulate {unsupported} of users; nothing was done."
+                )
+        kind = body.get("type", "BUILT_IN")
+        name = _named(body.get("name"), "user name")
+        password = body.get("password")
+        if name.startswith("cloudsql"):
+            raise rules.invalid(f"failed to create user {name}: the name is reserved for Cloud SQL.")
+        if kind != "BUILT_IN":
+            _check_iam_user(name, kind, body)
+        work = roles.put_user
+        failure = f"failed to create user {name}: . "
+        # An empty list cannot be told from none in a protocol buffer: the default applies.
+        wanted = body.get("databaseRoles") or None
+        return await self._change(
+            call, "CREATE_USER", failure, work, name, kind, password=password, roles=wanted
+        )
+
+    @handles("sql.users.get")
+    async def get_user(self, call: Call) -> Json:
+        return self._user_view(call, await self._user(call, call.params["name"]))
+
+    @handles("sql.users.list")
+    async def list_users(self, call: Call) -> Json:
+        key, _ = self._readable(call)
+        found = await self.servers.run(key, roles.list_users)
+        return {"kind": "sql#usersList", "items": [self._user_view(call, user) for user in found]}
+
+    @handles("sql.users.update")
+    async def update_user(self, call: Call) -> Json:
+        name = _named(call.params.get("name") or call.body.get("name"), "user name")
+        user = await self._user(call, name)
+        password = call.body.get("password")
+        granted = call.params.get("databaseRoles", [])
+        if password is not None and user.type != "BUILT_IN":
+            raise rules.invalid("For IAM users, password or hostname should not be specified.")
+        revoke = bool(call.params.get("revokeExistingRoles"))
+
+        def update(cluster: Cluster) -> None:
+            if granted or revoke:
+                roles.set_roles(cluster, name, granted, revoke_existing=revoke)
+            if password is not None:
+                roles.set_password(cluster, name, password)
+
+        return await self._change(call, "UPDATE_USER", f"failed to update user {name}: . ", update)
+
+    @handles("sql.users.delete")
+    async def delete_user(self, call: Call) -> Json:
+        name = _named(call.params.get("name"), "user name")
+        await self._user(call, name)
+        return await self._change(
+            call, "DELETE_USER", f"failed to delete user {name}: . ", roles.drop_user, name
+        )
+
+    # Backups -----------------------------------------------------------------------------------------------------
+
+    @handles("sql.backupRuns.insert")
+    async def insert_backup(self, call: Call) -> Json:
+        key, record = self.running(call)
+        identifier = str(int(clock.now().timestamp() * 1000))
+        name = f"{key}/{identifier}"
+        backup: Json = {
+            "kind": "sql#backupRun",
+            "id": identifier,
+            "instance": record["name"],
+            "type": "ON_DEMAND",
+            "backupKind": "PHYSICAL",
+            "status": "ENQUEUED",
+            "databaseVersion": record["databaseVersion"],
+            "location": call.body.get("location") or record["region"].partition("-")[0],
+            "enqueuedTime": clock.timestamp(),
+            "windowStartTime": clock.timestamp(),
+        }
+        if "description" in call.body:
+            backup["description"] = call.body["description"]
+        self._backups.put(name, backup)
+
+        async def work() -> None:
+            backup.update(status="RUNNING", startTime=clock.timestamp())
+            self._backups.put(name, backup)
+            backup["maxChargeableBytes"] = str(await self.servers.run(key, Cluster.backup, identifier))
+
+        def end(error: ApiError | None) -> None:
+            backup.update(status="FAILED" if error else "SUCCESSFUL", endTime=clock.timestamp())
+            if error:
+                backup["error"] = {
+                    "kind": "sql#operationError",
+                    "code": "INTERNAL_ERROR",
+                    "message": error.message,
+                }
+            self._backups.put(name, backup)
+
+        context = {"backupContext": {"kind": "sql#backupContext", "backupId": identifier}}
+        return self.begin(call, key, "BACKUP_VOLUME", work(), end, context)
+
+    def _backup(self, call: Call) -> tuple[str, Json]:
+        key, _ = self.instance(call)
+        name = f"{key}/{call.params['id']}"
+        backup = self._backups.get(name)
+        if backup is None:
+            raise not_found("The backup run does not exist.", reason="backupRunDoesNotExist")
+        return name, backup
+
+    def _backup_view(self, call: Call, backup: Json) -> Json:
+        path = f"projects/{call.params['project']}/instances/{backup['instance']}/backupRuns/{backup['id']}"
+        return backup | {"selfLink": self.link(call, path)}
+
+    @handles("sql.backupRuns.get")
+    async def get_backup(self, call: Call) -> Json:
+        return self._backup_view(call, self._backup(call)[1])
+
+    @handles("sql.backupRuns.list")
+    async def list_backups(self, call: Call) -> Json:
+        key, _ = self.instance(call)
+        found = [self._backup_view(call, one) for _, one in self._backups.items(key + "/")]
+        found.sort(key=lambda one: one["enqueuedTime"], reverse=True)
+        return {"kind": "sql#backupRunsList"} | call.page(found, "items", size_parameter="maxResults")
+
+    @handles("sql.backupRuns.delete")
+    async def delete_backup(self, call: Call) -> Json:
+        name, backup = self._backup(call)
+        key, _ = self.running(call)
+
+        async def work() -> None:
+            if backup["status"] == "SUCCESSFUL":
+                await self.servers.run(key, Cluster.drop_backup, backup["id"])
+            self._backups.delete(name)
+
+        return self.begin(call, key, "DELETE_BACKUP", work())
+
+    def end_interrupted_backups(self) -> None:
+        """After a start: a backup that a stop interrupted has failed."""
+        for name, backup in self._backups.items():
+            if backup["status"] in ("ENQUEUED", "RUNNING"):
+                self._backups.put(name, backup | {"status": "FAILED", "endTime": clock.timestamp()})
+
+    def forget_backups(self, key: str) -> None:
+        """A deleted instance takes its backups with it."""
+        for name in self._backups.names(key + "/"):
+            self._backups.delete(name)
+
+    # SQL ---------------------------------------------------------------------------------------------------------
+
+    @handles("sql.instances.executeSql")
+    async def execute_sql(self, call: Call) -> Json:
+        key, record = self._readable(call)
+        settings, body = record["settings"], call.body
+        if settings.get("dataApiAccess") != "ALLOW_DATA_API":
+            raise rules.invalid("The instance doesn't allow using executeSql to access this instance.")
+        for field in ("sqlStatement", "database"):
+            if not body.get(field):
+                raise rules.invalid(f"Missing parameter: {field}.")
+        user, password = self._login(call, key, settings)
+        began = time.monotonic()
+        if striking("disk_full"):
+            return _sql_answer(wire.Execution(error=_DISK_FULL), 0.0)
+        try:
+            execution = await wire.execute(
+                self.servers[key].port, body["database"], user, password, body["sqlStatement"],
+                seconds=_SQL_SECONDS, row_limit=int(body["rowLimit"]) if "rowLimit" in body else None, byte_limit=_SQL_BYTES,
+            )  # fmt: skip
+        except wire.SqlError as error:
+            raise rules.invalid(f"failed to connect to the database: {error.server.message}.") from None
+        except wire.SqlTimeoutError as error:
+            raise ApiError("DEADLINE_EXCEEDED", str(error)) from None
+        except OSError as error:
+            raise ApiError("UNAVAILABLE", f"The instance does not take connections: {error}") from None
+        partial = body.get("partialResultMode") == "ALLOW_PARTIAL_RESULT"
+        if any(result.truncated for result in execution.results) and not partial:
+            raise rules.invalid("The result of the SQL statements exceeds 10 MB.")
+        return _sql_answer(execution, time.monotonic() - began)
+
+    def _login(self, call: Call, key: str, settings: Json) -> tuple[str, str]:
+        """Role and password that the caller's choice of authentication means."""
+        body = call.body
+        if body.get("autoIamAuthn"):
+            if not rules.flag_enabled(settings, "cloudsql.iam_authentication"):
+                raise rules.invalid("IAM authentication is not enabled for the instance.")
+            call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
+            user = database_user(call.identity)
+            return user, roles.iam_password(self.servers[key], user)
+        if not body.get("user") or not body.get("passwordSecretVersion"):
+            raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
+        name = body["passwordSecretVersion"]
+        region = self.instance(call)[1]["region"]
+        found = _SECRET_VERSION.fullmatch(name)
+        if found is None or found[1] != region:
+            raise rules.invalid(
+                f"passwordSecretVersion ({name}) must be projects/PROJECT/locations/{region}/secrets/SECRET/versions/VERSION, "
+                "a regional secret in the region of the instance."
+            )
+        call.require("secretmanager.versions.access", name)
+        return body["user"], self.emulator.service(SecretManager).payload(name).decode()
+
+
+def database_user(identity: Identity) -> str:
+    """The name of an account's IAM database user (https://cloud.google.com/sql/docs/postgres/iam-logins)."""
+    return identity.email.lower().removesuffix(".gserviceaccount.com")
+
+
+def _named(name: str | None, what: str) -> str:
+    if not name:
+        raise rules.invalid(f"Missing parameter: {what}.")
+    if len(name.encode()) > _MAX_ROLE_NAME:
+        raise rules.invalid(f"The {what} ({name}) is longer than {_MAX_ROLE_NAME} characters.")
+    return name
+
+
+def _check_iam_user(name: str, kind: str, body: Json) -> None:
+    if kind not in roles.IAM_GROUPS:
+        raise failed_precondition(f"gcp-emulator does not emulate users of type {kind}; nothing was done.")
+    if body.get("password") or body.get("host"):
+        raise rules.invalid("For IAM users, password or hostname should not be specified.")
+    if "@" not in name or name != name.lower():
+        raise rules.invalid(f"Invalid IAM user name ({name}): a lower case e-mail address is expected.")
+    if kind == "CLOUD_IAM_SERVICE_ACCOUNT" and name.endswith(".gserviceaccount.com"):
+        raise rules.invalid(
+            f"Invalid IAM user name ({name}): the suffix .gserviceaccount.com must be omitted."
+        )
+
+
+def _sql_answer(execution: wire.Execution, seconds: float) -> Json:
+    answer: Json = {"metadata": {"sqlStatementExecutionTime": f"{seconds:.6f}s"}}
+    if execution.notices:
+        answer["messages"] = [{"message": one.text(), "severity": one.severity} for one in execution.notices]
+    if execution.error is not None:
+        # Statements sent together are one transaction: nothing of them remains, so none is reported as done.
+        denied = execution.error.code == "42501"
+        status = "PERMISSION_DENIED" if denied else "INVALID_ARGUMENT"
+        return answer | {"status": {"code": RPC_CODES[status], "message": execution.error.text()}}
+    return answer | {"results": [_result_view(result) for result in execution.results]}
+
+
+def _result_view(result: wire.Result) -> Json:
+    view: Json = {"message": result.tag}
+    if result.columns:
+        view["columns"] = [{"name": name, "type": kind} for name, kind in result.columns]
+    if result.rows:
+        view["rows"] = [
+            {"values": [{"nullValue": True} if value is None else {"value": value} for value in row]}
+            for row in result.rows
+        ]
+    if result.truncated:
+        view["partialResult"] = True
+    return view

@@ -1,0 +1,37 @@
+"""Who may do what with a bucket and its objects, in Cloud Storage's order and words: 404 for the bucket, then 401 or 403."""
+
+from __future__ import annotations
+
+from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.iam import Iam
+from gcp_emulator.engine.identity import Identity
+from gcp_emulator.services.storage.buckets import Buckets, prevents_public_access, resource_name
+from gcp_emulator.services.storage.errors import denied
+
+
+class Access:
+    """Permission checks. An identity of None is an anonymous caller."""
+
+    def __init__(self, iam: Iam, buckets: Buckets) -> None:
+        self._iam = iam
+        self._buckets = buckets
+
+    def allows(self, identity: Identity | None, permission: str, bucket: str) -> bool:
+        """Whether the caller has ``permission`` on an existing bucket (objects have no policy of their own)."""
+        if identity is None and prevents_public_access(self._buckets.get(bucket)):
+            return False
+        return self._iam.allows(identity, permission, resource_name(bucket))
+
+    def require(self, identity: Identity | None, permission: str, bucket: str) -> Json:
+        """The bucket's record, or NoBucketError, or 401/403."""
+        record = self._buckets.get(bucket)
+        if not self.allows(identity, permission, bucket):
+            listing = permission == "storage.objects.list"
+            kind = "object" if permission.startswith("storage.objects.") and not listing else "bucket"
+            raise denied(identity, permission, kind)
+        return record
+
+    def require_on_project(self, identity: Identity, permission: str, project: str) -> None:
+        """403 unless the caller has ``permission`` on the project."""
+        if not self._iam.allows(identity, permission, f"projects/{project}"):
+            raise denied(identity, permission, "project")

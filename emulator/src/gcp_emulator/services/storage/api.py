@@ -1,0 +1,483 @@
+"""Cloud Storage: the JSON API v1 and, for objects, the XML API with V4 signed URLs.
+
+This file is the API's methods; what they rest on is in the ``storage_*`` modules beside it, and the bytes are in files
+below ``STATE/storage``. Source: https://cloud.google.com/storage/docs/json_api/v1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
+
+from gcp_emulator.engine import discovery
+from gcp_emulator.engine.errors import (
+    ApiError,
+    ErrorStyle,
+    Json,
+    already_exists,
+    invalid_argument,
+)
+from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.engine.validate import query_parameters
+from gcp_emulator.front.messages import Request, Response
+from gcp_emulator.services.iam.accounts import ServiceAccounts
+from gcp_emulator.services.storage.access import Access
+from gcp_emulator.services.storage.buckets import (
+    Buckets,
+    is_uniform,
+    location_type,
+    prevents_public_access,
+    refuse_acl_parameters,
+    resource_name,
+)
+from gcp_emulator.services.storage.errors import (
+    acl_refused,
+    condition_not_met,
+    not_emulated,
+    public_access_prevented,
+    refuse_encryption,
+)
+from gcp_emulator.services.storage.files import Files
+from gcp_emulator.services.storage.media import media_response
+from gcp_emulator.services.storage.objects import WRITABLE, Objects, Write, content_of, object_etag, view
+from gcp_emulator.services.storage.records import (
+    NotModifiedError,
+    check_conditions,
+    number,
+    with_nulls,
+)
+from gcp_emulator.services.storage.uploads import Uploads
+from gcp_emulator.services.storage.xml import HOST, XmlApi
+
+if TYPE_CHECKING:
+    from gcp_emulator.app import Emulator
+
+_JSON_HOSTS = (HOST, "storage.mtls.googleapis.com", "www.googleapis.com")
+_UPLOAD = re.compile(r"(?:/resumable)?/upload/storage/v1/b/([^/]+)/o")
+_DOWNLOAD = re.compile(r"/download/storage/v1/b/([^/]+)/o/([^/]+)")
+#: Paths of the JSON API, which bucket names cannot take from it.
+_JSON_PATHS = ("/storage/", "/batch/", "/discovery/")
+_PUBLIC = {"allUsers", "allAuthenticatedUsers"}
+_MAX_COMPONENTS = 32
+
+
+class Storage(Service):
+    api = "storage"
+    hosts = ("www.googleapis.com",)
+    error_style: ClassVar[ErrorStyle] = "legacy"
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        store = emulator.store
+        self._files = Files(emulator.settings.state / "storage")
+        self._buckets = Buckets(store, emulator.iam, emulator.projects)
+        self._access = Access(emulator.iam, self._buckets)
+        self._objects = Objects(store, self._files, self._access)
+        self._uploads = Uploads(store, self._files, self._buckets, self._objects)
+        self._xml = XmlApi(
+            emulator.tokens,
+            ServiceAccounts(emulator).public_keys_of,
+            self._access,
+            self._buckets,
+            self._objects,
+            self._files,
+            emulator.unhandled,
+        )
+
+    async def start(self) -> None:
+        """Frees what a killed process left behind."""
+        self._files.sweep(self._objects.contents(), self._uploads.open_files())
+
+    # For the emulator's other services.
+
+    def read_object(
+        self, bucket: str, name: str, *, identity: Identity, generation: int | None = None
+    ) -> Path:
+        """The file that holds an object's bytes; ApiError 404 or 403 (storage.objects.get).
+
+        The file is never changed, but goes when the object is overwritten or deleted: open it at once.
+        """
+        record = self._objects.require(identity, "storage.objects.get", bucket, name, generation)
+        return self._files.path(record["content"])
+
+    async def write_object(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes,
+        *,
+        identity: Identity,
+        content_type: str = "application/octet-stream",
+        metadata: dict[str, str] | None = None,
+    ) -> Json:
+        """Stores an object as ``identity`` and returns it as the API shows it; ApiError 404, 403 or 412."""
+        fields: Json = {"contentType": content_type, "metadata": metadata or {}}
+        write = Write(identity, bucket, name, fields)
+        self._objects.check(write)
+
+        async def body() -> AsyncIterator[bytes]:
+            yield data
+
+        return view(self._objects.commit(write, await self._files.store(body())))
+
+    # Uploads, downloads and the XML API, which the discovery document does not route.
+
+    def owns(self, host: str, path: str) -> bool:
+        if host.endswith("." + HOST):
+            return True
+        if host in _JSON_HOSTS and (_UPLOAD.fullmatch(path) or _DOWNLOAD.fullmatch(path)):
+            return True
+        return host == HOST and not path.startswith(_JSON_PATHS)
+
+    def method_id(self, request: Request) -> str:
+        if _UPLOAD.fullmatch(request.path):
+            return "storage.objects.insert"
+        methods = {"PUT": "storage.objects.insert", "DELETE": "storage.objects.delete"}
+        return methods.get(request.method, "storage.objects.get")
+
+    async def serve(self, request: Request) -> Response:
+        if not request.host.endswith("." + HOST):
+            if found := _UPLOAD.fullmatch(request.path):
+                return await self._upload(request, unquote(found[1]))
+            if found := _DOWNLOAD.fullmatch(request.path):
+                return self._download(request, unquote(found[1]), unquote(found[2]))
+        return await self._xml.serve(request)
+
+    async def _upload(self, request: Request, bucket: str) -> Response:
+        upload_id = dict(request.query_pairs).get("upload_id")
+        if upload_id is None and request.method == "POST":
+            identity = self._caller(request)
+            return await self._uploads.begin(request, identity, bucket)
+        if upload_id is not None and request.method in ("PUT", "POST"):
+            return await self._uploads.resume(request, upload_id)
+        if upload_id is not None and request.method == "DELETE":
+            return await self._uploads.cancel(upload_id)
+        raise ApiError("INVALID_ARGUMENT", "Method Not Allowed", code=405, reason="methodNotAllowed")
+
+    def _download(self, request: Request, bucket: str, name: str) -> Response:
+        method = discovery.load("storage", "v1").methods["storage.objects.get"]
+        params = query_parameters(method, request.query_pairs, frozenset())
+        identity = self._caller(request)
+        return self._media(request, identity, bucket, name, params)
+
+    def _caller(self, request: Request) -> Identity | None:
+        authorization = request.headers.get("authorization")
+        return None if authorization is None else self.emulator.tokens.authenticate(authorization)
+
+    def _media(
+        self, request: Request, identity: Identity | None, bucket: str, name: str, params: Json
+    ) -> Response:
+        refuse_encryption(request, params)
+        record = self._objects.require(identity, "storage.objects.get", bucket, name, _generation(params))
+        try:
+            check_conditions(params, record["generation"], record["metageneration"], read=True)
+        except NotModifiedError:
+            return Response(304)
+        public = self._access.allows(None, "storage.objects.get", bucket)
+        return media_response(self._files, request, record, etag=object_etag(record), public=public)
+
+    # Buckets.
+
+    @handles("storage.buckets.insert")
+    async def insert_bucket(self, call: Call) -> Json:
+        project = self._project(call)
+        self._access.require_on_project(call.identity, "storage.buckets.create", project)
+        refuse_acl_parameters(None, call.params)
+        if call.params.get("enableObjectRetention"):
+            raise not_emulated("object retention")
+        name = self._buckets.create(project, call.body)
+        return self._buckets.view(name, self._buckets.get(name))
+
+    @handles("storage.buckets.list")
+    async def list_buckets(self, call: Call) -> Json:
+        project = self._project(call)
+        self._access.require_on_project(call.identity, "storage.buckets.list", project)
+        if call.params.get("softDeleted"):
+            raise not_emulated("soft-deleted buckets")
+        found = self._buckets.of_project(project, call.params.get("prefix") or "")
+        views = [self._buckets.view(name, bucket) for name, bucket in found]
+        page = call.page(views, "items", size_parameter="maxResults", default=1000)
+        return {"kind": "storage#buckets", **page}
+
+    @handles("storage.buckets.get")
+    async def get_bucket(self, call: Call) -> Json | Response:
+        name = call.params["bucket"]
+        bucket = self._access.require(call.identity, "storage.buckets.get", name)
+        if call.params.get("softDeleted"):
+            raise not_emulated("soft-deleted buckets")
+        try:
+            check_conditions(call.params, 0, bucket["metageneration"], read=True)
+        except NotModifiedError:
+            return Response(304)
+        return self._buckets.view(name, bucket)
+
+    @handles("storage.buckets.getStorageLayout")
+    async def get_storage_layout(self, call: Call) -> Json:
+        name = call.params["bucket"]
+        bucket = self._access.require(call.identity, "storage.objects.list", name)
+        return {
+            "kind": "storage#storageLayout",
+            "bucket": name,
+            "location": bucket["location"],
+            "locationType": location_type(bucket["location"]),
+            "hierarchicalNamespace": {"enabled": False},
+        }
+
+    @handles("storage.managedFolders.list")
+    async def list_managed_folders(self, call: Call) -> Json:
+        """None: they cannot be made here. `gcloud storage rm -r` asks before it deletes a bucket."""
+        self._access.require(call.identity, "storage.managedFolders.list", call.params["bucket"])
+        return {"kind": "storage#managedFolders"}
+
+    @handles("storage.buckets.patch")
+    async def patch_bucket(self, call: Call) -> Json:
+        return self._configure(call, with_nulls(call.body, call.raw_body), replace=False)
+
+    @handles("storage.buckets.update")
+    async def update_bucket(self, call: Call) -> Json:
+        return self._configure(call, call.body, replace=True)
+
+    def _configure(self, call: Call, changes: Json, *, replace: bool) -> Json:
+        name = call.params["bucket"]
+        bucket = self._access.require(call.identity, "storage.buckets.update", name)
+        refuse_acl_parameters(bucket, call.params)
+        check_conditions(call.params, 0, bucket["metageneration"])
+        self._buckets.configure(name, changes, replace=replace)
+        return self._buckets.view(name, self._buckets.get(name))
+
+    @handles("storage.buckets.delete")
+    async def delete_bucket(self, call: Call) -> Response:
+        name = call.params["bucket"]
+        bucket = self._access.require(call.identity, "storage.buckets.delete", name)
+        check_conditions(call.params, 0, bucket["metageneration"])
+        if not self._objects.is_empty(name):
+            raise already_exists("The bucket you tried to delete is not empty.", reason="conflict")
+        self._buckets.delete(name)
+        return Response(204)
+
+    @handles("storage.buckets.getIamPolicy")
+    async def get_iam_policy(self, call: Call) -> Json:
+        name = call.params["bucket"]
+        self._access.require(call.identity, "storage.buckets.getIamPolicy", name)
+        return self._policy_view(name)
+
+    @handles("storage.buckets.setIamPolicy")
+    async def set_iam_policy(self, call: Call) -> Json:
+        name = call.params["bucket"]
+        bucket = self._access.require(call.identity, "storage.buckets.setIamPolicy", name)
+        resource = resource_name(name)
+        given = call.body.get("etag")
+        if given and given != self.emulator.iam.get_policy(resource)["etag"]:
+            raise condition_not_met()
+        members = {member for b in call.body.get("bindings", []) for member in b.get("members", [])}
+        if prevents_public_access(bucket) and members & _PUBLIC:
+            raise public_access_prevented()
+        self.emulator.iam.set_policy(resource, call.body)
+        return self._policy_view(name)
+
+    def _policy_view(self, name: str) -> Json:
+        resource = resource_name(name)
+        return {"kind": "storage#policy", "resourceId": resource, **self.emulator.iam.get_policy(resource)}
+
+    @handles("storage.buckets.testIamPermissions")
+    async def test_iam_permissions(self, call: Call) -> Json:
+        name = call.params["bucket"]
+        self._buckets.get(name)
+        granted = self.emulator.iam.test_permissions(
+            call.identity, call.params["permissions"], resource_name(name)
+        )
+        return {"kind": "storage#testIamPermissionsResponse"} | ({"permissions": granted} if granted else {})
+
+    @handles("storage.projects.serviceAccount.get")
+    async def get_service_agent(self, call: Call) -> Json:
+        agent = f"service-{self.emulator.projects.number(call.params['projectId'])}"
+        return {
+            "kind": "storage#serviceAccount",
+            "email_address": f"{agent}@gs-project-accounts.iam.gserviceaccount.com",
+        }
+
+    # Objects.
+
+    @handles("storage.objects.insert")
+    async def insert_object(self, call: Call) -> Json:
+        raise invalid_argument(
+            "Upload requests must include an uploadType URL parameter and a URL path beginning with /upload/",
+            reason="wrongUrlForUpload",
+        )
+
+    @handles("storage.objects.get")
+    async def get_object(self, call: Call) -> Json | Response:
+        bucket, name = call.params["bucket"], call.params["object"]
+        if dict(call.request.query_pairs).get("alt") == "media":
+            return self._media(call.request, call.identity, bucket, name, call.params)
+        _refuse_soft_delete(call)
+        record = self._objects.require(
+            call.identity, "storage.objects.get", bucket, name, _generation(call.params)
+        )
+        try:
+            check_conditions(call.params, record["generation"], record["metageneration"], read=True)
+        except NotModifiedError:
+            return Response(304)
+        return view(record)
+
+    @handles("storage.objects.list")
+    async def list_objects(self, call: Call) -> Json:
+        self._access.require(call.identity, "storage.objects.list", call.params["bucket"])
+        _refuse_soft_delete(call)
+        for name in ("matchGlob", "filter"):
+            if call.params.get(name):
+                raise not_emulated(f"the list parameter {name}")
+        page = self._objects.page(call.params["bucket"], call.params)
+        result: Json = {"kind": "storage#objects"}
+        if page.next_token:
+            result["nextPageToken"] = page.next_token
+        if page.prefixes:
+            result["prefixes"] = page.prefixes
+        if page.records:
+            result["items"] = [view(record) for record in page.records]
+        return result
+
+    @handles("storage.objects.patch")
+    async def patch_object(self, call: Call) -> Json:
+        return self._change_object(call, with_nulls(call.body, call.raw_body), replace=False)
+
+    @handles("storage.objects.update")
+    async def update_object(self, call: Call) -> Json:
+        return self._change_object(call, call.body, replace=True)
+
+    def _change_object(self, call: Call, changes: Json, *, replace: bool) -> Json:
+        bucket_name, name = call.params["bucket"], call.params["object"]
+        record = self._objects.require(
+            call.identity, "storage.objects.update", bucket_name, name, _generation(call.params)
+        )
+        bucket = self._buckets.get(bucket_name)
+        refuse_acl_parameters(bucket, call.params)
+        check_conditions(call.params, record["generation"], record["metageneration"])
+        return view(self._objects.change(record, changes, bucket, replace=replace))
+
+    @handles("storage.objects.delete")
+    async def delete_object(self, call: Call) -> Response:
+        bucket, name = call.params["bucket"], call.params["object"]
+        generation = _generation(call.params)
+        record = self._objects.require(call.identity, "storage.objects.delete", bucket, name, generation)
+        check_conditions(call.params, record["generation"], record["metageneration"])
+        self._objects.remove(self._buckets.get(bucket), record, permanently=generation is not None)
+        return Response(204)
+
+    @handles("storage.objects.copy")
+    async def copy_object(self, call: Call) -> Json:
+        return view(self._copy(call))
+
+    @handles("storage.objects.rewrite")
+    async def rewrite_object(self, call: Call) -> Json:
+        """Done in one call, whatever its size: no bytes move."""
+        record = self._copy(call)
+        size = str(record["size"])
+        return {
+            "kind": "storage#rewriteResponse",
+            "totalBytesRewritten": size,
+            "objectSize": size,
+            "done": True,
+            "resource": view(record),
+        }
+
+    def _copy(self, call: Call) -> Json:
+        refuse_encryption(call.request, call.params)
+        generation = call.params.get("sourceGeneration")
+        source = self._objects.require(
+            call.identity,
+            "storage.objects.get",
+            call.params["sourceBucket"],
+            call.params["sourceObject"],
+            None if generation is None else number(generation),
+        )
+        check_conditions(call.params, source["generation"], source["metageneration"], prefix="ifSource")
+        # Metadata in the body replaces all of the source's; without any, the source's is kept. Holds never are.
+        holds = ("eventBasedHold", "temporaryHold")
+        metadata = {key: source[key] for key in WRITABLE if key in source and key not in holds}
+        if set(call.body) & set(WRITABLE):
+            metadata = {"contentType": source.get("contentType")}
+        write = self._destination(call, metadata | call.body, source.get("componentCount"))
+        return self._objects.commit(write, self._files.copy(content_of(source)))
+
+    @handles("storage.objects.compose")
+    async def compose_object(self, call: Call) -> Json:
+        refuse_encryption(call.request, call.params)
+        if call.body.get("deleteSourceObjects"):
+            raise not_emulated("deleteSourceObjects")
+        bucket = call.params["destinationBucket"]
+        asked = call.body.get("sourceObjects", [])
+        if not 1 <= len(asked) <= _MAX_COMPONENTS:
+            raise invalid_argument(
+                f"The number of source components provided ({len(asked)}) must be between 1 and {_MAX_COMPONENTS}"
+            )
+        sources = [self._component(call, bucket, item) for item in asked]
+        metadata = dict(call.body.get("destination") or {})
+        metadata.setdefault("contentType", sources[0].get("contentType"))
+        components = sum(source.get("componentCount", 1) for source in sources)
+        write = self._destination(call, metadata, components)
+        content = await self._files.concatenate([source["content"] for source in sources])
+        return view(self._objects.commit(write, replace(content, md5=None)))
+
+    def _component(self, call: Call, bucket: str, item: Json) -> Json:
+        generation = item.get("generation")
+        source = self._objects.require(
+            call.identity,
+            "storage.objects.get",
+            bucket,
+            item.get("name", ""),
+            None if generation is None else number(generation),
+        )
+        check_conditions(item.get("objectPreconditions", {}), source["generation"], 0)
+        return source
+
+    def _destination(self, call: Call, metadata: Json, components: int | None) -> Write:
+        bucket = call.params["destinationBucket"]
+        refuse_acl_parameters(self._buckets.get(bucket), call.params)
+        name = call.params["destinationObject"]
+        write = Write(call.identity, bucket, name, metadata, call.params, components)
+        self._objects.check(write)
+        return write
+
+    # Access control lists: with uniform bucket-level access there are none.
+
+    @handles(
+        *(
+            f"storage.{kind}.{verb}"
+            for kind in ("bucketAccessControls", "defaultObjectAccessControls", "objectAccessControls")
+            for verb in ("delete", "get", "insert", "list", "patch", "update")
+        )
+    )
+    async def use_acl(self, call: Call) -> Json:
+        bucket = self._buckets.get(call.params["bucket"])
+        _, kind, verb = call.method.id.split(".")
+        if is_uniform(bucket):
+            thing = "an object" if kind == "objectAccessControls" else "a bucket"
+            raise acl_refused({"list": "get", "patch": "update"}.get(verb, verb), thing)
+        self.emulator.unhandled.append(call.method.id)
+        raise not_emulated("access control lists; use IAM with uniform bucket-level access")
+
+    def _project(self, call: Call) -> str:
+        """The id of the project that a bucket call names by id or number; the API must be enabled there."""
+        given = call.params["project"]
+        record = self.emulator.projects.find(given)
+        if record is None:
+            raise invalid_argument(f"Unknown project id: {given}")
+        api = discovery.load("storage", "v1")
+        self.emulator.projects.require_enabled(record["projectId"], api.host, api.title)
+        return str(record["projectId"])
+
+
+def _generation(params: Json) -> int | None:
+    text = params.get("generation")
+    return None if text is None else number(text)
+
+
+def _refuse_soft_delete(call: Call) -> None:
+    if call.params.get("softDeleted"):
+        raise not_emulated("soft-deleted objects")

@@ -1,0 +1,1 @@
+"""Images from Dockerfiles, made with this machine's Python."""

@@ -1,0 +1,49 @@
+"""The docker command."""
+
+from __future__ import annotations
+
+import subprocess
+
+from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
+
+_ANSWER_SECONDS = 60.0
+
+
+class DockerError(RuntimeError):
+    """What the docker command said when it failed, in one line."""
+
+
+def docker(*arguments: str) -> str:
+    """What ``docker ARGUMENTS`` prints. Raises `DockerError`."""
+    try:
+        done = subprocess.run(
+            ["docker", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise DockerError("the program 'docker' is not in PATH") from None
+    except subprocess.TimeoutExpired:
+        raise DockerError(f"docker {arguments[0]} did not end within {_ANSWER_SECONDS:.0f} s") from None
+    if done.returncode != 0:
+        raise DockerError(" ".join(done.stderr.split()) or f"docker {arguments[0]} failed")
+    return done.stdout
+
+
+def check_engine() -> str:
+    """The version of the engine that answers. Raises `SandboxUnavailable` when none does."""
+    try:
+        version, system = docker("version", "--format", "{{.Server.Version}} {{.Server.Os}}").split()
+    except (DockerError, ValueError) as error:
+        raise SandboxUnavailable(
+            f"Containers cannot be run: no container engine answers ({error}). Start one, or name its socket in "
+            "DOCKER_HOST, or run processes instead (--runtime process)."
+        ) from None
+    if system != "linux":
+        raise SandboxUnavailable(
+            f"Containers cannot be run: the engine runs those of {system}, Cloud Run's are Linux's."
+        )
+    return version

@@ -1,0 +1,1 @@
+"""One process tree that sees its image and what it is handed."""

@@ -1,0 +1,147 @@
+"""A sandbox of ordinary processes, made with bubblewrap.
+
+Own process, network, IPC and host name spaces; the image's files read-only. As root the application really runs under the
+image's user and group ids; as an ordinary user it does so in a user namespace, where the image's user is the ordinary user under
+another number.
+
+Not limited: memory and CPU (that needs a delegated cgroup). Not as in Cloud Run: files outside the temporary folders cannot
+be written, even by their owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+
+from gcp_emulator.workloads.sandbox.process import (
+    CA_BUNDLE,
+    DATAGRAM,
+    LINE_LIMIT,
+    SHIM,
+    SHIM_CAPABILITIES,
+    TEMPORARY_FOLDERS,
+    LogHandler,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+    SandboxUnavailable,
+    memory_file,
+    said,
+)
+from gcp_emulator.workloads.sandbox.rootfs import Rootfs
+
+# Not bubblewrap's own --dev: its pseudo-terminals cost a second user namespace, without rights over the network.
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
+_DEVICE_LINKS = {
+    "/dev/fd": "/proc/self/fd", "/dev/stdin": "fd/0", "/dev/stdout": "fd/1", "/dev/stderr": "fd/2",
+}  # fmt: skip
+
+
+def check_available() -> str:
+    """The path of bubblewrap. Raises `SandboxUnavailable` where it is missing."""
+    program = shutil.which("bwrap")
+    if program is None:
+        raise SandboxUnavailable(
+            "Applications cannot be run: the program 'bwrap' is not in PATH. Install the package bubblewrap "
+            "(Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap)."
+        )
+    return program
+
+
+class BubblewrapSandbox(Sandbox):
+    """A sandbox that sees ``rootfs`` below ``/``."""
+
+    def __init__(self, rootfs: Rootfs, spec: SandboxSpec, on_log: LogHandler) -> None:
+        super().__init__(spec, on_log)
+        self._rootfs = rootfs
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def _launch(self) -> tuple[socket.socket, asyncio.StreamReader, asyncio.StreamReader]:
+        program = check_available()
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)
+        for end in (control, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, DATAGRAM)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(theirs)
+            arguments, fds = _arguments(self._rootfs, self.spec, opened)
+            self._process = await asyncio.create_subprocess_exec(
+                program, *arguments, self._rootfs.python, "-I", "-S", "/run/shim.py", str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                pass_fds=(theirs.fileno(), *fds), env={"PATH": os.defpath}, limit=LINE_LIMIT,
+            )  # fmt: skip
+        assert self._process.stdout
+        assert self._process.stderr
+        return control, self._process.stdout, self._process.stderr
+
+    async def _end(self) -> None:
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                # Popen.kill() would collect the status asyncio waits for.
+                os.kill(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
+    def _explain(self, complaints: list[str]) -> RuntimeError:
+        text = said(complaints)
+        namespaces = ("namespace", "uid map", "gid map", "RTM_NEWADDR", "loopback", "Can't mount proc")
+        if any(word in text for word in namespaces):
+            return SandboxUnavailable(
+                f"Applications cannot be run: this machine refuses to make a sandbox ({text}). Allow user namespaces "
+                "(sysctl kernel.unprivileged_userns_clone=1, or on Ubuntu "
+                "kernel.apparmor_restrict_unprivileged_userns=0; in a container, run it with "
+                "--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN), "
+                "or run the emulator as root."
+            )
+        return SandboxError(f"The sandbox could not be made: {text}")
+
+
+def _arguments(
+    rootfs: Rootfs, spec: SandboxSpec, opened: contextlib.ExitStack
+) -> tuple[list[str], list[int]]:
+    """bubblewrap's arguments, and the file descriptors that they name."""
+    fds: list[int] = []
+
+    def data(content: bytes) -> str:
+        fds.append(memory_file(content, opened))
+        return str(fds[-1])
+
+    addresses = {"localhost": "127.0.0.1", **spec.hosts}
+    generated = {
+        "/etc/hosts": "".join(f"{address}\t{name}\n" for name, address in addresses.items()).encode(),
+        "/etc/resolv.conf": b"",
+    }
+    if spec.ca_bundle:
+        generated[CA_BUNDLE] = spec.ca_bundle.read_bytes()
+    if not (rootfs.tree / "etc/passwd").exists():
+        generated["/etc/passwd"] = (
+            f"root:x:0:0::/:/bin/sh\nuser:x:{spec.uid}:{spec.gid}::/:/bin/sh\n".encode()
+        )
+    mounts = [*generated, *(volume.path for volume in spec.volumes), "/run/shim.py", *TEMPORARY_FOLDERS]
+
+    plan = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    plan += ["--hostname", "localhost", "--die-with-parent", "--new-session", "--as-pid-1"]
+    if os.geteuid() != 0:
+        plan += ["--unshare-user", "--uid", str(spec.uid), "--gid", str(spec.gid)]
+    plan += ["--cap-drop", "ALL"]
+    for capability in SHIM_CAPABILITIES:
+        plan += ["--cap-add", f"CAP_{capability}"]
+    plan += rootfs.arguments(mounts)
+    plan += ["--proc", "/proc", "--perms", "0755", "--tmpfs", "/dev"]
+    for device in _DEVICES:
+        plan += ["--dev-bind", device, device]
+    for link, target in _DEVICE_LINKS.items():
+        plan += ["--symlink", target, link]
+    for path in TEMPORARY_FOLDERS:
+        plan += ["--perms", "1777", "--tmpfs", path]
+    for path, content in generated.items():
+        plan += ["--perms", "0644", "--ro-bind-data", data(content), path]
+    for volume in spec.volumes:
+        plan += ["--perms", "0755", "--tmpfs", volume.path]
+    plan += ["--ro-bind", str(SHIM), "/run/shim.py", "--remount-ro", "/", "--"]
+    return plan, fds

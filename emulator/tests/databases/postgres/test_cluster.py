@@ -1,0 +1,305 @@
+"""PostgreSQL clusters, with real servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
+from gcp_emulator.databases.postgres.cluster import ADMIN, Cluster
+from gcp_emulator.databases.postgres.process import PostgresError
+
+BINARIES = find_binaries()
+if not BINARIES:
+    pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about running as root")
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Path]:
+    """A folder that every account can enter, as pytest's own (0700) is not."""
+    path = Path(tempfile.mkdtemp(prefix="postgres-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def made(room: Path) -> Iterator[Cluster]:
+    cluster = Cluster(room / "made", BINARIES[0])
+    cluster.create()
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def cluster(made: Cluster) -> Iterator[Cluster]:
+    """A stopped cluster with data."""
+    yield made
+    made.stop()
+
+
+def scalar(cluster: Cluster, statement: str) -> object:
+    with cluster.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone()
+        return row[0] if row else None
+
+
+def fake(version: str) -> PostgresBinaries:
+    return PostgresBinaries(version, Path("/b"), Path("/s"), frozenset())
+
+
+def test_the_installed_server_is_found_with_its_extensions() -> None:
+    assert BINARIES[0].major >= 13
+    assert (BINARIES[0].bin_dir / "initdb").exists()
+    assert "plpgsql" in BINARIES[0].extensions
+
+
+def test_the_nearest_major_version_is_taken_and_the_newer_of_two() -> None:
+    candidates = [fake("18.1"), fake("16.4"), fake("14.9")]
+    assert [nearest(candidates, major).version for major in (18, 17, 15, 13)] == [
+        "18.1",
+        "18.1",
+        "16.4",
+        "14.9",
+    ]
+
+
+def test_without_a_server_nearest_says_so() -> None:
+    with pytest.raises(LookupError, match=r"^No PostgreSQL server programs were found\.$"):
+        nearest([], 15)
+
+
+def test_a_started_server_listens_on_loopback_only_and_has_no_socket_file(cluster: Cluster) -> None:
+    cluster.start()
+    assert scalar(cluster, "SHOW listen_addresses") == "127.0.0.1"
+    assert scalar(cluster, "SHOW unix_socket_directories") == ""
+    assert scalar(cluster, "SHOW server_encoding") == "UTF8"
+    assert scalar(cluster, "SHOW data_checksums") == "on"
+    assert cluster.status().state == "running"
+
+
+def test_the_superuser_needs_its_password_which_only_the_owner_reads(cluster: Cluster) -> None:
+    cluster.start()
+    mode = (cluster.directory / "admin-password").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    with (
+        pytest.raises(psycopg2.OperationalError, match=f'password authentication failed for user "{ADMIN}"'),
+        cluster.connect(password="wrong"),
+    ):
+        pass
+
+
+@as_root
+def test_the_server_does_not_run_as_root(cluster: Cluster) -> None:
+    cluster.start()
+    assert Path(f"/proc/{cluster.status().pid}").stat().st_uid != 0
+
+
+def test_settings_reach_the_server(cluster: Cluster) -> None:
+    cluster.start({"max_connections": "37", "application_name": "it's"})
+    assert scalar(cluster, "SHOW max_connections") == "37"
+    cluster.reload({"max_connections": "37", "work_mem": "5MB"})
+    deadline = time.monotonic() + 5
+    while scalar(cluster, "SHOW work_mem") != "5MB":
+        assert time.monotonic() < deadline, "a reload did not apply work_mem in 5 s"
+
+
+def test_data_and_port_survive_a_restart(cluster: Cluster) -> None:
+    cluster.start()
+    port = cluster.port
+    scalar(cluster, "CREATE TABLE IF NOT EXISTS kept AS SELECT 7 AS seven; SELECT 1")
+    cluster.restart()
+    assert scalar(cluster, "SELECT seven FROM kept") == 7
+    assert cluster.port == port
+
+
+def test_stopping_a_stopped_server_does_nothing(cluster: Cluster) -> None:
+    cluster.stop()
+    assert cluster.status().state == "stopped"
+
+
+def test_a_taken_port_is_replaced_and_the_new_one_remembered(cluster: Cluster) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", cluster.port))
+        other.listen()
+        taken = cluster.port
+        cluster.start()
+        assert cluster.port != taken
+        assert scalar(cluster, "SELECT 1") == 1
+    assert Cluster(cluster.directory, cluster.binaries).port == cluster.port
+
+
+def test_a_killed_server_is_known_as_crashed_and_recovers(cluster: Cluster) -> None:
+    cluster.start()
+    scalar(cluster, "CREATE TABLE IF NOT EXISTS survivor AS SELECT 1; SELECT 1")
+    process = cluster._process
+    pid = cluster.status().pid
+    assert process is not None
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    process.wait(10)
+    assert cluster.status().state == "crashed"
+    cluster.start()
+    assert scalar(cluster, "SELECT count(*) FROM survivor") == 1
+
+
+def test_a_pid_file_of_another_program_is_stale(cluster: Cluster) -> None:
+    (cluster._data / "postmaster.pid").write_text(
+        f"{os.getpid()}\n{cluster._data}\n0\n{cluster.port}\n\n\n\nready\n"
+    )
+    assert cluster.status().state == "crashed"
+    cluster.start()
+    assert scalar(cluster, "SELECT 1") == 1
+
+
+def test_a_server_of_another_emulator_is_left_alone(cluster: Cluster) -> None:
+    cluster.start()
+    other = Cluster(cluster.directory, cluster.binaries)
+    expected = (
+        f"The PostgreSQL server of {cluster.directory} already runs (pid {cluster.status().pid}, port {cluster.port}) "
+        "and was not started by this emulator. Stop the emulator that started it."
+    )
+    for action in (other.stop, other.start):
+        with pytest.raises(PostgresError) as caught:
+            action()
+        assert str(caught.value) == expected
+    assert scalar(cluster, "SELECT 1") == 1
+
+
+def test_a_cluster_is_not_made_twice(cluster: Cluster) -> None:
+    with pytest.raises(PostgresError) as caught:
+        cluster.create()
+    assert str(caught.value) == f"There is a PostgreSQL cluster in {cluster.directory} already."
+
+
+def test_a_server_that_cannot_start_says_why(cluster: Cluster) -> None:
+    with pytest.raises(PostgresError, match=r"did not start: .*shared_buffers.*"):
+        cluster.start({"shared_buffers": "nonsense"})
+    assert cluster.status().state == "stopped"
+
+
+def test_a_backup_is_a_cluster_that_starts(cluster: Cluster, room: Path) -> None:
+    cluster.start()
+    scalar(cluster, "CREATE TABLE IF NOT EXISTS saved AS SELECT 42 AS answer; SELECT 1")
+    assert cluster.backup("1700000000000") > 1_000_000
+    copy = Cluster(room / "copy", cluster.binaries)
+    copy.create()
+    shutil.rmtree(copy._data)
+    (cluster._backups / "1700000000000").rename(copy._data)
+    shutil.copy(cluster.directory / "admin-password", copy.directory / "admin-password")
+    copy.start()
+    try:
+        assert scalar(copy, "SELECT answer FROM saved") == 42
+    finally:
+        copy.destroy()
+    with pytest.raises(FileNotFoundError):
+        cluster.drop_backup("1700000000000")
+
+
+def test_the_server_ends_with_a_killed_emulator(made: Cluster) -> None:
+    program = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from gcp_emulator.databases.postgres.cluster import Cluster
+        from gcp_emulator.databases.postgres.binaries import find_binaries
+        cluster = Cluster(Path(sys.argv[1]), find_binaries()[0])
+        cluster.start()
+        print(cluster.status().pid, flush=True)
+        sys.stdin.read()
+        """
+    )
+    emulator = subprocess.Popen(
+        [sys.executable, "-c", program, str(made.directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert emulator.stdout is not None
+    assert int(emulator.stdout.readline()) == made.status().pid
+    emulator.kill()
+    emulator.communicate()
+    # A new start waits for the old server to be gone.
+    made.start()
+    assert scalar(made, "SELECT 1") == 1
+    made.stop()
+
+
+@as_root
+def test_a_folder_closed_to_the_account_is_no_obstacle(room: Path) -> None:
+    closed = room / "closed"
+    closed.mkdir(mode=0o700)
+    cluster = Cluster(
+        closed / "deep" / "cluster", curate(BINARIES[0], closed / "programs", frozenset({"hstore"}))
+    )
+    cluster.create()
+    cluster.start()
+    try:
+        assert scalar(cluster, "CREATE EXTENSION hstore; SELECT 'a=>1'::hstore::text") == '"a"=>"1"'
+        assert cluster.backup("1") > 0
+    finally:
+        cluster.destroy()
+    assert not (closed / "deep" / "cluster").exists()
+
+
+def test_servers_that_are_made_at_the_same_time_share_one_tree(room: Path) -> None:
+    programs = room / "together"
+    with ThreadPoolExecutor() as threads:
+        made = list(threads.map(lambda _: curate(BINARIES[0], programs, frozenset({"hstore"})), range(4)))
+    assert made == [made[0]] * 4
+    assert [path.name for path in programs.iterdir()] == [f"postgresql-{BINARIES[0].version}"]
+
+
+@pytest.fixture(scope="module")
+def curated(room: Path) -> Iterator[Cluster]:
+    """Cloud SQL's choice of extensions, with a user who is no superuser."""
+    needed = {"pg_trgm", "dblink", "pageinspect"} - BINARIES[0].extensions
+    if needed:
+        pytest.skip(f"this PostgreSQL lacks {', '.join(sorted(needed))}")
+    cluster = Cluster(
+        room / "curated", curate(BINARIES[0], room / "programs", frozenset({"pg_trgm", "dblink"}))
+    )
+    cluster.create()
+    cluster.start()
+    with cluster.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE ordinary LOGIN PASSWORD 'secret'")
+        cursor.execute("CREATE DATABASE theirs OWNER ordinary")
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.mark.parametrize("extension", ["pg_trgm", "dblink"])
+def test_an_ordinary_user_makes_listed_extensions_trusted_by_postgresql_or_not(
+    curated: Cluster, extension: str
+) -> None:
+    with curated.connect("theirs", "ordinary", "secret") as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE EXTENSION {extension}")
+        cursor.execute("SELECT extname FROM pg_extension WHERE extname = %s", [extension])
+        assert cursor.fetchone() == (extension,)
+
+
+def test_an_extension_that_is_not_listed_is_not_there(curated: Cluster) -> None:
+    with curated.connect("theirs", "ordinary", "secret") as connection, connection.cursor() as cursor:
+        with pytest.raises(
+            psycopg2.errors.FeatureNotSupported, match='extension "pageinspect" is not available'
+        ):
+            cursor.execute("CREATE EXTENSION pageinspect")
+        cursor.execute("SELECT name FROM pg_available_extensions ORDER BY 1")
+        assert [name for (name,) in cursor.fetchall()] == ["dblink", "pg_trgm", "plpgsql"]

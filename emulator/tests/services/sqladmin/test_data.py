@@ -1,0 +1,373 @@
+"""Databases, users and SQL of an instance over HTTP; what happened is read from PostgreSQL itself."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from gcp_emulator.databases.postgres.binaries import find_binaries
+from gcp_emulator.services.sqladmin.api import SqlAdmin
+
+from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.services.sqladmin.test_api import HOST, Sql
+
+if not find_binaries():
+    pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
+
+DEPLOYER = "serviceAccount:deployer@other-project.iam.gserviceaccount.com"
+ROLE = "deployer@other-project.iam"
+IAM_FLAG = [{"name": "cloudsql.iam_authentication", "value": "on"}]
+
+
+@pytest.fixture(scope="module")
+def sql() -> Iterator[Sql]:
+    """An emulator with the instance ``main``, open to executeSql and IAM users."""
+    state = Path(tempfile.mkdtemp(prefix="sqladmin-test-"))
+    running = RunningEmulator(state)
+    calls = Sql(running)
+    calls.create("main", dataApiAccess="ALLOW_DATA_API", databaseFlags=IAM_FLAG)
+    running.grant(f"projects/{PROJECT}", "roles/owner", DEPLOYER)
+    yield calls
+    running.stop()
+    shutil.rmtree(state)
+
+
+@pytest.fixture
+def database(sql: Sql) -> Iterator[str]:
+    sql.do("POST", "instances/main/databases", {"name": "site"})
+    yield "site"
+    with server(sql).connect() as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS site")
+
+
+@pytest.fixture
+def deployer(sql: Sql) -> Iterator[str]:
+    user = {"name": ROLE, "type": "CLOUD_IAM_SERVICE_ACCOUNT", "databaseRoles": ["cloudsqlsuperuser"]}
+    sql.do("POST", "instances/main/users", user)
+    yield ROLE
+    with server(sql).connect() as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS site")
+        cursor.execute(f'DROP ROLE IF EXISTS "{ROLE}"')
+
+
+def server(sql: Sql) -> Any:
+    return sql.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/main"]
+
+
+def can_log_in(sql: Sql, user: str, password: str) -> bool:
+    try:
+        with server(sql).connect("postgres", user, password):
+            return True
+    except psycopg2.OperationalError:
+        return False
+
+
+def execute(sql: Sql, statement: str, member: str = DEPLOYER, **body: Any) -> Any:
+    payload = {"database": "site", "sqlStatement": statement, "autoIamAuthn": True} | body
+    return sql.running.session(member).post(
+        f"{HOST}/v1/projects/{PROJECT}/instances/main/executeSql", json=payload
+    )
+
+
+# Databases -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_is_made_in_postgresql_and_dropped_there(sql: Sql) -> None:
+    operation = sql.do("POST", "instances/main/databases", {"name": "polls"})
+    assert operation["operationType"] == "CREATE_DATABASE"
+    assert sql("GET", "instances/main/databases/polls") == {
+        "kind": "sql#database",
+        "name": "polls",
+        "charset": "UTF8",
+        "collation": "en_US.UTF8",
+        "instance": "main",
+        "project": PROJECT,
+        "selfLink": f"{HOST}/v1/projects/{PROJECT}/instances/main/databases/polls",
+    }
+    owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = 'polls'"
+    assert sql.query("main", owner) == "cloudsqlsuperuser"
+    assert [one["name"] for one in sql("GET", "instances/main/databases")["items"]] == ["polls", "postgres"]
+    sql.do("DELETE", "instances/main/databases/polls")
+    assert sql.query("main", owner) is None
+    assert sql.error("GET", "instances/main/databases/polls") == (404, "Not Found", "notFound")
+
+
+def test_a_database_that_exists_is_refused_and_the_instance_stays_usable(sql: Sql, database: str) -> None:
+    assert sql.error("POST", "instances/main/databases", {"name": database}) == (
+        400,
+        'Invalid request: failed to create database site. Detail: pq: database "site" already exists.',
+        "invalid",
+    )
+    assert sql("GET", "instances/main/databases/site")["name"] == database
+
+
+def test_an_operation_that_a_full_disk_did_not_let_begin_leaves_the_instance_idle(sql: Sql) -> None:
+    sql.running.plan({"method": "sql.databases.insert", "kind": "disk_full"})
+    code, _message, _reason = sql.error("POST", "instances/main/databases", {"name": "polls"})
+    assert code == 500
+    assert sql.do("DELETE", "instances/main/databases/polls")["operationType"] == "DELETE_DATABASE"
+
+
+def test_the_api_does_not_drop_what_a_user_owns(sql: Sql, database: str) -> None:
+    sql.do("POST", "instances/main/users", {"name": "owner", "password": "x"})
+    with server(sql).connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {database} OWNER TO owner")
+    assert sql.error("DELETE", f"instances/main/databases/{database}") == (
+        400,
+        'Invalid request: failed to delete database "site". Detail: pq: must be owner of database site. (Please use psql '
+        'client to delete database that is not owned by "cloudsqlsuperuser").',
+        "invalid",
+    )
+    with server(sql).connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {database} OWNER TO cloudsqlsuperuser")
+    sql.do("DELETE", "instances/main/users", name="owner")
+
+
+def test_the_collation_of_a_database_is_fixed(sql: Sql, database: str) -> None:
+    assert sql.error("PATCH", f"instances/main/databases/{database}", {"collation": "C"}) == (
+        400, "Invalid request: The collation of a PostgreSQL database cannot be changed.", "invalid",
+    )  # fmt: skip
+    sql.do("PATCH", f"instances/main/databases/{database}", {"collation": "en_US.UTF8"})
+
+
+# Users ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_logs_in_with_the_password_given_last(sql: Sql) -> None:
+    operation = sql.do("POST", "instances/main/users", {"name": "app", "password": "first"})
+    assert operation["operationType"] == "CREATE_USER"
+    assert can_log_in(sql, "app", "first")
+    sql.do("PUT", "instances/main/users", {"password": "second"}, name="app")
+    assert can_log_in(sql, "app", "second")
+    assert not can_log_in(sql, "app", "first")
+    assert sql("GET", "instances/main/users/app") == {
+        "kind": "sql#user",
+        "name": "app",
+        "host": "",
+        "instance": "main",
+        "project": PROJECT,
+        "type": "BUILT_IN",
+        "databaseRoles": ["cloudsqlsuperuser"],
+    }
+    sql.do("DELETE", "instances/main/users", name="app")
+    assert sql.query("main", "SELECT count(*) FROM pg_roles WHERE rolname = 'app'") == 0
+    assert sql.error("GET", "instances/main/users/app") == (
+        404,
+        "The user app does not exist.",
+        "userDoesNotExist",
+    )
+
+
+def test_database_roles_replace_the_default_and_can_be_changed(sql: Sql) -> None:
+    sql.do(
+        "POST",
+        "instances/main/users",
+        {"name": "web", "password": "x", "databaseRoles": ["pg_read_all_data"]},
+    )
+    assert sql("GET", "instances/main/users/web")["databaseRoles"] == ["pg_read_all_data"]
+    sql.do(
+        "PUT",
+        "instances/main/users",
+        {},
+        name="web",
+        databaseRoles=["pg_monitor"],
+        revokeExistingRoles="true",
+    )
+    assert sql("GET", "instances/main/users/web")["databaseRoles"] == ["pg_monitor"]
+    sql.do("DELETE", "instances/main/users", name="web")
+    assert sql.error("POST", "instances/main/users", {"name": "web", "databaseRoles": ["missing"]}) == (
+        400, 'Invalid request: failed to create user web: . role "missing" does not exist.', "invalid",
+    )  # fmt: skip
+
+
+def test_an_empty_list_of_roles_is_none_and_the_default_applies_until_it_is_revoked(sql: Sql) -> None:
+    sql.do("POST", "instances/main/users", {"name": "web", "password": "x", "databaseRoles": []})
+    assert sql("GET", "instances/main/users/web")["databaseRoles"] == ["cloudsqlsuperuser"]
+    sql.do("PUT", "instances/main/users", {}, name="web", revokeExistingRoles="true")
+    assert "databaseRoles" not in sql("GET", "instances/main/users/web")
+    createrole = "SELECT rolcreaterole FROM pg_roles WHERE rolname = 'web'"
+    assert sql.query("main", createrole) is False
+    sql.do("DELETE", "instances/main/users", name="web")
+
+
+def test_a_user_who_owns_something_is_not_deleted(sql: Sql, database: str) -> None:
+    sql.do("POST", "instances/main/users", {"name": "keeper", "password": "x"})
+    with server(sql).connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE kept (); ALTER TABLE kept OWNER TO keeper")
+    assert sql.error("DELETE", "instances/main/users", name="keeper") == (
+        400,
+        'Invalid request: failed to delete user keeper: . role "keeper" cannot be dropped because some objects depend on it '
+        "Details: 1 object in database site.",
+        "invalid",
+    )
+    with server(sql).connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE kept")
+    sql.do("DELETE", "instances/main/users", name="keeper")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"password": "x"}, "For IAM users, password or hostname should not be specified."),
+        (
+            {"name": ROLE + ".gserviceaccount.com"},
+            f"Invalid IAM user name ({ROLE}.gserviceaccount.com): the suffix .gserviceaccount.com must be omitted.",
+        ),
+        ({"name": "deployer"}, "Invalid IAM user name (deployer): a lower case e-mail address is expected."),
+    ],
+)
+def test_iam_users_have_a_form(sql: Sql, body: dict[str, str], message: str) -> None:
+    user = {"name": ROLE, "type": "CLOUD_IAM_SERVICE_ACCOUNT"} | body
+    assert sql.error("POST", "instances/main/users", user) == (400, f"Invalid request: {message}", "invalid")
+
+
+def test_passwords_are_neither_stored_nor_logged_nor_shown(sql: Sql) -> None:
+    secret = "Unmistakable-7391"
+    sql.do("POST", "instances/main/users", {"name": "hidden", "password": secret})
+    sql.do("PUT", "instances/main/users", {"password": secret + "b"}, name="hidden")
+    assert secret not in str(sql("GET", "instances/main/users"))
+    sql.do("DELETE", "instances/main/users", name="hidden")
+    state = sql.running.emulator.settings.state
+    files = [path for path in (state / "sql").rglob("*") if path.is_file() and "programs" not in path.parts]
+    files += list(state.glob("store.sqlite*"))
+    assert len(files) > 100
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+
+
+# executeSql ----------------------------------------------------------------------------------------------------------
+
+
+def test_sql_runs_as_the_callers_iam_user(sql: Sql, database: str, deployer: str) -> None:
+    statement = "SELECT session_user::text AS who, NULL::int AS nothing; CREATE EXTENSION pg_trgm; SELECT 1 WHERE false"
+    answer = execute(sql, statement)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["results"] == [
+        {
+            "message": "SELECT 1",
+            "columns": [{"name": "who", "type": "TEXT"}, {"name": "nothing", "type": "INT4"}],
+            "rows": [{"values": [{"value": ROLE}, {"nullValue": True}]}],
+        },
+        {"message": "CREATE EXTENSION"},
+        {"message": "SELECT 0", "columns": [{"name": "?column?", "type": "INT4"}]},
+    ]
+    assert body["metadata"]["sqlStatementExecutionTime"].endswith("s")
+    assert "status" not in body
+    assert sql.query("main", "SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'", database) == 1
+
+
+def test_the_grants_of_a_deploy_work_for_a_cloudsqlsuperuser(sql: Sql, database: str, deployer: str) -> None:
+    for name in ("site_migrator", "site_web"):
+        sql.do(
+            "POST", "instances/main/users", {"name": name, "password": "x", "databaseRoles": ["pg_monitor"]}
+        )
+    statements = f"""
+        GRANT CONNECT ON DATABASE site TO site_web;
+        GRANT ALL ON SCHEMA public TO site_migrator;
+        GRANT USAGE ON SCHEMA public TO site_web;
+        GRANT site_migrator TO "{ROLE}";
+        ALTER DEFAULT PRIVILEGES FOR ROLE site_migrator IN SCHEMA public
+            GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO site_web;
+    """
+    answer = execute(sql, statements).json()
+    assert "status" not in answer, answer
+    with server(sql).connect(database, "site_migrator", "x") as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE vote (i int)")
+    with server(sql).connect(database, "site_web", "x") as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO vote VALUES (1)")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("CREATE TABLE denied ()")
+    with server(sql).connect() as connection, connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE site")
+    for name in ("site_migrator", "site_web"):
+        sql.do("DELETE", "instances/main/users", name=name)
+
+
+def test_an_error_of_the_database_is_in_the_status_and_nothing_remains(
+    sql: Sql, database: str, deployer: str
+) -> None:
+    body = execute(sql, "CREATE TABLE half (); SELECT * FROM missing").json()
+    assert body["status"] == {
+        "code": 3,
+        "message": 'ERROR: relation "missing" does not exist (SQLSTATE 42P01)',
+    }
+    assert "results" not in body
+    assert sql.query("main", "SELECT to_regclass('half')", database) is None
+    denied = execute(sql, "CREATE ROLE boss SUPERUSER").json()["status"]
+    assert denied["code"] == 7
+    assert "superuser" in denied["message"].lower()
+
+
+def test_notices_are_messages(sql: Sql, database: str, deployer: str) -> None:
+    assert execute(sql, "DROP TABLE IF EXISTS nothing").json()["messages"] == [
+        {"message": 'NOTICE: table "nothing" does not exist, skipping (SQLSTATE 00000)', "severity": "NOTICE"}
+    ]
+
+
+def test_rows_are_limited_on_request(sql: Sql, database: str, deployer: str) -> None:
+    body = execute(sql, "SELECT generate_series(1, 5) AS n", rowLimit="2").json()
+    assert [row["values"][0]["value"] for row in body["results"][0]["rows"]] == ["1", "2"]
+
+
+def test_more_than_ten_megabytes_are_an_error_or_partial(sql: Sql, database: str, deployer: str) -> None:
+    large = "SELECT repeat('x', 1000000) FROM generate_series(1, 12)"
+    answer = execute(sql, large)
+    assert answer.status_code == 400
+    assert (
+        answer.json()["error"]["message"]
+        == "Invalid request: The result of the SQL statements exceeds 10 MB."
+    )
+    result = execute(sql, large, partialResultMode="ALLOW_PARTIAL_RESULT").json()["results"][0]
+    assert result["partialResult"] is True
+    assert len(result["rows"]) == 10
+
+
+def test_a_caller_who_is_no_user_of_the_database_is_refused(sql: Sql, database: str) -> None:
+    answer = execute(sql, "SELECT 1", "user:owner@example.com")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == (
+        'Invalid request: failed to connect to the database: password authentication failed for user "owner@example.com".'
+    )
+
+
+def test_a_password_in_a_regional_secret_logs_a_built_in_user_in(sql: Sql, database: str) -> None:
+    sql.do("POST", "instances/main/users", {"name": "app", "password": "s3cret"})
+    name = f"projects/{PROJECT}/locations/europe-west1/secrets/app/versions/1"
+    store = sql.running.emulator.store
+    sql.running.call(
+        store.collection("secretmanager.secrets").put, name.rpartition("/versions/")[0], {"lastVersion": 1}
+    )
+    sql.running.call(
+        store.collection("secretmanager.versions").put, name, {"state": "ENABLED", "data": "czNjcmV0"}
+    )
+    login = {"autoIamAuthn": False, "user": "app"}
+    body = execute(sql, "SELECT session_user::text", passwordSecretVersion=name, **login).json()
+    assert body["results"][0]["rows"] == [{"values": [{"value": "app"}]}]
+    wrong = name.replace("europe-west1", "us-central1")
+    assert execute(sql, "SELECT 1", passwordSecretVersion=wrong, **login).json()["error"]["message"] == (
+        f"Invalid request: passwordSecretVersion ({wrong}) must be projects/PROJECT/locations/europe-west1/secrets/SECRET/"
+        "versions/VERSION, a regional secret in the region of the instance."
+    )
+    sql.do("DELETE", "instances/main/users", name="app")
+
+
+def test_the_data_api_and_iam_logins_must_be_switched_on(sql: Sql, database: str, deployer: str) -> None:
+    sql.do("PATCH", "instances/main", {"settings": {"databaseFlags": []}})
+    assert execute(sql, "SELECT 1").json()["error"]["message"] == (
+        "Invalid request: IAM authentication is not enabled for the instance."
+    )
+    sql.do(
+        "PATCH",
+        "instances/main",
+        {"settings": {"databaseFlags": IAM_FLAG, "dataApiAccess": "DISALLOW_DATA_API"}},
+    )
+    assert execute(sql, "SELECT 1").json()["error"]["message"] == (
+        "Invalid request: The instance doesn't allow using executeSql to access this instance."
+    )
+    sql.do("PATCH", "instances/main", {"settings": {"dataApiAccess": "ALLOW_DATA_API"}})
+    assert execute(sql, "SELECT 1").status_code == 200
