@@ -18,4 +18,4 @@ def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
         yield running
     finally:
         running.stop()
-    assert list(running.emulator.unhandled) == [], "nothing answered these calls (see expect_unhandled)"
+    assert list(running.context.unhandled) == [], "nothing answered these calls (see expect_unhandled)"

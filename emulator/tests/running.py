@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import requests
 from gcp_emulator.app import Emulator, Settings
 from gcp_emulator.engine import clock, discovery
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.engine.operations import Profile
 
@@ -38,12 +39,12 @@ class RunningEmulator:
 
     async def _start(self) -> Emulator:
         emulator = Emulator(self._settings)
-        if emulator.projects.find(PROJECT) is None:
-            emulator.projects.create(PROJECT, created=clock.timestamp())
-            emulator.iam.add_binding(f"projects/{PROJECT}", "roles/owner", OWNER)
+        if emulator.context.projects.find(PROJECT) is None:
+            emulator.context.projects.create(PROJECT, created=clock.timestamp())
+            emulator.context.iam.add_binding(f"projects/{PROJECT}", "roles/owner", OWNER)
             for service in emulator.services:
                 for version in service.versions:
-                    emulator.projects.set_enabled(
+                    emulator.context.projects.set_enabled(
                         PROJECT, discovery.load(service.api, version).host, enabled=True
                     )
         await emulator.start()
@@ -73,9 +74,14 @@ class RunningEmulator:
         return self.run(work())
 
     @property
+    def context(self) -> Context:
+        """What its services are given."""
+        return self.emulator.context
+
+    @property
     def number(self) -> str:
         """The project's number."""
-        return self.call(self.emulator.projects.number, PROJECT)
+        return self.call(self.context.projects.number, PROJECT)
 
     @property
     def proxy(self) -> str:
@@ -91,7 +97,7 @@ class RunningEmulator:
 
     def token(self, member: str) -> str:
         """An access token of ``member`` (``user:...`` or ``serviceAccount:...``)."""
-        return self.call(self.emulator.tokens.issue, identity_of(member.partition(":")[2]))[0]
+        return self.call(self.context.tokens.issue, identity_of(member.partition(":")[2]))[0]
 
     def session(self, member: str | None = OWNER) -> requests.Session:
         """A session through the proxy as ``member``; None calls without credentials."""
@@ -106,11 +112,11 @@ class RunningEmulator:
 
     def grant(self, resource: str, role: str, member: str) -> None:
         """Binds ``role`` to ``member`` on ``resource`` (``projects/p/secrets/s``)."""
-        self.call(self.emulator.iam.add_binding, resource, role, member)
+        self.call(self.context.iam.add_binding, resource, role, member)
 
     def disable(self, host: str) -> None:
         """Disables the API ``host`` (``run.googleapis.com``) in the project."""
-        self.call(self.emulator.projects.set_enabled, PROJECT, host, enabled=False)
+        self.call(self.context.projects.set_enabled, PROJECT, host, enabled=False)
 
     def plan(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
         """Adds faults as anybody would; returns what was added."""
@@ -121,6 +127,6 @@ class RunningEmulator:
 
     def expect_unhandled(self, *calls: str) -> None:
         """Asserts that exactly these calls were not handled, and forgives them."""
-        found = list(self.emulator.unhandled)
+        found = list(self.context.unhandled)
         assert found == list(calls)
-        self.emulator.unhandled.clear()
+        self.context.unhandled.clear()

@@ -30,7 +30,7 @@ metadata: {{project: my-project, region: us-central1, service_account: {ACCOUNT}
 def seeded(tmp_path: Path) -> Iterator[RunningEmulator]:
     running = RunningEmulator(tmp_path / "state")
     (tmp_path / "seed.yaml").write_text(SEED, "utf-8")
-    running.call(seed.apply, running.emulator, tmp_path / "seed.yaml")
+    running.call(seed.apply, running.context, tmp_path / "seed.yaml")
     yield running
     running.stop()
 
@@ -47,7 +47,7 @@ def test_whoever_asks_for_the_metadata_server_is_the_service_account(seeded: Run
 
 
 def test_a_second_start_takes_nothing_away(seeded: RunningEmulator, tmp_path: Path) -> None:
-    seeded.call(seed.apply, seeded.emulator, tmp_path / "seed.yaml")
+    seeded.call(seed.apply, seeded.context, tmp_path / "seed.yaml")
     health = requests.get(f"{seeded.proxy}/_emulator/health", timeout=10).json()
     assert "my-project" in health["projects"]
 
@@ -70,5 +70,5 @@ def test_a_seed_that_cannot_be_is_refused(tmp_path: Path, text: str, message: st
     running = RunningEmulator(tmp_path / "state")
     (tmp_path / "seed.yaml").write_text(text, "utf-8")
     with pytest.raises(seed.SeedError, match=message):
-        running.call(seed.apply, running.emulator, tmp_path / "seed.yaml")
+        running.call(seed.apply, running.context, tmp_path / "seed.yaml")
     running.stop()

@@ -233,7 +233,7 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
     cloud: Cloud, module: str, tmp_path: Path
 ) -> None:
     resources = cloud.resources()
-    asked = cloud.running.emulator.requests.after()
+    asked = cloud.running.context.requests.after()
     wrong = []
     count = 0
     for case in cases(module):
@@ -247,7 +247,7 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
             wrong.append(f"{case}: {error}")
     assert not wrong, "\n".join(wrong)
     assert count > 10
-    assert cloud.running.emulator.requests.after() == asked
+    assert cloud.running.context.requests.after() == asked
     assert cloud.resources() == resources
 
 
@@ -397,12 +397,12 @@ DROPPED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_would_be_dropped_in_silence_is_refused(
     cloud: Cloud, module: str, options: dict[str, Any], message: str
 ) -> None:
-    asked = cloud.running.emulator.requests.after()
+    asked = cloud.running.context.requests.after()
     given = {name: value for name, value in {**OPTIONS[module], **options}.items() if value is not None}
     result = cloud.run(module, **given)
     assert result.failed
     assert result.message == message if message.endswith((".", "?")) else result.message.startswith(message)
-    assert cloud.running.emulator.requests.after() == asked
+    assert cloud.running.context.requests.after() == asked
 
 
 AUTH_VALUES = [
@@ -426,12 +426,12 @@ AUTH_VALUES = [
 
 @pytest.mark.parametrize(("name", "value"), AUTH_VALUES)
 def test_a_wrong_option_of_all_modules_is_refused(cloud: Cloud, name: str, value: Any) -> None:
-    asked = cloud.running.emulator.requests.after()
+    asked = cloud.running.context.requests.after()
     result = cloud.run("project_info", **{name: value})
     assert result.failed
     assert "exception" not in result.values
     check_message(result.message, name, value)
-    assert cloud.running.emulator.requests.after() == asked
+    assert cloud.running.context.requests.after() == asked
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Cloud:
         state = running.emulator.settings.state
         file = state / "seed.yaml"
         file.write_text(json.dumps({"users": [OWNER]}), "utf-8")
-        running.call(seed.apply, running.emulator, file)
+        running.call(seed.apply, running.context, file)
         credentials = seed.credentials_path(state, OWNER)
         #: The variables that `gcp-emulator env` prints.
         self.variables = environment.variables(state, running.emulator.front.port, PROJECT, credentials)

@@ -39,7 +39,7 @@ def cloud() -> Iterator[Cloud]:
     running = RunningEmulator(folder / "state")
     try:
         yield Cloud(running)
-        unhandled = list(running.emulator.unhandled)
+        unhandled = list(running.context.unhandled)
     finally:
         running.stop()
         shutil.rmtree(folder)

@@ -137,7 +137,7 @@ def test_logging(environment: Cloud) -> None:
     running = environment.running
     resource = {"type": "global", "labels": {"project_id": PROJECT}}
     for number in range(3):
-        running.call(running.emulator.logs.write, PROJECT, "conformance", resource, f"line {number}")
+        running.call(running.context.logs.write, PROJECT, "conformance", resource, f"line {number}")
     client = logging.Client(project=PROJECT, _use_grpc=False)
     found = client.list_entries(
         filter_=f'logName="projects/{PROJECT}/logs/conformance"', order_by=logging.DESCENDING, page_size=2

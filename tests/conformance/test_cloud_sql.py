@@ -87,7 +87,7 @@ class Cloud:
 
     def revoke_all(self, account: Account) -> None:
         """Takes every role on the project from the account."""
-        iam, resource = self.running.emulator.iam, f"projects/{PROJECT}"
+        iam, resource = self.running.context.iam, f"projects/{PROJECT}"
         bindings = self.running.call(iam.get_policy, resource)["bindings"]
         for binding in bindings:
             binding["members"] = [one for one in binding["members"] if not one.endswith(account.email)]

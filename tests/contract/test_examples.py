@@ -249,9 +249,9 @@ def emulator() -> Iterator[RunningEmulator]:
     (state / "seed.yaml").write_text(
         yaml.safe_dump({"projects": [{"id": "my-project", "bindings": [binding]}], "users": [OWNER]}), "utf-8"
     )
-    running.call(seed.apply, running.emulator, state / "seed.yaml")
+    running.call(seed.apply, running.context, state / "seed.yaml")
     yield running
-    unhandled = list(running.emulator.unhandled)
+    unhandled = list(running.context.unhandled)
     running.stop()
     shutil.rmtree(state)
     assert unhandled == []
@@ -285,5 +285,5 @@ def test_all_examples_run(emulator: RunningEmulator, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert "a-password-for-mail" not in done.stdout
-    assert emulator.call(emulator.emulator.store.collection("sqladmin.instances").names) == []
-    assert emulator.call(emulator.emulator.store.collection("run.services").names) == []
+    assert emulator.call(emulator.context.store.collection("sqladmin.instances").names) == []
+    assert emulator.call(emulator.context.store.collection("run.services").names) == []

@@ -88,7 +88,7 @@ class Cloud:
         state = running.emulator.settings.state
         file = state / "seed.yaml"
         file.write_text(yaml.safe_dump(_SEED), "utf-8")
-        running.call(seed.apply, running.emulator, file)
+        running.call(seed.apply, running.context, file)
         #: Everything that a module has printed.
         self.printed: list[str] = []
         for name, value in self.variables(OWNER).items():
@@ -151,7 +151,7 @@ class Cloud:
         for user in (OWNER, NOBODY, STRANGER):
             file = Path(self.variables(user)["GOOGLE_APPLICATION_CREDENTIALS"])
             values[f"refresh token of {user}"] = json.loads(file.read_text("utf-8"))["refresh_token"]
-        tokens = self.running.call(self.running.emulator.store.collection("tokens").names)
+        tokens = self.running.call(self.running.context.store.collection("tokens").names)
         values |= {f"access token {number}": token for number, token in enumerate(tokens)}
         return [name for name, value in values.items() if not self.never_printed(value)]
 
@@ -179,7 +179,7 @@ class Cloud:
         return self.running.call(self._resources)
 
     def _resources(self) -> dict[str, dict[str, Any]]:
-        rows = self.running.emulator.store.database.execute("SELECT kind, name, body FROM documents")
+        rows = self.running.context.store.database.execute("SELECT kind, name, body FROM documents")
         found: dict[str, dict[str, Any]] = {}
         for kind, name, body in rows:
             if not kind.startswith(_BOOKKEEPING):

@@ -28,7 +28,7 @@ def cloud() -> Iterator[Cloud]:
         found = Cloud(running, patch)
         yield found
         shown = found.shown_secrets()
-    unhandled = list(running.emulator.unhandled)
+    unhandled = list(running.context.unhandled)
     running.stop()
     shutil.rmtree(state)
     assert unhandled == []

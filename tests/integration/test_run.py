@@ -468,7 +468,7 @@ def test_what_google_fills_in_does_not_make_a_job_run_again(cloud: Cloud, image:
     assert cloud.ok("run_jobs", **asked)["jobs"][0]["executed"] is False
     once = {"job": "filled", "location": REGION, "once": True}
     assert cloud.ok("run_job_execution", **once)["changed"] is True
-    collection = cloud.running.emulator.store.collection("run.executions")
+    collection = cloud.running.context.store.collection("run.executions")
 
     def fill_in() -> None:
         (name,) = collection.names(f"{LOCATION}/jobs/filled/executions/")

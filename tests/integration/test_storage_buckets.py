@@ -88,7 +88,7 @@ def test_a_bucket_that_holds_objects_is_not_deleted(cloud: Cloud) -> None:
 
 def test_a_name_that_another_project_has_is_explained(cloud: Cloud) -> None:
     cloud.running.call(
-        cloud.running.emulator.projects.set_enabled, OTHER_PROJECT, "storage.googleapis.com", enabled=True
+        cloud.running.context.projects.set_enabled, OTHER_PROJECT, "storage.googleapis.com", enabled=True
     )
     cloud.api(f"{URL}?project={OTHER_PROJECT}", method="POST", body={"name": "taken-bucket"}, user=STRANGER)
     message = cloud.error("storage_buckets", buckets=[{"name": "taken-bucket", "location": REGION}])

@@ -22,18 +22,17 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
-from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.metadata.api import Metadata
-from gcp_emulator.services.sqladmin.api import SqlAdmin
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
+from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.metadata.ports import MetadataServers
+from gcp_emulator.services.oauth2.ports import Logins
+from gcp_emulator.services.sqladmin.ports import Attachments
 
 #: The client that `gcloud auth application-default login` writes; any value is accepted.
 _CLIENT_ID = "emulator.apps.googleusercontent.com"
@@ -43,7 +42,7 @@ class SeedError(Exception):
     """The seed file is not of the form that the module's docstring shows."""
 
 
-def apply(emulator: Emulator, path: Path) -> None:
+def apply(context: Context, path: Path) -> None:
     """Adds what the seed names and the store does not have yet; never takes anything away."""
     try:
         seed: Any = yaml.safe_load(path.read_text("utf-8"))
@@ -52,31 +51,31 @@ def apply(emulator: Emulator, path: Path) -> None:
     if not isinstance(seed, dict) or set(seed) - {"projects", "users", "metadata"}:
         raise SeedError(f"{path}: the top level must hold `projects`, `users` and `metadata` only")
     for project in seed.get("projects", []):
-        if emulator.projects.find(project["id"]) is None:
-            _make_project(emulator, project)
+        if context.projects.find(project["id"]) is None:
+            _make_project(context, project)
         for instance in project.get("instances", []):
             host, _, port = instance["server"].rpartition(":")
             try:
-                emulator.service(SqlAdmin).attach(project["id"], instance["body"], host, int(port))
+                context.ports.find(Attachments).attach(project["id"], instance["body"], host, int(port))
             except ApiError as error:
                 raise SeedError(f"{path}: the instance of {instance['server']}: {error.message}") from None
     for email in seed.get("users", []):
-        _write_credentials(emulator, email, credentials_path(emulator.settings.state, email))
+        _write_credentials(context, email, credentials_path(context.state, email))
     if workload := seed.get("metadata"):
-        emulator.service(Metadata).serve_as(
+        context.ports.find(MetadataServers).serve_as(
             workload["service_account"], workload["project"], workload["region"]
         )
 
 
-def _make_project(emulator: Emulator, project: dict[str, Any]) -> None:
-    emulator.projects.create(project["id"], display_name=project.get("name"), created=clock.timestamp())
+def _make_project(context: Context, project: dict[str, Any]) -> None:
+    context.projects.create(project["id"], display_name=project.get("name"), created=clock.timestamp())
     for api in project.get("apis", []):
-        emulator.projects.set_enabled(project["id"], api, enabled=True)
+        context.projects.set_enabled(project["id"], api, enabled=True)
     for account in project.get("service_accounts", []):
-        emulator.service(IamApi).accounts.create(project["id"], account)
+        context.ports.find(Accounts).create(project["id"], account)
     for binding in project.get("bindings", []):
         for member in binding["members"]:
-            emulator.iam.add_binding(f"projects/{project['id']}", binding["role"], member)
+            context.iam.add_binding(f"projects/{project['id']}", binding["role"], member)
 
 
 def credentials_path(state: Path, email: str) -> Path:
@@ -84,12 +83,11 @@ def credentials_path(state: Path, email: str) -> Path:
     return state / "credentials" / f"{email}.json"
 
 
-def _write_credentials(emulator: Emulator, email: str, path: Path) -> None:
+def _write_credentials(context: Context, email: str, path: Path) -> None:
     """Credentials of the kind that `gcloud auth application-default login` makes (authorized_user)."""
     if path.exists():
         return
-    token = "1//" + secrets.token_urlsafe(32)
-    emulator.store.collection("oauth.refreshTokens").put(token, {"email": email})
+    token = context.ports.find(Logins).refresh_token(email)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = {
         "type": "authorized_user",

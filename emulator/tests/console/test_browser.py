@@ -53,7 +53,7 @@ def page(chromium: Browser, emulator: RunningEmulator, request: pytest.FixtureRe
 def test_every_page_fits_and_can_be_reached_from_the_menu(page: Page, emulator: RunningEmulator) -> None:
     make_secret(emulator, LONG[:200], "value")
     make_object(emulator, "long-names", LONG)
-    emulator.call(emulator.emulator.logs.write, PROJECT, "stdout", {"type": "global", "labels": {}}, LONG * 3)
+    emulator.call(emulator.context.logs.write, PROJECT, "stdout", {"type": "global", "labels": {}}, LONG * 3)
     page.goto("/")
     for address, title in MENU.items():
         page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()

@@ -107,7 +107,7 @@ def test_hostile_names_are_shown_as_text(emulator: RunningEmulator, browser: req
     bucket = "hostile-names"
     make_object(emulator, bucket, HOSTILE)
     emulator.call(
-        emulator.emulator.logs.write,
+        emulator.context.logs.write,
         PROJECT,
         HOSTILE,
         {"type": HOSTILE, "labels": {"service_name": HOSTILE}},
@@ -128,9 +128,9 @@ def test_no_page_shows_a_secret_also_not_one_that_was_printed(
 ) -> None:
     make_secret(emulator, "key", SECRET)
     resource = {"type": "global", "labels": {}}
-    emulator.call(emulator.emulator.logs.write_line, PROJECT, "stdout", resource, f"the key is {SECRET}")
+    emulator.call(emulator.context.logs.write_line, PROJECT, "stdout", resource, f"the key is {SECRET}")
     encoded = base64.b64encode(SECRET.encode()).decode()
-    tokens = emulator.call(emulator.emulator.store.collection("tokens").names)
+    tokens = emulator.call(emulator.context.store.collection("tokens").names)
     assert tokens
     for path in PAGES:
         text = get(emulator, browser, path).text
@@ -189,7 +189,7 @@ def test_new_requests_are_streamed_as_they_happen(
 def test_a_stream_goes_on_where_the_browser_was(emulator: RunningEmulator, browser: requests.Session) -> None:
     resource = {"type": "global", "labels": {}}
     for text in ("seen", "not seen"):
-        emulator.call(emulator.emulator.logs.write, PROJECT, "stdout", resource, text)
+        emulator.call(emulator.context.logs.write, PROJECT, "stdout", resource, text)
     url = f"http://127.0.0.1:{emulator.emulator.front.port}/live/logs?after=0"
     with browser.get(url, stream=True, timeout=10, headers={"Last-Event-ID": "1"}) as answer:
         event = next(events(answer))
@@ -200,7 +200,7 @@ def test_the_page_of_one_project_says_nothing_of_another(
     emulator: RunningEmulator, browser: requests.Session
 ) -> None:
     make_secret(emulator, "first-projects-own", SECRET)
-    emulator.call(emulator.emulator.projects.create, "second-project", created="2026-01-01T00:00:00.000000Z")
+    emulator.call(emulator.context.projects.create, "second-project", created="2026-01-01T00:00:00.000000Z")
     assert "first-projects-own" in get(emulator, browser, f"/secrets?project={PROJECT}").text
     other = get(emulator, browser, "/secrets?project=second-project").text
     assert "first-projects-own" not in other

@@ -22,7 +22,9 @@ def store() -> Store:
 
 @pytest.fixture
 def iam(store: Store) -> Iam:
-    return Iam(store, lambda member: "nobody@" not in member)
+    iam = Iam(store)
+    iam.vouch_for(lambda member: "nobody@" not in member)
+    return iam
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,10 @@ def test_locations_are_no_level_of_their_own(iam: Iam) -> None:
     ]
 
 
-def test_a_bucket_belongs_to_its_project(iam: Iam, store: Store) -> None:
+def test_a_bucket_belongs_to_its_project(iam: Iam) -> None:
     iam.add_binding("projects/p", "roles/storage.objectViewer", ANN.member)
     assert not iam.allows(ANN, "storage.objects.get", "projects/_/buckets/media")
-    store.collection("storage.buckets").put("media", {"project": "p"})
+    iam.place("projects/_/buckets/", lambda resource: "p" if resource.split("/")[3] == "media" else None)
     assert iam.allows(ANN, "storage.objects.get", "projects/_/buckets/media")
     assert iam.allows(ANN, "storage.objects.get", "projects/_/buckets/media/objects/a/b")
 
@@ -72,9 +74,9 @@ def test_members(iam: Iam, member: str, ann: bool, account: bool, anonymous: boo
     assert [iam.allows(who, ACCESS, SECRET) for who in (ANN, web, None)] == [ann, account, anonymous]
 
 
-def test_convenience_members_stand_for_the_basic_roles_of_the_project(iam: Iam, store: Store) -> None:
+def test_convenience_members_stand_for_the_basic_roles_of_the_project(iam: Iam) -> None:
     bucket = "projects/_/buckets/media"
-    store.collection("storage.buckets").put("media", {"project": "p"})
+    iam.place("projects/_/buckets/", lambda resource: "p" if resource.split("/")[3] == "media" else None)
     iam.add_binding("projects/p", "roles/viewer", ANN.member)
     assert not iam.allows(ANN, "storage.objects.get", bucket)
     iam.add_binding(bucket, "roles/storage.legacyObjectReader", "projectViewer:q")

@@ -60,12 +60,12 @@ class Cloud:
 
     def _make_other_project(self) -> None:
         emulator = self.running.emulator
-        emulator.projects.create(OTHER, created=clock.timestamp())
-        emulator.iam.add_binding(f"projects/{OTHER}", "roles/owner", STRANGER)
+        emulator.context.projects.create(OTHER, created=clock.timestamp())
+        emulator.context.iam.add_binding(f"projects/{OTHER}", "roles/owner", STRANGER)
         for service in emulator.services:
             for version in service.versions:
                 host = discovery.load(service.api, version).host
-                emulator.projects.set_enabled(OTHER, host, enabled=True)
+                emulator.context.projects.set_enabled(OTHER, host, enabled=True)
 
     def _fill(self, project: str, caller: str, name: str, text: str) -> None:
         """One of everything that is quick to make, with a text in it."""
@@ -145,11 +145,11 @@ class Cloud:
 
     def _permit(self) -> None:
         emulator = self.running.emulator
-        emulator.iam.add_binding(f"projects/{PROJECT}", "roles/owner", OWNER)
+        emulator.context.iam.add_binding(f"projects/{PROJECT}", "roles/owner", OWNER)
         for service in emulator.services:
             for version in service.versions:
                 host = discovery.load(service.api, version).host
-                emulator.projects.set_enabled(PROJECT, host, enabled=True)
+                emulator.context.projects.set_enabled(PROJECT, host, enabled=True)
 
     def _send(self, request: Request) -> tuple[int, bytes]:
         headers = dict(request.headers)
@@ -170,14 +170,14 @@ class Cloud:
     def settle(self) -> None:
         """Wait until every operation has ended."""
         deadline = time.monotonic() + 60
-        while self.running.call(lambda: bool(self.running.emulator.operations._tasks)):
+        while self.running.call(lambda: bool(self.running.context.operations._tasks)):
             assert time.monotonic() < deadline, "an operation does not end"
             time.sleep(0.02)
 
     def belongs_to_other(self) -> dict[str, str]:
         """Everything that the store holds of the other project."""
         query = "SELECT kind || ' ' || name, body FROM documents"
-        rows = self.running.call(lambda: self.running.emulator.store.database.execute(query).fetchall())
+        rows = self.running.call(lambda: self.running.context.store.database.execute(query).fetchall())
         return {name: body for name, body in rows if OTHER in name or MARKER in body}
 
     def check_after_all(self) -> None:

@@ -55,10 +55,10 @@ def cloud() -> Iterator[Cloud]:
 
 
 def _mounted() -> list[tuple[Api, list[Method]]]:
-    from gcp_emulator.app import _service_classes
+    from gcp_emulator.services import SERVICES
 
     found = []
-    for kind in _service_classes():
+    for kind in SERVICES:
         for version in kind.versions:
             api = discovery.load(kind.api, version)
             methods = [method for name, method in sorted(api.methods.items()) if name in kind.handled()]

@@ -218,7 +218,7 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
         emulator = Emulator(Settings(state, listener, profile, runtime))
         if options.seed is not None:
             try:
-                seed.apply(emulator, options.seed)
+                seed.apply(emulator.context, options.seed)
             except seed.SeedError as error:
                 raise CliError(str(error)) from None
         ended = asyncio.Event()

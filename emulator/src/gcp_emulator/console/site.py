@@ -15,12 +15,13 @@ import psycopg2
 
 from gcp_emulator.console.views import access, activity, data, run
 from gcp_emulator.databases.postgres import roles as postgres_roles
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json
+from gcp_emulator.engine.faults import Faults
 from gcp_emulator.front.messages import Headers, Request, Response
-from gcp_emulator.services.sqladmin.api import SqlAdmin
+from gcp_emulator.services.sqladmin.servers import Servers
 
 if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
     from gcp_emulator.console.pages import Pages
     from gcp_emulator.engine.requests import Entry
 
@@ -69,8 +70,10 @@ class Visit:
 class Console:
     """Answers what a browser asks the emulator's own address."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    def __init__(self, context: Context, faults: Faults, servers: Servers) -> None:
+        self._context = context
+        self._plan = faults
+        self._servers = servers
 
     @cached_property
     def _pages(self) -> Pages:
@@ -87,7 +90,7 @@ class Console:
             return response
         if request.path.startswith("/static/"):
             return self._static(request.path.removeprefix("/static/"))
-        visit = Visit(request, self._emulator.projects.all())
+        visit = Visit(request, self._context.projects.all())
         try:
             return await self._view(visit)(self, visit)
         except Exception:
@@ -118,7 +121,7 @@ class Console:
             project=visit.project,
             kept=visit.kept,
             choices=project_choices(visit.projects, visit.project),
-            problems=len(self._emulator.unhandled) + sum(not fault["spent"] for fault in self._faults()),
+            problems=len(self._context.unhandled) + sum(not fault["spent"] for fault in self._faults()),
             **values,
         )
         return _response(html.encode(), "text/html; charset=utf-8", status)
@@ -129,29 +132,29 @@ class Console:
         return self._page(visit, "missing", status=404)
 
     async def _overview(self, visit: Visit) -> Response:
-        store, emulator = self._emulator.store, self._emulator
+        store, context = self._context.store, self._context
         buckets = data.buckets(store, visit.id)
         secrets = data.secrets(store, visit.id)
         return self._page(
             visit,
             "overview",
-            services=run.services(store, visit.id, visit.number, emulator.front.port),
+            services=run.services(store, visit.id, visit.number, context.port),
             jobs=run.jobs(store, visit.id),
             instances=data.instances(store, visit.id, {}),
             buckets=buckets,
             secrets=secrets,
             accounts=access.accounts(store, visit.id),
             stretches=activity.operations(store, visit.id, visit.number, limit=_LATEST)[:1],
-            state=str(emulator.settings.state),
+            state=str(context.state),
         )
 
     async def _run(self, visit: Visit) -> Response:
-        store, port = self._emulator.store, self._emulator.front.port
+        store, port = self._context.store, self._context.port
         services = run.services(store, visit.id, visit.number, port)
         return self._page(visit, "run", services=services, jobs=run.jobs(store, visit.id))
 
     async def _databases(self, visit: Visit) -> Response:
-        store = self._emulator.store
+        store = self._context.store
         contents = {}
         for key, record in store.collection("sqladmin.instances").items(f"{visit.id}/"):
             if record["state"] == "RUNNABLE":
@@ -159,7 +162,7 @@ class Console:
         return self._page(visit, "databases", instances=data.instances(store, visit.id, contents))
 
     async def _content(self, key: str) -> data.Content:
-        servers = self._emulator.service(SqlAdmin).servers
+        servers = self._servers
         try:
             databases = await servers.run(key, postgres_roles.list_databases)
             return data.Content(databases, await servers.run(key, postgres_roles.list_users))
@@ -167,20 +170,20 @@ class Console:
             return data.Content(problem=f"The server does not answer: {error}")
 
     async def _storage(self, visit: Visit) -> Response:
-        return self._page(visit, "storage", buckets=data.buckets(self._emulator.store, visit.id))
+        return self._page(visit, "storage", buckets=data.buckets(self._context.store, visit.id))
 
     async def _bucket(self, visit: Visit) -> Response:
         bucket, prefix = visit.path.removeprefix("/storage/"), visit.query.get("prefix", "")
-        found = data.objects(self._emulator.store, visit.id, bucket, prefix, limit=_OBJECTS)
+        found = data.objects(self._context.store, visit.id, bucket, prefix, limit=_OBJECTS)
         if found is None:
             return await self._missing(visit)
         return self._page(visit, "bucket", bucket=found)
 
     async def _secrets(self, visit: Visit) -> Response:
-        return self._page(visit, "secrets", secrets=data.secrets(self._emulator.store, visit.id))
+        return self._page(visit, "secrets", secrets=data.secrets(self._context.store, visit.id))
 
     async def _access(self, visit: Visit) -> Response:
-        store = self._emulator.store
+        store = self._context.store
         return self._page(
             visit,
             "access",
@@ -189,11 +192,11 @@ class Console:
         )
 
     async def _operations(self, visit: Visit) -> Response:
-        found = activity.operations(self._emulator.store, visit.id, visit.number, limit=_OPERATIONS)
+        found = activity.operations(self._context.store, visit.id, visit.number, limit=_OPERATIONS)
         return self._page(visit, "operations", stretches=found)
 
     async def _requests(self, visit: Visit) -> Response:
-        entries = self._emulator.requests.after()[-_REQUESTS:]
+        entries = self._context.requests.after()[-_REQUESTS:]
         rows = activity.requests(entry.view() for entry in entries)
         return self._page(visit, "requests", rows=rows, last=entries[-1].number if entries else 0)
 
@@ -202,14 +205,14 @@ class Console:
         return self._page(visit, "logs", rows=rows, last=rows[0]["number"] if rows else 0)
 
     def _log_rows(self, visit: Visit, after: int) -> list[Json]:
-        entries = self._emulator.logs.newest(visit.id, _ENTRIES, after=after)
-        return activity.log_entries(self._emulator.store, entries) if entries else []
+        entries = self._context.logs.newest(visit.id, _ENTRIES, after=after)
+        return activity.log_entries(self._context.store, entries) if entries else []
 
     async def _problems(self, visit: Visit) -> Response:
-        return self._page(visit, "problems", unhandled=list(self._emulator.unhandled), faults=self._faults())
+        return self._page(visit, "problems", unhandled=list(self._context.unhandled), faults=self._faults())
 
     def _faults(self) -> list[Json]:
-        return activity.faults(self._emulator.faults.view())
+        return activity.faults(self._plan.view())
 
     # ---------------------------------------------------------------- streams
 
@@ -219,7 +222,7 @@ class Console:
 
         def look() -> tuple[int, list[Json]]:
             nonlocal last
-            for entry in self._emulator.requests.after(last):
+            for entry in self._context.requests.after(last):
                 pending[entry.number] = entry
                 last = entry.number
             ended = [entry for entry in pending.values() if entry.status]

@@ -11,11 +11,13 @@ import logging
 import re
 import sqlite3
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_emulator.engine import discovery
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.discovery import Api, Method
 from gcp_emulator.engine.disturb import disturbed
 from gcp_emulator.engine.errors import (
@@ -27,8 +29,10 @@ from gcp_emulator.engine.errors import (
     invalid_argument,
 )
 from gcp_emulator.engine.facts import Facts, load_facts
+from gcp_emulator.engine.faults import Faults
 from gcp_emulator.engine.masks import select_fields
 from gcp_emulator.engine.requests import Entry
+from gcp_emulator.engine.routes import Route, Routes, Serve
 from gcp_emulator.engine.service import Call, Handler, Service
 from gcp_emulator.engine.validate import BodyValidator, parse_json, query_parameters
 from gcp_emulator.front.messages import (
@@ -40,9 +44,6 @@ from gcp_emulator.front.messages import (
     json_response,
     text_response,
 )
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 log = logging.getLogger(__name__)
 _PROJECT = re.compile(r"(?<![^/])projects/([^/:]+(?::[^/:]+)?)")
@@ -88,38 +89,40 @@ class MountedApi:
 class Dispatcher:
     """All mounted APIs."""
 
-    def __init__(self, emulator: Emulator, services: list[Service]) -> None:
-        self._emulator = emulator
+    def __init__(self, context: Context, services: Sequence[Service]) -> None:
+        self._context = context
         self._services = services
         self._mounted = [MountedApi(service, version) for service in services for version in service.versions]
         self._answering = lru_cache(maxsize=256)(self._find)
+        self._routes = Routes(
+            replace(route, style=service.error_style) for service in services for route in service.routes()
+        )
         #: Every method id that something answers, our own names for what has none included.
-        self.method_ids = frozenset(method for api in self._mounted for method in api.handlers) | {
-            name for service in services for name in service.unrouted_methods
-        }
+        self.method_ids = self._routes.methods.union(*(api.handlers for api in self._mounted))
+        #: What is to go wrong at which calls.
+        self.faults = Faults(self.method_ids)
 
     async def answer(self, request: Request) -> Response:
         """The response to any request for a Google host. BrokenConnectionError when a fault wants none."""
-        for service in self._services:
-            if service.owns(request.host, request.path):
-                return await self._serve(service, request)
-        entry = self._emulator.requests.open(request)
+        if found := self._routes.find(request):
+            return await self._serve(*found, request)
+        entry = self._context.requests.open(request)
         response = await self._answer(request, entry)
         entry.end(response.status)
         return response
 
-    async def _serve(self, service: Service, request: Request) -> Response:
+    async def _serve(self, route: Route, serve: Serve, request: Request) -> Response:
         """What a service answers itself."""
-        method_id = service.method_id(request)
+        method = route.method_of(request)
         # What people deployed has Cloud Logging to tell of its requests.
-        if method_id is None:
-            return await self._guard(service.serve(request), service.error_style)
-        entry = self._emulator.requests.open(request)
-        entry.method = method_id
-        identity = self._emulator.tokens.find(request.headers.get("authorization"))
+        if not method:
+            return await self._guard(serve(request), route.style)
+        entry = self._context.requests.open(request)
+        entry.method = method
+        identity = self._context.tokens.find(request.headers.get("authorization"))
         entry.caller = identity.member if identity else ""
         response = await self._guard(
-            self._disturbed(request, entry, partial(service.serve, request), method_id), service.error_style
+            self._disturbed(request, entry, partial(serve, request), method), route.style
         )
         entry.end(response.status)
         return response
@@ -127,7 +130,7 @@ class Dispatcher:
     async def _answer(self, request: Request, entry: Entry) -> Response:
         mounted = self._answering(request.host)
         if not mounted:
-            self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
+            self._context.unhandled.append(f"{request.method} https://{request.host}{request.path}")
             return text_response(f"gcp-emulator: no API is emulated at {request.host}\n", status=404)
         for api in mounted:
             if found := api.document.route(request.method, request.path):
@@ -139,7 +142,7 @@ class Dispatcher:
                 )
                 return await self._guard(work, api.service.error_style)
         known = any(api.document.has_path(request.path) for api in mounted)
-        self._emulator.unhandled.append(f"{request.method} https://{request.host}{request.path}")
+        self._context.unhandled.append(f"{request.method} https://{request.host}{request.path}")
         return text_response(
             f"The requested URL {request.path} was not found on this server.\n", status=405 if known else 404
         )
@@ -155,10 +158,10 @@ class Dispatcher:
         permission: str,
     ) -> Response:
         """What ``work`` answers, as the faults of the plan leave it. ``permission`` is the one that a 403 names."""
-        plan = self._emulator.faults
+        plan = self.faults
         if not plan:
             return await work()
-        identity = self._emulator.tokens.find(request.headers.get("authorization"))
+        identity = self._context.tokens.find(request.headers.get("authorization"))
         entry.caller = identity.member if identity else ""
         striking = plan.strike(entry.method, entry.caller, request.target)
         for fault in striking:
@@ -201,25 +204,25 @@ class Dispatcher:
         path: dict[str, str],
         upload: bool,
     ) -> Response:
-        emulator = self._emulator
+        context = self._context
         handler = api.handlers.get(method.id)
         if handler is None:
-            emulator.unhandled.append(method.id)
+            context.unhandled.append(method.id)
             raise failed_precondition(f"gcp-emulator does not emulate {method.id}; nothing was done.")
         facts = api.facts.methods[method.id]
-        identity = emulator.tokens.authenticate(request.headers.get("authorization"))
+        identity = context.tokens.authenticate(request.headers.get("authorization"))
         entry.caller = identity.member
         params, project = self._canonical(api.service.canonical(path), api, method)
         if project is not None and not api.facts.always_enabled:
-            emulator.projects.require_enabled(project, api.document.host, api.document.title)
+            context.projects.require_enabled(project, api.document.host, api.document.title)
         resource = _resource(facts.resource, params)
         for permission in facts.permissions:
-            emulator.iam.require(identity, permission, resource)
+            context.iam.require(identity, permission, resource)
         params |= query_parameters(method, request.query_pairs, api.facts.tolerated_query)
         body, raw_body = ({}, {}) if upload else await self._body(api, method, request)
         for name in facts.required:
             _require_field(body, name)
-        call = Call(method, params, body, identity, request, emulator, upload, raw_body)
+        call = Call(method, params, body, identity, request, context, upload, raw_body)
         result = await handler(call)
         if isinstance(result, Response):
             return result
@@ -238,7 +241,7 @@ class Dispatcher:
                 given = found[1]
             if given is None or given in ("_", "-"):
                 continue
-            record = self._emulator.projects.find(given)
+            record = self._context.projects.find(given)
             if record is None:
                 raise ApiError(
                     "PERMISSION_DENIED",

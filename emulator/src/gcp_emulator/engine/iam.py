@@ -78,22 +78,30 @@ def policy_etag(policy: Json) -> str:
 class Iam:
     """Reads, writes and evaluates policies."""
 
-    def __init__(self, store: Store, member_exists: Callable[[str], bool]) -> None:
-        """``member_exists`` tells whether a ``serviceAccount:`` member of this emulator's projects is there."""
+    def __init__(self, store: Store) -> None:
         self._policies = store.collection("iam.policies")
-        self._buckets = store.collection("storage.buckets")
-        self._member_exists = member_exists
+        self._member_exists: Callable[[str], bool] = lambda member: True
+        #: By the beginning of their names: in which project resources are whose names do not tell.
+        self._places: dict[str, Callable[[str], str | None]] = {}
         #: Grants that are not yet in force, and for how many checks (the fault ``grant_pending``).
         self._pending: dict[tuple[str, str, str], int] = {}
+
+    def vouch_for(self, member_exists: Callable[[str], bool]) -> None:
+        """Asks ``member_exists`` from now on whether a ``serviceAccount:`` member is there."""
+        self._member_exists = member_exists
+
+    def place(self, prefix: str, project_of: Callable[[str], str | None]) -> None:
+        """Asks ``project_of`` for the project of resources whose names begin with ``prefix``; None where there is none."""
+        self._places[prefix] = project_of
 
     def ancestors(self, resource: str) -> Iterator[str]:
         """``resource`` itself and everything above it, up to the project."""
         yield resource
-        if resource.startswith("projects/_/buckets/"):
-            bucket = self._buckets.peek(resource.split("/")[3])
-            if bucket is not None:
-                yield f"projects/{bucket['project']}"
-            return
+        for prefix, project_of in self._places.items():
+            if resource.startswith(prefix):
+                if (project := project_of(resource)) is not None:
+                    yield f"projects/{project}"
+                return
         parts = resource.split("/")
         while len(parts) > 2:
             parts = parts[:-2]

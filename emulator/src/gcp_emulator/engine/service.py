@@ -1,20 +1,19 @@
-"""What a service class looks like: methods of the discovery document bound to coroutines."""
+"""What a service looks like: methods of the discovery document bound to coroutines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.discovery import Method
 from gcp_emulator.engine.errors import ErrorStyle, Json, invalid_argument
 from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.validate import is_number
 from gcp_emulator.front.messages import Request, Response
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 Handler = Callable[["Call"], Coroutine[Any, Any, Json | Response]]
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -33,14 +32,14 @@ class Call:
     body: Json
     identity: Identity
     request: Request
-    emulator: Emulator
+    context: Context
     upload: bool = False
     #: Names of body fields as the client sent them, also those that were dropped as output-only.
     raw_body: Json = field(default_factory=dict)
 
     def require(self, permission: str, resource: str) -> None:
         """A further permission that the method needs, for example ``iam.serviceAccounts.actAs``."""
-        self.emulator.iam.require(self.identity, permission, resource)
+        self.context.iam.require(self.identity, permission, resource)
 
     def page(
         self, items: list[Json], key: str, *, size_parameter: str = "pageSize", default: int = 100
@@ -79,13 +78,10 @@ class Service:
     #: Further host names of the API, beside the document's rootUrl and its regional forms.
     hosts: ClassVar[tuple[str, ...]] = ()
     error_style: ClassVar[ErrorStyle] = "rpc"
-    #: What :meth:`method_id` returns beyond the ids of the discovery document.
-    unrouted_methods: ClassVar[tuple[str, ...]] = ()
-    #: APIs whose services are started before this one and stopped after it.
-    starts_after: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, emulator: Emulator) -> None:
-        self.emulator = emulator
+    def __init__(self, context: Context) -> None:
+        """Offers its ports, and looks up those of services before it; whatever takes time waits for :meth:`start`."""
+        self.context = context
 
     @classmethod
     def handled(cls) -> dict[str, str]:
@@ -100,17 +96,9 @@ class Service:
         """Path parameters with the API's own aliases resolved (``projects/-/serviceAccounts/ID``)."""
         return path
 
-    def owns(self, host: str, path: str) -> bool:
-        """Whether this service answers ``host`` + ``path`` itself, outside its discovery document."""
-        return False
-
-    def method_id(self, request: Request) -> str | None:
-        """What the request log and faults call a request that :meth:`owns` claimed; None keeps it out of both."""
-        return None
-
-    async def serve(self, request: Request) -> Response:
-        """Answers a request that :meth:`owns` claimed."""
-        raise AssertionError(f"{type(self).__name__} claims paths that it does not serve")
+    def routes(self) -> Iterable[Route]:
+        """The hosts and paths outside its discovery documents that this service answers."""
+        return ()
 
     async def disturb(self, fault: Fault) -> None:
         """Called for a fault that does not concern one call alone (``database_restart``)."""

@@ -108,7 +108,7 @@ class Site:
         return dict(self.wait(self.submit(request))["metadata"]["build"])
 
     def logs(self, build_id: str) -> list[str]:
-        entries = self.emulator.call(lambda: list(self.emulator.emulator.logs.entries(PROJECT)))
+        entries = self.emulator.call(lambda: list(self.emulator.context.logs.entries(PROJECT)))
         return [e["textPayload"] for _, e in entries if e["resource"]["labels"].get("build_id") == build_id]
 
 
@@ -300,7 +300,7 @@ def test_what_the_builder_does_not_do_fails_and_says_so(site: Site, step: dict[s
 
 def test_without_the_writer_role_the_push_is_not_authorised(site: Site, emulator: RunningEmulator) -> None:
     site.upload(Dockerfile=SCRATCH, main_py="")
-    emulator.call(emulator.emulator.iam.forget, REPOSITORY)
+    emulator.call(emulator.context.iam.forget, REPOSITORY)
 
     build = site.build(site.request())
 
@@ -332,9 +332,9 @@ def test_a_source_that_is_no_archive_fails_to_be_fetched(site: Site) -> None:
 
 def test_without_permission_to_log_the_build_warns_and_goes_on(site: Site, emulator: RunningEmulator) -> None:
     site.upload(Dockerfile=SCRATCH, main_py="")
-    policy = emulator.call(emulator.emulator.iam.get_policy, f"projects/{PROJECT}")
+    policy = emulator.call(emulator.context.iam.get_policy, f"projects/{PROJECT}")
     policy["bindings"] = [b for b in policy["bindings"] if b["role"] != "roles/logging.logWriter"]
-    emulator.call(emulator.emulator.iam.set_policy, f"projects/{PROJECT}", policy)
+    emulator.call(emulator.context.iam.set_policy, f"projects/{PROJECT}", policy)
 
     build = site.build(site.request())
 
@@ -389,7 +389,7 @@ def test_the_log_of_a_build_that_names_no_bucket_can_be_followed_in_googles(
 
 def test_the_source_is_read_as_the_build_s_account(site: Site, emulator: RunningEmulator) -> None:
     site.upload(Dockerfile=SCRATCH, main_py="")
-    emulator.call(emulator.emulator.iam.forget, f"projects/_/buckets/{BUCKET}")
+    emulator.call(emulator.context.iam.forget, f"projects/_/buckets/{BUCKET}")
 
     status, message = site.refuse(site.request())
 

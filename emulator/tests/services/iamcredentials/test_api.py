@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import google.auth.jwt
 import google.oauth2.id_token
 import pytest
+from gcp_emulator.engine.jwt import verifies
 from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.oauth2.jwt import verifies
 from google.auth import iam, impersonated_credentials
 from google.auth.transport.requests import Request
 from google.oauth2 import credentials
@@ -53,7 +53,7 @@ def test_google_auth_impersonates_an_account_that_the_caller_was_granted(emulato
     emulator.grant(_name(emulator, email), CREATOR, "user:deployer@example.com")
     acting = _impersonated(emulator, "user:deployer@example.com", email)
     acting.refresh(Request(session=emulator.session(None)))
-    found = emulator.call(emulator.emulator.tokens.resolve, acting.token)
+    found = emulator.call(emulator.context.tokens.resolve, acting.token)
     assert found is not None
     assert found[0].member == f"serviceAccount:{email}"
 
@@ -145,7 +145,7 @@ def test_the_lifetime_of_a_token_is_honoured_and_limited(emulator: RunningEmulat
     email = _account(emulator)
     session, url = emulator.session(), _url(email, "generateAccessToken")
     short = session.post(url, json={"scope": [SCOPE], "lifetime": "60s"}).json()["accessToken"]
-    found = emulator.call(emulator.emulator.tokens.resolve, short)
+    found = emulator.call(emulator.context.tokens.resolve, short)
     assert found is not None
     assert 50 < found[1] <= 60
     long = session.post(url, json={"scope": [SCOPE], "lifetime": "7200s"})

@@ -15,7 +15,7 @@ RESOURCE = {"type": "cloud_run_job", "labels": {"job_name": "shop-migrate", "loc
 
 def _print(emulator: RunningEmulator, *lines: str) -> None:
     for line in lines:
-        emulator.call(emulator.emulator.logs.write_line, emulator.project, STDOUT, RESOURCE, line)
+        emulator.call(emulator.context.logs.write_line, emulator.project, STDOUT, RESOURCE, line)
 
 
 def _list(emulator: RunningEmulator, **body: Any) -> dict[str, Any]:

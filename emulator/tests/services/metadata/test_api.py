@@ -11,7 +11,7 @@ import requests
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.server import http_handler
 from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.metadata.api import metadata_answer
+from gcp_emulator.services.metadata.api import Metadata
 from google.auth.compute_engine import _metadata
 from google.auth.transport.requests import Request
 
@@ -25,9 +25,8 @@ Fetch = Callable[..., requests.Response]
 def address(emulator: RunningEmulator) -> Iterator[str]:
     """Where a metadata server of an instance of shop-web listens."""
     emulator.call(emulator.emulator.service(IamApi).accounts.create, emulator.project, "shop-web")
-    answer = metadata_answer(
-        emulator.emulator, identity_of(EMAIL), emulator.project, "europe-west1", instance_id="00ab"
-    )
+    servers = emulator.emulator.service(Metadata)
+    answer = servers.server(identity_of(EMAIL), emulator.project, "europe-west1", instance_id="00ab")
 
     async def listen() -> asyncio.Server:
         return await asyncio.start_server(http_handler(answer), "127.0.0.1", 0)
@@ -107,7 +106,7 @@ def test_google_auth_reads_the_account_and_gets_tokens(
     token, _ = _metadata.get_service_account_token(transport)
     again, _ = _metadata.get_service_account_token(transport)
     assert token == again
-    found = emulator.call(emulator.emulator.tokens.resolve, token)
+    found = emulator.call(emulator.context.tokens.resolve, token)
     assert found is not None
     assert found[0].member == f"serviceAccount:{EMAIL}"
     session.close()

@@ -56,7 +56,7 @@ def _grant(session: requests.Session, assertion: str) -> requests.Response:
 
 
 def _refresh_token(emulator: RunningEmulator, email: str = "someone@example.com") -> str:
-    emulator.call(emulator.emulator.store.collection("oauth.refreshTokens").put, "1//x", {"email": email})
+    emulator.call(emulator.context.store.collection("oauth.refreshTokens").put, "1//x", {"email": email})
     return "1//x"
 
 
@@ -65,7 +65,7 @@ def test_google_auth_refreshes_the_credentials_of_a_user(emulator: RunningEmulat
         None, refresh_token=_refresh_token(emulator), client_id="id", client_secret="s", token_uri=TOKEN
     )
     user.refresh(_transport(emulator))
-    found = emulator.call(emulator.emulator.tokens.resolve, user.token)
+    found = emulator.call(emulator.context.tokens.resolve, user.token)
     assert found is not None
     assert found[0].member == "user:someone@example.com"
     assert user.expiry > datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
@@ -112,7 +112,7 @@ def test_google_auth_gets_tokens_with_a_service_account_key(emulator: RunningEmu
     key = _key_file(emulator, _account(emulator))
     account = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])
     account.refresh(_transport(emulator))
-    found = emulator.call(emulator.emulator.tokens.resolve, account.token)
+    found = emulator.call(emulator.context.tokens.resolve, account.token)
     assert found is not None
     assert found[0].member == f"serviceAccount:{key['client_email']}"
 
@@ -168,7 +168,7 @@ def test_a_disabled_account_gets_no_token_and_loses_those_it_has(emulator: Runni
     url = f"https://iam.googleapis.com/v1/projects/-/serviceAccounts/{key['client_email']}"
     assert emulator.session().post(f"{url}:disable", json={}).status_code == 200
     assert _grant(session, _assertion(key)).json()["error_description"] == "Invalid grant: account disabled"
-    assert emulator.call(emulator.emulator.tokens.resolve, token) is None
+    assert emulator.call(emulator.context.tokens.resolve, token) is None
     assert emulator.session().post(f"{url}:enable", json={}).status_code == 200
     assert _grant(session, _assertion(key)).status_code == 200
 

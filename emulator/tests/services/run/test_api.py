@@ -157,7 +157,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def logs(client: Client, log: str = "") -> list[Any]:
     entries = client.emulator.call(
-        lambda: [entry for _, entry in client.emulator.emulator.logs.entries(PROJECT)]
+        lambda: [entry for _, entry in client.emulator.context.logs.entries(PROJECT)]
     )
     return [entry for entry in entries if log in entry["logName"]]
 
@@ -321,7 +321,7 @@ def test_a_private_service_needs_an_id_token_of_an_invoker(client: Client) -> No
 
 
 async def _add_account(emulator: RunningEmulator, email: str) -> None:
-    emulator.emulator.store.collection("iam.serviceAccounts").put(
+    emulator.context.store.collection("iam.serviceAccounts").put(
         email, {"email": email, "uniqueId": "1" * 21, "projectId": PROJECT}
     )
 

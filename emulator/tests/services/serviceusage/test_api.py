@@ -17,7 +17,7 @@ BASE = "https://serviceusage.googleapis.com/v1"
 @pytest.fixture
 def fresh(emulator: RunningEmulator) -> RunningEmulator:
     """With a second project that has what Google enables in new ones."""
-    emulator.call(emulator.emulator.projects.create, "fresh-project", created="2026-01-01T00:00:00Z")
+    emulator.call(emulator.context.projects.create, "fresh-project", created="2026-01-01T00:00:00Z")
     emulator.grant("projects/fresh-project", "roles/owner", emulator.owner)
     return emulator
 
@@ -45,7 +45,7 @@ def test_a_new_project_has_the_default_apis_only(fresh: RunningEmulator) -> None
 
 def test_apis_are_enabled_in_a_batch_by_an_operation(fresh: RunningEmulator) -> None:
     session = fresh.session()
-    number = fresh.call(fresh.emulator.projects.number, "fresh-project")
+    number = fresh.call(fresh.context.projects.number, "fresh-project")
     body = {"serviceIds": ["run.googleapis.com", "iam.googleapis.com"]}
     started = session.post(f"{BASE}/projects/fresh-project/services:batchEnable", json=body).json()
     assert not started.get("done")
@@ -63,7 +63,7 @@ def test_apis_are_enabled_in_a_batch_by_an_operation(fresh: RunningEmulator) -> 
 
 def test_a_disabled_api_refuses_calls_in_google_s_words(fresh: RunningEmulator) -> None:
     session = fresh.session()
-    number = fresh.call(fresh.emulator.projects.number, "fresh-project")
+    number = fresh.call(fresh.context.projects.number, "fresh-project")
     answer = session.get("https://secretmanager.googleapis.com/v1/projects/fresh-project/secrets")
     error = answer.json()["error"]
     assert answer.status_code == 403
@@ -140,5 +140,5 @@ def test_lists_come_in_pages(emulator: RunningEmulator) -> None:
 
 def test_every_emulated_api_can_be_enabled(emulator: RunningEmulator) -> None:
     known = set(read_yaml("services/serviceusage/facts.yaml")["services"])
-    enabled = emulator.call(emulator.emulator.projects.enabled, emulator.project)
+    enabled = emulator.call(emulator.context.projects.enabled, emulator.project)
     assert set(enabled) - known == {"www.googleapis.com"}  # OAuth's document, which needs no enabling

@@ -246,7 +246,7 @@ def test_a_deleted_name_is_locked_for_a_week(running: RunningEmulator, shared: S
     )
     assert shared.error("POST", "instances", body) == taken
     assert shared.error("POST", "instances", body | {"name": "main"}) == taken
-    deleted = running.emulator.store.collection("sqladmin.deletedInstances")
+    deleted = running.context.store.collection("sqladmin.deletedInstances")
     running.call(deleted.put, f"{PROJECT}/brief", {"time": "2026-01-01T00:00:00.000000Z"})
     shared.do("POST", "instances", body)
     shared.do("DELETE", "instances/brief")

@@ -99,7 +99,7 @@ class Connect:
         return str(self.ephemeral(**body).json()["ephemeralCert"]["cert"])
 
     def token(self, account: str = CLIENT, seconds: int = 3600) -> str:
-        issue = self.running.emulator.tokens.issue
+        issue = self.running.context.tokens.issue
         return self.running.call(issue, identity_of(account), seconds=seconds)[0]
 
     def knock(
@@ -400,7 +400,7 @@ def test_a_token_that_has_ended_or_is_anothers_does_not_log_in(connect: Connect)
 
 
 def test_logging_in_needs_its_own_permission(connect: Connect) -> None:
-    iam, resource = connect.running.emulator.iam, f"projects/{PROJECT}"
+    iam, resource = connect.running.context.iam, f"projects/{PROJECT}"
     certificate = connect.certificate(connect.token())
     bindings = connect.running.call(iam.get_policy, resource)["bindings"]
     fewer = [one for one in bindings if one["role"] != "roles/cloudsql.instanceUser"]

@@ -338,7 +338,7 @@ def test_a_caller_who_is_no_user_of_the_database_is_refused(sql: Sql, database: 
 def test_a_password_in_a_regional_secret_logs_a_built_in_user_in(sql: Sql, database: str) -> None:
     sql.do("POST", "instances/main/users", {"name": "app", "password": "s3cret"})
     name = f"projects/{PROJECT}/locations/europe-west1/secrets/app/versions/1"
-    store = sql.running.emulator.store
+    store = sql.running.context.store
     sql.running.call(
         store.collection("secretmanager.secrets").put, name.rpartition("/versions/")[0], {"lastVersion": 1}
     )

@@ -85,7 +85,7 @@ def test_a_name_is_taken_for_everybody(emulator: RunningEmulator) -> None:
         "conflict",
         "Your previous request to create the named bucket succeeded and you already own it.",
     )
-    emulator.call(emulator.emulator.projects.create, OTHER_PROJECT, created="2026-01-01T00:00:00Z")
+    emulator.call(emulator.context.projects.create, OTHER_PROJECT, created="2026-01-01T00:00:00Z")
     emulator.grant(f"projects/{OTHER_PROJECT}", "roles/owner", READER)
     session = emulator.session(READER)
     taken = session.post(f"{API}/b?project={OTHER_PROJECT}", json={"name": "first-bucket"})

@@ -467,4 +467,4 @@ def test_other_services_read_and_write_as_an_identity(
     with pytest.raises(ApiError, match=r"does not have storage\.objects\.get access"):
         emulator.call(storage.read_object, "things", "log", identity=writer)
     emulator.grant(BUCKET, "roles/storage.objectViewer", WRITER)
-    assert emulator.call(storage.read_object, "things", "log", identity=writer).read_bytes() == b"lines"
+    assert emulator.call(storage.read_object, "things", "log", identity=writer).path.read_bytes() == b"lines"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from gcp_emulator.services.iam.accounts import ServiceAccounts
+from gcp_emulator.services.iam.api import IamApi
 from google.cloud import storage
 from google.cloud.storage import _signing
 from google.oauth2 import service_account
@@ -179,7 +179,7 @@ def signing(
     """``dir/a b.txt`` in the hands of a service account that has a key of its own and may read the bucket."""
     for name, value in emulator.environment.items():
         monkeypatch.setenv(name, value)
-    accounts = ServiceAccounts(emulator.emulator)
+    accounts = emulator.emulator.service(IamApi).accounts
     record = emulator.call(accounts.create, PROJECT, "signer")
     _, _, private = emulator.run(accounts.keys.make_user_key(record["name"]))
     emulator.grant(BUCKET, "roles/storage.objectViewer", f"serviceAccount:{ACCOUNT}")
@@ -283,7 +283,7 @@ def test_the_signature_of_a_deleted_account_is_worth_nothing(
     emulator: RunningEmulator, signing: storage.Blob
 ) -> None:
     url = _sign(signing)
-    accounts = ServiceAccounts(emulator.emulator)
+    accounts = emulator.emulator.service(IamApi).accounts
     emulator.call(accounts.delete, emulator.call(accounts.find, ACCOUNT))
     assert _code(emulator.session(None).get(url)) == (403, "SignatureDoesNotMatch")
 

@@ -9,10 +9,9 @@ policies, which are kept and returned.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gcp_emulator.engine import clock, masks
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import (
     Json,
     already_exists,
@@ -25,15 +24,9 @@ from gcp_emulator.engine.faults import fallible
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.services.artifactregistry.ports import Images, PushRefusedError, parse_reference
 from gcp_emulator.workloads.images import Image
 
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
-
-_REFERENCE = re.compile(
-    r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[a-z0-9:.-]+)/(?P<repository>[a-z0-9-]+)/"
-    r"(?P<package>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
 _REPOSITORY_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _SLASHES = re.compile(r"(?<=/packages/).+?(?=/versions/|/tags/|$)")
 _TAG = re.compile(r"\w[\w.-]{0,127}")
@@ -52,63 +45,19 @@ _EMPTY = {"@type": "type.googleapis.com/google.protobuf.Empty"}
 _MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A container image's name, taken apart. ``tag`` is ``latest`` when neither tag nor digest is given."""
-
-    location: str
-    project: str
-    repository_id: str
-    package_id: str
-    tag: str
-    digest: str | None
-
-    @property
-    def repository(self) -> str:
-        """The repository's resource name."""
-        return f"projects/{self.project}/locations/{self.location}/repositories/{self.repository_id}"
-
-    @property
-    def package(self) -> str:
-        """The package's resource name; a slash in its id is written as %2F, as the API does."""
-        return f"{self.repository}/packages/{self.package_id.replace('/', '%2F')}"
-
-
-def parse_reference(text: str) -> Reference | None:
-    """``LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE[:TAG][@DIGEST]``, or None for anything else."""
-    found = _REFERENCE.fullmatch(text)
-    if found is None:
-        return None
-    return Reference(
-        found["location"],
-        found["project"],
-        found["repository"],
-        found["package"],
-        found["tag"] or "latest",
-        found["digest"],
-    )
-
-
-class PushRefusedError(Exception):
-    """A push that the registry refuses; ``denied`` when it is for lack of a permission."""
-
-    def __init__(self, message: str, *, denied: bool = False) -> None:
-        super().__init__(message)
-        self.denied = denied
-
-
 class ArtifactRegistry(Service):
     api = "artifactregistry"
     versions = ("v1", "v1beta2")  # gcloud asks v1beta2 for the locations
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self.images = emulator.runtime.images
-        self._repositories = emulator.store.collection("artifactregistry.repositories")
-        self._packages = emulator.store.collection("artifactregistry.packages")
-        self._versions = emulator.store.collection("artifactregistry.versions")
-        self._tags = emulator.store.collection("artifactregistry.tags")
-        self._holders = emulator.store.collection("artifactregistry.holders")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.images = context.runtime.images
+        context.ports.offer(Images, self)
+        self._repositories = context.store.collection("artifactregistry.repositories")
+        self._packages = context.store.collection("artifactregistry.packages")
+        self._versions = context.store.collection("artifactregistry.versions")
+        self._tags = context.store.collection("artifactregistry.tags")
+        self._holders = context.store.collection("artifactregistry.holders")
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         """Packages whose id holds a slash keep it as %2F, which the router has decoded."""
@@ -123,6 +72,10 @@ class ArtifactRegistry(Service):
         """The image that a reference names now (its digest before its tag), or None. Permissions are the caller's."""
         digest = self.digest(reference)
         return self.images.get(digest) if digest else None
+
+    def kept(self, digest: str) -> Image | None:
+        """The image of a digest, also when no version names it any more."""
+        return self.images.get(digest)
 
     def digest(self, reference: str) -> str | None:
         """The digest (``sha256:...``) that a reference names, or None."""
@@ -142,7 +95,7 @@ class ArtifactRegistry(Service):
                 f"{reference}: the emulator has no other registry than LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE"
             )
         permission = "artifactregistry.repositories.uploadArtifacts"
-        if not self.emulator.iam.allows(identity, permission, parsed.repository):
+        if not self.context.iam.allows(identity, permission, parsed.repository):
             raise PushRefusedError(
                 f'denied: Permission "{permission}" denied on resource "{parsed.repository}" (or it may not exist)',
                 denied=True,
@@ -210,7 +163,7 @@ class ArtifactRegistry(Service):
 
     @handles("artifactregistry.projects.locations.operations.get")
     async def get_operation(self, call: Call) -> Json:
-        return self.emulator.operations.get(call.params["name"])
+        return self.context.operations.get(call.params["name"])
 
     def _operation(self, call: Call, resource: str, response: Json) -> Json:
         """An operation that has done its work already and takes its time to say so."""
@@ -220,7 +173,7 @@ class ArtifactRegistry(Service):
 
         parent = "/".join(resource.split("/")[:4])
         metadata = {"@type": _TYPE + "OperationMetadata"}
-        return self.emulator.operations.start(
+        return self.context.operations.start(
             operation_name(parent), fallible(work()), key=call.method.id, metadata=metadata
         )
 
@@ -295,22 +248,22 @@ class ArtifactRegistry(Service):
         self._repositories.delete(name)
         for package in self._packages.names(name + "/packages/"):
             self._drop_package(package)
-        self.emulator.iam.forget(name)
+        self.context.iam.forget(name)
         return self._operation(call, name, _EMPTY)
 
     @handles("artifactregistry.projects.locations.repositories.getIamPolicy")
     async def get_iam_policy(self, call: Call) -> Json:
         self._repository(call.params["resource"])
-        return self.emulator.iam.get_policy(call.params["resource"])
+        return self.context.iam.get_policy(call.params["resource"])
 
     @handles("artifactregistry.projects.locations.repositories.setIamPolicy")
     async def set_iam_policy(self, call: Call) -> Json:
         self._repository(call.params["resource"])
-        return self.emulator.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
+        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
 
     @handles("artifactregistry.projects.locations.repositories.testIamPermissions")
     async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.emulator.iam.test_permissions(
+        granted = self.context.iam.test_permissions(
             call.identity, call.body.get("permissions", []), call.params["resource"]
         )
         return {"permissions": granted} if granted else {}

@@ -12,9 +12,10 @@ import logging
 import os
 import re
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import (
     RPC_CODES,
     ApiError,
@@ -25,18 +26,16 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.faults import held_up, operation_failure
 from gcp_emulator.engine.identity import Identity, identity_of
+from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Request, Response
-from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
-from gcp_emulator.services.cloudbuild.logs import DefaultLogs
+from gcp_emulator.services.artifactregistry.ports import Images
+from gcp_emulator.services.cloudbuild.logs import LOGS_HOST, LOGS_PATH, DefaultLogs
 from gcp_emulator.services.cloudbuild.request import QUEUE_TTL, check, service_account, substitute, timeout_of
 from gcp_emulator.services.cloudbuild.run import BuildEnded, BuildRun, free_workspaces
-from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.storage.api import Storage
+from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.storage.ports import Objects
 from gcp_emulator.workloads.build.run import host_access
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 log = logging.getLogger(__name__)
 _TYPE = "type.googleapis.com/google.devtools.cloudbuild.v1."
@@ -56,26 +55,28 @@ _FILTER = re.compile(r'\s*(?P<field>\w+)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[
 class CloudBuild(Service):
     api = "cloudbuild"
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self._builds = emulator.store.collection("cloudbuild.builds")
-        self._folder = emulator.settings.state / "cloudbuild"
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._accounts = context.ports.find(Accounts)
+        self._images = context.ports.find(Images)
+        self._objects = context.ports.find(Objects)
+        self._builds = context.store.collection("cloudbuild.builds")
+        self._folder = context.state / "cloudbuild"
         self._default_logs = DefaultLogs(self._folder / "logs")
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
 
     async def start(self) -> None:
         """Ends the builds of an emulator that was killed."""
-        own_proxy = f"http://127.0.0.1:{self.emulator.front.port}"
-        self._registry = self.emulator.service(ArtifactRegistry)
-        self._builder = self.emulator.runtime.builder(
+        own_proxy = f"http://127.0.0.1:{self.context.port}"
+        self._builder = self.context.runtime.builder(
             self._folder / "cache", host_access(os.environ, own_proxy)
         )
         free_workspaces(self._folder / "workspaces")
         for _, record in self._builds.items():
             if record["status"] in _UNFINISHED:
                 self._finish(record, "INTERNAL_ERROR", _STOPPED)
-                self._registry.release_all(record["name"])
+                self._images.release_all(record["name"])
 
     async def stop(self) -> None:
         """Kills what builds run; their status becomes INTERNAL_ERROR."""
@@ -87,19 +88,17 @@ class CloudBuild(Service):
 
     # ---------------------------------------------------------------- logs in the default bucket
 
-    def owns(self, host: str, path: str) -> bool:
-        return host == "storage.googleapis.com" and DefaultLogs.owner(path) is not None
+    def routes(self) -> Iterable[Route]:
+        # Before the buckets of Cloud Storage.
+        return [Route(LOGS_HOST, LOGS_PATH, self._serve_log, "storage.objects.get")]
 
-    def method_id(self, request: Request) -> str:
-        return "storage.objects.get"
-
-    async def serve(self, request: Request) -> Response:
+    async def _serve_log(self, request: Request) -> Response:
         owner = DefaultLogs.owner(request.path)
-        project = self.emulator.projects.find(owner[0]) if owner else None
+        project = self.context.projects.find(owner[0]) if owner else None
         if owner is None or project is None:
             return Response(404)
-        identity = self.emulator.tokens.authenticate(request.headers.get("authorization"))
-        self.emulator.iam.require(identity, "cloudbuild.builds.get", f"projects/{project['projectId']}")
+        identity = self.context.tokens.authenticate(request.headers.get("authorization"))
+        self.context.iam.require(identity, "cloudbuild.builds.get", f"projects/{project['projectId']}")
         return self._default_logs.answer(request, owner[1])
 
     # ---------------------------------------------------------------- builds
@@ -114,7 +113,7 @@ class CloudBuild(Service):
         return self._create(call, project, location)
 
     def _create(self, call: Call, project: str, location: str) -> Json:
-        number = self.emulator.projects.number(project)
+        number = self.context.projects.number(project)
         build_id = clock.new_id()
         check(call.body)
         identity, account = self._account(call, project, number)
@@ -156,15 +155,11 @@ class CloudBuild(Service):
     def _account(self, call: Call, project: str, number: str) -> tuple[Identity, str]:
         """The account that the build runs as, and its resource name; the caller must be allowed to act as it."""
         home, account = service_account(call.body, project, number)
-        accounts = self.emulator.store.collection("iam.serviceAccounts")
-        by_id = (a for _, a in accounts.items() if account in (a["uniqueId"], a["email"]))
-        found = next(by_id, None)
+        found = self._accounts.find(account)
         email = found["email"] if found else account
         resource = f"projects/{home}/serviceAccounts/{email}"
-        known = not call.body.get("serviceAccount") or (
-            found is not None and self.emulator.service(IamApi).accounts.knows(email)
-        )
-        if not known or not self.emulator.iam.allows(call.identity, "iam.serviceAccounts.actAs", resource):
+        known = not call.body.get("serviceAccount") or (found is not None and self._accounts.knows(email))
+        if not known or not self.context.iam.allows(call.identity, "iam.serviceAccounts.actAs", resource):
             raise ApiError(
                 "PERMISSION_DENIED", f"caller does not have permission to act as service account {resource}"
             )
@@ -178,7 +173,7 @@ class CloudBuild(Service):
             source.get("generation"),
         )
         try:
-            self.emulator.service(Storage).read_object(
+            found = self._objects.read_object(
                 bucket, name, identity=identity, generation=int(generation) if generation else None
             )
         except ApiError as error:
@@ -187,11 +182,7 @@ class CloudBuild(Service):
                 f"could not resolve source: googleapi: Error {error.code}: {error.message}, {reason}",
                 field="build.source",
             ) from None
-        if not generation:
-            generation = (self.emulator.store.collection("storage.objects").get(f"{bucket}/{name}") or {})[
-                "generation"
-            ]
-        return {"bucket": bucket, "object": name, "generation": str(generation)}
+        return {"bucket": bucket, "object": name, "generation": str(found.generation)}
 
     @handles("cloudbuild.projects.builds.get")
     async def get_global_build(self, call: Call) -> Json:
@@ -212,7 +203,7 @@ class CloudBuild(Service):
 
     def _list(self, call: Call, project: str, location: str) -> Json:
         wanted = _conditions(call.params.get("filter") or "")
-        prefix = f"projects/{self.emulator.projects.number(project)}/locations/"
+        prefix = f"projects/{self.context.projects.number(project)}/locations/"
         found = [
             record
             for name, record in self._builds.items(prefix if location == "-" else f"{prefix}{location}/")
@@ -247,7 +238,7 @@ class CloudBuild(Service):
 
     def _find(self, project: str, build_id: str) -> Json:
         """By id alone, in any location."""
-        number = self.emulator.projects.number(project)
+        number = self.context.projects.number(project)
         for name, record in self._builds.items(f"projects/{number}/locations/"):
             if name.endswith(f"/builds/{build_id}"):
                 return record
@@ -255,7 +246,7 @@ class CloudBuild(Service):
 
     def _by_name(self, name: str) -> Json:
         _, project, *rest = name.split("/")
-        record = self._builds.get("/".join(["projects", self.emulator.projects.number(project), *rest]))
+        record = self._builds.get("/".join(["projects", self.context.projects.number(project), *rest]))
         if record is None:
             raise not_found("Requested entity was not found.")
         return record
@@ -263,7 +254,7 @@ class CloudBuild(Service):
     @handles("cloudbuild.projects.locations.getDefaultServiceAccount")
     async def get_default_service_account(self, call: Call) -> Json:
         _, project, *_ = call.params["name"].split("/")
-        number = self.emulator.projects.number(project)
+        number = self.context.projects.number(project)
         email = f"{number}-compute@developer.gserviceaccount.com"
         return {
             "name": call.params["name"],
@@ -293,7 +284,7 @@ class CloudBuild(Service):
             build_id = base64.b64decode(parts[-1], validate=True).decode("ascii")
         except ValueError:
             build_id = ""
-        if self.emulator.projects.find(project) is None:
+        if self.context.projects.find(project) is None:
             raise not_found("Requested entity was not found.")
         return self._find(project, build_id)
 
@@ -317,11 +308,11 @@ class CloudBuild(Service):
 
     async def _run(self, record: Json, identity: Identity) -> None:
         name = record["name"]
-        earliest = asyncio.get_running_loop().time() + self.emulator.operations.profile.seconds(
+        earliest = asyncio.get_running_loop().time() + self.context.operations.profile.seconds(
             "cloudbuild.projects.builds.create"
         )
         run = BuildRun(
-            self.emulator, record, identity, self._builder, self._folder / "workspaces" / record["id"],
+            self.context, self._images, self._objects, record, identity, self._builder, self._folder / "workspaces" / record["id"],
             lambda: self._save(record), self._default_logs,
         )  # fmt: skip
         status, detail, failure = "SUCCESS", "", None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from gcp_emulator.services.artifactregistry.api import PushRefusedError
+from gcp_emulator.services.artifactregistry.ports import PushRefusedError
 from gcp_emulator.workloads.build.builder import BuildFailed
 from gcp_emulator.workloads.images import Image
 from gcp_emulator.workloads.runtime import ImageBuilder

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gcp_emulator.front.messages import Headers, Request, Response
 
+LOGS_HOST = "storage.googleapis.com"
+LOGS_PATH = "/{}.cloudbuild-logs.googleusercontent.com/log-{}.txt"
 _OBJECT = re.compile(
     r"/(?P<number>\d+)\.cloudbuild-logs\.googleusercontent\.com/log-(?P<build>[0-9a-f-]{36})\.txt"
 )

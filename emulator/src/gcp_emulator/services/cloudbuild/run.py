@@ -11,25 +11,22 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity
-from gcp_emulator.services.artifactregistry.api import ArtifactRegistry, PushRefusedError, parse_reference
+from gcp_emulator.services.artifactregistry.ports import Images, PushRefusedError, parse_reference
 from gcp_emulator.services.cloudbuild.docker import Docker, StepFailed, push_image
 from gcp_emulator.services.cloudbuild.logs import DefaultLogs
 from gcp_emulator.services.cloudbuild.request import timeout_of
-from gcp_emulator.services.storage.api import Storage
+from gcp_emulator.services.storage.ports import Objects
 from gcp_emulator.workloads.build.archive import unpack_tar
 from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.build.copy import CopyError
 from gcp_emulator.workloads.images import Image, remove_tree
 from gcp_emulator.workloads.runtime import ImageBuilder
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 _NO_LOGS = (
     "The service account running this build {account} does not have permission to write logs to Cloud Logging. To fix "
@@ -50,7 +47,9 @@ class BuildRun:
 
     def __init__(
         self,
-        emulator: Emulator,
+        context: Context,
+        images: Images,
+        objects: Objects,
         record: Json,
         identity: Identity,
         builder: ImageBuilder,
@@ -59,10 +58,11 @@ class BuildRun:
         default_logs: DefaultLogs,
     ) -> None:
         """``folder`` is for the workspace; it is made and removed."""
-        self._emulator = emulator
+        self._context = context
         self._record = record
         self._identity = identity
-        self._registry = emulator.service(ArtifactRegistry)
+        self._registry = images
+        self._objects = objects
         self._folder = folder
         self._save = save
         self._default_logs = default_logs
@@ -126,13 +126,13 @@ class BuildRun:
         uri = f"gs://{source['bucket']}/{source['object']}#{source['generation']}"
         self._log("FETCHSOURCE", f"Fetching storage object: {uri}")
         try:
-            archive = self._emulator.service(Storage).read_object(
+            archive = self._objects.read_object(
                 source["bucket"],
                 source["object"],
                 identity=self._identity,
                 generation=int(source["generation"]),
             )
-            await in_thread(unpack_tar, archive, self._folder)
+            await in_thread(unpack_tar, archive.path, self._folder)
         except (ApiError, CopyError) as error:
             raise BuildEnded(
                 "FAILURE", "FETCH_SOURCE_FAILED", f"failed to fetch storage source {uri}: {error}"
@@ -251,7 +251,7 @@ class BuildRun:
 
     def _check_logging(self) -> None:
         project = self._record["projectId"]
-        if self._to_logging and not self._emulator.iam.allows(
+        if self._to_logging and not self._context.iam.allows(
             self._identity, "logging.logEntries.create", f"projects/{project}"
         ):
             self._to_logging = False
@@ -268,7 +268,7 @@ class BuildRun:
         project = self._record["projectId"]
         labels = {"build_id": self._record["id"], "build_trigger_id": "", "project_id": project}
         for line in lines:
-            self._emulator.logs.write(
+            self._context.logs.write(
                 project, "cloudbuild", {"type": "build", "labels": labels}, line, severity="INFO",
                 labels={"build_step": self._step, "build_tags": ",".join(self._record.get("tags", ()))},
             )  # fmt: skip
@@ -278,7 +278,7 @@ class BuildRun:
         name = f"{folder.strip('/')}/log-{self._record['id']}.txt".lstrip("/")
         data = "".join(f"{line}\n" for line in self._lines).encode()
         try:
-            await self._emulator.service(Storage).write_object(
+            await self._objects.write_object(
                 bucket, name, data, identity=self._identity, content_type="text/plain"
             )
         except ApiError as error:

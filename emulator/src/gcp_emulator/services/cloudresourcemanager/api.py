@@ -48,17 +48,17 @@ class ResourceManager(Service):
 
     @handles("cloudresourcemanager.projects.getIamPolicy")
     async def get_iam_policy(self, call: Call) -> Json:
-        return self.emulator.iam.get_policy(self._name(call))
+        return self.context.iam.get_policy(self._name(call))
 
     @handles("cloudresourcemanager.projects.setIamPolicy")
     async def set_iam_policy(self, call: Call) -> Json:
         if "policy" not in call.body:
             raise invalid_argument("Missing required field: policy", field="policy")
-        return self.emulator.iam.set_policy(self._name(call), call.body["policy"])
+        return self.context.iam.set_policy(self._name(call), call.body["policy"])
 
     @handles("cloudresourcemanager.projects.testIamPermissions")
     async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.emulator.iam.test_permissions(
+        granted = self.context.iam.test_permissions(
             call.identity, call.body.get("permissions", []), self._name(call)
         )
         return {"permissions": granted} if granted else {}
@@ -66,8 +66,8 @@ class ResourceManager(Service):
     def _visible(self, call: Call, query: str | None) -> Json:
         found = [
             self._view(call, project)
-            for project in self.emulator.projects.all()
-            if self.emulator.iam.allows(
+            for project in self.context.projects.all()
+            if self.context.iam.allows(
                 call.identity, "resourcemanager.projects.get", f"projects/{project['projectId']}"
             )
             and _matches(project, query)
@@ -75,7 +75,7 @@ class ResourceManager(Service):
         return call.page(found, "projects", default=500)
 
     def _project(self, call: Call) -> Mapping[str, Any]:
-        project = self.emulator.projects.find(self._name(call).removeprefix("projects/"))
+        project = self.context.projects.find(self._name(call).removeprefix("projects/"))
         if project is None:
             raise AssertionError("the engine lets no call for an unknown project through")
         return project

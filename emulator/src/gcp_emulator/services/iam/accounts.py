@@ -8,18 +8,16 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity, identity_of
+from gcp_emulator.engine.jwt import PublicKey, SigningKey
 from gcp_emulator.services.iam.keys import KeyRing
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 _NAME = re.compile(r"projects/(?P<project>[^/]+)/serviceAccounts/(?P<id>[^/]+)(?P<rest>/.*)?")
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])")
@@ -29,15 +27,15 @@ _DOMAIN = ".iam.gserviceaccount.com"
 class ServiceAccounts:
     """The service accounts of all projects, and their keys."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    def __init__(self, context: Context) -> None:
+        self._context = context
         #: By e-mail; the engine looks here to tell whether a policy member exists.
-        self._accounts = emulator.store.collection("iam.serviceAccounts")
+        self._accounts = context.store.collection("iam.serviceAccounts")
         #: New accounts that calls do not know yet, and how many (the fault ``unknown_account``).
         self._unknown: dict[str, int] = {}
         #: By unique id, for undelete.
-        self._deleted = emulator.store.collection("iam.deletedServiceAccounts")
-        self.keys = KeyRing(emulator.store)
+        self._deleted = context.store.collection("iam.deletedServiceAccounts")
+        self.keys = KeyRing(context.store)
 
     def find(self, email_or_id: str) -> Json | None:
         """The record of an account by e-mail or unique id."""
@@ -97,7 +95,7 @@ class ServiceAccounts:
 
     def ensure_default(self, project: str) -> None:
         """The Compute Engine default service account of a project, which Google makes by itself."""
-        email = f"{self._emulator.projects.number(project)}-compute@developer.gserviceaccount.com"
+        email = f"{self._context.projects.number(project)}-compute@developer.gserviceaccount.com"
         if email not in self._accounts:
             self._add(project, email, "Compute Engine default service account", "")
 
@@ -128,16 +126,16 @@ class ServiceAccounts:
         record["disabled"] = disabled
         self.update(record)
         if disabled:
-            self._emulator.tokens.revoke_all(identity_of(record["email"]))
+            self._context.tokens.revoke_all(identity_of(record["email"]))
 
     def delete(self, record: Json) -> None:
         """Deletes an account: its tokens end, policies keep it as a ``deleted:`` member."""
         email, unique_id = record["email"], record["uniqueId"]
         self._accounts.delete(email)
         self._deleted.put(unique_id, record)
-        self._emulator.tokens.revoke_all(identity_of(email))
-        self._emulator.iam.forget(record["name"])
-        self._emulator.iam.mark_member_deleted(f"serviceAccount:{email}", unique_id)
+        self._context.tokens.revoke_all(identity_of(email))
+        self._context.iam.forget(record["name"])
+        self._context.iam.mark_member_deleted(f"serviceAccount:{email}", unique_id)
         self.keys.forget(record["name"])
 
     def undelete(self, unique_id: str) -> Json:
@@ -149,7 +147,7 @@ class ServiceAccounts:
             raise already_exists(f"Service account {record['email']} already exists.")
         self._deleted.delete(unique_id)
         self._accounts.put(record["email"], record)
-        self._emulator.iam.restore_member(f"serviceAccount:{record['email']}", unique_id)
+        self._context.iam.restore_member(f"serviceAccount:{record['email']}", unique_id)
         return record
 
     def canonical(self, name: str) -> str:
@@ -159,11 +157,11 @@ class ServiceAccounts:
             return name
         rest = found["rest"] or ""
         account = self.find(found["id"])
-        given = self._emulator.projects.find(found["project"]) or {"projectId": found["project"]}
+        given = self._context.projects.find(found["project"]) or {"projectId": found["project"]}
         if account is not None and given["projectId"] in ("-", account["projectId"]):
             return f"{account['name']}{rest}"
         project = found["id"].partition("@")[2].removesuffix(_DOMAIN)
-        if found["project"] == "-" and self._emulator.projects.find(project) is not None:
+        if found["project"] == "-" and self._context.projects.find(project) is not None:
             return f"projects/{project}/serviceAccounts/{found['id']}{rest}"
         return name
 
@@ -174,9 +172,17 @@ class ServiceAccounts:
             return str(account["uniqueId"])
         return "1" + str(int(hashlib.sha256(identity.email.encode()).hexdigest(), 16) % 10**20).zfill(20)
 
+    async def signing_key(self, owner: str) -> SigningKey:
+        """The key that Google manages for an account, or for itself (``GOOGLE``); made on first use."""
+        return await self.keys.signing_key(owner)
+
+    def public_keys(self, owner: str) -> list[PublicKey]:
+        """What verifies the signatures of an account or of Google; empty when nothing was ever signed."""
+        return self.keys.public_keys(owner)
+
     def public_keys_of(self, email: str) -> list[RSAPublicKey]:
         """The keys that verify what ``email`` signed (signBlob, or a downloaded key); empty when it signed nothing."""
         account = self.find(email)
         if account is None or account.get("disabled"):
             return []
-        return [public.key for public in self.keys.public_keys(account["name"])]
+        return [public.key for public in self.public_keys(account["name"])]

@@ -7,33 +7,37 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
 
 from gcp_emulator.engine import masks
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.jwt import PublicKey
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.iam.accounts import ServiceAccounts
-from gcp_emulator.services.iam.keys import PublicKey
+from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.iam.roles import role_names, role_view
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 _MUTABLE = frozenset({"displayName", "description"})
 _LIMITS = {"displayName": 100, "description": 256}
 
 
 class IamApi(Service):
-    """``accounts`` is what other services use: records, keys, verification of signatures."""
-
     api = "iam"
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self.accounts = ServiceAccounts(emulator)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.accounts = ServiceAccounts(context)
+        context.ports.offer(Accounts, self.accounts)
+        context.iam.vouch_for(self._exists)
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         return {name: self.accounts.canonical(value) for name, value in path.items()}
+
+    def _exists(self, member: str) -> bool:
+        """Service accounts of the emulator's own projects must exist; Google's agents always do."""
+        email = member.partition(":")[2]
+        project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+        return self.context.projects.find(project) is None or self.accounts.knows(email)
 
     @handles("iam.projects.serviceAccounts.create")
     async def create_account(self, call: Call) -> Json:
@@ -98,16 +102,16 @@ class IamApi(Service):
     @handles("iam.projects.serviceAccounts.getIamPolicy")
     async def get_iam_policy(self, call: Call) -> Json:
         self.accounts.get(call.params["resource"])
-        return self.emulator.iam.get_policy(call.params["resource"])
+        return self.context.iam.get_policy(call.params["resource"])
 
     @handles("iam.projects.serviceAccounts.setIamPolicy")
     async def set_iam_policy(self, call: Call) -> Json:
         self.accounts.get(call.params["resource"])
-        return self.emulator.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
+        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
 
     @handles("iam.projects.serviceAccounts.testIamPermissions")
     async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.emulator.iam.test_permissions(
+        granted = self.context.iam.test_permissions(
             call.identity, call.body.get("permissions", []), call.params["resource"]
         )
         return {"permissions": granted} if granted else {}

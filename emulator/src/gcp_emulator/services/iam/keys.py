@@ -6,71 +6,21 @@ Source: https://cloud.google.com/iam/docs/service-account-creds#key-types.
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime
 import hashlib
-from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.jwt import PublicKey, SigningKey
 from gcp_emulator.engine.store import Store
 
-#: The owner, in the key ring, of the key that signs Google's ID tokens.
-GOOGLE = "accounts.google.com"
 _SYSTEM_YEARS = datetime.timedelta(days=730)
 _NEVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-
-
-@dataclass(frozen=True)
-class PublicKey:
-    """The public half of a key. ``certificate`` is PEM."""
-
-    id: str
-    certificate: str
-
-    @property
-    def key(self) -> rsa.RSAPublicKey:
-        key = x509.load_pem_x509_certificate(self.certificate.encode()).public_key()
-        if not isinstance(key, rsa.RSAPublicKey):
-            raise TypeError(f"key {self.id} is not RSA")
-        return key
-
-    @property
-    def pem(self) -> bytes:
-        """SubjectPublicKeyInfo in PEM."""
-        return self.key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-
-    @property
-    def jwk(self) -> Json:
-        """The key as a JSON Web Key."""
-        numbers = self.key.public_numbers()
-        return {
-            "kid": self.id,
-            "kty": "RSA",
-            "alg": "RS256",
-            "use": "sig",
-            "n": _base64(numbers.n),
-            "e": _base64(numbers.e),
-        }
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    """A key that the emulator signs with."""
-
-    id: str
-    private: rsa.RSAPrivateKey
-
-    def sign(self, data: bytes) -> bytes:
-        """RSASSA-PKCS1-v1_5 with SHA-256."""
-        return self.private.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
 
 class KeyRing:
@@ -176,8 +126,3 @@ def _generate_now(owner: str, until: datetime.datetime) -> tuple[str, Json]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return pem.decode(), record
-
-
-def _base64(number: int) -> str:
-    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -10,14 +10,14 @@ import datetime
 import time
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
 from gcp_emulator.engine.identity import TOKEN_SECONDS, Identity, identity_of
+from gcp_emulator.engine.jwt import encode_jwt
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import parse_json
-from gcp_emulator.services.iam.accounts import ServiceAccounts
-from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.oauth2.api import OAuth
-from gcp_emulator.services.oauth2.jwt import encode_jwt
+from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.oauth2.ports import IdTokens
 
 _MAX_JWT_SECONDS = 12 * 3600
 
@@ -27,12 +27,13 @@ class IamCredentials(Service):
 
     api = "iamcredentials"
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._accounts = context.ports.find(Accounts)
+        self._id_tokens = context.ports.find(IdTokens)
+
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         return {name: self._accounts.canonical(value) for name, value in path.items()}
-
-    @property
-    def _accounts(self) -> ServiceAccounts:
-        return self.emulator.service(IamApi).accounts
 
     @handles("iamcredentials.projects.serviceAccounts.generateAccessToken")
     async def generate_access_token(self, call: Call) -> Json:
@@ -42,7 +43,7 @@ class IamCredentials(Service):
             raise invalid_argument(
                 f"The access token lifetime cannot exceed {TOKEN_SECONDS} seconds.", field="lifetime"
             )
-        token, _ = self.emulator.tokens.issue(
+        token, _ = self.context.tokens.issue(
             identity_of(account["email"]), seconds=int(seconds), scope=" ".join(call.body["scope"])
         )
         expires = clock.now().replace(microsecond=0) + datetime.timedelta(seconds=int(seconds))
@@ -51,7 +52,7 @@ class IamCredentials(Service):
     @handles("iamcredentials.projects.serviceAccounts.generateIdToken")
     async def generate_id_token(self, call: Call) -> Json:
         account = self._target(call, "iam.serviceAccounts.getOpenIdToken")
-        token = await self.emulator.service(OAuth).id_token(
+        token = await self._id_tokens.id_token(
             identity_of(account["email"]), call.body["audience"], email=bool(call.body.get("includeEmail"))
         )
         return {"token": token}
@@ -61,14 +62,14 @@ class IamCredentials(Service):
         account = self._target(call, "iam.serviceAccounts.signBlob")
         payload = call.body["payload"].replace("-", "+").replace("_", "/")
         data = base64.b64decode(payload + "=" * (-len(payload) % 4))
-        key = await self._accounts.keys.signing_key(account["name"])
+        key = await self._accounts.signing_key(account["name"])
         return {"keyId": key.id, "signedBlob": base64.b64encode(key.sign(data)).decode()}
 
     @handles("iamcredentials.projects.serviceAccounts.signJwt")
     async def sign_jwt(self, call: Call) -> Json:
         account = self._target(call, "iam.serviceAccounts.signJwt")
         _check_claims(call.body["payload"])
-        key = await self._accounts.keys.signing_key(account["name"])
+        key = await self._accounts.signing_key(account["name"])
         return {"keyId": key.id, "signedJwt": encode_jwt(call.body["payload"], key)}
 
     @handles("iamcredentials.projects.serviceAccounts.getAllowedLocations")
@@ -94,9 +95,9 @@ class IamCredentials(Service):
                     field="delegates",
                 )
             name = self._accounts.canonical(delegate)
-            self.emulator.iam.require(caller, "iam.serviceAccounts.implicitDelegation", name)
+            self.context.iam.require(caller, "iam.serviceAccounts.implicitDelegation", name)
             caller = identity_of(self._accounts.active(name.rpartition("/")[2])["email"])
-        self.emulator.iam.require(caller, permission, target)
+        self.context.iam.require(caller, permission, target)
 
 
 def _check_claims(payload: str) -> None:

@@ -47,7 +47,7 @@ class CloudLogging(Service):
             (
                 (entry["timestamp"], row, entry)
                 for project in dict.fromkeys(projects)
-                for row, entry in self.emulator.logs.entries(project)
+                for row, entry in self.context.logs.entries(project)
                 if matches(entry)
             ),
             key=lambda item: item[:2],
@@ -67,7 +67,7 @@ class CloudLogging(Service):
             if merged := labels | entry.get("labels", {}):
                 fields["labels"] = merged
             payload = next((entry[key] for key in _PAYLOADS if key in entry), "")
-            self.emulator.logs.write(
+            self.context.logs.write(
                 project,
                 log_id,
                 entry["resource"],
@@ -80,7 +80,7 @@ class CloudLogging(Service):
     @handles("logging.logs.list", "logging.projects.logs.list")
     async def list_logs(self, call: Call) -> Json:
         project = call.params["parent"].removeprefix("projects/")
-        names = sorted({entry["logName"] for _, entry in self.emulator.logs.entries(project)})
+        names = sorted({entry["logName"] for _, entry in self.context.logs.entries(project)})
         return call.page(names, "logNames", default=_DEFAULT_PAGE)
 
     def _checked(self, call: Call, entry: Json) -> tuple[str, str, Json]:
@@ -115,12 +115,12 @@ class CloudLogging(Service):
             raise invalid_argument(
                 f"The emulator keeps logs of projects only, not of '{name}'.", field="resourceNames"
             )
-        record = self.emulator.projects.find(given)
+        record = self.context.projects.find(given)
         if record is None:
             raise ApiError("PERMISSION_DENIED", f"Permission denied on resource project {given}.")
         project = str(record["projectId"])
         api = discovery.load("logging", "v2")
-        self.emulator.projects.require_enabled(project, api.host, api.title)
+        self.context.projects.require_enabled(project, api.host, api.title)
         return project
 
 

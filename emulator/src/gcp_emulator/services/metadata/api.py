@@ -7,19 +7,20 @@ https://cloud.google.com/compute/docs/metadata/querying-metadata (headers, folde
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
-from gcp_emulator.engine.identity import CLOUD_PLATFORM, Identity, identity_of
+from gcp_emulator.engine.identity import CLOUD_PLATFORM, Identity, Tokens, identity_of
+from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Service
 from gcp_emulator.front.http import Answer
 from gcp_emulator.front.messages import Headers, Request, Response
-from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.oauth2.api import OAuth
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
+from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.metadata.ports import MetadataServers
+from gcp_emulator.services.oauth2.ports import IdTokens
 
 HOSTS = ("metadata.google.internal", "169.254.169.254", "metadata")
 _ROOT = "/computeMetadata/v1"
@@ -37,58 +38,58 @@ class Metadata(Service):
     api = "metadata"
     versions = ()
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._accounts = context.ports.find(Accounts)
+        self._id_tokens = context.ports.find(IdTokens)
+        context.ports.offer(MetadataServers, self)
         self._answer: Answer | None = None
 
     def serve_as(self, email: str, project: str, region: str) -> None:
         """Answers from now on as the metadata server of an instance that runs as the service account ``email``."""
-        identity = identity_of(email)
-        self._answer = metadata_answer(self.emulator, identity, project, region, instance_id=clock.new_id())
+        self._answer = self.server(identity_of(email), project, region, instance_id=clock.new_id())
 
-    def owns(self, host: str, path: str) -> bool:
-        return host in HOSTS
+    def server(
+        self, identity: Identity, project: str, region: str, *, instance_id: str, zone: str | None = None
+    ) -> Answer:
+        """See `MetadataServers`."""
+        number = self.context.projects.number(project)
+        account = {"aliases": ["default"], "email": identity.email, "scopes": [CLOUD_PLATFORM]}
+        tree = {
+            "instance": {
+                "id": instance_id,
+                "region": f"projects/{number}/regions/{region}",
+                "service-accounts": {"default": account, identity.email: account},
+                "zone": f"projects/{number}/zones/{zone or f'{region}-1'}",
+            },
+            "project": {"numeric-project-id": int(number), "project-id": project},
+        }
+        return _InstanceMetadata(self.context.tokens, self._accounts, self._id_tokens, identity, tree)
+
+    def routes(self) -> Iterable[Route]:
+        return [Route(host, serve=self.serve) for host in HOSTS]
 
     async def serve(self, request: Request) -> Response:
+        """Answers at the emulator's port as the instance that the seed names."""
         if self._answer is not None:
             return await self._answer(request)
         return Response(404, Headers([("Content-Type", "text/plain")]), b"no metadata server on this side\n")
 
 
-def metadata_answer(
-    emulator: Emulator,
-    identity: Identity,
-    project: str,
-    region: str,
-    *,
-    instance_id: str,
-    zone: str | None = None,
-) -> Answer:
-    """Answers the requests of one instance (see ``front.server.http_handler``).
-
-    ``identity`` is the service account that the instance runs as, ``project`` a project id, ``region`` as in
-    ``us-central1``; ``zone`` defaults to ``REGION-1``, which Cloud Run reports.
-    """
-    return _InstanceMetadata(emulator, identity, project, region, instance_id, zone or f"{region}-1")
-
-
 class _InstanceMetadata:
     def __init__(
-        self, emulator: Emulator, identity: Identity, project: str, region: str, instance_id: str, zone: str
+        self,
+        tokens: Tokens,
+        accounts: Accounts,
+        id_tokens: IdTokens,
+        identity: Identity,
+        tree: dict[str, Any],
     ) -> None:
-        self._emulator = emulator
+        self._tokens = tokens
+        self._accounts = accounts
+        self._id_tokens = id_tokens
         self._identity = identity
-        number = emulator.projects.number(project)
-        account = {"aliases": ["default"], "email": identity.email, "scopes": [CLOUD_PLATFORM]}
-        self._tree: dict[str, Any] = {
-            "instance": {
-                "id": instance_id,
-                "region": f"projects/{number}/regions/{region}",
-                "service-accounts": {"default": account, identity.email: account},
-                "zone": f"projects/{number}/zones/{zone}",
-            },
-            "project": {"numeric-project-id": int(number), "project-id": project},
-        }
+        self._tree = tree
         self._token: dict[str, str] = {}
 
     async def __call__(self, request: Request) -> Response:
@@ -140,9 +141,9 @@ class _InstanceMetadata:
             return refusal
         scope = " ".join(scopes.split(",")) if scopes else CLOUD_PLATFORM
         token = self._token.get(scope, "")
-        found = self._emulator.tokens.resolve(token)
+        found = self._tokens.resolve(token)
         if found is None or found[1] < _RENEW_SECONDS:
-            token, left = self._emulator.tokens.issue(self._identity, scope=scope)
+            token, left = self._tokens.issue(self._identity, scope=scope)
             self._token[scope] = token
         else:
             left = found[1]
@@ -153,13 +154,12 @@ class _InstanceMetadata:
             return _text("non-empty audience parameter required\n", 400)
         if refusal := self._refusal():
             return refusal
-        return _text(await self._emulator.service(OAuth).id_token(self._identity, audience))
+        return _text(await self._id_tokens.id_token(self._identity, audience))
 
     def _refusal(self) -> Response | None:
         """A deleted or disabled account gets no tokens."""
-        accounts = self._emulator.service(IamApi).accounts
         try:
-            accounts.active(self._identity.email)
+            self._accounts.active(self._identity.email)
         except ApiError as error:
             return _text(f"{error.message}\n", error.code)
         return None

@@ -7,22 +7,21 @@ https://developers.google.com/identity/openid-connect/openid-connect (ID tokens,
 
 from __future__ import annotations
 
+import secrets
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl, unquote
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.identity import CLOUD_PLATFORM, Identity, identity_of
+from gcp_emulator.engine.jwt import Jwt, PublicKey, decode_jwt, encode_jwt
+from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import parse_json
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
-from gcp_emulator.services.iam.accounts import ServiceAccounts
-from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.iam.keys import GOOGLE, PublicKey
-from gcp_emulator.services.oauth2.jwt import Jwt, decode_jwt, encode_jwt
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
+from gcp_emulator.services.iam.ports import GOOGLE, Accounts
+from gcp_emulator.services.oauth2.ports import IdTokens, Logins
 
 ISSUER = "https://accounts.google.com"
 _AUDIENCES = frozenset(
@@ -53,21 +52,17 @@ class OAuthError(Exception):
 
 
 class OAuth(Service):
-    """The token endpoint and what belongs to it. ``id_token`` and ``verify_id_token`` serve other services."""
+    """The token endpoint and what belongs to it."""
 
     api = "oauth2"
     versions = ("v2",)
-    unrouted_methods = (
-        "oauth2.certs",
-        "oauth2.revoke",
-        "oauth2.token",
-        "oauth2.tokeninfo",
-        "oauth2.userinfo",
-    )
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self._refresh_tokens = emulator.store.collection("oauth.refreshTokens")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._accounts = context.ports.find(Accounts)
+        context.ports.offer(IdTokens, self)
+        context.ports.offer(Logins, self)
+        self._refresh_tokens = context.store.collection("oauth.refreshTokens")
         self._routes = {
             ("POST", "oauth2.googleapis.com", "/token"): self._token,
             ("POST", "accounts.google.com", "/o/oauth2/token"): self._token,
@@ -87,16 +82,17 @@ class OAuth(Service):
             ("GET", "www.googleapis.com", "/oauth2/v1/certs"): self._certificates,
             ("GET", "www.googleapis.com", "/oauth2/v3/certs"): self._jwks,
         }
-        self._addresses = {(host, path) for _, host, path in self._routes}
 
-    @property
-    def accounts(self) -> ServiceAccounts:
-        return self.emulator.service(IamApi).accounts
+    def refresh_token(self, email: str) -> str:
+        """A new refresh token of ``email``, as `gcloud auth application-default login` gets one."""
+        token = "1//" + secrets.token_urlsafe(32)
+        self._refresh_tokens.put(token, {"email": email})
+        return token
 
     async def id_token(self, identity: Identity, audience: str, *, email: bool = True) -> str:
         """An ID token of ``identity`` for ``audience``, signed by Google's key of this emulator."""
         now = int(time.time())
-        subject = self.accounts.unique_id(identity)
+        subject = self._accounts.unique_id(identity)
         claims: Json = {
             "iss": ISSUER,
             "aud": audience,
@@ -107,7 +103,7 @@ class OAuth(Service):
         }
         if email:
             claims |= {"email": identity.email, "email_verified": True}
-        return encode_jwt(claims, await self.accounts.keys.signing_key(GOOGLE))
+        return encode_jwt(claims, await self._accounts.signing_key(GOOGLE))
 
     def verify_id_token(self, token: str, audience: str | None = None) -> Json | None:
         """The claims of an ID token that Google signed, not expired and (when given) for ``audience``; else None."""
@@ -115,26 +111,20 @@ class OAuth(Service):
             jwt = decode_jwt(token)
         except ValueError:
             return None
-        signed = any(jwt.is_signed_by(public.key) for public in self.accounts.keys.public_keys(GOOGLE))
+        signed = any(jwt.is_signed_by(public.key) for public in self._accounts.public_keys(GOOGLE))
         if not signed or jwt.claims.get("exp", 0) <= time.time():
             return None
         return jwt.claims if audience is None or jwt.claims.get("aud") == audience else None
 
-    def owns(self, host: str, path: str) -> bool:
-        if host == "www.googleapis.com" and path.startswith(_X509_PREFIXES + _JWK_PREFIXES):
-            return True
-        return (host, path) in self._addresses
+    def routes(self) -> Iterable[Route]:
+        """Their methods have names of our own, ``oauth2.token``, ``oauth2.certs`` ...: no discovery document has these."""
+        for host, path in sorted({(host, path) for _, host, path in self._routes}):
+            yield Route(host, path, self._serve, "oauth2." + path.rpartition("/")[2])
+        for prefix in _X509_PREFIXES + _JWK_PREFIXES:
+            yield Route("www.googleapis.com", f"{prefix}*", self._serve_account_keys, "oauth2.certs")
 
-    def method_id(self, request: Request) -> str:
-        """``oauth2.token``, ``oauth2.certs`` ...: names of our own, because no discovery document has these."""
-        if request.path.startswith(_X509_PREFIXES + _JWK_PREFIXES):
-            return "oauth2.certs"
-        return "oauth2." + request.path.rpartition("/")[2]
-
-    async def serve(self, request: Request) -> Response:
+    async def _serve(self, request: Request) -> Response:
         try:
-            if request.path.startswith(_X509_PREFIXES + _JWK_PREFIXES):
-                return self._account_keys(request.path)
             route = self._routes.get((request.method, request.host, request.path))
             if route is None:
                 raise OAuthError("invalid_request", f"Method {request.method} is not allowed.", status=405)
@@ -163,7 +153,7 @@ class OAuth(Service):
             raise OAuthError("invalid_grant", "Token has been expired or revoked.")
         identity = identity_of(record["email"])
         scope = form.get("scope") or _USER_SCOPES
-        token, seconds = self.emulator.tokens.issue(identity, scope=scope)
+        token, seconds = self.context.tokens.issue(identity, scope=scope)
         id_token = await self.id_token(identity, form["client_id"])
         return json_response(
             {
@@ -181,7 +171,7 @@ class OAuth(Service):
         except ValueError:
             raise OAuthError("invalid_grant", "Invalid JWT: malformed assertion.") from None
         email = str(jwt.claims.get("iss", ""))
-        account = self.accounts.find(email)
+        account = self._accounts.find(email)
         if account is None:
             raise OAuthError("invalid_grant", "Invalid grant: account not found")
         self._check_assertion(jwt, account)
@@ -200,11 +190,11 @@ class OAuth(Service):
                 "for any of the scopes requested.",
                 status=401,
             )
-        token, seconds = self.emulator.tokens.issue(identity, scope=scope)
+        token, seconds = self.context.tokens.issue(identity, scope=scope)
         return json_response({"access_token": token, "expires_in": seconds - 1, "token_type": "Bearer"})
 
     def _check_assertion(self, jwt: Jwt, account: Json) -> None:
-        keys = self.accounts.keys.public_keys(account["name"])
+        keys = self._accounts.public_keys(account["name"])
         if not any(jwt.is_signed_by(public.key) for public in keys):
             raise OAuthError("invalid_grant", "Invalid JWT Signature.")
         if jwt.claims.get("aud") not in _AUDIENCES:
@@ -228,7 +218,7 @@ class OAuth(Service):
 
     async def _revoke(self, request: Request) -> Response:
         token = _required(await _form(request), "token")
-        if not (self.emulator.tokens.revoke(token) or self._refresh_tokens.delete(token)):
+        if not (self.context.tokens.revoke(token) or self._refresh_tokens.delete(token)):
             raise OAuthError("invalid_token", "Token expired or revoked")
         return json_response({})
 
@@ -241,7 +231,7 @@ class OAuth(Service):
             header = decode_jwt(id_token).header
             return json_response({key: _text(value) for key, value in (claims | header).items()})
         identity, seconds, scope = self._resolve(form)
-        subject = self.accounts.unique_id(identity)
+        subject = self._accounts.unique_id(identity)
         return json_response(
             {
                 "azp": subject,
@@ -258,7 +248,7 @@ class OAuth(Service):
 
     async def _old_token_info(self, request: Request) -> Response:
         identity, seconds, scope = self._resolve(await _form(request))
-        subject = self.accounts.unique_id(identity)
+        subject = self._accounts.unique_id(identity)
         return json_response(
             {
                 "issued_to": subject,
@@ -274,21 +264,21 @@ class OAuth(Service):
 
     def _resolve(self, form: dict[str, str]) -> tuple[Identity, int, str]:
         token = form.get("access_token", "")
-        found = self.emulator.tokens.resolve(token)
+        found = self.context.tokens.resolve(token)
         if found is None:
             raise OAuthError("invalid_token", "Invalid Value")
-        return *found, self.emulator.tokens.scope(token)
+        return *found, self.context.tokens.scope(token)
 
     def _caller(self, request: Request) -> Identity:
         try:
-            return self.emulator.tokens.authenticate(request.headers.get("authorization"))
+            return self.context.tokens.authenticate(request.headers.get("authorization"))
         except ApiError:
             raise OAuthError("invalid_request", "Invalid Credentials", status=401) from None
 
     async def _user_info(self, request: Request) -> Response:
         identity = self._caller(request)
         return json_response(
-            {"sub": self.accounts.unique_id(identity), "email": identity.email, "email_verified": True}
+            {"sub": self._accounts.unique_id(identity), "email": identity.email, "email_verified": True}
         )
 
     async def _old_user_info(self, request: Request) -> Response:
@@ -296,28 +286,28 @@ class OAuth(Service):
 
     def _profile(self, identity: Identity) -> Json:
         return {
-            "id": self.accounts.unique_id(identity),
+            "id": self._accounts.unique_id(identity),
             "email": identity.email,
             "verified_email": True,
         }
 
     async def _certificates(self, request: Request) -> Response:
-        await self.accounts.keys.signing_key(GOOGLE)
+        await self._accounts.signing_key(GOOGLE)
         return json_response({key.id: key.certificate for key in self._google_keys()})
 
     async def _jwks(self, request: Request) -> Response:
-        await self.accounts.keys.signing_key(GOOGLE)
+        await self._accounts.signing_key(GOOGLE)
         return json_response({"keys": [key.jwk for key in self._google_keys()]})
 
-    def _google_keys(self) -> list[PublicKey]:
-        return self.accounts.keys.public_keys(GOOGLE)
+    def _google_keys(self) -> Sequence[PublicKey]:
+        return self._accounts.public_keys(GOOGLE)
 
-    def _account_keys(self, path: str) -> Response:
-        account = self.accounts.find(unquote(path.rpartition("/")[2]))
+    async def _serve_account_keys(self, request: Request) -> Response:
+        account = self._accounts.find(unquote(request.path.rpartition("/")[2]))
         if account is None:
             return text_response("Not Found\n", status=404)
-        keys = self.accounts.keys.public_keys(account["name"])
-        if path.startswith(_JWK_PREFIXES):
+        keys = self._accounts.public_keys(account["name"])
+        if request.path.startswith(_JWK_PREFIXES):
             return json_response({"keys": [key.jwk for key in keys]})
         return json_response({key.id: key.certificate for key in keys})
 

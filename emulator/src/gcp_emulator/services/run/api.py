@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.run.jobs import JobsApi
@@ -22,7 +23,10 @@ class CloudRun(Serving, JobsApi):
 
     api = "run"
     versions = ("v2",)
-    starts_after = ("sqladmin",)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        context.ports.offer(CloudRun, self)
 
     async def start(self) -> None:
         await self.start_services()
@@ -33,18 +37,18 @@ class CloudRun(Serving, JobsApi):
 
     @handles("run.projects.locations.operations.get")
     async def get_operation(self, call: Call) -> Json:
-        return self.emulator.operations.get(call.params["name"])
+        return self.context.operations.get(call.params["name"])
 
     @handles("run.projects.locations.operations.list")
     async def list_operations(self, call: Call) -> Json:
-        return call.page(self.emulator.operations.list(call.params["name"] + "/operations/"), "operations")
+        return call.page(self.context.operations.list(call.params["name"] + "/operations/"), "operations")
 
     @handles("run.projects.locations.operations.wait")
     async def wait_operation(self, call: Call) -> Json:
         limit = float(str(call.body.get("timeout", f"{_WAIT_SECONDS}s")).removesuffix("s"))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(limit, _WAIT_SECONDS)
-        while not (operation := self.emulator.operations.get(call.params["name"])).get("done"):
+        while not (operation := self.context.operations.get(call.params["name"])).get("done"):
             if loop.time() > deadline:
                 break
             await asyncio.sleep(_POLL_SECONDS)

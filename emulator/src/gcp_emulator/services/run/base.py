@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, not_found
 from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.service import Call, Service
@@ -14,9 +15,6 @@ from gcp_emulator.services.run import templates
 from gcp_emulator.services.run.containers import Containers
 from gcp_emulator.services.run.names import TYPE, Name, check_region
 from gcp_emulator.services.run.neighbours import Neighbours
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 
 def internal_error(error: Exception) -> str:
@@ -29,10 +27,10 @@ def internal_error(error: Exception) -> str:
 class RunBase(Service):
     """State and helpers. A record is {"spec": what was asked for with defaults, "status": what Google adds, ...}."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self.neighbours = Neighbours(emulator)
-        self.containers = Containers(emulator, self.neighbours)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.neighbours = Neighbours(context)
+        self.containers = Containers(context, self.neighbours)
 
     def view(self, name: str, record: Json) -> Json:
         """The resource as the API shows it."""
@@ -100,7 +98,7 @@ class RunBase(Service):
         async def answer() -> Json:
             return {"@type": f"{TYPE}{kind}", **await work}
 
-        return self.emulator.operations.start(
+        return self.context.operations.start(
             operation_name(name.location), answer(), key=profile_key or call.method.id, metadata=metadata
         )
 
@@ -113,15 +111,15 @@ class RunBase(Service):
 
     def iam_get(self, call: Call, collection: Collection) -> Json:
         self.found(collection, call.params["resource"])
-        return self.emulator.iam.get_policy(call.params["resource"])
+        return self.context.iam.get_policy(call.params["resource"])
 
     def iam_set(self, call: Call, collection: Collection) -> Json:
         self.found(collection, call.params["resource"])
-        return self.emulator.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
+        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
 
     def iam_test(self, call: Call) -> Json:
         wanted = call.body.get("permissions", [])
-        granted = self.emulator.iam.test_permissions(call.identity, wanted, call.params["resource"])
+        granted = self.context.iam.test_permissions(call.identity, wanted, call.params["resource"])
         return {"permissions": granted} if granted else {}
 
     def page_of(self, call: Call, key: str, found: list[Json]) -> Json:

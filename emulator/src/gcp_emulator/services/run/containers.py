@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.services.run import templates
 from gcp_emulator.services.run.names import Name
@@ -12,9 +13,6 @@ from gcp_emulator.services.run.neighbours import Neighbours
 from gcp_emulator.workloads.images import Image
 from gcp_emulator.workloads.instances import InstanceSpec, Probe
 from gcp_emulator.workloads.sandbox.process import LogHandler, UnixListener, Volume
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
 _SYSTEM_SEVERITY = (
@@ -29,8 +27,8 @@ _SYSTEM_SEVERITY = (
 class Containers:
     """Makes instance specifications of templates; the same for revisions and tasks."""
 
-    def __init__(self, emulator: Emulator, neighbours: Neighbours) -> None:
-        self._emulator = emulator
+    def __init__(self, context: Context, neighbours: Neighbours) -> None:
+        self._context = context
         self._neighbours = neighbours
 
     def check(self, name: Name, template: Json, *, job: bool) -> None:
@@ -73,14 +71,14 @@ class Containers:
             port=port,
             volumes=volumes,
             sockets=sockets,
-            ca_bundle=self._emulator.authority.bundle_path,
+            ca_bundle=self._context.ca_bundle,
             metadata=self._neighbours.metadata(account, name.project, name.region, instance_id),
             proxy=self._neighbours.proxy(),
             startup_probe=_probe(container.get("startupProbe"), startup=True),
             liveness_probe=_probe(container.get("livenessProbe"), startup=False),
             cpus=templates.cpu_of(container),
             memory=templates.memory_of(container),
-            sandbox=self._emulator.runtime.sandbox,
+            sandbox=self._context.runtime.sandbox,
         )
         return spec, log
 
@@ -140,11 +138,11 @@ class Containers:
                     "labels": {**labels, "container_name": container},
                     "severity": severity,
                 }
-                self._emulator.logs.write(
+                self._context.logs.write(
                     project, "run.googleapis.com/varlog/system", resource, line, **fields
                 )
             elif line:
-                self._emulator.logs.write_line(
+                self._context.logs.write_line(
                     project, f"run.googleapis.com/{stream}", resource, line, labels=labels
                 )
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from typing import TYPE_CHECKING
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, already_exists, failed_precondition, invalid_argument
 from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
@@ -31,9 +31,6 @@ from gcp_emulator.services.run.names import Name, check_region, condition, log_u
 from gcp_emulator.services.run.neighbours import Refusal
 from gcp_emulator.workloads.instances import TaskResult, run_task
 from gcp_emulator.workloads.sandbox.process import SandboxError, SandboxUnavailable
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +44,11 @@ _INTERRUPTED = "The emulator was stopped while the task ran."
 class JobsApi(RunBase):
     """``run.projects.locations.jobs``, their executions and tasks."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self.jobs = emulator.store.collection("run.jobs")
-        self.executions = emulator.store.collection("run.executions")
-        self.tasks = emulator.store.collection("run.tasks")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.jobs = context.store.collection("run.jobs")
+        self.executions = context.store.collection("run.executions")
+        self.tasks = context.store.collection("run.tasks")
         self._running: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_PARALLEL_TASKS)
         self._stopping = False
@@ -120,7 +117,7 @@ class JobsApi(RunBase):
                 await self._cancel(execution)
                 self._remove_execution(execution)
             self.jobs.delete(str(name))
-            self.emulator.iam.forget(str(name))
+            self.context.iam.forget(str(name))
             return view
 
         return self.operate(call, name, "Job", view, fallible(work()))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import TYPE_CHECKING
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.front.server import http_handler
-from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
-from gcp_emulator.services.iam.api import IamApi
-from gcp_emulator.services.metadata.api import metadata_answer
-from gcp_emulator.services.oauth2.api import OAuth
-from gcp_emulator.services.secretmanager.api import SecretManager
-from gcp_emulator.services.sqladmin.api import SqlAdmin
+from gcp_emulator.services.artifactregistry.ports import Images
+from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.metadata.ports import MetadataServers
+from gcp_emulator.services.oauth2.ports import IdTokens
+from gcp_emulator.services.secretmanager.ports import Secrets
+from gcp_emulator.services.sqladmin.ports import SqlSockets
 from gcp_emulator.workloads.images import Image
 from gcp_emulator.workloads.sandbox.process import ConnectionHandler, LogHandler
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from gcp_emulator.app import Emulator
 
 _REFERENCE = re.compile(
     r"(?P<region>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/.+"
@@ -38,15 +34,21 @@ class Refusal(Exception):  # noqa: N818 - a finding, turned into a condition of 
 class Neighbours:
     """The other services as Cloud Run sees them."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._images = context.ports.find(Images)
+        self._accounts = context.ports.find(Accounts)
+        self._id_tokens = context.ports.find(IdTokens)
+        self._secrets = context.ports.find(Secrets)
+        self._metadata = context.ports.find(MetadataServers)
+        self._sql = context.ports.find(SqlSockets)
 
     # ---------------------------------------------------------------- images
 
     def require_image_access(self, caller: Identity, reference: str) -> None:
         """The deployer must be allowed to read the image (since 2025-01-15, Google's announcement). PERMISSION_DENIED."""
         if found := _REFERENCE.fullmatch(reference):
-            self._emulator.iam.require(
+            self._context.iam.require(
                 caller, "artifactregistry.repositories.downloadArtifacts", _repository(found)
             )
 
@@ -56,48 +58,48 @@ class Neighbours:
         if found is None:
             raise Refusal(f"Image '{reference}' not found.", "CONTAINER_MISSING")
         if found["project"] != project:
-            number = self._emulator.projects.number(project)
+            number = self._context.projects.number(project)
             agent = f"service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
             permission = "artifactregistry.repositories.downloadArtifacts"
-            if not self._emulator.iam.allows(identity_of(agent), permission, _repository(found)):
+            if not self._context.iam.allows(identity_of(agent), permission, _repository(found)):
                 raise Refusal(
                     f"Google Cloud Run Service Agent {agent} must have permission to read the image, {reference}. Ensure that "
                     "the provided container image URL is correct and that the above account has permission to access the "
                     "image. If you just enabled the Cloud Run API, the permissions might take a few minutes to propagate.",
                     "CONTAINER_PERMISSION_DENIED",
                 )
-        image = self._emulator.service(ArtifactRegistry).image(reference)
+        image = self._images.image(reference)
         if image is None:
             raise Refusal(f"Image '{reference}' not found.", "CONTAINER_MISSING")
         return image
 
     def held_image(self, digest: str) -> Image:
         """The copy that a revision keeps, also when it is gone from the registry. Raises `Refusal`."""
-        image = self._emulator.service(ArtifactRegistry).images.get(digest)
+        image = self._images.kept(digest)
         if image is None:
             raise Refusal(f"Image '{digest}' not found.", "CONTAINER_MISSING")
         return image
 
     def hold_image(self, digest: str, revision: str) -> None:
         """Keep an image for a revision (Google: Cloud Run imports the image when a revision is made)."""
-        self._emulator.service(ArtifactRegistry).hold(digest, revision)
+        self._images.hold(digest, revision)
 
     def release_image(self, digest: str, revision: str) -> None:
         """Undo `hold_image`, when the revision is deleted."""
-        self._emulator.service(ArtifactRegistry).release(digest, revision)
+        self._images.release(digest, revision)
 
     # ---------------------------------------------------------------- service accounts
 
     def default_account(self, project: str) -> str:
-        return f"{self._emulator.projects.number(project)}-compute@developer.gserviceaccount.com"
+        return f"{self._context.projects.number(project)}-compute@developer.gserviceaccount.com"
 
     def require_act_as(self, caller: Identity, email: str, project: str) -> None:
         """The deployer must be allowed to act as an existing service account; in Google's words else."""
         home = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-        owner = self._emulator.projects.find(home)
-        known = owner is None or self._emulator.service(IamApi).accounts.knows(email)
+        owner = self._context.projects.find(home)
+        known = owner is None or self._accounts.knows(email)
         resource = f"projects/{owner['projectId'] if owner else project}/serviceAccounts/{email}"
-        if not known or not self._emulator.iam.allows(caller, "iam.serviceAccounts.actAs", resource):
+        if not known or not self._context.iam.allows(caller, "iam.serviceAccounts.actAs", resource):
             raise ApiError(
                 "PERMISSION_DENIED",
                 f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",
@@ -109,7 +111,7 @@ class Neighbours:
         scheme, _, token = (credential or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        claims = self._emulator.service(OAuth).verify_id_token(token.strip())
+        claims = self._id_tokens.verify_id_token(token.strip())
         if claims is None or claims.get("aud") not in audiences or "email" not in claims:
             return None
         return identity_of(claims["email"])
@@ -119,11 +121,11 @@ class Neighbours:
     def secret(self, secret: str, version: str, project: str, account: str, field: str) -> bytes:
         """A secret's payload, read as the service account. Raises `Refusal` that names ``field``."""
         name = secret if secret.startswith("projects/") else f"projects/{project}/secrets/{secret}"
-        owner = self._emulator.projects.find(name.split("/")[1])
+        owner = self._context.projects.find(name.split("/")[1])
         if owner is not None:
             name = f"projects/{owner['projectId']}/secrets/{name.split('/')[3]}"
         public = f"projects/{owner['projectNumber'] if owner else name.split('/')[1]}/secrets/{name.split('/')[3]}/versions/{version}"
-        if not self._emulator.iam.allows(identity_of(account), "secretmanager.versions.access", name):
+        if not self._context.iam.allows(identity_of(account), "secretmanager.versions.access", name):
             raise Refusal(
                 f"{field}: Permission denied on secret: {public} for Revision service account {account}. The service account "
                 "used must be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the "
@@ -131,7 +133,7 @@ class Neighbours:
                 "SECRETS_ACCESS_CHECK_FAILED",
             )
         try:
-            return self._emulator.service(SecretManager).payload(f"{name}/versions/{version}")
+            return self._secrets.payload(f"{name}/versions/{version}")
         except ApiError as error:
             why = "was not found" if error.status == "NOT_FOUND" else "is not enabled"
             raise Refusal(f"{field}: Secret {public} {why}.", "SECRETS_ACCESS_CHECK_FAILED") from None
@@ -141,20 +143,17 @@ class Neighbours:
     def metadata(self, account: str, project: str, region: str, instance_id: str) -> ConnectionHandler:
         """The metadata server of an instance."""
         identity = identity_of(account)
-        return http_handler(
-            metadata_answer(self._emulator, identity, project, region, instance_id=instance_id)
-        )
+        return http_handler(self._metadata.server(identity, project, region, instance_id=instance_id))
 
     def proxy(self) -> ConnectionHandler:
         """Where every other outgoing connection goes: the emulator's own port."""
-        return self._emulator.front.handle
+        return self._context.proxy
 
     def database(self, connection: str, account: str, on_log: LogHandler) -> ConnectionHandler:
         """The Cloud SQL socket of an instance, opened as the service account; a refusal goes to the instance's log."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            sql = self._emulator.service(SqlAdmin)
-            if refusal := await sql.connect_instance(connection, identity_of(account), reader, writer):
+            if refusal := await self._sql.connect_instance(connection, identity_of(account), reader, writer):
                 on_log("system", refusal)
 
         return handle

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 from gcp_emulator.engine import clock, discovery, masks
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import (
     ApiError,
     Json,
@@ -39,9 +39,6 @@ from gcp_emulator.workloads.autoscaler import RevisionPool
 from gcp_emulator.workloads.instances import Instance, InstanceError
 from gcp_emulator.workloads.sandbox.process import SandboxError, SandboxUnavailable
 
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
-
 log = logging.getLogger(__name__)
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -55,10 +52,10 @@ _GUIDANCE = "For more troubleshooting guidance, see https://cloud.google.com/run
 class ServicesApi(RunBase):
     """``run.projects.locations.services`` and their revisions."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self.services = emulator.store.collection("run.services")
-        self.revisions = emulator.store.collection("run.revisions")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.services = context.store.collection("run.services")
+        self.revisions = context.store.collection("run.revisions")
         self._pools: dict[str, RevisionPool] = {}
         #: Revisions that the fault ``revision_crashes`` struck, each with the requests that it serves before its container ends.
         self.crashes: dict[str, tuple[Fault, int]] = {}
@@ -129,7 +126,7 @@ class ServicesApi(RunBase):
                 for revision in self.revisions.names(f"{name}/revisions/"):
                     await self._remove_revision(revision)
                 self.services.delete(str(name))
-                self.emulator.iam.forget(str(name))
+                self.context.iam.forget(str(name))
             return view
 
         return self.operate(call, name, "Service", view, fallible(work()))
@@ -221,7 +218,7 @@ class ServicesApi(RunBase):
         if new_revision:
             record["deployed"] = None
         self.touch(status, call, generation=True)
-        number = self.emulator.projects.number(name.project)
+        number = self.context.projects.number(name.project)
         addresses = [f"https://{host}" for host in hosts(name, number)]
         if spec.get("defaultUriDisabled"):
             addresses = []
@@ -377,7 +374,7 @@ class ServicesApi(RunBase):
         """Write ``trafficStatuses`` of the declared traffic. Returns why it cannot be routed, leaving the old routes."""
         if error := operation_failure():
             return {"message": error.message, "reason": "INTERNAL"}
-        number = self.emulator.projects.number(name.project)
+        number = self.context.projects.number(name.project)
         addresses = hosts(name, number)
         statuses: list[Json] = []
         for target in record["spec"]["traffic"]:

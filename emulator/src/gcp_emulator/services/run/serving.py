@@ -12,10 +12,11 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.routes import Route
 from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import MAX_BODY, Headers, Request, Response, text_response
 from gcp_emulator.front.wire import ProtocolError
@@ -56,10 +57,11 @@ _TOO_LATE = (
 class Serving(ServicesApi):
     """Answers ``https://*.run.app``."""
 
-    def owns(self, host: str, path: str) -> bool:
-        return host.endswith(".run.app")
+    def routes(self) -> Iterable[Route]:
+        return [Route("*.run.app", serve=self.serve)]
 
     async def serve(self, request: Request) -> Response:
+        """What the service at this address answers, or why it does not."""
         found = self._find(request.host)
         if found is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
@@ -77,7 +79,7 @@ class Serving(ServicesApi):
         """The service and tag that a host name stands for."""
         for full, record in self.services.items():
             name = Name.of(full)
-            for own in hosts(name, self.emulator.projects.number(name.project)):
+            for own in hosts(name, self.context.projects.number(name.project)):
                 if record["spec"].get("defaultUriDisabled"):
                     continue
                 if host == own:
@@ -94,7 +96,7 @@ class Serving(ServicesApi):
         audiences = [*record["status"].get("urls", ()), *record["spec"].get("customAudiences", ())]
         credential = request.headers.get("x-serverless-authorization") or request.headers.get("authorization")
         identity = self.neighbours.caller(credential, audiences)
-        if self.emulator.iam.allows(identity, "run.routes.invoke", str(name)):
+        if self.context.iam.allows(identity, "run.routes.invoke", str(name)):
             return None
         resource = self.log_resource(record["status"].get("latestReadyRevision", f"{name}/revisions/-"))
         self._log_request(request, resource, 403, 0.0, _UNAUTHENTICATED, severity="WARNING")
@@ -217,7 +219,7 @@ class Serving(ServicesApi):
         project = resource["labels"]["project_id"]
         trace = (request.headers.get("x-cloud-trace-context") or "").partition("/")[0]
         fields = {"trace": f"projects/{project}/traces/{trace}"} if trace else {}
-        self.emulator.logs.write(
+        self.context.logs.write(
             project,
             "run.googleapis.com/requests",
             resource,

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from gcp_emulator.engine import discovery
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, invalid_argument, not_found
 from gcp_emulator.engine.facts import load_facts, read_yaml
 from gcp_emulator.engine.service import Call, Service, handles
@@ -22,9 +22,6 @@ from gcp_emulator.engine.validate import BodyValidator
 from gcp_emulator.services.run import v1_spec, v1_view
 from gcp_emulator.services.run.api import CloudRun
 from gcp_emulator.services.run.names import TYPE, Name, short
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 _REGION = re.compile(
     r"(?P<region>[a-z]+-[a-z]+\d+)-run\.googleapis\.com|run\.(?P<endpoint>[a-z]+-[a-z]+\d+)\.rep\.googleapis\.com"
@@ -49,8 +46,9 @@ class CloudRunV1(Service):
     api = "run"
     versions = ("v1",)
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._run = context.ports.find(CloudRun)
         self._v2 = discovery.load("run", "v2")
         self._validator = BodyValidator(self._v2.schemas, {})
 
@@ -224,10 +222,6 @@ class CloudRunV1(Service):
 
     # ---------------------------------------------------------------- helpers
 
-    @property
-    def _run(self) -> CloudRun:
-        return self.emulator.service(CloudRun)
-
     def _kind(self, kind: str) -> _Kind:
         run = self._run
         serving, jobs = v1_view.SERVING, v1_view.RUN
@@ -257,7 +251,7 @@ class CloudRunV1(Service):
         return v1_view.task({"name": name, **record}, self._number(name))
 
     def _number(self, name: str) -> str:
-        return self.emulator.projects.number(Name.of(name).project)
+        return self.context.projects.number(Name.of(name).project)
 
     def _shown(self, kind: str, name: str) -> Json:
         found = self._kind(kind)
@@ -300,7 +294,7 @@ class CloudRunV1(Service):
             (
                 "metadata.namespace",
                 metadata.get("namespace"),
-                [project, self.emulator.projects.number(project)],
+                [project, self.context.projects.number(project)],
             ),
         ):
             if given not in allowed:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING
 
 import google_crc32c
 
 from gcp_emulator.engine import clock, masks
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.service import Call, Service, handles
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
+from gcp_emulator.services.secretmanager.ports import Secrets
 
 _SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _MUTABLE = frozenset(
@@ -37,10 +35,11 @@ _MAX_PAYLOAD = 65536
 class SecretManager(Service):
     api = "secretmanager"
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self._secrets = emulator.store.collection("secretmanager.secrets")
-        self._versions = emulator.store.collection("secretmanager.versions")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        context.ports.offer(Secrets, self)
+        self._secrets = context.store.collection("secretmanager.secrets")
+        self._versions = context.store.collection("secretmanager.versions")
 
     def secret(self, name: str) -> Json:
         """The secret, or NOT_FOUND."""
@@ -72,7 +71,7 @@ class SecretManager(Service):
 
     def _public(self, name: str) -> str:
         project, _, rest = name.removeprefix("projects/").partition("/")
-        return f"projects/{self.emulator.projects.number(project)}/{rest}"
+        return f"projects/{self.context.projects.number(project)}/{rest}"
 
     def _secret_view(self, name: str, record: Json) -> Json:
         return {"name": self._public(name)} | {k: v for k, v in record.items() if k != "lastVersion"}
@@ -122,7 +121,7 @@ class SecretManager(Service):
         for version in self._versions.names(name + "/versions/"):
             self._versions.delete(version)
         self._secrets.delete(name)
-        self.emulator.iam.forget(name)
+        self.context.iam.forget(name)
         return {}
 
     @handles("secretmanager.projects.secrets.addVersion")
@@ -203,16 +202,16 @@ class SecretManager(Service):
     @handles("secretmanager.projects.secrets.getIamPolicy")
     async def get_iam_policy(self, call: Call) -> Json:
         self.secret(call.params["resource"])
-        return self.emulator.iam.get_policy(call.params["resource"])
+        return self.context.iam.get_policy(call.params["resource"])
 
     @handles("secretmanager.projects.secrets.setIamPolicy")
     async def set_iam_policy(self, call: Call) -> Json:
         self.secret(call.params["resource"])
-        return self.emulator.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
+        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
 
     @handles("secretmanager.projects.secrets.testIamPermissions")
     async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.emulator.iam.test_permissions(
+        granted = self.context.iam.test_permissions(
             call.identity, call.body.get("permissions", []), call.params["resource"]
         )
         return {"permissions": granted} if granted else {}

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, error_info, failed_precondition, invalid_argument
 from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.faults import fallible
 from gcp_emulator.engine.service import Call, Service, handles
-from gcp_emulator.services.iam.api import IamApi
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
+from gcp_emulator.services.iam.ports import Accounts
 
 _TYPE = "type.googleapis.com/google.api.serviceusage.v1."
 _FILTER = re.compile(r"\s*state\s*:\s*(ENABLED|DISABLED)\s*")
@@ -30,8 +28,9 @@ _MAX_PAGE = 200
 class ServiceUsage(Service):
     api = "serviceusage"
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._accounts = context.ports.find(Accounts)
         facts = read_yaml("services/serviceusage/facts.yaml")
         self._titles: dict[str, str] = facts["services"]
         self._depends_on: dict[str, list[str]] = facts["depends_on"]
@@ -97,14 +96,14 @@ class ServiceUsage(Service):
 
         async def work() -> Json:
             for service in [name, *dependents]:
-                self.emulator.projects.set_enabled(project, service, enabled=False)
+                self.context.projects.set_enabled(project, service, enabled=False)
             return {"@type": f"{_TYPE}DisableServiceResponse", "service": self._view(project, name)}
 
         return self._start(call, project, [name], work())
 
     @handles("serviceusage.operations.get")
     async def get_operation(self, call: Call) -> Json:
-        return self.emulator.operations.get(call.params["name"])
+        return self.context.operations.get(call.params["name"])
 
     def _enable(self, call: Call, project: str, names: list[str], *, batch: bool) -> Json:
         self._check_known(names)
@@ -120,21 +119,21 @@ class ServiceUsage(Service):
 
         async def work() -> Json:
             for name in self._with_dependencies(names):
-                self.emulator.projects.set_enabled(project, name, enabled=True)
+                self.context.projects.set_enabled(project, name, enabled=True)
                 if name in self._creates_default_account:
-                    self.emulator.service(IamApi).accounts.ensure_default(project)
+                    self._accounts.ensure_default(project)
             return response()
 
         return self._start(call, project, names, work())
 
     def _start(self, call: Call, project: str, names: list[str], work: Coroutine[Any, Any, Json]) -> Json:
-        number = self.emulator.projects.number(project)
+        number = self.context.projects.number(project)
         metadata = {
             "@type": f"{_TYPE}OperationMetadata",
             "resourceNames": [f"projects/{number}/services/{name}" for name in names],
         }
         name = f"operations/acat.p2-{number}-{clock.new_id()}"
-        return self.emulator.operations.start(name, fallible(work), key=call.method.id, metadata=metadata)
+        return self.context.operations.start(name, fallible(work), key=call.method.id, metadata=metadata)
 
     def _with_dependencies(self, names: list[str]) -> set[str]:
         found: set[str] = set()
@@ -147,7 +146,7 @@ class ServiceUsage(Service):
         return found
 
     def _enabled(self, project: str) -> list[str]:
-        return self.emulator.projects.enabled(project)
+        return self.context.projects.enabled(project)
 
     def _check_known(self, names: list[str]) -> None:
         unknown = [name for name in names if name not in self._titles]
@@ -165,8 +164,8 @@ class ServiceUsage(Service):
             )
 
     def _view(self, project: str, name: str) -> Json:
-        number = self.emulator.projects.number(project)
-        state = "ENABLED" if self.emulator.projects.is_enabled(project, name) else "DISABLED"
+        number = self.context.projects.number(project)
+        state = "ENABLED" if self.context.projects.is_enabled(project, name) else "DISABLED"
         return {
             "name": f"projects/{number}/services/{name}",
             "parent": f"projects/{number}",

@@ -12,19 +12,18 @@ import datetime
 import hashlib
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gcp_emulator.databases.postgres.process import PostgresError
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found, precondition_failed
 from gcp_emulator.engine.faults import Fault, fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.connect import SqlAdminConnect
+from gcp_emulator.services.sqladmin.ports import Attachments, SqlSockets
 from gcp_emulator.services.sqladmin.servers import Servers, active
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +38,12 @@ class SqlAdmin(SqlAdminConnect):
     versions = ("v1", "v1beta4")
     error_style = "legacy"
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        store = emulator.store
-        self.servers = Servers(emulator.settings.state / "sql")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        context.ports.offer(SqlSockets, self)
+        context.ports.offer(Attachments, self)
+        store = context.store
+        self.servers = Servers(context.state / "sql")
         self._instances = store.collection("sqladmin.instances")
         self._deleted = store.collection("sqladmin.deletedInstances")
         self._operations = store.collection("sqladmin.operations")
@@ -207,7 +208,7 @@ class SqlAdmin(SqlAdminConnect):
 
         work_to_do = run()
         try:
-            self.emulator.operations.launch(
+            self.context.operations.launch(
                 self._operations, name, operation, work_to_do, key=duration, finish=finish
             )
         except BaseException:
@@ -298,7 +299,7 @@ class SqlAdmin(SqlAdminConnect):
             "instanceType": "CLOUD_SQL_INSTANCE",
             "connectionName": f"{project}:{region}:{name}",
             "gceZone": record.get("gceZone") or f"{region}-b",
-            "serviceAccountEmailAddress": _agent(self.emulator.projects.number(project), name),
+            "serviceAccountEmailAddress": _agent(self.context.projects.number(project), name),
             "ipAddresses": self.addresses(f"{project}/{name}", record["settings"]),
         }
         record["settings"] |= {"kind": "sql#settings", "settingsVersion": "1"}

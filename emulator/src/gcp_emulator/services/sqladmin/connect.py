@@ -16,7 +16,6 @@ import datetime
 import ipaddress
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
 
 import psycopg2
 from cryptography import x509
@@ -26,15 +25,13 @@ from gcp_emulator.databases.postgres import login, roles
 from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, to_pem
 from gcp_emulator.databases.postgres.tls_listener import PORT, TlsListener
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.data import SqlAdminData, database_user
 from gcp_emulator.services.sqladmin.servers import active
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +44,9 @@ _IAM_KINDS = {"CLOUD_IAM_USER": "user", "CLOUD_IAM_SERVICE_ACCOUNT": "service ac
 class SqlAdminConnect(SqlAdminData):
     """The part of the service that lets clients in."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self._authorities = emulator.store.collection("sqladmin.authorities")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._authorities = context.store.collection("sqladmin.authorities")
         self._loaded: dict[str, ServerAuthority] = {}
         self._listeners: dict[str, TlsListener] = {}
 
@@ -76,7 +73,7 @@ class SqlAdminConnect(SqlAdminData):
         They follow from its authority's key, so that emulators on one machine do not meet. An emulator that others reach
         over a network has one address, its own, and so can let clients into one instance only.
         """
-        own = self.emulator.settings.address
+        own = self.context.address
         if not ipaddress.ip_address(own).is_loopback:
             return [{"type": "PRIMARY", "ipAddress": own}]
         network = settings["ipConfiguration"]
@@ -203,9 +200,9 @@ class SqlAdminConnect(SqlAdminData):
         """Host and port of the instance's server; ApiError says why there is none for this caller."""
         key = _key(connection_name)
         project = key.partition("/")[0]
-        if self.emulator.projects.find(project) is not None:
-            self.emulator.projects.require_enabled(project, "sqladmin.googleapis.com", "Cloud SQL Admin API")
-        self.emulator.iam.require(identity, "cloudsql.instances.connect", f"projects/{project}")
+        if self.context.projects.find(project) is not None:
+            self.context.projects.require_enabled(project, "sqladmin.googleapis.com", "Cloud SQL Admin API")
+        self.context.iam.require(identity, "cloudsql.instances.connect", f"projects/{project}")
         record = self.record(key)
         if record is None or record["connectionName"] != connection_name:
             raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
@@ -244,13 +241,13 @@ class SqlAdminConnect(SqlAdminData):
 
     def _login_problem(self, key: str, user: str, token: str) -> str | None:
         """Why this token does not log this user in; Cloud SQL writes it to its log only."""
-        found = self.emulator.tokens.resolve(token)
+        found = self.context.tokens.resolve(token)
         if found is None:
             return "the access token is unknown or has expired."
         if database_user(found[0]) != user:
             return f"the access token is {found[0].email}'s."
         project = key.partition("/")[0]
-        if not self.emulator.iam.allows(found[0], "cloudsql.instances.login", f"projects/{project}"):
+        if not self.context.iam.allows(found[0], "cloudsql.instances.login", f"projects/{project}"):
             return f"the account has no permission cloudsql.instances.login on projects/{project}."
         return None
 

@@ -12,23 +12,21 @@ import abc
 import re
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import psycopg2
 
 from gcp_emulator.databases.postgres import roles, wire
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
 from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call, Service, handles
-from gcp_emulator.services.secretmanager.api import SecretManager
+from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.servers import Servers, postgres_failure
-
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
 
 P = ParamSpec("P")
 
@@ -47,9 +45,10 @@ class SqlAdminData(Service):
 
     servers: Servers
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        self._backups = emulator.store.collection("sqladmin.backupRuns")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._secrets = context.ports.find(Secrets)
+        self._backups = context.store.collection("sqladmin.backupRuns")
 
     @abc.abstractmethod
     def instance(self, call: Call) -> tuple[str, Json]: ...
@@ -396,7 +395,7 @@ class SqlAdminData(Service):
                 "a regional secret in the region of the instance."
             )
         call.require("secretmanager.versions.access", name)
-        return body["user"], self.emulator.service(SecretManager).payload(name).decode()
+        return body["user"], self._secrets.payload(name).decode()
 
 
 def database_user(identity: Identity) -> str:

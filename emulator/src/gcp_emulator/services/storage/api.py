@@ -1,19 +1,18 @@
 """Cloud Storage: the JSON API v1 and, for objects, the XML API with V4 signed URLs.
 
-This file is the API's methods; what they rest on is in the ``storage_*`` modules beside it, and the bytes are in files
+This file is the API's methods; what they rest on is in the modules beside it, and the bytes are in files
 below ``STATE/storage``. Source: https://cloud.google.com/storage/docs/json_api/v1.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from urllib.parse import unquote
 
 from gcp_emulator.engine import discovery
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import (
     ApiError,
     ErrorStyle,
@@ -22,10 +21,11 @@ from gcp_emulator.engine.errors import (
     invalid_argument,
 )
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import query_parameters
 from gcp_emulator.front.messages import Request, Response
-from gcp_emulator.services.iam.accounts import ServiceAccounts
+from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.storage.access import Access
 from gcp_emulator.services.storage.buckets import (
     Buckets,
@@ -45,6 +45,8 @@ from gcp_emulator.services.storage.errors import (
 from gcp_emulator.services.storage.files import Files
 from gcp_emulator.services.storage.media import media_response
 from gcp_emulator.services.storage.objects import WRITABLE, Objects, Write, content_of, object_etag, view
+from gcp_emulator.services.storage.ports import Objects as ObjectsPort
+from gcp_emulator.services.storage.ports import StoredObject
 from gcp_emulator.services.storage.records import (
     NotModifiedError,
     check_conditions,
@@ -54,12 +56,9 @@ from gcp_emulator.services.storage.records import (
 from gcp_emulator.services.storage.uploads import Uploads
 from gcp_emulator.services.storage.xml import HOST, XmlApi
 
-if TYPE_CHECKING:
-    from gcp_emulator.app import Emulator
-
 _JSON_HOSTS = (HOST, "storage.mtls.googleapis.com", "www.googleapis.com")
-_UPLOAD = re.compile(r"(?:/resumable)?/upload/storage/v1/b/([^/]+)/o")
-_DOWNLOAD = re.compile(r"/download/storage/v1/b/([^/]+)/o/([^/]+)")
+_UPLOADS = ("/upload/storage/v1/b/{}/o", "/resumable/upload/storage/v1/b/{}/o")
+_DOWNLOADS = "/download/storage/v1/b/{}/o/{}"
 #: Paths of the JSON API, which bucket names cannot take from it.
 _JSON_PATHS = ("/storage/", "/batch/", "/discovery/")
 _PUBLIC = {"allUsers", "allAuthenticatedUsers"}
@@ -71,22 +70,24 @@ class Storage(Service):
     hosts = ("www.googleapis.com",)
     error_style: ClassVar[ErrorStyle] = "legacy"
 
-    def __init__(self, emulator: Emulator) -> None:
-        super().__init__(emulator)
-        store = emulator.store
-        self._files = Files(emulator.settings.state / "storage")
-        self._buckets = Buckets(store, emulator.iam, emulator.projects)
-        self._access = Access(emulator.iam, self._buckets)
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        store = context.store
+        context.ports.offer(ObjectsPort, self)
+        self._files = Files(context.state / "storage")
+        self._buckets = Buckets(store, context.iam, context.projects)
+        context.iam.place("projects/_/buckets/", self._buckets.project_of)
+        self._access = Access(context.iam, self._buckets)
         self._objects = Objects(store, self._files, self._access)
         self._uploads = Uploads(store, self._files, self._buckets, self._objects)
         self._xml = XmlApi(
-            emulator.tokens,
-            ServiceAccounts(emulator).public_keys_of,
+            context.tokens,
+            context.ports.find(Accounts).public_keys_of,
             self._access,
             self._buckets,
             self._objects,
             self._files,
-            emulator.unhandled,
+            context.unhandled,
         )
 
     async def start(self) -> None:
@@ -97,13 +98,10 @@ class Storage(Service):
 
     def read_object(
         self, bucket: str, name: str, *, identity: Identity, generation: int | None = None
-    ) -> Path:
-        """The file that holds an object's bytes; ApiError 404 or 403 (storage.objects.get).
-
-        The file is never changed, but goes when the object is overwritten or deleted: open it at once.
-        """
+    ) -> StoredObject:
+        """An object that ``identity`` may read; ApiError 404 or 403 (storage.objects.get)."""
         record = self._objects.require(identity, "storage.objects.get", bucket, name, generation)
-        return self._files.path(record["content"])
+        return StoredObject(self._files.path(record["content"]), record["generation"])
 
     async def write_object(
         self,
@@ -127,28 +125,18 @@ class Storage(Service):
 
     # Uploads, downloads and the XML API, which the discovery document does not route.
 
-    def owns(self, host: str, path: str) -> bool:
-        if host.endswith("." + HOST):
-            return True
-        if host in _JSON_HOSTS and (_UPLOAD.fullmatch(path) or _DOWNLOAD.fullmatch(path)):
-            return True
-        return host == HOST and not path.startswith(_JSON_PATHS)
+    def routes(self) -> Iterable[Route]:
+        for host in _JSON_HOSTS:
+            for path in _UPLOADS:
+                yield Route(host, path, self._upload, "storage.objects.insert")
+            yield Route(host, _DOWNLOADS, self._download, "storage.objects.get")
+        yield Route(HOST, serve=self._xml.serve, method=_object_method)
+        yield Route(f"*.{HOST}", serve=self._xml.serve, method=_object_method)
+        for path in _JSON_PATHS:
+            yield Route(HOST, f"{path}*")
 
-    def method_id(self, request: Request) -> str:
-        if _UPLOAD.fullmatch(request.path):
-            return "storage.objects.insert"
-        methods = {"PUT": "storage.objects.insert", "DELETE": "storage.objects.delete"}
-        return methods.get(request.method, "storage.objects.get")
-
-    async def serve(self, request: Request) -> Response:
-        if not request.host.endswith("." + HOST):
-            if found := _UPLOAD.fullmatch(request.path):
-                return await self._upload(request, unquote(found[1]))
-            if found := _DOWNLOAD.fullmatch(request.path):
-                return self._download(request, unquote(found[1]), unquote(found[2]))
-        return await self._xml.serve(request)
-
-    async def _upload(self, request: Request, bucket: str) -> Response:
+    async def _upload(self, request: Request) -> Response:
+        bucket = unquote(request.path.split("/")[-2])
         upload_id = dict(request.query_pairs).get("upload_id")
         if upload_id is None and request.method == "POST":
             identity = self._caller(request)
@@ -159,7 +147,8 @@ class Storage(Service):
             return await self._uploads.cancel(upload_id)
         raise ApiError("INVALID_ARGUMENT", "Method Not Allowed", code=405, reason="methodNotAllowed")
 
-    def _download(self, request: Request, bucket: str, name: str) -> Response:
+    async def _download(self, request: Request) -> Response:
+        *_, bucket, _, name = map(unquote, request.path.split("/"))
         method = discovery.load("storage", "v1").methods["storage.objects.get"]
         params = query_parameters(method, request.query_pairs, frozenset())
         identity = self._caller(request)
@@ -167,7 +156,7 @@ class Storage(Service):
 
     def _caller(self, request: Request) -> Identity | None:
         authorization = request.headers.get("authorization")
-        return None if authorization is None else self.emulator.tokens.authenticate(authorization)
+        return None if authorization is None else self.context.tokens.authenticate(authorization)
 
     def _media(
         self, request: Request, identity: Identity | None, bucket: str, name: str, params: Json
@@ -272,30 +261,30 @@ class Storage(Service):
         bucket = self._access.require(call.identity, "storage.buckets.setIamPolicy", name)
         resource = resource_name(name)
         given = call.body.get("etag")
-        if given and given != self.emulator.iam.get_policy(resource)["etag"]:
+        if given and given != self.context.iam.get_policy(resource)["etag"]:
             raise condition_not_met()
         members = {member for b in call.body.get("bindings", []) for member in b.get("members", [])}
         if prevents_public_access(bucket) and members & _PUBLIC:
             raise public_access_prevented()
-        self.emulator.iam.set_policy(resource, call.body)
+        self.context.iam.set_policy(resource, call.body)
         return self._policy_view(name)
 
     def _policy_view(self, name: str) -> Json:
         resource = resource_name(name)
-        return {"kind": "storage#policy", "resourceId": resource, **self.emulator.iam.get_policy(resource)}
+        return {"kind": "storage#policy", "resourceId": resource, **self.context.iam.get_policy(resource)}
 
     @handles("storage.buckets.testIamPermissions")
     async def test_iam_permissions(self, call: Call) -> Json:
         name = call.params["bucket"]
         self._buckets.get(name)
-        granted = self.emulator.iam.test_permissions(
+        granted = self.context.iam.test_permissions(
             call.identity, call.params["permissions"], resource_name(name)
         )
         return {"kind": "storage#testIamPermissionsResponse"} | ({"permissions": granted} if granted else {})
 
     @handles("storage.projects.serviceAccount.get")
     async def get_service_agent(self, call: Call) -> Json:
-        agent = f"service-{self.emulator.projects.number(call.params['projectId'])}"
+        agent = f"service-{self.context.projects.number(call.params['projectId'])}"
         return {
             "kind": "storage#serviceAccount",
             "email_address": f"{agent}@gs-project-accounts.iam.gserviceaccount.com",
@@ -459,18 +448,24 @@ class Storage(Service):
         if is_uniform(bucket):
             thing = "an object" if kind == "objectAccessControls" else "a bucket"
             raise acl_refused({"list": "get", "patch": "update"}.get(verb, verb), thing)
-        self.emulator.unhandled.append(call.method.id)
+        self.context.unhandled.append(call.method.id)
         raise not_emulated("access control lists; use IAM with uniform bucket-level access")
 
     def _project(self, call: Call) -> str:
         """The id of the project that a bucket call names by id or number; the API must be enabled there."""
         given = call.params["project"]
-        record = self.emulator.projects.find(given)
+        record = self.context.projects.find(given)
         if record is None:
             raise invalid_argument(f"Unknown project id: {given}")
         api = discovery.load("storage", "v1")
-        self.emulator.projects.require_enabled(record["projectId"], api.host, api.title)
+        self.context.projects.require_enabled(record["projectId"], api.host, api.title)
         return str(record["projectId"])
+
+
+def _object_method(request: Request) -> str:
+    """What a request of the XML API does to an object."""
+    methods = {"PUT": "storage.objects.insert", "DELETE": "storage.objects.delete"}
+    return methods.get(request.method, "storage.objects.get")
 
 
 def _generation(params: Json) -> int | None:

@@ -89,6 +89,11 @@ class Buckets:
     def __contains__(self, name: str) -> bool:
         return name in self._buckets
 
+    def project_of(self, resource: str) -> str | None:
+        """The project of ``projects/_/buckets/NAME...``, None when there is no such bucket."""
+        bucket = self._buckets.peek(resource.split("/")[3])
+        return None if bucket is None else str(bucket["project"])
+
     def get(self, name: str) -> Json:
         """The record of a bucket, or :class:`NoBucketError`."""
         bucket = self._buckets.get(name)

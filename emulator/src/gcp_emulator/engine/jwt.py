@@ -1,4 +1,4 @@
-"""JSON Web Tokens with RS256: what Google signs and what service accounts sign.
+"""JSON Web Tokens with RS256, and their keys: what Google signs and what service accounts sign.
 
 Source: https://www.rfc-editor.org/rfc/rfc7519, https://developers.google.com/identity/protocols/oauth2/service-account.
 """
@@ -9,14 +9,61 @@ import base64
 import json
 from dataclasses import dataclass
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.validate import parse_json
-from gcp_emulator.services.iam.keys import SigningKey
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """The public half of a key. ``certificate`` is PEM."""
+
+    id: str
+    certificate: str
+
+    @property
+    def key(self) -> rsa.RSAPublicKey:
+        key = x509.load_pem_x509_certificate(self.certificate.encode()).public_key()
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise TypeError(f"key {self.id} is not RSA")
+        return key
+
+    @property
+    def pem(self) -> bytes:
+        """SubjectPublicKeyInfo in PEM."""
+        return self.key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    @property
+    def jwk(self) -> Json:
+        """The key as a JSON Web Key."""
+        numbers = self.key.public_numbers()
+        return {
+            "kid": self.id,
+            "kty": "RSA",
+            "alg": "RS256",
+            "use": "sig",
+            "n": _base64(numbers.n),
+            "e": _base64(numbers.e),
+        }
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A key that the emulator signs with."""
+
+    id: str
+    private: rsa.RSAPrivateKey
+
+    def sign(self, data: bytes) -> bytes:
+        """RSASSA-PKCS1-v1_5 with SHA-256."""
+        return self.private.sign(data, padding.PKCS1v15(), hashes.SHA256())
 
 
 @dataclass(frozen=True)
@@ -71,3 +118,8 @@ def _encode(data: bytes) -> str:
 
 def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _base64(number: int) -> str:
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

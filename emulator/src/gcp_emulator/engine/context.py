@@ -1,0 +1,47 @@
+"""What a service is given: the parts of the emulator that are the same for every API, and nothing of the APIs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gcp_emulator.engine.iam import Iam
+from gcp_emulator.engine.identity import Tokens
+from gcp_emulator.engine.logs import Logs
+from gcp_emulator.engine.operations import Operations
+from gcp_emulator.engine.ports import Ports
+from gcp_emulator.engine.projects import Projects
+from gcp_emulator.engine.requests import RequestLog
+from gcp_emulator.engine.store import Store
+from gcp_emulator.workloads.runtime import Runtime
+
+ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""Serves one connection to its end."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Time is in `engine.clock`; what is to go wrong in the current call, in `engine.faults`."""
+
+    #: A service keeps its files in a folder of its own below this one.
+    state: Path
+    store: Store
+    projects: Projects
+    tokens: Tokens
+    iam: Iam
+    logs: Logs
+    operations: Operations
+    runtime: Runtime
+    #: The IP address and the port at which the emulator listens, and what serves a connection to it.
+    address: str
+    port: int
+    proxy: ConnectionHandler
+    #: The certificates that clients of the emulator trust.
+    ca_bundle: Path
+    ports: Ports = field(default_factory=Ports)
+    requests: RequestLog = field(default_factory=RequestLog)
+    #: Calls that nothing answered, the newest; a test run fails on any.
+    unhandled: deque[str] = field(default_factory=lambda: deque(maxlen=1000))
