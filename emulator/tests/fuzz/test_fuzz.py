@@ -17,6 +17,7 @@ from random import Random
 import pytest
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.discovery import Api, Method
+from gcp_emulator.engine.facts import load_facts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -61,7 +62,9 @@ def _mounted() -> list[tuple[Api, list[Method]]]:
     for kind in SERVICES:
         for version in kind.versions:
             api = discovery.load(kind.api, version)
-            methods = [method for name, method in sorted(api.methods.items()) if name in kind.handled()]
+            methods = [
+                method for name, method in sorted(api.methods.items()) if name in load_facts(kind.api).methods
+            ]
             if methods:
                 found.append((api, methods))
     return found

@@ -63,8 +63,8 @@ class MountedApi:
             lenient=self.facts.lenient_body,
         )
         self.handlers: dict[str, Handler] = {
-            method_id: getattr(service, name)
-            for method_id, name in service.handled().items()
+            method_id: handler
+            for method_id, handler in service.handlers().items()
             if method_id in self.document.methods
         }
         missing = sorted(set(self.handlers) - set(self.facts.methods))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.discovery import Method
@@ -70,6 +70,13 @@ def handles(*method_ids: str) -> Callable[[_F], _F]:
     return mark
 
 
+class Declared(Protocol):
+    """Methods that follow from a declaration."""
+
+    def handlers(self) -> dict[str, Handler]:
+        """Method id -> what answers it."""
+
+
 class Service:
     """One API. Subclasses set ``api`` and ``versions`` and define coroutines marked with :func:`handles`."""
 
@@ -83,13 +90,23 @@ class Service:
         """Offers its ports, and looks up those of services before it; whatever takes time waits for :meth:`start`."""
         self.context = context
 
-    @classmethod
-    def handled(cls) -> dict[str, str]:
-        """Method id -> attribute name of its handler."""
-        found: dict[str, str] = {}
-        for name in dir(cls):
-            for method_id in getattr(getattr(cls, name), "handled_methods", ()):
-                found[method_id] = name
+    def parts(self) -> Iterable[object]:
+        """The objects whose coroutines marked with :func:`handles` answer methods: this one, unless it is made of several."""
+        return (self,)
+
+    def policies(self) -> Iterable[Declared]:
+        """The types of resources that have a policy (`engine.policies.Policies`)."""
+        return ()
+
+    def handlers(self) -> dict[str, Handler]:
+        """Method id -> what answers it."""
+        found: dict[str, Handler] = {}
+        for declared in self.policies():
+            found |= declared.handlers()
+        for part in self.parts():
+            for name in dir(type(part)):
+                for method_id in getattr(getattr(type(part), name), "handled_methods", ()):
+                    found[method_id] = getattr(part, name)
         return found
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:

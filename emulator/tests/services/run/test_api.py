@@ -430,7 +430,7 @@ def test_the_cloud_sql_socket_is_opened_as_the_service_account(
         return "refused for a reason"
 
     sql = client.emulator.emulator.service(SqlAdmin)
-    monkeypatch.setattr(sql, "connect_instance", connect_instance)
+    monkeypatch.setattr(sql.connect, "connect_instance", connect_instance)
     connection = f"{PROJECT}:{REGION}:db"
     volumes = [{"name": "sql", "cloudSqlInstance": {"instances": [connection]}}]
     client.create(
@@ -711,7 +711,7 @@ def test_minimum_instances_run_and_idle_ones_stop(client: Client, monkeypatch: p
     run = client.emulator.emulator.service(CloudRun)
 
     def instances() -> int:
-        return sum(len(pool.instances) for pool in run._pools.values())
+        return sum(len(pool.instances) for pool in run.services._pools.values())
 
     client.create()
     until(lambda: instances() == 0)
@@ -729,7 +729,7 @@ def test_a_rollout_that_the_emulator_was_stopped_in_goes_on(client: Client, tmp_
     name, revision = f"{PARENT}/services/web", service["latestReadyRevision"]
 
     def forget() -> None:
-        for collection, key in ((run.services, name), (run.revisions, revision)):
+        for collection, key in ((run.services.services, name), (run.services.revisions, revision)):
             record = collection.get(key)
             assert record
             record["status"] |= {"reconciling": True, "conditions": [condition("Ready", "RECONCILING")]}

@@ -198,9 +198,9 @@ def test_an_instance_may_lead_to_a_server_that_others_run(connect: Connect) -> N
         "databaseVersion": "POSTGRES_17",
         "settings": {"tier": "db-f1-micro", "edition": "ENTERPRISE"},
     }
-    connect.running.call(admin.attach, PROJECT, body, *admin.servers.address(f"{PROJECT}/main"))
-    connect.running.run(admin.open_port(key))
-    certificate = admin.authority(key).sign_client(
+    connect.running.call(admin.instances.attach, PROJECT, body, *admin.servers.address(f"{PROJECT}/main"))
+    connect.running.run(admin.connect.open_port(key))
+    certificate = admin.connect.authority(key).sign_client(
         PUBLIC_KEY, Client(CLIENT, None), datetime.timedelta(hours=1)
     )
     assert connect.knock(to_pem(certificate), name="elsewhere") == "scram"
@@ -218,7 +218,7 @@ def test_an_instance_in_a_network_has_a_private_address_too(connect: Connect) ->
     (address,) = connect.get("instances/private")["ipAddresses"]
     assert address["type"] == "PRIVATE"
     assert ipaddress.IPv4Address(address["ipAddress"]) in ipaddress.IPv4Network("127.128.0.0/10")
-    authority = connect.running.emulator.service(SqlAdmin).authority(f"{PROJECT}/private")
+    authority = connect.running.emulator.service(SqlAdmin).connect.authority(f"{PROJECT}/private")
     certificate = authority.sign_client(PUBLIC_KEY, Client(CLIENT, None), datetime.timedelta(hours=1))
     assert connect.knock(to_pem(certificate), name="private") == "scram"
     connect.do("DELETE", "instances/private")
@@ -328,7 +328,7 @@ def test_no_certificate_and_another_authoritys_open_nothing(connect: Connect) ->
 
 def test_the_servers_own_certificate_opens_nothing(connect: Connect) -> None:
     # Signed by the right authority, but not for clients.
-    authority = connect.running.emulator.service(SqlAdmin).authority(f"{PROJECT}/main")
+    authority = connect.running.emulator.service(SqlAdmin).connect.authority(f"{PROJECT}/main")
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
     certificate = authority._sign(
         authority.certificate.subject, KEY.public_key(), datetime.timedelta(hours=1), usage
@@ -346,7 +346,7 @@ def test_the_permission_is_looked_at_again_for_every_connection(connect: Connect
     connect.post(
         f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts", {"accountId": "visitor"}
     )
-    authority = connect.running.emulator.service(SqlAdmin).authority(f"{PROJECT}/main")
+    authority = connect.running.emulator.service(SqlAdmin).connect.authority(f"{PROJECT}/main")
     client = Client(member.removeprefix("serviceAccount:"), None)
     certificate = to_pem(authority.sign_client(PUBLIC_KEY, client, datetime.timedelta(hours=1)))
     assert connect.knock(certificate) == "closed"
@@ -440,7 +440,9 @@ def test_the_socket_of_cloud_run_takes_a_token_as_password_too(connect: Connect)
     folder = Path(tempfile.mkdtemp(prefix="s-"))
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await service.connect_instance(f"{PROJECT}:europe-west1:main", identity_of(CLIENT), reader, writer)
+        await service.connect.connect_instance(
+            f"{PROJECT}:europe-west1:main", identity_of(CLIENT), reader, writer
+        )
 
     def log_in(user: str, token: str) -> Any:
         options = {"host": str(folder), "dbname": "postgres", "passfile": "/dev/null"}

@@ -9,6 +9,7 @@ policies, which are kept and returned.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from gcp_emulator.engine import clock, masks
 from gcp_emulator.engine.context import Context
@@ -23,6 +24,7 @@ from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.faults import fallible
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.operations import operation_name
+from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.artifactregistry.ports import Images, PushRefusedError, parse_reference
 from gcp_emulator.workloads.images import Image
@@ -65,6 +67,9 @@ class ArtifactRegistry(Service):
             name: _SLASHES.sub(lambda found: found[0].replace("/", "%2F"), value)
             for name, value in path.items()
         }
+
+    def policies(self) -> Iterable[Policies]:
+        return [Policies("artifactregistry.projects.locations.repositories", self._repository)]
 
     # ---------------------------------------------------------------- for other services
 
@@ -250,23 +255,6 @@ class ArtifactRegistry(Service):
             self._drop_package(package)
         self.context.iam.forget(name)
         return self._operation(call, name, _EMPTY)
-
-    @handles("artifactregistry.projects.locations.repositories.getIamPolicy")
-    async def get_iam_policy(self, call: Call) -> Json:
-        self._repository(call.params["resource"])
-        return self.context.iam.get_policy(call.params["resource"])
-
-    @handles("artifactregistry.projects.locations.repositories.setIamPolicy")
-    async def set_iam_policy(self, call: Call) -> Json:
-        self._repository(call.params["resource"])
-        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
-
-    @handles("artifactregistry.projects.locations.repositories.testIamPermissions")
-    async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.context.iam.test_permissions(
-            call.identity, call.body.get("permissions", []), call.params["resource"]
-        )
-        return {"permissions": granted} if granted else {}
 
     # ---------------------------------------------------------------- images
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gcp_emulator.engine.errors import Json, invalid_argument
+from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 
 _TERM = re.compile(r"""(?P<key>[A-Za-z.]+)\s*[:=]\s*(?P<value>"[^"]*"|[^\s"]+)""")
@@ -26,11 +27,23 @@ _KEYS = {
 }
 
 
+class _ProjectPolicies(Policies):
+    """Of projects, which the engine has found before."""
+
+    async def set(self, call: Call) -> Json:
+        if "policy" not in call.body:
+            raise invalid_argument("Missing required field: policy", field="policy")
+        return await super().set(call)
+
+
 class ResourceManager(Service):
     """The engine refuses unknown projects with 403 before anything here runs, as Google does."""
 
     api = "cloudresourcemanager"
     versions = ("v1", "v3")
+
+    def policies(self) -> Iterable[Policies]:
+        return [_ProjectPolicies("cloudresourcemanager.projects", self.context.projects.find, self._name)]
 
     @handles("cloudresourcemanager.projects.get")
     async def get_project(self, call: Call) -> Json:
@@ -45,23 +58,6 @@ class ResourceManager(Service):
     @handles("cloudresourcemanager.projects.search")
     async def search_projects(self, call: Call) -> Json:
         return self._visible(call, call.params.get("query"))
-
-    @handles("cloudresourcemanager.projects.getIamPolicy")
-    async def get_iam_policy(self, call: Call) -> Json:
-        return self.context.iam.get_policy(self._name(call))
-
-    @handles("cloudresourcemanager.projects.setIamPolicy")
-    async def set_iam_policy(self, call: Call) -> Json:
-        if "policy" not in call.body:
-            raise invalid_argument("Missing required field: policy", field="policy")
-        return self.context.iam.set_policy(self._name(call), call.body["policy"])
-
-    @handles("cloudresourcemanager.projects.testIamPermissions")
-    async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.context.iam.test_permissions(
-            call.identity, call.body.get("permissions", []), self._name(call)
-        )
-        return {"permissions": granted} if granted else {}
 
     def _visible(self, call: Call, query: str | None) -> Json:
         found = [

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 
 from gcp_emulator.engine import masks
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.jwt import PublicKey
+from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.iam.accounts import ServiceAccounts
 from gcp_emulator.services.iam.ports import Accounts
@@ -32,6 +34,9 @@ class IamApi(Service):
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         return {name: self.accounts.canonical(value) for name, value in path.items()}
+
+    def policies(self) -> Iterable[Policies]:
+        return [Policies("iam.projects.serviceAccounts", self.accounts.get)]
 
     def _exists(self, member: str) -> bool:
         """Service accounts of the emulator's own projects must exist; Google's agents always do."""
@@ -98,23 +103,6 @@ class IamApi(Service):
     async def enable_account(self, call: Call) -> Json:
         self.accounts.set_disabled(self.accounts.get(call.params["name"]), disabled=False)
         return {}
-
-    @handles("iam.projects.serviceAccounts.getIamPolicy")
-    async def get_iam_policy(self, call: Call) -> Json:
-        self.accounts.get(call.params["resource"])
-        return self.context.iam.get_policy(call.params["resource"])
-
-    @handles("iam.projects.serviceAccounts.setIamPolicy")
-    async def set_iam_policy(self, call: Call) -> Json:
-        self.accounts.get(call.params["resource"])
-        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
-
-    @handles("iam.projects.serviceAccounts.testIamPermissions")
-    async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.context.iam.test_permissions(
-            call.identity, call.body.get("permissions", []), call.params["resource"]
-        )
-        return {"permissions": granted} if granted else {}
 
     @handles("iam.projects.serviceAccounts.keys.create")
     async def create_key(self, call: Call) -> Json:

@@ -7,18 +7,26 @@ what is refused, `containers` makes containers of templates, and `neighbours` is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from functools import partial
 
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
-from gcp_emulator.engine.service import Call, handles
+from gcp_emulator.engine.policies import Policies
+from gcp_emulator.engine.routes import Route
+from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.services.run import records
+from gcp_emulator.services.run.containers import Containers
 from gcp_emulator.services.run.jobs import JobsApi
+from gcp_emulator.services.run.neighbours import Neighbours
+from gcp_emulator.services.run.services import ServicesApi
 from gcp_emulator.services.run.serving import Serving
 
 _WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
 
-class CloudRun(Serving, JobsApi):
+class CloudRun(Service):
     """https://run.googleapis.com/v2 and https://*.run.app."""
 
     api = "run"
@@ -26,14 +34,31 @@ class CloudRun(Serving, JobsApi):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        neighbours = Neighbours(context)
+        containers = Containers(context, neighbours)
+        self.services = ServicesApi(context, neighbours, containers)
+        self.jobs = JobsApi(context, neighbours, containers)
+        self._serving = Serving(context, neighbours, self.services)
         context.ports.offer(CloudRun, self)
 
+    def parts(self) -> Iterable[object]:
+        return self, self.services, self.jobs
+
+    def policies(self) -> Iterable[Policies]:
+        return (
+            Policies("run.projects.locations.services", partial(records.found, self.services.services)),
+            Policies("run.projects.locations.jobs", partial(records.found, self.jobs.jobs)),
+        )
+
+    def routes(self) -> Iterable[Route]:
+        return self._serving.routes()
+
     async def start(self) -> None:
-        await self.start_services()
-        await self.start_jobs()
+        await self.services.start()
+        await self.jobs.start()
 
     async def stop(self) -> None:
-        await asyncio.gather(self.stop_services(), self.stop_jobs())
+        await asyncio.gather(self.services.stop(), self.jobs.stop())
 
     @handles("run.projects.locations.operations.get")
     async def get_operation(self, call: Call) -> Json:

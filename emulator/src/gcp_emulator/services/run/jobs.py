@@ -25,10 +25,10 @@ from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, already_exists, failed_precondition, invalid_argument
 from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
-from gcp_emulator.services.run import templates
-from gcp_emulator.services.run.base import RunBase, internal_error
+from gcp_emulator.services.run import records, templates
+from gcp_emulator.services.run.containers import Containers
 from gcp_emulator.services.run.names import Name, check_region, condition, log_uri, short, suffix
-from gcp_emulator.services.run.neighbours import Refusal
+from gcp_emulator.services.run.neighbours import Neighbours, Refusal
 from gcp_emulator.workloads.instances import TaskResult, run_task
 from gcp_emulator.workloads.sandbox.process import SandboxError, SandboxUnavailable
 
@@ -41,11 +41,13 @@ _CANCELLED = "The execution was cancelled."
 _INTERRUPTED = "The emulator was stopped while the task ran."
 
 
-class JobsApi(RunBase):
+class JobsApi:
     """``run.projects.locations.jobs``, their executions and tasks."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, context: Context, neighbours: Neighbours, containers: Containers) -> None:
+        self.context = context
+        self.neighbours = neighbours
+        self.containers = containers
         self.jobs = context.store.collection("run.jobs")
         self.executions = context.store.collection("run.executions")
         self.tasks = context.store.collection("run.tasks")
@@ -53,7 +55,7 @@ class JobsApi(RunBase):
         self._slots = asyncio.Semaphore(_PARALLEL_TASKS)
         self._stopping = False
 
-    async def start_jobs(self) -> None:
+    async def start(self) -> None:
         """After a start: jobs that were being made are made, executions that a killed emulator left running failed."""
         for name, job in self.jobs.items():
             if job["status"]["reconciling"]:
@@ -64,7 +66,7 @@ class JobsApi(RunBase):
                     self._end_task(task, None, _INTERRUPTED)
                 self._end_execution(name, execution, cancelled=False)
 
-    async def stop_jobs(self) -> None:
+    async def stop(self) -> None:
         """End every task that runs."""
         self._stopping = True
         for task in self._running.values():
@@ -75,19 +77,19 @@ class JobsApi(RunBase):
 
     @handles("run.projects.locations.jobs.create")
     async def create_job(self, call: Call) -> Json:
-        name = self.new_name(call, "jobs", "jobId")
+        name = records.new_name(call, "jobs", "jobId")
         if str(name) in self.jobs:
             raise already_exists(f"Resource '{name.id}' already exists.")
         return self._declare(call, name, None)
 
     @handles("run.projects.locations.jobs.get")
     async def get_job(self, call: Call) -> Json:
-        return self.view(call.params["name"], self.found(self.jobs, call.params["name"]))
+        return records.view(call.params["name"], records.found(self.jobs, call.params["name"]))
 
     @handles("run.projects.locations.jobs.list")
     async def list_jobs(self, call: Call) -> Json:
-        found = self.of_location(self.jobs, call.params["parent"], "jobs")
-        return call.page([self.view(name, record) for name, record in found], "jobs")
+        found = records.of_location(self.jobs, call.params["parent"], "jobs")
+        return call.page([records.view(name, record) for name, record in found], "jobs")
 
     @handles("run.projects.locations.jobs.patch")
     async def update_job(self, call: Call) -> Json:
@@ -95,22 +97,22 @@ class JobsApi(RunBase):
         record = self.jobs.get(str(name))
         if record is None:
             if not call.params.get("allowMissing"):
-                self.found(self.jobs, str(name))
+                records.found(self.jobs, str(name))
             call.require("run.jobs.create", name.location)
             templates.check_name(name.id, "job.name")
             check_region(name.region)
         else:
-            self.check_etag(call.body.get("etag"), str(name), record)
+            records.check_etag(call.body.get("etag"), str(name), record)
         return self._declare(call, name, record)
 
     @handles("run.projects.locations.jobs.delete")
     async def delete_job(self, call: Call) -> Json:
         name = Name.of(call.params["name"])
-        record = self.found(self.jobs, str(name))
-        self.check_etag(call.params.get("etag"), str(name), record)
-        view = self.view(str(name), record) | {"deleteTime": clock.timestamp()}
+        record = records.found(self.jobs, str(name))
+        records.check_etag(call.params.get("etag"), str(name), record)
+        view = records.view(str(name), record) | {"deleteTime": clock.timestamp()}
         if call.params.get("validateOnly"):
-            return self.validated(name, "Job", view)
+            return records.validated(name, "Job", view)
 
         async def work() -> Json:
             for execution in self.executions.names(f"{name}/executions/"):
@@ -120,13 +122,13 @@ class JobsApi(RunBase):
             self.context.iam.forget(str(name))
             return view
 
-        return self.operate(call, name, "Job", view, fallible(work()))
+        return records.operate(call, name, "Job", view, fallible(work()))
 
     @handles("run.projects.locations.jobs.run")
     async def run_job(self, call: Call) -> Json:
         name = Name.of(call.params["name"])
-        record = self.found(self.jobs, str(name))
-        self.check_etag(call.body.get("etag"), str(name), record)
+        record = records.found(self.jobs, str(name))
+        records.check_etag(call.body.get("etag"), str(name), record)
         overrides = call.body.get("overrides") or {}
         if overrides:
             call.require("run.jobs.runWithOverrides", str(name))
@@ -139,46 +141,34 @@ class JobsApi(RunBase):
         full = f"{name}/executions/{name.id}-{suffix(5)}"
         execution = self._execution(name, record, template, call)
         if call.body.get("validateOnly"):
-            return self.validated(name, "Execution", {"name": full, **execution})
+            return records.validated(name, "Execution", {"name": full, **execution})
         self._begin(name, full, execution)
         running = self._running[full]
 
         async def work() -> Json:
             await asyncio.wait({running})
-            return {"name": full, **self.found(self.executions, full)}
+            return {"name": full, **records.found(self.executions, full)}
 
-        return self.operate(call, name, "Execution", {"name": full, **execution}, work())
-
-    @handles("run.projects.locations.jobs.getIamPolicy")
-    async def get_job_policy(self, call: Call) -> Json:
-        return self.iam_get(call, self.jobs)
-
-    @handles("run.projects.locations.jobs.setIamPolicy")
-    async def set_job_policy(self, call: Call) -> Json:
-        return self.iam_set(call, self.jobs)
-
-    @handles("run.projects.locations.jobs.testIamPermissions")
-    async def test_job_permissions(self, call: Call) -> Json:
-        return self.iam_test(call)
+        return records.operate(call, name, "Execution", {"name": full, **execution}, work())
 
     # ---------------------------------------------------------------- methods: executions and tasks
 
     @handles("run.projects.locations.jobs.executions.get")
     async def get_execution(self, call: Call) -> Json:
         name = call.params["name"]
-        return {"name": name, **self.found(self.executions, name)}
+        return {"name": name, **records.found(self.executions, name)}
 
     @handles("run.projects.locations.jobs.executions.list")
     async def list_executions(self, call: Call) -> Json:
         parent = call.params["parent"]
         prefix = parent.removesuffix("-") if parent.endswith("/jobs/-") else f"{parent}/executions/"
         found = [{"name": name, **execution} for name, execution in self.executions.items(prefix)]
-        return self.page_of(call, "executions", found)
+        return records.page_of(call, "executions", found)
 
     @handles("run.projects.locations.jobs.executions.cancel")
     async def cancel_execution(self, call: Call) -> Json:
         full = call.params["name"]
-        execution = self.found(self.executions, full)
+        execution = records.found(self.executions, full)
         if call.body.get("etag") and call.body["etag"] != execution["etag"]:
             raise templates.conflict(full, call.body["etag"], execution["etag"])
         if "completionTime" in execution:
@@ -188,36 +178,36 @@ class JobsApi(RunBase):
         name = Name.of(full)
         view = {"name": full, **execution}
         if call.body.get("validateOnly"):
-            return self.validated(name, "Execution", view)
+            return records.validated(name, "Execution", view)
 
         async def work() -> Json:
             await self._cancel(full)
-            return {"name": full, **self.found(self.executions, full)}
+            return {"name": full, **records.found(self.executions, full)}
 
-        return self.operate(call, name, "Execution", view, work())
+        return records.operate(call, name, "Execution", view, work())
 
     @handles("run.projects.locations.jobs.executions.delete")
     async def delete_execution(self, call: Call) -> Json:
         full = call.params["name"]
-        execution = self.found(self.executions, full)
+        execution = records.found(self.executions, full)
         if call.params.get("etag") and call.params["etag"] != execution["etag"]:
             raise templates.conflict(full, call.params["etag"], execution["etag"])
         name = Name.of(full)
         view = {"name": full, **execution, "deleteTime": clock.timestamp()}
         if call.params.get("validateOnly"):
-            return self.validated(name, "Execution", view)
+            return records.validated(name, "Execution", view)
 
         async def work() -> Json:
             await self._cancel(full)
             self._remove_execution(full)
             return view
 
-        return self.operate(call, name, "Execution", view, work())
+        return records.operate(call, name, "Execution", view, work())
 
     @handles("run.projects.locations.jobs.executions.tasks.get")
     async def get_task(self, call: Call) -> Json:
         name = call.params["name"]
-        return {"name": name, **self.found(self.tasks, name)}
+        return {"name": name, **records.found(self.tasks, name)}
 
     @handles("run.projects.locations.jobs.executions.tasks.list")
     async def list_tasks(self, call: Call) -> Json:
@@ -238,29 +228,29 @@ class JobsApi(RunBase):
         task = spec["template"]["template"]
         self.neighbours.require_act_as(call.identity, task["serviceAccount"], name.project)
         self.neighbours.require_image_access(call.identity, task["containers"][0]["image"])
-        status = record["status"] if record else {**self.born(call), "executionCount": 0}
+        status = record["status"] if record else {**records.born(call), "executionCount": 0}
         record = {"spec": spec, "status": status}
         if call.params.get("validateOnly"):
-            return self.validated(name, "Job", self.view(str(name), record))
-        self.touch(status, call, generation=True)
+            return records.validated(name, "Job", records.view(str(name), record))
+        records.touch(status, call, generation=True)
         status |= {
             "reconciling": True,
             "terminalCondition": condition("Ready", "RECONCILING"),
             "conditions": [],
         }
         self.jobs.put(str(name), record)
-        return self.operate(call, name, "Job", self.view(str(name), record), self._make_ready(name))
+        return records.operate(call, name, "Job", records.view(str(name), record), self._make_ready(name))
 
     async def _make_ready(self, name: Name) -> Json:
         record = self._settle(name)
         outcome = record["status"]["terminalCondition"]
         if outcome["state"] == "CONDITION_FAILED":
             raise ApiError("FAILED_PRECONDITION", outcome["message"])
-        return self.view(str(name), record)
+        return records.view(str(name), record)
 
     def _settle(self, name: Name) -> Json:
         """Find out whether a declared job can run, and store the answer."""
-        record = self.found(self.jobs, str(name))
+        record = records.found(self.jobs, str(name))
         status = record["status"]
         try:
             if error := operation_failure():
@@ -274,7 +264,7 @@ class JobsApi(RunBase):
             "observedGeneration": status["generation"],
             "terminalCondition": outcome,
         }
-        self.touch(status)
+        records.touch(status)
         self.jobs.put(str(name), record)
         return record
 
@@ -309,7 +299,7 @@ class JobsApi(RunBase):
         names = [f"{full}/tasks/{short(full)}-task{index}" for index in range(execution["taskCount"])]
         for index, task in enumerate(names):
             self.tasks.put(task, _new_task(name, full, execution, index))
-        job = self.found(self.jobs, str(name))
+        job = records.found(self.jobs, str(name))
         job["status"]["executionCount"] += 1
         job["status"]["latestCreatedExecution"] = {
             "name": short(full), "createTime": execution["createTime"], "completionStatus": "EXECUTION_RUNNING",
@@ -319,7 +309,7 @@ class JobsApi(RunBase):
         self._running[full].add_done_callback(lambda _: self._running.pop(full, None))
 
     async def _execute(self, name: Name, full: str, names: list[str]) -> None:
-        execution = self.found(self.executions, full)
+        execution = records.found(self.executions, full)
         try:
             self.containers.check(name, execution["template"], job=True)
         except Refusal as refusal:
@@ -345,15 +335,15 @@ class JobsApi(RunBase):
         except Exception as error:
             log.exception("running %s", full)
             for task in names:
-                self._end_task(task, None, internal_error(error))
+                self._end_task(task, None, records.internal_error(error))
         if current := self.executions.get(full):
             self._end_execution(full, current, cancelled=cancelled)
 
     async def _run_task(self, name: Name, full: str, task_name: str, index: int) -> None:
         """One task with its retries."""
-        task = self.found(self.tasks, task_name)
+        task = records.found(self.tasks, task_name)
         task["startTime"] = clock.timestamp()
-        count = self.found(self.executions, full)["taskCount"]
+        count = records.found(self.executions, full)["taskCount"]
         for attempt in range(task["maxRetries"] + 1):
             task["retried"] = attempt
             self.tasks.put(task_name, task)

@@ -22,8 +22,8 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.faults import Fault, fallible, operation_failure, striking
 from gcp_emulator.engine.service import Call, handles
-from gcp_emulator.services.run import templates
-from gcp_emulator.services.run.base import RunBase, internal_error
+from gcp_emulator.services.run import records, templates
+from gcp_emulator.services.run.containers import Containers
 from gcp_emulator.services.run.names import (
     Name,
     check_region,
@@ -34,7 +34,7 @@ from gcp_emulator.services.run.names import (
     suffix,
     tagged,
 )
-from gcp_emulator.services.run.neighbours import Refusal
+from gcp_emulator.services.run.neighbours import Neighbours, Refusal
 from gcp_emulator.workloads.autoscaler import RevisionPool
 from gcp_emulator.workloads.instances import Instance, InstanceError
 from gcp_emulator.workloads.sandbox.process import SandboxError, SandboxUnavailable
@@ -49,11 +49,13 @@ _STOP_GRACE = 5.0
 _GUIDANCE = "For more troubleshooting guidance, see https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start"
 
 
-class ServicesApi(RunBase):
+class ServicesApi:
     """``run.projects.locations.services`` and their revisions."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, context: Context, neighbours: Neighbours, containers: Containers) -> None:
+        self.context = context
+        self.neighbours = neighbours
+        self.containers = containers
         self.services = context.store.collection("run.services")
         self.revisions = context.store.collection("run.revisions")
         self._pools: dict[str, RevisionPool] = {}
@@ -62,7 +64,7 @@ class ServicesApi(RunBase):
         self._rollouts: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._background: set[asyncio.Task[object]] = set()
 
-    async def start_services(self) -> None:
+    async def start(self) -> None:
         """After a start: revisions come back cold, minimum instances come up, unfinished rollouts go on."""
         for name, record in self.services.items():
             if record["status"]["reconciling"]:
@@ -70,7 +72,7 @@ class ServicesApi(RunBase):
             else:
                 self._route(name)
 
-    async def stop_services(self) -> None:
+    async def stop(self) -> None:
         """End every instance."""
         for task in self._background:
             task.cancel()
@@ -82,19 +84,19 @@ class ServicesApi(RunBase):
 
     @handles("run.projects.locations.services.create")
     async def create_service(self, call: Call) -> Json:
-        name = self.new_name(call, "services", "serviceId")
+        name = records.new_name(call, "services", "serviceId")
         if str(name) in self.services:
             raise already_exists(f"Resource '{name.id}' already exists.")
         return self._apply(call, name, call.body, None)
 
     @handles("run.projects.locations.services.get")
     async def get_service(self, call: Call) -> Json:
-        return self.view(call.params["name"], self.found(self.services, call.params["name"]))
+        return records.view(call.params["name"], records.found(self.services, call.params["name"]))
 
     @handles("run.projects.locations.services.list")
     async def list_services(self, call: Call) -> Json:
-        found = self.of_location(self.services, call.params["parent"], "services")
-        return call.page([self.view(name, record) for name, record in found], "services")
+        found = records.of_location(self.services, call.params["parent"], "services")
+        return call.page([records.view(name, record) for name, record in found], "services")
 
     @handles("run.projects.locations.services.patch")
     async def update_service(self, call: Call) -> Json:
@@ -102,12 +104,12 @@ class ServicesApi(RunBase):
         record = self.services.get(str(name))
         if record is None:
             if not call.params.get("allowMissing"):
-                self.found(self.services, str(name))
+                records.found(self.services, str(name))
             call.require("run.services.create", name.location)
             templates.check_name(name.id, "service.name")
             check_region(name.region)
             return self._apply(call, name, call.body, None)
-        self.check_etag(call.body.get("etag"), str(name), record)
+        records.check_etag(call.body.get("etag"), str(name), record)
         paths = masks.parse_mask(call.params.get("updateMask"), body=call.body, mutable=_MUTABLE)
         changed = masks.apply_mask(record["spec"], call.body, [p for p in paths if p not in ("name", "etag")])
         return self._apply(call, name, changed, record)
@@ -115,11 +117,11 @@ class ServicesApi(RunBase):
     @handles("run.projects.locations.services.delete")
     async def delete_service(self, call: Call) -> Json:
         name = Name.of(call.params["name"])
-        record = self.found(self.services, str(name))
-        self.check_etag(call.params.get("etag"), str(name), record)
-        view = self.view(str(name), record) | {"deleteTime": clock.timestamp()}
+        record = records.found(self.services, str(name))
+        records.check_etag(call.params.get("etag"), str(name), record)
+        view = records.view(str(name), record) | {"deleteTime": clock.timestamp()}
         if call.params.get("validateOnly"):
-            return self.validated(name, "Service", view)
+            return records.validated(name, "Service", view)
 
         async def work() -> Json:
             async with self._rollouts[str(name)]:
@@ -129,19 +131,7 @@ class ServicesApi(RunBase):
                 self.context.iam.forget(str(name))
             return view
 
-        return self.operate(call, name, "Service", view, fallible(work()))
-
-    @handles("run.projects.locations.services.getIamPolicy")
-    async def get_service_policy(self, call: Call) -> Json:
-        return self.iam_get(call, self.services)
-
-    @handles("run.projects.locations.services.setIamPolicy")
-    async def set_service_policy(self, call: Call) -> Json:
-        return self.iam_set(call, self.services)
-
-    @handles("run.projects.locations.services.testIamPermissions")
-    async def test_service_permissions(self, call: Call) -> Json:
-        return self.iam_test(call)
+        return records.operate(call, name, "Service", view, fallible(work()))
 
     # ---------------------------------------------------------------- methods: revisions
 
@@ -150,22 +140,22 @@ class ServicesApi(RunBase):
         name = call.params["name"]
         if name.endswith("/revisions/-"):
             raise invalid_argument("name: a wildcard is not allowed here.", field="name")
-        return self._revision_view(name, self.found(self.revisions, name))
+        return self._revision_view(name, records.found(self.revisions, name))
 
     @handles("run.projects.locations.services.revisions.list")
     async def list_revisions(self, call: Call) -> Json:
         parent = call.params["parent"]
         prefix = parent.removesuffix("-") if parent.endswith("/services/-") else f"{parent}/revisions/"
         found = [self._revision_view(name, record) for name, record in self.revisions.items(prefix)]
-        return self.page_of(call, "revisions", found)
+        return records.page_of(call, "revisions", found)
 
     @handles("run.projects.locations.services.revisions.delete")
     async def delete_revision(self, call: Call) -> Json:
         full = call.params["name"]
-        record = self.found(self.revisions, full)
-        self.check_etag(call.params.get("etag"), full, record)
+        record = records.found(self.revisions, full)
+        records.check_etag(call.params.get("etag"), full, record)
         name = Name.of(full)
-        service = self.found(self.services, str(name))
+        service = records.found(self.services, str(name))
         if full == service["status"].get("latestCreatedRevision") or full in self._reachable(
             str(name), service
         ):
@@ -174,18 +164,18 @@ class ServicesApi(RunBase):
             )
         view = self._revision_view(full, record) | {"deleteTime": clock.timestamp()}
         if call.params.get("validateOnly"):
-            return self.validated(name, "Revision", view)
+            return records.validated(name, "Revision", view)
 
         async def work() -> Json:
             await self._remove_revision(full)
             return view
 
-        return self.operate(call, name, "Revision", view, work())
+        return records.operate(call, name, "Revision", view, work())
 
     async def _remove_revision(self, revision: str) -> None:
         if pool := self._pools.pop(revision, None):
             await pool.close(_STOP_GRACE)
-        record = self.found(self.revisions, revision)
+        record = records.found(self.revisions, revision)
         self.revisions.delete(revision)
         if "digest" in record:
             self.neighbours.release_image(record["digest"], revision)
@@ -211,13 +201,13 @@ class ServicesApi(RunBase):
             self._check_revision_name(name, template)
             self.neighbours.require_act_as(call.identity, template["serviceAccount"], name.project)
             self.neighbours.require_image_access(call.identity, template["containers"][0]["image"])
-        status = record["status"] if record else self.born(call)
+        status = record["status"] if record else records.born(call)
         record = {"revisions": 0, "deployed": None, **(record or {}), "spec": spec, "status": status}
         if call.params.get("validateOnly"):
-            return self.validated(name, "Service", self.view(str(name), record))
+            return records.validated(name, "Service", records.view(str(name), record))
         if new_revision:
             record["deployed"] = None
-        self.touch(status, call, generation=True)
+        records.touch(status, call, generation=True)
         number = self.context.projects.number(name.project)
         addresses = [f"https://{host}" for host in hosts(name, number)]
         if spec.get("defaultUriDisabled"):
@@ -236,7 +226,7 @@ class ServicesApi(RunBase):
         else:
             status.pop("uri", None)
         self.services.put(str(name), record)
-        return self.operate(call, name, "Service", self.view(str(name), record), self._rollout(name))
+        return records.operate(call, name, "Service", records.view(str(name), record), self._rollout(name))
 
     def _check_revision_name(self, name: Name, template: Json) -> None:
         revision = template.get("revision")
@@ -273,7 +263,7 @@ class ServicesApi(RunBase):
     async def _rollout(self, name: Name) -> Json:
         """Make the newest declaration real: a revision when the template changed, then traffic. Returns the service."""
         async with self._rollouts[str(name)]:
-            record = self.found(self.services, str(name))
+            record = records.found(self.services, str(name))
             generation = record["status"]["generation"]
             failure = record.get("failure")
             revision = record["status"].get("latestCreatedRevision", "")
@@ -281,7 +271,7 @@ class ServicesApi(RunBase):
                 revision = self._create_revision(name, record)
             if self._is_pending(revision):
                 failure = await self._try(name, revision)
-                record = self.found(self.services, str(name))
+                record = records.found(self.services, str(name))
                 if failure is None:
                     record["status"]["latestReadyRevision"] = revision
                 record["failure"] = failure
@@ -292,12 +282,12 @@ class ServicesApi(RunBase):
             status["reconciling"] = status["generation"] != generation
             status["terminalCondition"] = _outcome("Ready", first)
             status["conditions"] = [_outcome("RoutesReady", first), _outcome("ConfigurationsReady", failure)]
-            self.touch(status)
+            records.touch(status)
             self.services.put(str(name), record)
             self._route(str(name))
             if first is not None:
                 raise ApiError("INTERNAL", first["message"])
-            return self.view(str(name), record)
+            return records.view(str(name), record)
 
     def _create_revision(self, name: Name, record: Json) -> str:
         """Store the revision of the declared template; returns its full name."""
@@ -324,7 +314,7 @@ class ServicesApi(RunBase):
 
     async def _try(self, name: Name, revision: str) -> Json | None:
         """Start the revision's first instance. Returns None, or the failing condition's message and reason."""
-        record = self.found(self.revisions, revision)
+        record = records.found(self.revisions, revision)
         try:
             if error := operation_failure():
                 raise Refusal(error.message, "INTERNAL")
@@ -340,7 +330,7 @@ class ServicesApi(RunBase):
             self.neighbours.hold_image(image.digest, revision)
             self.revisions.put(revision, record)
             self.containers.check(name, record["spec"], job=False)
-            pool = self._pool(revision)
+            pool = self.pool(revision)
             if not record["spec"].get("healthCheckDisabled"):
                 await pool.start()
             failure = None
@@ -353,7 +343,7 @@ class ServicesApi(RunBase):
             failure = {"message": str(error), "reason": "INTERNAL"}
         except Exception as error:
             log.exception("starting %s", revision)
-            failure = {"message": internal_error(error), "reason": "INTERNAL"}
+            failure = {"message": records.internal_error(error), "reason": "INTERNAL"}
         status = record["status"]
         if failure is not None:
             if revision in self._pools:
@@ -366,7 +356,7 @@ class ServicesApi(RunBase):
             "observedGeneration": "1",
             "conditions": [_outcome("Ready", failure)],
         }
-        self.touch(status)
+        records.touch(status)
         self.revisions.put(revision, record)
         return failure
 
@@ -433,7 +423,7 @@ class ServicesApi(RunBase):
                 continue
             low, high = self._limits(record, revision, shares[revision])
             if low or revision in self._pools:
-                pool = self._pool(revision)
+                pool = self.pool(revision)
                 pool.limit(low, high)
                 if low:
                     self._spawn(pool.fill())
@@ -449,10 +439,10 @@ class ServicesApi(RunBase):
         high = min(own.get("maxInstanceCount", 100), whole.get("maxInstanceCount", 1000))
         return min(high, max(own.get("minInstanceCount", 0), shared)), high
 
-    def _pool(self, revision: str) -> RevisionPool:
+    def pool(self, revision: str) -> RevisionPool:
         """The instances of a revision."""
         if revision not in self._pools:
-            record = self.found(self.revisions, revision)
+            record = records.found(self.revisions, revision)
             self._pools[revision] = RevisionPool(
                 lambda: self._instance(revision),
                 concurrency=record["spec"]["maxInstanceRequestConcurrency"],
@@ -462,7 +452,7 @@ class ServicesApi(RunBase):
 
     async def _instance(self, revision: str) -> Instance:
         name = Name.of(revision)
-        record = self.found(self.revisions, revision)
+        record = records.found(self.revisions, revision)
         env = {"K_SERVICE": name.id, "K_REVISION": short(revision), "K_CONFIGURATION": name.id}
         try:
             image = self.neighbours.held_image(record["digest"])

@@ -15,12 +15,14 @@ import time
 from collections.abc import AsyncIterator, Iterable
 
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.routes import Route
 from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import MAX_BODY, Headers, Request, Response, text_response
 from gcp_emulator.front.wire import ProtocolError
 from gcp_emulator.services.run.names import Name, hosts, tagged
+from gcp_emulator.services.run.neighbours import Neighbours
 from gcp_emulator.services.run.services import ServicesApi
 from gcp_emulator.workloads.autoscaler import NoCapacityError
 from gcp_emulator.workloads.instances import Instance, InstanceError
@@ -54,8 +56,13 @@ _TOO_LATE = (
 )
 
 
-class Serving(ServicesApi):
+class Serving:
     """Answers ``https://*.run.app``."""
+
+    def __init__(self, context: Context, neighbours: Neighbours, services: ServicesApi) -> None:
+        self._context = context
+        self._neighbours = neighbours
+        self._services = services
 
     def routes(self) -> Iterable[Route]:
         return [Route("*.run.app", serve=self.serve)]
@@ -77,9 +84,9 @@ class Serving(ServicesApi):
 
     def _find(self, host: str) -> tuple[Name, Json, str | None] | None:
         """The service and tag that a host name stands for."""
-        for full, record in self.services.items():
+        for full, record in self._services.services.items():
             name = Name.of(full)
-            for own in hosts(name, self.context.projects.number(name.project)):
+            for own in hosts(name, self._context.projects.number(name.project)):
                 if record["spec"].get("defaultUriDisabled"):
                     continue
                 if host == own:
@@ -95,10 +102,12 @@ class Serving(ServicesApi):
             return None
         audiences = [*record["status"].get("urls", ()), *record["spec"].get("customAudiences", ())]
         credential = request.headers.get("x-serverless-authorization") or request.headers.get("authorization")
-        identity = self.neighbours.caller(credential, audiences)
-        if self.context.iam.allows(identity, "run.routes.invoke", str(name)):
+        identity = self._neighbours.caller(credential, audiences)
+        if self._context.iam.allows(identity, "run.routes.invoke", str(name)):
             return None
-        resource = self.log_resource(record["status"].get("latestReadyRevision", f"{name}/revisions/-"))
+        resource = self._services.log_resource(
+            record["status"].get("latestReadyRevision", f"{name}/revisions/-")
+        )
         self._log_request(request, resource, 403, 0.0, _UNAUTHENTICATED, severity="WARNING")
         if credential and identity is None:
             return _page(
@@ -125,11 +134,11 @@ class Serving(ServicesApi):
     async def _pass_on(self, request: Request, name: Name, revision: str) -> Response:
         if int(request.headers.get("content-length") or 0) > MAX_BODY:
             return _page(413, "Request Entity Too Large", "Your client issued a request that was too large.")
-        record = self.revisions.get(revision)
+        record = self._services.revisions.get(revision)
         if record is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
         limit = clock.seconds(record["spec"]["timeout"])
-        resource = self.log_resource(revision)
+        resource = self._services.log_resource(revision)
         begun = time.monotonic()
         stack = contextlib.AsyncExitStack()
         text = ""
@@ -171,13 +180,13 @@ class Serving(ServicesApi):
 
     def _crashes(self, revision: str) -> bool:
         """Whether the container is to end at this request: after the number that the fault lets it serve, while it is in the plan."""
-        fault, left = self.crashes.get(revision, (None, 0))
+        fault, left = self._services.crashes.get(revision, (None, 0))
         if fault is None:
             return False
         if fault.removed:
-            del self.crashes[revision]
+            del self._services.crashes[revision]
             return False
-        self.crashes[revision] = (fault, max(0, left - 1))
+        self._services.crashes[revision] = (fault, max(0, left - 1))
         return left == 0
 
     async def _connect(
@@ -189,7 +198,7 @@ class Serving(ServicesApi):
         """
         while True:
             place = await stack.enter_async_context(contextlib.AsyncExitStack())
-            instance = await place.enter_async_context(self._pool(revision).request())
+            instance = await place.enter_async_context(self._services.pool(revision).request())
             try:
                 reader, writer = await instance.connect()
             except OSError:
@@ -219,7 +228,7 @@ class Serving(ServicesApi):
         project = resource["labels"]["project_id"]
         trace = (request.headers.get("x-cloud-trace-context") or "").partition("/")[0]
         fields = {"trace": f"projects/{project}/traces/{trace}"} if trace else {}
-        self.context.logs.write(
+        self._context.logs.write(
             project,
             "run.googleapis.com/requests",
             resource,

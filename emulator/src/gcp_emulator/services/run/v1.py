@@ -9,17 +9,19 @@ A resource's ``resourceVersion`` is its etag; permissions are those of the v2 me
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, invalid_argument, not_found
 from gcp_emulator.engine.facts import load_facts, read_yaml
+from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.engine.validate import BodyValidator
-from gcp_emulator.services.run import v1_spec, v1_view
+from gcp_emulator.front.messages import Response
+from gcp_emulator.services.run import records, v1_spec, v1_view
 from gcp_emulator.services.run.api import CloudRun
 from gcp_emulator.services.run.names import TYPE, Name, short
 
@@ -49,8 +51,12 @@ class CloudRunV1(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._run = context.ports.find(CloudRun)
+        self._handlers = self._run.handlers()
         self._v2 = discovery.load("run", "v2")
         self._validator = BodyValidator(self._v2.schemas, {})
+
+    def policies(self) -> Iterable[Policies]:
+        return self._run.policies()
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         """Namespaces are projects: the engine then finds the project, by id or number."""
@@ -87,18 +93,6 @@ class CloudRunV1(Service):
     @handles("run.namespaces.services.delete")
     async def delete_service(self, call: Call) -> Json:
         return await self._delete(call, "services")
-
-    @handles("run.projects.locations.services.getIamPolicy")
-    async def get_service_policy(self, call: Call) -> Json:
-        return await self._run.get_service_policy(call)
-
-    @handles("run.projects.locations.services.setIamPolicy")
-    async def set_service_policy(self, call: Call) -> Json:
-        return await self._run.set_service_policy(call)
-
-    @handles("run.projects.locations.services.testIamPermissions")
-    async def test_service_permissions(self, call: Call) -> Json:
-        return await self._run.test_service_permissions(call)
 
     # ---------------------------------------------------------------- revisions
 
@@ -147,18 +141,6 @@ class CloudRunV1(Service):
         body = {"overrides": v1_spec.overrides_to_v2(overrides)} if overrides else {}
         operation = await self._do(call, "jobs.run", {"name": self._full_name(call, "jobs")}, body)
         return self._shown("executions", operation["metadata"]["name"])
-
-    @handles("run.projects.locations.jobs.getIamPolicy")
-    async def get_job_policy(self, call: Call) -> Json:
-        return await self._run.get_job_policy(call)
-
-    @handles("run.projects.locations.jobs.setIamPolicy")
-    async def set_job_policy(self, call: Call) -> Json:
-        return await self._run.set_job_policy(call)
-
-    @handles("run.projects.locations.jobs.testIamPermissions")
-    async def test_job_permissions(self, call: Call) -> Json:
-        return await self._run.test_job_permissions(call)
 
     # ---------------------------------------------------------------- executions and tasks
 
@@ -226,23 +208,23 @@ class CloudRunV1(Service):
         run = self._run
         serving, jobs = v1_view.SERVING, v1_view.RUN
         return {
-            "services": _Kind(run.services, "services", self._show_service, serving),
-            "revisions": _Kind(run.revisions, "services.revisions", self._show_revision, serving),
-            "jobs": _Kind(run.jobs, "jobs", self._show_job, jobs),
-            "executions": _Kind(run.executions, "jobs.executions", self._show_execution, jobs),
-            "tasks": _Kind(run.tasks, "jobs.executions.tasks", self._show_task, jobs),
+            "services": _Kind(run.services.services, "services", self._show_service, serving),
+            "revisions": _Kind(run.services.revisions, "services.revisions", self._show_revision, serving),
+            "jobs": _Kind(run.jobs.jobs, "jobs", self._show_job, jobs),
+            "executions": _Kind(run.jobs.executions, "jobs.executions", self._show_execution, jobs),
+            "tasks": _Kind(run.jobs.tasks, "jobs.executions.tasks", self._show_task, jobs),
         }[kind]
 
     def _show_service(self, name: str, record: Json) -> Json:
-        return v1_view.service(self._run.view(name, record), self._number(name))
+        return v1_view.service(records.view(name, record), self._number(name))
 
     def _show_revision(self, name: str, record: Json) -> Json:
         owner = str(Name.of(name))
-        active = name in self._run.reachable(owner)
-        return v1_view.revision(self._run.view(name, record), self._number(name), active=active)
+        active = name in self._run.services.reachable(owner)
+        return v1_view.revision(records.view(name, record), self._number(name), active=active)
 
     def _show_job(self, name: str, record: Json) -> Json:
-        return v1_view.job(self._run.view(name, record), self._number(name))
+        return v1_view.job(records.view(name, record), self._number(name))
 
     def _show_execution(self, name: str, record: Json) -> Json:
         return v1_view.execution({"name": name, **record}, self._number(name))
@@ -255,7 +237,7 @@ class CloudRunV1(Service):
 
     def _shown(self, kind: str, name: str) -> Json:
         found = self._kind(kind)
-        return found.show(name, self._run.found(found.records, name))
+        return found.show(name, records.found(found.records, name))
 
     def _region(self, call: Call) -> str:
         """The region that the request is for: the path's, else the host's, else every one."""
@@ -313,10 +295,11 @@ class CloudRunV1(Service):
             call.require(permission, params.get("name") or params["parent"])
         if body is not None and chosen.request is not None:
             body = self._validator.validate(chosen.request, body)
-        handler = getattr(self._run, CloudRun.handled()[chosen.id])
-        answer: Json = await handler(
+        answer = await self._handlers[chosen.id](
             replace(call, method=chosen, params=params, body=body or {}, raw_body=body or {})
         )
+        if isinstance(answer, Response):
+            raise TypeError(f"{chosen.id} answers with more than JSON")
         return answer
 
     async def _declare(self, call: Call, kind: str, verb: str, params: Json, body: Json) -> Json:
@@ -340,7 +323,7 @@ class CloudRunV1(Service):
             load_facts(self.api).methods[f"run.projects.locations.{found.methods}.get"].permissions
         ):
             call.require(permission, name)
-        return found.show(name, self._run.found(found.records, name))
+        return found.show(name, records.found(found.records, name))
 
     def _list(self, call: Call, kind: str) -> Json:
         found = self._kind(kind)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 
 import google_crc32c
 
 from gcp_emulator.engine import clock, masks
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.secretmanager.ports import Secrets
 
@@ -40,6 +42,9 @@ class SecretManager(Service):
         context.ports.offer(Secrets, self)
         self._secrets = context.store.collection("secretmanager.secrets")
         self._versions = context.store.collection("secretmanager.versions")
+
+    def policies(self) -> Iterable[Policies]:
+        return [Policies("secretmanager.projects.secrets", self.secret)]
 
     def secret(self, name: str) -> Json:
         """The secret, or NOT_FOUND."""
@@ -198,23 +203,6 @@ class SecretManager(Service):
             record |= {"data": "", "destroyTime": clock.timestamp()}
         self._versions.put(name, record)
         return self._version_view(name, record)
-
-    @handles("secretmanager.projects.secrets.getIamPolicy")
-    async def get_iam_policy(self, call: Call) -> Json:
-        self.secret(call.params["resource"])
-        return self.context.iam.get_policy(call.params["resource"])
-
-    @handles("secretmanager.projects.secrets.setIamPolicy")
-    async def set_iam_policy(self, call: Call) -> Json:
-        self.secret(call.params["resource"])
-        return self.context.iam.set_policy(call.params["resource"], call.body.get("policy", {}))
-
-    @handles("secretmanager.projects.secrets.testIamPermissions")
-    async def test_iam_permissions(self, call: Call) -> Json:
-        granted = self.context.iam.test_permissions(
-            call.identity, call.body.get("permissions", []), call.params["resource"]
-        )
-        return {"permissions": granted} if granted else {}
 
     @staticmethod
     def _check_etag(given: str | None, record: Json) -> None:

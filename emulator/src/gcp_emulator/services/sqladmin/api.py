@@ -1,71 +1,54 @@
-"""Cloud SQL Admin, v1 and v1beta4 alike: instances and operations, each instance a real PostgreSQL server.
+"""Cloud SQL Admin, v1 and v1beta4 alike: each instance is a real PostgreSQL server.
 
-Sources: the discovery documents sqladmin:v1 and sqladmin:v1beta4 (20261018), and the pages that
-:mod:`gcp_emulator.services.sqladmin.rules` names. Databases, users, backups and SQL are in
-:mod:`gcp_emulator.services.sqladmin.data`, the ways to connect in :mod:`gcp_emulator.services.sqladmin.connect`.
+Instances and operations are in `instances`; databases, users, backups and SQL in `data`; the ways to connect in `connect`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import hashlib
-import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Iterable
 
-from gcp_emulator.databases.postgres.process import PostgresError
-from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found, precondition_failed
-from gcp_emulator.engine.faults import Fault, fallible, operation_failure
-from gcp_emulator.engine.service import Call, handles
-from gcp_emulator.services.sqladmin import rules
-from gcp_emulator.services.sqladmin.connect import SqlAdminConnect
+from gcp_emulator.engine.faults import Fault
+from gcp_emulator.engine.service import Service
+from gcp_emulator.services.secretmanager.ports import Secrets
+from gcp_emulator.services.sqladmin.connect import Connect
+from gcp_emulator.services.sqladmin.data import Data
+from gcp_emulator.services.sqladmin.instances import Instances
 from gcp_emulator.services.sqladmin.ports import Attachments, SqlSockets
-from gcp_emulator.services.sqladmin.servers import Servers, active
-
-log = logging.getLogger(__name__)
-
-#: A deleted instance's name is free again after a week.
-_NAME_LOCK = datetime.timedelta(days=7)
-#: Called when an operation has ended, with its error or None.
-End = Callable[[ApiError | None], None]
+from gcp_emulator.services.sqladmin.servers import Servers
 
 
-class SqlAdmin(SqlAdminConnect):
+class SqlAdmin(Service):
     api = "sqladmin"
     versions = ("v1", "v1beta4")
     error_style = "legacy"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        context.ports.offer(SqlSockets, self)
-        context.ports.offer(Attachments, self)
-        store = context.store
+        records = context.store.collection("sqladmin.instances")
         self.servers = Servers(context.state / "sql")
-        self._instances = store.collection("sqladmin.instances")
-        self._deleted = store.collection("sqladmin.deletedInstances")
-        self._operations = store.collection("sqladmin.operations")
-        #: Instances with an operation that has not ended: Cloud SQL runs one at a time.
-        self._busy: set[str] = set()
+        self.connect = Connect(context, self.servers, records)
+        self.instances = Instances(context, self.servers, self.connect, records)
+        self._data = Data(context, self.instances, context.ports.find(Secrets))
         self._restarts: set[asyncio.Task[None]] = set()
+        context.ports.offer(SqlSockets, self.connect)
+        context.ports.offer(Attachments, self.instances)
 
-    # Life of the service -----------------------------------------------------------------------------------------
+    def parts(self) -> Iterable[object]:
+        return self.instances, self._data, self.connect
 
     async def start(self) -> None:
         """Starts the servers, then goes on with the operations that a stop interrupted."""
-        await asyncio.gather(*(self._bring_back(key, record) for key, record in self._instances.items()))
-        self.end_interrupted_backups()
-        for name, operation in self._operations.items():
-            if operation["status"] != "DONE":
-                self._resume(name, operation)
+        await self.instances.start()
+        self._data.end_interrupted_backups()
+        self.instances.resume()
 
     async def stop(self) -> None:
         for task in self._restarts:
             task.cancel()
         await asyncio.gather(*self._restarts, return_exceptions=True)
-        await self.close_ports()
+        await self.connect.close_ports()
         await self.servers.stop()
 
     async def disturb(self, fault: Fault) -> None:
@@ -76,435 +59,4 @@ class SqlAdmin(SqlAdminConnect):
 
     async def _restart_all(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        ours = [(key, record) for key, record in self._instances.items() if not self.servers.is_attached(key)]
-        running = [(key, record) for key, record in ours if record["state"] == "RUNNABLE"]
-        for key, record in running:
-            await self.servers.apply(key, record["settings"], restart=True)
-
-    def attach(self, project: str, body: Json, host: str, port: int) -> None:
-        """Registers an instance whose server somebody else runs at ``host``:``port``; ``body`` as of sql.instances.insert.
-
-        Clients get in with the server's own users and passwords. What it takes to administer the server is refused.
-        """
-        record = self._new_record(project, body)
-        key = f"{project}/{record['name']}"
-        record |= {"state": "RUNNABLE", "databaseInstalledVersion": record["databaseVersion"]}
-        self.servers.attach(key, host, port)
-        self._instances.put(key, record)
-
-    async def _bring_back(self, key: str, record: Json) -> None:
-        if self.servers.is_attached(key):
-            await self.open_port(key)
-            return
-        if record["state"] not in ("RUNNABLE", "FAILED", "PENDING_DELETE"):
-            return
-        try:
-            await self.servers.start(key, record["settings"])
-        except (PostgresError, FileNotFoundError) as error:
-            log.error("the Cloud SQL instance %s does not start: %s", key, error)
-            self._set_state(key, "FAILED")
-            return
-        if record["state"] == "FAILED":
-            self._set_state(key, "RUNNABLE")
-        await self.open_port(key)
-
-    def _resume(self, name: str, operation: Json) -> None:
-        key = f"{operation['targetProject']}/{operation['targetId']}"
-        record = self._instances.get(key)
-        kind = operation["operationType"]
-        if record is None or kind not in ("CREATE", "DELETE", "UPDATE", "RESTART"):
-            error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
-            self._operations.put(name, _finish(operation, error))
-            return
-        if kind == "CREATE":
-            method, work, end = "insert", self._create(key, record, None), self._created(key)
-        elif kind == "DELETE":
-            method, work, end = "delete", self._destroy(key), self._removed(key)
-        else:
-            method, end = "patch", self._applied(key)
-            work = self._apply(key, record["settings"], restart=True)
-        self._launch(name, operation, key, work, f"sql.instances.{method}", end)
-
-    # Operations --------------------------------------------------------------------------------------------------
-
-    def require_idle(self, key: str) -> None:
-        """409 while another operation runs on the instance."""
-        if key in self._busy:
-            raise ApiError(
-                "ABORTED",
-                "Operation failed because another operation was already in progress. Try your request after the "
-                "current operation is complete.",
-                reason="operationInProgress",
-            )
-
-    def reserve(self, key: str) -> None:
-        """Marks the instance as busy until :meth:`release`, or until the operation that begins next has ended."""
-        self._busy.add(key)
-
-    def release(self, key: str) -> None:
-        self._busy.discard(key)
-
-    def begin(
-        self,
-        call: Call,
-        key: str,
-        kind: str,
-        work: Coroutine[Any, Any, None] | None = None,
-        end: End | None = None,
-        extra: Json | None = None,
-    ) -> Json:
-        """Starts an operation of type ``kind`` on the instance ``key`` and returns its first view.
-
-        ``work`` is what it does (None: it is done already and only the time passes); ``end`` is called when it ends,
-        unless the emulator is stopped meanwhile.
-        """
-        project, _, instance = key.partition("/")
-        identifier = clock.new_id()
-        name = f"projects/{project}/operations/{identifier}"
-        operation: Json = {
-            "kind": "sql#operation",
-            "name": identifier,
-            "operationType": kind,
-            "status": "PENDING",
-            "insertTime": clock.timestamp(),
-            "user": call.identity.email,
-            "targetId": instance,
-            "targetProject": project,
-            **(extra or {}),
-        }
-        self._launch(name, operation, key, work, call.method.id, end)
-        return self._operation_view(call, operation)
-
-    def _launch(
-        self,
-        name: str,
-        operation: Json,
-        key: str,
-        work: Coroutine[Any, Any, None] | None,
-        duration: str,
-        end: End | None,
-    ) -> None:
-        self.reserve(key)
-
-        async def run() -> Json:
-            self._operations.put(name, operation | {"status": "RUNNING", "startTime": clock.timestamp()})
-            if work is not None:
-                try:
-                    await fallible(work)
-                except (PostgresError, ApiError) as error:
-                    raise ApiError("INTERNAL", str(error)) from None
-            elif failure := operation_failure():
-                raise failure
-            return {}
-
-        def finish(current: Json, _: Json | None, error: ApiError | None) -> Json:
-            if error is not None and error.status == "ABORTED":
-                # The emulator stops; the next start goes on from here.
-                return current
-            self.release(key)
-            if end is not None:
-                end(error)
-            return _finish(current, error)
-
-        work_to_do = run()
-        try:
-            self.context.operations.launch(
-                self._operations, name, operation, work_to_do, key=duration, finish=finish
-            )
-        except BaseException:
-            # There is no operation whose end would release it.
-            work_to_do.close()
-            self.release(key)
-            raise
-
-    def _operation_view(self, call: Call, operation: Json) -> Json:
-        project, instance = operation["targetProject"], operation["targetId"]
-        return operation | {
-            "targetLink": self.link(call, f"projects/{project}/instances/{instance}"),
-            "selfLink": self.link(call, f"projects/{project}/operations/{operation['name']}"),
-        }
-
-    @handles("sql.operations.get")
-    async def get_operation(self, call: Call) -> Json:
-        name = f"projects/{call.params['project']}/operations/{call.params['operation']}"
-        operation = self._operations.get(name)
-        if operation is None:
-            raise not_found(
-                "The Cloud SQL instance operation does not exist.", reason="operationDoesNotExist"
-            )
-        return self._operation_view(call, operation)
-
-    @handles("sql.operations.list")
-    async def list_operations(self, call: Call) -> Json:
-        found = [op for _, op in self._operations.items(f"projects/{call.params['project']}/operations/")]
-        wanted = call.params.get("instance")
-        views = [self._operation_view(call, op) for op in found if wanted in (None, op["targetId"])]
-        views.sort(key=lambda op: op["insertTime"], reverse=True)
-        return {"kind": "sql#operationsList"} | call.page(views, "items", size_parameter="maxResults")
-
-    # Instances ---------------------------------------------------------------------------------------------------
-
-    def record(self, key: str) -> Json | None:
-        """What is stored of the instance ``PROJECT/NAME``."""
-        return self._instances.get(key)
-
-    def instance(self, call: Call) -> tuple[str, Json]:
-        """Key and record of the call's instance; 404 in Cloud SQL's words."""
-        key = f"{call.params['project']}/{call.params['instance']}"
-        record = self._instances.get(key)
-        if record is None:
-            raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
-        return key, record
-
-    def running(self, call: Call) -> tuple[str, Json]:
-        """As :meth:`instance`; 409 unless it is RUNNABLE, active and idle."""
-        key, record = self.instance(call)
-        self.require_idle(key)
-        if record["state"] != "RUNNABLE" or not active(record["settings"]):
-            raise ApiError(
-                "ABORTED",
-                "The instance or operation is not in an appropriate state to handle the request.",
-                reason="invalidState",
-            )
-        return key, record
-
-    @handles("sql.instances.insert")
-    async def insert_instance(self, call: Call) -> Json:
-        project = call.params["project"]
-        name = rules.new_instance(project, call.body)["name"]
-        key = f"{project}/{name}"
-        self._require_free_name(key)
-        record = self._new_record(project, call.body)
-        asked = rules.major_version(record["databaseVersion"])
-        binaries = await self.servers.choose(asked)
-        if binaries.major != asked:
-            log.warning(
-                "PostgreSQL %s runs the instance %s, which asks for version %s", binaries.version, key, asked
-            )
-        self._require_free_name(key)
-        record["databaseInstalledVersion"] = "POSTGRES_" + binaries.version.replace(".", "_")
-        self._instances.put(key, record)
-        work = self._create(key, record, call.body.get("rootPassword"))
-        return self.begin(call, key, "CREATE", work, self._created(key))
-
-    def _new_record(self, project: str, body: Json) -> Json:
-        """What is stored of a new instance; ApiError when Cloud SQL would refuse it."""
-        record = rules.new_instance(project, body)
-        name, region = record["name"], record["region"]
-        record |= {
-            "kind": "sql#instance",
-            "state": "PENDING_CREATE",
-            "createTime": clock.timestamp(),
-            "backendType": "SECOND_GEN",
-            "instanceType": "CLOUD_SQL_INSTANCE",
-            "connectionName": f"{project}:{region}:{name}",
-            "gceZone": record.get("gceZone") or f"{region}-b",
-            "serviceAccountEmailAddress": _agent(self.context.projects.number(project), name),
-            "ipAddresses": self.addresses(f"{project}/{name}", record["settings"]),
-        }
-        record["settings"] |= {"kind": "sql#settings", "settingsVersion": "1"}
-        return record
-
-    def _require_free_name(self, key: str) -> None:
-        deleted = self._deleted.get(key)
-        locked = deleted is not None and clock.now() - clock.parse_timestamp(deleted["time"]) < _NAME_LOCK
-        if key in self._instances or locked:
-            raise ApiError(
-                "ALREADY_EXISTS",
-                "The Cloud SQL instance already exists. When you delete an instance, you can't reuse the name of the "
-                "deleted instance until one week from the deletion date.",
-                reason="instanceAlreadyExists",
-            )
-
-    async def _create(self, key: str, record: Json, root_password: str | None) -> None:
-        major = rules.major_version(record["databaseVersion"])
-        await self.servers.create(key, record["settings"], major, root_password)
-        await self.open_port(key)
-
-    def _created(self, key: str) -> End:
-        return lambda error: self._set_state(key, "FAILED" if error else "RUNNABLE")
-
-    @handles("sql.instances.get")
-    async def get_instance(self, call: Call) -> Json:
-        _, record = self.instance(call)
-        return self._instance_view(call, record)
-
-    @handles("sql.instances.list")
-    async def list_instances(self, call: Call) -> Json:
-        if call.params.get("filter"):
-            raise failed_precondition(
-                "gcp-emulator does not emulate the filter of sql.instances.list; nothing was done."
-            )
-        views = [
-            self._instance_view(call, record)
-            for _, record in self._instances.items(call.params["project"] + "/")
-        ]
-        return {"kind": "sql#instancesList"} | call.page(
-            views, "items", size_parameter="maxResults", default=500
-        )
-
-    def _instance_view(self, call: Call, record: Json) -> Json:
-        link = self.link(call, f"projects/{record['project']}/instances/{record['name']}")
-        authority = self.server_ca(f"{record['project']}/{record['name']}")
-        return record | {"selfLink": link, "etag": _etag(record), "serverCaCert": authority}
-
-    @handles("sql.instances.patch")
-    async def patch_instance(self, call: Call) -> Json:
-        _, record = self.instance(call)
-        raw = call.raw_body.get("settings") or {}
-        settings = rules.merge_settings(record["settings"], call.body.get("settings", {}), raw)
-        return self._update(call, record | _without_secrets(call.body) | {"settings": settings})
-
-    @handles("sql.instances.update")
-    async def update_instance(self, call: Call) -> Json:
-        _, record = self.instance(call)
-        if "settingsVersion" not in call.body.get("settings", {}):
-            raise rules.invalid("Missing parameter: settings.settingsVersion.")
-        return self._update(call, record | _without_secrets(call.body))
-
-    def _update(self, call: Call, wanted: Json) -> Json:
-        key, record = self.instance(call)
-        self.require_idle(key)
-        if record["state"] != "RUNNABLE":
-            raise ApiError(
-                "ABORTED",
-                "The instance or operation is not in an appropriate state to handle the request.",
-                reason="invalidState",
-            )
-        before = record["settings"]
-        given = call.body.get("settings", {}).get("settingsVersion")
-        if given is not None and given != before["settingsVersion"]:
-            raise precondition_failed("Condition does not match.", reason="staleData")
-        rules.check_update(record, wanted)
-        settings = rules.complete_settings(wanted["settings"], rules.major_version(record["databaseVersion"]))
-        settings |= {"kind": "sql#settings", "settingsVersion": str(int(before["settingsVersion"]) + 1)}
-        self._instances.put(
-            key, wanted | {"settings": settings, "ipAddresses": self.addresses(key, settings)}
-        )
-        work = self._apply(key, settings, restart=rules.needs_restart(before, settings))
-        return self.begin(call, key, "UPDATE", work, self._applied(key))
-
-    async def _apply(self, key: str, settings: Json, *, restart: bool) -> None:
-        await self.servers.apply(key, settings, restart=restart)
-        await self.open_port(key)
-
-    def _applied(self, key: str) -> End:
-        return lambda error: self._set_state(key, "FAILED") if error else None
-
-    @handles("sql.instances.restart")
-    async def restart_instance(self, call: Call) -> Json:
-        key, record = self.running(call)
-        work = self._apply(key, record["settings"], restart=True)
-        return self.begin(call, key, "RESTART", work, self._applied(key))
-
-    @handles("sql.instances.delete")
-    async def delete_instance(self, call: Call) -> Json:
-        key, record = self.instance(call)
-        self.require_idle(key)
-        if record["settings"]["deletionProtectionEnabled"]:
-            raise ApiError(
-                "INVALID_ARGUMENT",
-                "The instance is protected. Please disable the deletion protection and try again. To disable deletion "
-                "protection, update the instance settings with deletionProtectionEnabled set to false.",
-                reason="deletionProtectionEnabled",
-            )
-        if call.params.get("enableFinalBackup") or record["settings"].get("finalBackupConfig", {}).get(
-            "enabled"
-        ):
-            raise failed_precondition("gcp-emulator does not emulate final backups; nothing was done.")
-        self._set_state(key, "PENDING_DELETE")
-        return self.begin(call, key, "DELETE", self._destroy(key), self._removed(key))
-
-    async def _destroy(self, key: str) -> None:
-        await self.close_port(key)
-        await self.servers.destroy(key)
-
-    def _removed(self, key: str) -> End:
-        def end(error: ApiError | None) -> None:
-            if error is not None:
-                self._set_state(key, "FAILED")
-                return
-            self._instances.delete(key)
-            self._deleted.put(key, {"time": clock.timestamp()})
-            self.forget_backups(key)
-            self.forget_authority(key)
-
-        return end
-
-    def _set_state(self, key: str, state: str) -> None:
-        record = self._instances.get(key)
-        if record is not None:
-            self._instances.put(key, record | {"state": state})
-
-    # What the document's other tables say ------------------------------------------------------------------------
-
-    @handles("sql.flags.list")
-    async def list_flags(self, call: Call) -> Json:
-        version = call.params.get("databaseVersion")
-        items = [_flag_view(name, flag, version) for name, flag in rules.flags().items()]
-        return {"kind": "sql#flagsList", "items": [item for item in items if item["appliesTo"]]}
-
-    @handles("sql.tiers.list")
-    async def list_tiers(self, call: Call) -> Json:
-        limits = rules.limits()
-        names = list(limits["shared_core_tiers"])
-        names += [
-            f"{family}-{size}" for family, sizes in limits["enterprise_plus_tiers"].items() for size in sizes
-        ]
-        items = [
-            {
-                "kind": "sql#tier",
-                "tier": name,
-                "RAM": str(int(rules.tier_memory(name)) * 2**20),
-                "DiskQuota": str(3062 * 2**30 if name in limits["shared_core_tiers"] else 65536 * 2**30),
-                "region": limits["regions"],
-            }
-            for name in names
-        ]
-        return {"kind": "sql#tiersList", "items": items}
-
-
-def _finish(operation: Json, error: ApiError | None) -> Json:
-    operation |= {"status": "DONE", "endTime": clock.timestamp()}
-    operation.setdefault("startTime", operation["insertTime"])
-    if error is not None:
-        detail = {"kind": "sql#operationError", "code": "INTERNAL_ERROR", "message": error.message}
-        operation["error"] = {"kind": "sql#operationErrors", "errors": [detail]}
-    return operation
-
-
-def _without_secrets(body: Json) -> Json:
-    return {key: value for key, value in body.items() if key != "rootPassword"}
-
-
-def _etag(record: Json) -> str:
-    return hashlib.sha256(
-        f"{record['createTime']}{record['settings']['settingsVersion']}".encode()
-    ).hexdigest()
-
-
-def _agent(number: str, name: str) -> str:
-    """The instance's service account: ``p`` + project number, and six stable letters."""
-    return (
-        f"p{number}-{hashlib.sha256(name.encode()).hexdigest()[:6]}@gcp-sa-cloud-sql.iam.gserviceaccount.com"
-    )
-
-
-def _flag_view(name: str, flag: Json, version: str | None) -> Json:
-    majors = [version] if version else [f"POSTGRES_{major}" for major in range(13, 19)]
-    view: Json = {
-        "kind": "sql#flag",
-        "name": name,
-        "type": flag["type"],
-        "appliesTo": [
-            one
-            for one in majors
-            if one.startswith("POSTGRES_") and rules.major_version(one) >= flag.get("since", 0)
-        ],
-        "requiresRestart": bool(flag.get("restart")),
-    }
-    if flag["type"] == "INTEGER":
-        view |= {"minValue": str(flag["min"]), "maxValue": str(flag["max"])}
-    if "allowed" in flag:
-        view["allowedStringValues"] = flag["allowed"]
-    return view
+        await self.instances.restart_all()

@@ -10,7 +10,6 @@ beginning, and not only its certificate, is assumed.
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import datetime
 import ipaddress
@@ -29,9 +28,9 @@ from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.service import Call, handles
+from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
-from gcp_emulator.services.sqladmin.data import SqlAdminData, database_user
-from gcp_emulator.services.sqladmin.servers import active
+from gcp_emulator.services.sqladmin.servers import Servers, active
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +40,16 @@ _NETWORKS = {"PRIMARY": ipaddress.IPv4Address("127.64.0.0"), "PRIVATE": ipaddres
 _IAM_KINDS = {"CLOUD_IAM_USER": "user", "CLOUD_IAM_SERVICE_ACCOUNT": "service account"}
 
 
-class SqlAdminConnect(SqlAdminData):
+class Connect:
     """The part of the service that lets clients in."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
+    def __init__(self, context: Context, servers: Servers, records: Collection) -> None:
+        self._context = context
+        self._servers = servers
+        self._records = records
         self._authorities = context.store.collection("sqladmin.authorities")
         self._loaded: dict[str, ServerAuthority] = {}
         self._listeners: dict[str, TlsListener] = {}
-
-    @abc.abstractmethod
-    def record(self, key: str) -> Json | None: ...
 
     # Authority and addresses of an instance ----------------------------------------------------------------------
 
@@ -73,7 +71,7 @@ class SqlAdminConnect(SqlAdminData):
         They follow from its authority's key, so that emulators on one machine do not meet. An emulator that others reach
         over a network has one address, its own, and so can let clients into one instance only.
         """
-        own = self.context.address
+        own = self._context.address
         if not ipaddress.ip_address(own).is_loopback:
             return [{"type": "PRIMARY", "ipAddress": own}]
         network = settings["ipConfiguration"]
@@ -91,7 +89,7 @@ class SqlAdminConnect(SqlAdminData):
 
     async def open_port(self, key: str) -> None:
         """Listens on the instance's addresses, and no longer on those that it had."""
-        record = self.record(key)
+        record = self._records.get(key)
         if record is None:
             return
         if key not in self._listeners:
@@ -118,7 +116,7 @@ class SqlAdminConnect(SqlAdminData):
     async def _serve_tls(
         self, key: str, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        record = self.record(key)
+        record = self._records.get(key)
         name = record["connectionName"] if record else key
         try:
             server = self._reachable(name, identity_of(client.email))
@@ -130,7 +128,7 @@ class SqlAdminConnect(SqlAdminData):
 
     @handles("sql.connect.get")
     async def connect_settings(self, call: Call) -> Json:
-        key, record = self.instance(call)
+        key, record = rules.instance(self._records, call)
         shown = ("ipAddresses", "region", "databaseVersion", "backendType", "connectionName")
         return {name: record[name] for name in shown} | {
             "kind": "sql#connectSettings",
@@ -151,7 +149,7 @@ class SqlAdminConnect(SqlAdminData):
         return self._ephemeral(call, _CERTIFICATE_SECONDS)
 
     def _ephemeral(self, call: Call, seconds: float) -> Json:
-        key, _ = self.instance(call)
+        key, _ = rules.instance(self._records, call)
         public_key = call.body.get("public_key")
         if not public_key:
             raise rules.invalid("Missing parameter: public_key.")
@@ -200,17 +198,17 @@ class SqlAdminConnect(SqlAdminData):
         """Host and port of the instance's server; ApiError says why there is none for this caller."""
         key = _key(connection_name)
         project = key.partition("/")[0]
-        if self.context.projects.find(project) is not None:
-            self.context.projects.require_enabled(project, "sqladmin.googleapis.com", "Cloud SQL Admin API")
-        self.context.iam.require(identity, "cloudsql.instances.connect", f"projects/{project}")
-        record = self.record(key)
+        if self._context.projects.find(project) is not None:
+            self._context.projects.require_enabled(project, "sqladmin.googleapis.com", "Cloud SQL Admin API")
+        self._context.iam.require(identity, "cloudsql.instances.connect", f"projects/{project}")
+        record = self._records.get(key)
         if record is None or record["connectionName"] != connection_name:
             raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
         if record["state"] != "RUNNABLE" or not active(record["settings"]):
             raise failed_precondition(
                 f"The instance {connection_name} is not running (state {record['state']})."
             )
-        return self.servers.address(key)
+        return self._servers.address(key)
 
     # IAM database authentication ---------------------------------------------------------------------------------
 
@@ -219,7 +217,7 @@ class SqlAdminConnect(SqlAdminData):
 
         None for everybody else: PostgreSQL asks for the password. LoginRefusedError in Cloud SQL's words.
         """
-        record = self.record(key)
+        record = self._records.get(key)
         # IAM users are named by e-mail addresses; nobody else costs a question to the server.
         if "@" not in user or record is None:
             return None
@@ -227,7 +225,7 @@ class SqlAdminConnect(SqlAdminData):
             return None
         try:
             # Not in the instance's turn: a login does not wait for a backup.
-            users = await asyncio.to_thread(roles.list_users, self.servers[key])
+            users = await asyncio.to_thread(roles.list_users, self._servers[key])
         except psycopg2.Error:
             # The server is about to start or to stop, and tells the client so itself.
             return None
@@ -237,17 +235,17 @@ class SqlAdminConnect(SqlAdminData):
         if problem := self._login_problem(key, user, token or await ask()):
             log.warning("IAM database authentication of %s in %s failed: %s", user, key, problem)
             raise login.LoginRefusedError(f'Cloud SQL IAM {kind} authentication failed for user "{user}"')
-        return roles.iam_password(self.servers[key], user)
+        return roles.iam_password(self._servers[key], user)
 
     def _login_problem(self, key: str, user: str, token: str) -> str | None:
         """Why this token does not log this user in; Cloud SQL writes it to its log only."""
-        found = self.context.tokens.resolve(token)
+        found = self._context.tokens.resolve(token)
         if found is None:
             return "the access token is unknown or has expired."
-        if database_user(found[0]) != user:
+        if rules.database_user(found[0]) != user:
             return f"the access token is {found[0].email}'s."
         project = key.partition("/")[0]
-        if not self.context.iam.allows(found[0], "cloudsql.instances.login", f"projects/{project}"):
+        if not self._context.iam.allows(found[0], "cloudsql.instances.login", f"projects/{project}"):
             return f"the account has no permission cloudsql.instances.login on projects/{project}."
         return None
 

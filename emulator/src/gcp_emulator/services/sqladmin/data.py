@@ -8,11 +8,10 @@ texts follow their form and are assumed.
 
 from __future__ import annotations
 
-import abc
 import re
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
 import psycopg2
 
@@ -22,11 +21,11 @@ from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
 from gcp_emulator.engine.faults import striking
-from gcp_emulator.engine.identity import Identity
-from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin import rules
-from gcp_emulator.services.sqladmin.servers import Servers, postgres_failure
+from gcp_emulator.services.sqladmin.instances import Instances
+from gcp_emulator.services.sqladmin.servers import postgres_failure
 
 P = ParamSpec("P")
 
@@ -40,44 +39,14 @@ _DISK_FULL = wire.ServerMessage(
 _SECRET_VERSION = re.compile(r"projects/[^/]+/locations/([^/]+)/secrets/[^/]+/versions/[^/]+")
 
 
-class SqlAdminData(Service):
+class Data:
     """The part of the service that needs a running server."""
 
-    servers: Servers
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._secrets = context.ports.find(Secrets)
+    def __init__(self, context: Context, instances: Instances, secrets: Secrets) -> None:
+        self._instances = instances
+        self._servers = instances.servers
+        self._secrets = secrets
         self._backups = context.store.collection("sqladmin.backupRuns")
-
-    @abc.abstractmethod
-    def instance(self, call: Call) -> tuple[str, Json]: ...
-
-    @abc.abstractmethod
-    def running(self, call: Call) -> tuple[str, Json]: ...
-
-    @abc.abstractmethod
-    def begin(
-        self,
-        call: Call,
-        key: str,
-        kind: str,
-        work: Coroutine[Any, Any, None] | None = None,
-        end: Callable[[ApiError | None], None] | None = None,
-        extra: Json | None = None,
-    ) -> Json: ...
-
-    @abc.abstractmethod
-    def reserve(self, key: str) -> None: ...
-
-    @abc.abstractmethod
-    def release(self, key: str) -> None: ...
-
-    @staticmethod
-    def link(call: Call, path: str) -> str:
-        """The URI of a resource in the version that was called."""
-        version = "sql/v1beta4" if call.request.path.startswith("/sql/v1beta4/") else "v1"
-        return f"https://sqladmin.googleapis.com/{version}/{path}"
 
     async def _change(
         self,
@@ -89,19 +58,19 @@ class SqlAdminData(Service):
         **kwargs: P.kwargs,
     ) -> Json:
         """Does ``work`` in PostgreSQL, then answers with an operation; ``failure`` opens the text when it is refused."""
-        key, _ = self.running(call)
-        self.reserve(key)
+        key, _ = self._instances.running(call)
+        self._instances.reserve(key)
         try:
-            await self.servers.run(key, work, *args, **kwargs)
+            await self._servers.run(key, work, *args, **kwargs)
         except psycopg2.Error as error:
-            self.release(key)
+            self._instances.release(key)
             detail = error.diag.message_detail
             ending = f" Details: {detail}." if detail else "."
             raise rules.invalid(f"{failure}{postgres_failure(error)}{ending}") from None
         except BaseException:
-            self.release(key)
+            self._instances.release(key)
             raise
-        return self.begin(call, key, kind)
+        return self._instances.begin(call, key, kind)
 
     # Databases ---------------------------------------------------------------------------------------------------
 
@@ -114,19 +83,21 @@ class SqlAdminData(Service):
             "collation": database.collation,
             "instance": instance,
             "project": project,
-            "selfLink": self.link(call, f"projects/{project}/instances/{instance}/databases/{database.name}"),
+            "selfLink": rules.link(
+                call, f"projects/{project}/instances/{instance}/databases/{database.name}"
+            ),
         }
 
     async def _database(self, call: Call) -> roles.Database:
         key, _ = self._readable(call)
-        for database in await self.servers.run(key, roles.list_databases):
+        for database in await self._servers.run(key, roles.list_databases):
             if database.name == call.params["database"]:
                 return database
         raise not_found("Not Found")
 
     def _readable(self, call: Call) -> tuple[str, Json]:
         """As :meth:`running`, but another operation is no obstacle to reading."""
-        key, record = self.instance(call)
+        key, record = self._instances.instance(call)
         if record["state"] != "RUNNABLE":
             raise rules.invalid(f"Invalid request since instance is not running (state {record['state']}).")
         return key, record
@@ -150,7 +121,7 @@ class SqlAdminData(Service):
     @handles("sql.databases.list")
     async def list_databases(self, call: Call) -> Json:
         key, _ = self._readable(call)
-        found = await self.servers.run(key, roles.list_databases)
+        found = await self._servers.run(key, roles.list_databases)
         return {"kind": "sql#databasesList", "items": [self._database_view(call, one) for one in found]}
 
     @handles("sql.databases.patch", "sql.databases.update")
@@ -163,8 +134,8 @@ class SqlAdminData(Service):
         ):
             if call.body.get(field, current) != current:
                 raise rules.invalid(f"The {field} of a PostgreSQL database cannot be changed.")
-        key, _ = self.running(call)
-        return self.begin(call, key, "UPDATE_DATABASE")
+        key, _ = self._instances.running(call)
+        return self._instances.begin(call, key, "UPDATE_DATABASE")
 
     @handles("sql.databases.delete")
     async def delete_database(self, call: Call) -> Json:
@@ -193,7 +164,7 @@ class SqlAdminData(Service):
 
     async def _user(self, call: Call, name: str) -> roles.User:
         key, _ = self._readable(call)
-        for user in await self.servers.run(key, roles.list_users):
+        for user in await self._servers.run(key, roles.list_users):
             if user.name == name:
                 return user
         raise not_found(f"The user {name} does not exist.", reason="userDoesNotExist")
@@ -228,7 +199,7 @@ class SqlAdminData(Service):
     @handles("sql.users.list")
     async def list_users(self, call: Call) -> Json:
         key, _ = self._readable(call)
-        found = await self.servers.run(key, roles.list_users)
+        found = await self._servers.run(key, roles.list_users)
         return {"kind": "sql#usersList", "items": [self._user_view(call, user) for user in found]}
 
     @handles("sql.users.update")
@@ -261,7 +232,7 @@ class SqlAdminData(Service):
 
     @handles("sql.backupRuns.insert")
     async def insert_backup(self, call: Call) -> Json:
-        key, record = self.running(call)
+        key, record = self._instances.running(call)
         identifier = str(int(clock.now().timestamp() * 1000))
         name = f"{key}/{identifier}"
         backup: Json = {
@@ -283,7 +254,7 @@ class SqlAdminData(Service):
         async def work() -> None:
             backup.update(status="RUNNING", startTime=clock.timestamp())
             self._backups.put(name, backup)
-            backup["maxChargeableBytes"] = str(await self.servers.run(key, Cluster.backup, identifier))
+            backup["maxChargeableBytes"] = str(await self._servers.run(key, Cluster.backup, identifier))
 
         def end(error: ApiError | None) -> None:
             backup.update(status="FAILED" if error else "SUCCESSFUL", endTime=clock.timestamp())
@@ -296,10 +267,10 @@ class SqlAdminData(Service):
             self._backups.put(name, backup)
 
         context = {"backupContext": {"kind": "sql#backupContext", "backupId": identifier}}
-        return self.begin(call, key, "BACKUP_VOLUME", work(), end, context)
+        return self._instances.begin(call, key, "BACKUP_VOLUME", work(), end, context)
 
     def _backup(self, call: Call) -> tuple[str, Json]:
-        key, _ = self.instance(call)
+        key, _ = self._instances.instance(call)
         name = f"{key}/{call.params['id']}"
         backup = self._backups.get(name)
         if backup is None:
@@ -308,7 +279,7 @@ class SqlAdminData(Service):
 
     def _backup_view(self, call: Call, backup: Json) -> Json:
         path = f"projects/{call.params['project']}/instances/{backup['instance']}/backupRuns/{backup['id']}"
-        return backup | {"selfLink": self.link(call, path)}
+        return backup | {"selfLink": rules.link(call, path)}
 
     @handles("sql.backupRuns.get")
     async def get_backup(self, call: Call) -> Json:
@@ -316,7 +287,7 @@ class SqlAdminData(Service):
 
     @handles("sql.backupRuns.list")
     async def list_backups(self, call: Call) -> Json:
-        key, _ = self.instance(call)
+        key, _ = self._instances.instance(call)
         found = [self._backup_view(call, one) for _, one in self._backups.items(key + "/")]
         found.sort(key=lambda one: one["enqueuedTime"], reverse=True)
         return {"kind": "sql#backupRunsList"} | call.page(found, "items", size_parameter="maxResults")
@@ -324,25 +295,20 @@ class SqlAdminData(Service):
     @handles("sql.backupRuns.delete")
     async def delete_backup(self, call: Call) -> Json:
         name, backup = self._backup(call)
-        key, _ = self.running(call)
+        key, _ = self._instances.running(call)
 
         async def work() -> None:
             if backup["status"] == "SUCCESSFUL":
-                await self.servers.run(key, Cluster.drop_backup, backup["id"])
+                await self._servers.run(key, Cluster.drop_backup, backup["id"])
             self._backups.delete(name)
 
-        return self.begin(call, key, "DELETE_BACKUP", work())
+        return self._instances.begin(call, key, "DELETE_BACKUP", work())
 
     def end_interrupted_backups(self) -> None:
         """After a start: a backup that a stop interrupted has failed."""
         for name, backup in self._backups.items():
             if backup["status"] in ("ENQUEUED", "RUNNING"):
                 self._backups.put(name, backup | {"status": "FAILED", "endTime": clock.timestamp()})
-
-    def forget_backups(self, key: str) -> None:
-        """A deleted instance takes its backups with it."""
-        for name in self._backups.names(key + "/"):
-            self._backups.delete(name)
 
     # SQL ---------------------------------------------------------------------------------------------------------
 
@@ -361,7 +327,7 @@ class SqlAdminData(Service):
             return _sql_answer(wire.Execution(error=_DISK_FULL), 0.0)
         try:
             execution = await wire.execute(
-                self.servers[key].port, body["database"], user, password, body["sqlStatement"],
+                self._servers[key].port, body["database"], user, password, body["sqlStatement"],
                 seconds=_SQL_SECONDS, row_limit=int(body["rowLimit"]) if "rowLimit" in body else None, byte_limit=_SQL_BYTES,
             )  # fmt: skip
         except wire.SqlError as error:
@@ -382,12 +348,12 @@ class SqlAdminData(Service):
             if not rules.flag_enabled(settings, "cloudsql.iam_authentication"):
                 raise rules.invalid("IAM authentication is not enabled for the instance.")
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
-            user = database_user(call.identity)
-            return user, roles.iam_password(self.servers[key], user)
+            user = rules.database_user(call.identity)
+            return user, roles.iam_password(self._servers[key], user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
         name = body["passwordSecretVersion"]
-        region = self.instance(call)[1]["region"]
+        region = self._instances.instance(call)[1]["region"]
         found = _SECRET_VERSION.fullmatch(name)
         if found is None or found[1] != region:
             raise rules.invalid(
@@ -396,11 +362,6 @@ class SqlAdminData(Service):
             )
         call.require("secretmanager.versions.access", name)
         return body["user"], self._secrets.payload(name).decode()
-
-
-def database_user(identity: Identity) -> str:
-    """The name of an account's IAM database user (https://cloud.google.com/sql/docs/postgres/iam-logins)."""
-    return identity.email.lower().removesuffix(".gserviceaccount.com")
 
 
 def _named(name: str | None, what: str) -> str:

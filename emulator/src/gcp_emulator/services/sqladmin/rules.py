@@ -15,8 +15,11 @@ import re
 from functools import cache
 from typing import Any
 
-from gcp_emulator.engine.errors import ApiError, Json, failed_precondition
+from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found
 from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.service import Call
+from gcp_emulator.engine.store import Collection
 from gcp_emulator.engine.validate import is_number
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -330,3 +333,23 @@ def _check_labels(labels: dict[str, str]) -> None:
     for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
             raise invalid(f"Invalid label ({key}: {value}).")
+
+
+def instance(records: Collection, call: Call) -> tuple[str, Json]:
+    """Key and record of the call's instance; 404 in Cloud SQL's words."""
+    key = f"{call.params['project']}/{call.params['instance']}"
+    record = records.get(key)
+    if record is None:
+        raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
+    return key, record
+
+
+def link(call: Call, path: str) -> str:
+    """The URI of a resource in the version that was called."""
+    version = "sql/v1beta4" if call.request.path.startswith("/sql/v1beta4/") else "v1"
+    return f"https://sqladmin.googleapis.com/{version}/{path}"
+
+
+def database_user(identity: Identity) -> str:
+    """The name of an account's IAM database user (https://cloud.google.com/sql/docs/postgres/iam-logins)."""
+    return identity.email.lower().removesuffix(".gserviceaccount.com")

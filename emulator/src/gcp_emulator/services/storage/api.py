@@ -31,20 +31,17 @@ from gcp_emulator.services.storage.buckets import (
     Buckets,
     is_uniform,
     location_type,
-    prevents_public_access,
     refuse_acl_parameters,
-    resource_name,
 )
 from gcp_emulator.services.storage.errors import (
     acl_refused,
-    condition_not_met,
     not_emulated,
-    public_access_prevented,
     refuse_encryption,
 )
 from gcp_emulator.services.storage.files import Files
 from gcp_emulator.services.storage.media import media_response
 from gcp_emulator.services.storage.objects import WRITABLE, Objects, Write, content_of, object_etag, view
+from gcp_emulator.services.storage.policies import BucketPolicies
 from gcp_emulator.services.storage.ports import Objects as ObjectsPort
 from gcp_emulator.services.storage.ports import StoredObject
 from gcp_emulator.services.storage.records import (
@@ -61,7 +58,6 @@ _UPLOADS = ("/upload/storage/v1/b/{}/o", "/resumable/upload/storage/v1/b/{}/o")
 _DOWNLOADS = "/download/storage/v1/b/{}/o/{}"
 #: Paths of the JSON API, which bucket names cannot take from it.
 _JSON_PATHS = ("/storage/", "/batch/", "/discovery/")
-_PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 _MAX_COMPONENTS = 32
 
 
@@ -124,6 +120,9 @@ class Storage(Service):
         return view(self._objects.commit(write, await self._files.store(body())))
 
     # Uploads, downloads and the XML API, which the discovery document does not route.
+
+    def policies(self) -> Iterable[BucketPolicies]:
+        return [BucketPolicies(self._buckets, self._access)]
 
     def routes(self) -> Iterable[Route]:
         for host in _JSON_HOSTS:
@@ -248,39 +247,6 @@ class Storage(Service):
             raise already_exists("The bucket you tried to delete is not empty.", reason="conflict")
         self._buckets.delete(name)
         return Response(204)
-
-    @handles("storage.buckets.getIamPolicy")
-    async def get_iam_policy(self, call: Call) -> Json:
-        name = call.params["bucket"]
-        self._access.require(call.identity, "storage.buckets.getIamPolicy", name)
-        return self._policy_view(name)
-
-    @handles("storage.buckets.setIamPolicy")
-    async def set_iam_policy(self, call: Call) -> Json:
-        name = call.params["bucket"]
-        bucket = self._access.require(call.identity, "storage.buckets.setIamPolicy", name)
-        resource = resource_name(name)
-        given = call.body.get("etag")
-        if given and given != self.context.iam.get_policy(resource)["etag"]:
-            raise condition_not_met()
-        members = {member for b in call.body.get("bindings", []) for member in b.get("members", [])}
-        if prevents_public_access(bucket) and members & _PUBLIC:
-            raise public_access_prevented()
-        self.context.iam.set_policy(resource, call.body)
-        return self._policy_view(name)
-
-    def _policy_view(self, name: str) -> Json:
-        resource = resource_name(name)
-        return {"kind": "storage#policy", "resourceId": resource, **self.context.iam.get_policy(resource)}
-
-    @handles("storage.buckets.testIamPermissions")
-    async def test_iam_permissions(self, call: Call) -> Json:
-        name = call.params["bucket"]
-        self._buckets.get(name)
-        granted = self.context.iam.test_permissions(
-            call.identity, call.params["permissions"], resource_name(name)
-        )
-        return {"kind": "storage#testIamPermissionsResponse"} | ({"permissions": granted} if granted else {})
 
     @handles("storage.projects.serviceAccount.get")
     async def get_service_agent(self, call: Call) -> Json:

@@ -1,0 +1,112 @@
+"""What services and jobs of Cloud Run share: records, operations, etags.
+
+A record is {"spec": what was asked for with defaults, "status": what Google adds, ...}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from gcp_emulator.engine import clock
+from gcp_emulator.engine.errors import Json, not_found
+from gcp_emulator.engine.operations import operation_name
+from gcp_emulator.engine.service import Call
+from gcp_emulator.engine.store import Collection
+from gcp_emulator.services.run import templates
+from gcp_emulator.services.run.names import TYPE, Name, check_region
+
+
+def internal_error(error: Exception) -> str:
+    """What a condition says of a defect of the emulator, so that nothing stays "reconciling" for ever."""
+    return (
+        f"An internal error has occurred ({type(error).__name__}: {error}; this is a defect of the emulator)."
+    )
+
+
+def view(name: str, record: Json) -> Json:
+    """The resource as the API shows it."""
+    return {"name": name, **record["spec"], **record["status"]}
+
+
+def found(collection: Collection, name: str) -> Json:
+    """The record, or NOT_FOUND in Google's words."""
+    record = collection.get(name)
+    if record is None:
+        kind = {"services": "Service", "revisions": "Revision", "jobs": "Job", "executions": "Execution"}
+        what = kind.get(name.split("/")[-2], "Task")
+        raise not_found(f"{what} '{name.rpartition('/')[2]}' was not found in '{name.rsplit('/', 2)[0]}'.")
+    return record
+
+
+def of_location(collection: Collection, parent: str, kind: str) -> list[tuple[str, Json]]:
+    """The records of one location, or of every location of the project (``locations/-``)."""
+    if parent.endswith("/locations/-"):
+        return list(collection.items(parent.removesuffix("-")))
+    return list(collection.items(f"{parent}/{kind}/"))
+
+
+def new_name(call: Call, kind: str, parameter: str) -> Name:
+    """The name of a resource to be made, its id and region checked."""
+    templates.check_name(call.params[parameter], f"{parameter[:-2]}_id")
+    name = Name.of(f"{call.params['parent']}/{kind}/{call.params[parameter]}")
+    check_region(name.region)
+    return name
+
+
+def check_etag(given: str | None, name: str, record: Json) -> None:
+    """ABORTED when an etag was given and is not the current one."""
+    if given and given != record["status"]["etag"]:
+        raise templates.conflict(name, given, record["status"]["etag"])
+
+
+def born(call: Call) -> Json:
+    """The status fields of a new resource."""
+    now = clock.timestamp()
+    email = call.identity.email
+    return {
+        "uid": clock.new_id(), "generation": "0", "observedGeneration": "0", "createTime": now, "updateTime": now,
+        "creator": email, "lastModifier": email, "etag": clock.new_etag(),
+    }  # fmt: skip
+
+
+def touch(status: Json, call: Call | None = None, *, generation: bool = False) -> None:
+    """A change: new etag and time, and with ``generation`` a new generation that waits to be observed."""
+    status["etag"] = clock.new_etag()
+    status["updateTime"] = clock.timestamp()
+    if call is not None:
+        status["lastModifier"] = call.identity.email
+    if generation:
+        status["generation"] = str(int(status["generation"]) + 1)
+
+
+def operate(
+    call: Call,
+    name: Name,
+    kind: str,
+    view: Json,
+    work: Coroutine[Any, Any, Json],
+    profile_key: str = "",
+) -> Json:
+    """A long-running operation about a resource (``kind`` is its message's name)."""
+    metadata = {"@type": f"{TYPE}{kind}", **view}
+
+    async def answer() -> Json:
+        return {"@type": f"{TYPE}{kind}", **await work}
+
+    return call.context.operations.start(
+        operation_name(name.location), answer(), key=profile_key or call.method.id, metadata=metadata
+    )
+
+
+def validated(name: Name, kind: str, view: Json) -> Json:
+    """The answer to ``validateOnly``: an operation that is done and changed nothing."""
+    return {
+        "name": operation_name(name.location), "done": True, "metadata": {"@type": f"{TYPE}{kind}", **view},
+        "response": {"@type": f"{TYPE}{kind}", **view},
+    }  # fmt: skip
+
+
+def page_of(call: Call, key: str, found: list[Json]) -> Json:
+    """A page of a list, the newest first as Cloud Run lists revisions, executions and tasks."""
+    return call.page(sorted(found, key=lambda one: str(one["createTime"]), reverse=True), key)
