@@ -27,6 +27,26 @@ def test_the_shared_document_follows_every_change() -> None:
     assert things.peek("a") is None
 
 
+def test_names_are_sorted_and_found_by_their_beginning() -> None:
+    things = Store(None).collection("things")
+    for name in ("b/2", "a/1", "b/1", "c", "b"):
+        things.put(name, {})
+    things.put("a/1", {"again": True})
+    assert things.names() == ["a/1", "b", "b/1", "b/2", "c"]
+    assert things.names("b/") == ["b/1", "b/2"]
+    things.delete("b/1")
+    assert (things.names("b"), things.names("d")) == (["b", "b/2"], [])
+
+
+def test_every_change_is_counted() -> None:
+    things = Store(None).collection("things")
+    things.put("a", {})
+    things.put("a", {})
+    assert things.delete("a")
+    assert not things.delete("a")
+    assert things.changes == 3
+
+
 def test_documents_survive_a_restart(tmp_path: Path) -> None:
     store = Store(tmp_path / "store.sqlite")
     store.collection("things").put("a", {"number": 1})

@@ -21,6 +21,7 @@ class Projects:
 
     def __init__(self, store: Store) -> None:
         self._projects = store.collection("projects")
+        self._ids = {record["projectNumber"]: name for name, record in self._projects.items()}
         self._enabled = store.collection("serviceusage.enabled")
 
     def create(self, project_id: str, *, display_name: str | None = None, created: str) -> Json:
@@ -36,16 +37,14 @@ class Projects:
             "state": "ACTIVE",
         }
         self._projects.put(project_id, record)
+        self._ids[record["projectNumber"]] = project_id
         for host in read_yaml("services/serviceusage/facts.yaml")["enabled_in_new_projects"]:
             self.set_enabled(project_id, host, enabled=True)
         return record
 
     def find(self, id_or_number: str) -> Mapping[str, Any] | None:
         """The project by id or number."""
-        found = self._projects.peek(id_or_number)
-        if found is None and id_or_number.isdigit():
-            found = next((p for _, p in self._projects.items() if p["projectNumber"] == id_or_number), None)
-        return found
+        return self._projects.peek(self._ids.get(id_or_number, id_or_number))
 
     def all(self) -> list[Json]:
         return [project for _, project in self._projects.items()]

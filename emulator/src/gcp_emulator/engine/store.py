@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ class Collection:
         self._kind = kind
         rows = database.execute("SELECT name, body FROM documents WHERE kind = ?", (kind,))
         self._texts: dict[str, str] = dict(rows.fetchall())
+        self._names = sorted(self._texts)
         self._shared: dict[str, Mapping[str, Any]] = {}
+        #: How often anything was written or removed, for whoever keeps an index.
+        self.changes = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._texts
@@ -49,7 +53,10 @@ class Collection:
         require_space()
         self._shared.pop(name, None)
         self._database.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (self._kind, name, text))
+        if name not in self._texts:
+            insort(self._names, name)
         self._texts[name] = text
+        self.changes += 1
 
     def delete(self, name: str) -> bool:
         """Removes the document; False when there was none."""
@@ -58,11 +65,18 @@ class Collection:
         self._shared.pop(name, None)
         self._database.execute("DELETE FROM documents WHERE kind = ? AND name = ?", (self._kind, name))
         del self._texts[name]
+        del self._names[bisect_left(self._names, name)]
+        self.changes += 1
         return True
 
     def names(self, prefix: str = "") -> list[str]:
         """The names that start with ``prefix``, sorted."""
-        return sorted(name for name in self._texts if name.startswith(prefix))
+        found = []
+        for index in range(bisect_left(self._names, prefix), len(self._names)):
+            if not self._names[index].startswith(prefix):
+                break
+            found.append(self._names[index])
+        return found
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Json]]:
         """Name and copy of each document whose name starts with ``prefix``, in name order."""

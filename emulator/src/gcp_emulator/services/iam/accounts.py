@@ -31,6 +31,7 @@ class ServiceAccounts:
         self._context = context
         #: By e-mail; the engine looks here to tell whether a policy member exists.
         self._accounts = context.store.collection("iam.serviceAccounts")
+        self._emails = {record["uniqueId"]: email for email, record in self._accounts.items()}
         #: New accounts that calls do not know yet, and how many (the fault ``unknown_account``).
         self._unknown: dict[str, int] = {}
         #: By unique id, for undelete.
@@ -39,10 +40,7 @@ class ServiceAccounts:
 
     def find(self, email_or_id: str) -> Json | None:
         """The record of an account by e-mail or unique id."""
-        found = self._accounts.get(email_or_id)
-        if found is None and email_or_id.isdigit():
-            found = next((a for _, a in self._accounts.items() if a["uniqueId"] == email_or_id), None)
-        return found
+        return self._accounts.get(self._emails.get(email_or_id, email_or_id))
 
     def knows(self, email: str) -> bool:
         """Whether a call that names the account finds it."""
@@ -112,13 +110,17 @@ class ServiceAccounts:
             "oauth2ClientId": unique_id,
             "disabled": False,
         }
-        self._accounts.put(email, record)
+        self._put(record)
         return record
+
+    def _put(self, record: Json) -> None:
+        self._accounts.put(record["email"], record)
+        self._emails[record["uniqueId"]] = record["email"]
 
     def update(self, record: Json) -> Json:
         """Stores a changed record under a new etag."""
         record["etag"] = clock.new_etag().strip('"')
-        self._accounts.put(record["email"], record)
+        self._put(record)
         return record
 
     def set_disabled(self, record: Json, disabled: bool) -> None:
@@ -132,6 +134,7 @@ class ServiceAccounts:
         """Deletes an account: its tokens end, policies keep it as a ``deleted:`` member."""
         email, unique_id = record["email"], record["uniqueId"]
         self._accounts.delete(email)
+        self._emails.pop(unique_id, None)
         self._deleted.put(unique_id, record)
         self._context.tokens.revoke_all(identity_of(email))
         self._context.iam.forget(record["name"])
@@ -146,7 +149,7 @@ class ServiceAccounts:
         if record["email"] in self._accounts:
             raise already_exists(f"Service account {record['email']} already exists.")
         self._deleted.delete(unique_id)
-        self._accounts.put(record["email"], record)
+        self._put(record)
         self._context.iam.restore_member(f"serviceAccount:{record['email']}", unique_id)
         return record
 

@@ -5,30 +5,21 @@ Sources: "Traffic migration", "Authentication overview" (invokers), "Request tim
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import html
-import logging
 import random
-import secrets
-import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.routes import Route
-from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import MAX_BODY, Headers, Request, Response, text_response
-from gcp_emulator.front.wire import ProtocolError
 from gcp_emulator.services.run.names import Name, hosts, tagged
 from gcp_emulator.services.run.neighbours import Neighbours
 from gcp_emulator.services.run.services import ServicesApi
-from gcp_emulator.workloads.autoscaler import NoCapacityError
-from gcp_emulator.workloads.instances import Instance, InstanceError
-from gcp_emulator.workloads.sandbox.process import SandboxError, SandboxUnavailable
-
-log = logging.getLogger(__name__)
+from gcp_emulator.workloads.http_front import Outcome, Upstream, add_headers, connected, pass_on
 
 _PAGE = (
     '\n<html><head>\n<meta http-equiv="content-type" content="text/html;charset=utf-8">\n<title>{code} {title}</title>\n'
@@ -49,11 +40,17 @@ _BROKEN = (
     "Additional troubleshooting documentation can be found at: "
     "https://cloud.google.com/run/docs/troubleshooting#malformed-response-or-connection-error"
 )
-_DYING_SECONDS = 0.5
 _TOO_LATE = (
     "The request has been terminated because it has reached the maximum request timeout. To change this limit, see "
     "https://cloud.google.com/run/docs/configuring/request-timeout"
 )
+#: Status and body of the answer, and what the log says of it.
+_FAILURES = {
+    Outcome.NO_CAPACITY: (429, "Rate exceeded.", _NO_INSTANCE),
+    Outcome.NOT_STARTED: (503, "Service Unavailable", _NOT_STARTED),
+    Outcome.TOO_LATE: (504, "upstream request timeout", _TOO_LATE),
+    Outcome.BROKEN: (503, "Service Unavailable", _BROKEN),
+}
 
 
 class Serving:
@@ -63,6 +60,9 @@ class Serving:
         self._context = context
         self._neighbours = neighbours
         self._services = services
+        #: The services by their host names, as of so many changes.
+        self._hosts: dict[str, tuple[Name, str | None]] = {}
+        self._indexed = -1
 
     def routes(self) -> Iterable[Route]:
         return [Route("*.run.app", serve=self.serve)]
@@ -84,17 +84,26 @@ class Serving:
 
     def _find(self, host: str) -> tuple[Name, Json, str | None] | None:
         """The service and tag that a host name stands for."""
+        if self._indexed != self._services.services.changes:
+            self._indexed = self._services.services.changes
+            self._hosts = dict(self._addresses())
+        if host not in self._hosts:
+            return None
+        name, tag = self._hosts[host]
+        record = self._services.services.get(str(name))
+        return None if record is None else (name, record, tag)
+
+    def _addresses(self) -> Iterator[tuple[str, tuple[Name, str | None]]]:
+        """Every host name of a service, with the tag that it is for."""
         for full, record in self._services.services.items():
+            if record["spec"].get("defaultUriDisabled"):
+                continue
             name = Name.of(full)
+            tags = [one["tag"] for one in record["status"].get("trafficStatuses", ()) if one.get("tag")]
             for own in hosts(name, self._context.projects.number(name.project)):
-                if record["spec"].get("defaultUriDisabled"):
-                    continue
-                if host == own:
-                    return name, record, None
-                for target in record["status"].get("trafficStatuses", ()):
-                    if target.get("tag") and host == tagged(target["tag"], own):
-                        return name, record, target["tag"]
-        return None
+                yield own, (name, None)
+                for tag in tags:
+                    yield tagged(tag, own), (name, tag)
 
     def _refuse(self, request: Request, name: Name, record: Json) -> Response | None:
         """401 or 403 unless the caller may invoke the service."""
@@ -137,46 +146,25 @@ class Serving:
         record = self._services.revisions.get(revision)
         if record is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
+        add_headers(request)
         limit = clock.seconds(record["spec"]["timeout"])
+        passed = await pass_on(request, partial(self._connect, revision), limit)
+        response, text = passed.response, ""
+        if response is None:
+            status, body, text = _FAILURES[passed.outcome]
+            response = text_response(body, status=status)
         resource = self._services.log_resource(revision)
-        begun = time.monotonic()
-        stack = contextlib.AsyncExitStack()
-        text = ""
-        _add_headers(request)
-        instance: Instance | None = None
-        try:
-            async with asyncio.timeout(limit):
-                instance, reader, writer = await self._connect(revision, stack)
-                response = await forward(request, reader, writer)
-        except NoCapacityError:
-            response, text = text_response("Rate exceeded.", status=429), _NO_INSTANCE
-        except (InstanceError, SandboxError, SandboxUnavailable) as error:
-            log.info("cold start of %s: %s", revision, error)
-            response, text = text_response("Service Unavailable", status=503), _NOT_STARTED
-        except TimeoutError:
-            response, text = text_response("upstream request timeout", status=504), _TOO_LATE
-        except (OSError, ProtocolError):
-            if instance is not None:
-                await _has_ended(instance)
-            response, text = text_response("Service Unavailable", status=503), _BROKEN
-        except BaseException:
-            await stack.aclose()
-            raise
-        passed = time.monotonic() - begun
-        self._log_request(request, resource, response.status, passed, text)
+        self._log_request(request, resource, response.status, passed.seconds, text)
         if "set-cookie" in response.headers:  # "Container runtime contract", response caching and cookies
             response.headers.set("Cache-Control", "private")
         response.headers.set("Server", "Google Frontend")
-        if isinstance(response.body, bytes):
-            await stack.aclose()
-        elif request.method == "HEAD":
-            response.body = b""
-            await stack.aclose()
-        else:
-            deadline = asyncio.get_running_loop().call_later(limit - passed, writer.close)
-            stack.callback(deadline.cancel)
-            response.body = _held(response.body, stack)
         return response
+
+    async def _connect(self, revision: str, stack: contextlib.AsyncExitStack) -> Upstream:
+        upstream = await connected(self._services.pool(revision), stack)
+        if self._crashes(revision):
+            await upstream[0].kill()
+        return upstream
 
     def _crashes(self, revision: str) -> bool:
         """Whether the container is to end at this request: after the number that the fault lets it serve, while it is in the plan."""
@@ -188,28 +176,6 @@ class Serving:
             return False
         self._services.crashes[revision] = (fault, max(0, left - 1))
         return left == 0
-
-    async def _connect(
-        self, revision: str, stack: contextlib.AsyncExitStack
-    ) -> tuple[Instance, asyncio.StreamReader, asyncio.StreamWriter]:
-        """An instance and a connection to it; the place on it and the connection end with ``stack``.
-
-        An instance that has just died refuses before its end is known: nothing was sent yet, so another one is taken.
-        """
-        while True:
-            place = await stack.enter_async_context(contextlib.AsyncExitStack())
-            instance = await place.enter_async_context(self._services.pool(revision).request())
-            try:
-                reader, writer = await instance.connect()
-            except OSError:
-                if not await _has_ended(instance):
-                    raise
-                await place.aclose()
-                continue
-            stack.callback(writer.close)
-            if self._crashes(revision):
-                await instance.kill()
-            return instance, reader, writer
 
     def _log_request(
         self, request: Request, resource: Json, status: int, seconds: float, text: str, severity: str = ""
@@ -237,40 +203,6 @@ class Serving:
             httpRequest=http_request,
             **fields,
         )
-
-
-async def _has_ended(instance: Instance) -> bool:
-    """Whether an instance that broke off a connection is dead: its end is known a moment later, and until then the next
-    request would be sent to it."""
-    try:
-        await asyncio.wait_for(instance.wait(), _DYING_SECONDS)
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _held(body: AsyncIterator[bytes], stack: contextlib.AsyncExitStack) -> AsyncIterator[bytes]:
-    """A streamed body that keeps its place on the instance until it ends."""
-    try:
-        async for part in body:
-            yield part
-    finally:
-        await stack.aclose()
-
-
-def _add_headers(request: Request) -> None:
-    """What Google's front end adds. Source: "HTTPS requests" of the container contract and what services see."""
-    headers = request.headers
-    headers.set("Host", request.host)
-    forwarded = headers.get("x-forwarded-for")
-    headers.set("X-Forwarded-For", f"{forwarded}, 127.0.0.1" if forwarded else "127.0.0.1")
-    headers.set("X-Forwarded-Proto", request.scheme)
-    headers.set("Forwarded", f'for="127.0.0.1";proto={request.scheme}')
-    if "x-cloud-trace-context" not in headers:
-        headers.set("X-Cloud-Trace-Context", f"{secrets.token_hex(16)}/{secrets.randbits(63)}")
-    if "traceparent" not in headers:
-        trace = (headers.get("x-cloud-trace-context") or "").partition("/")[0]
-        headers.set("traceparent", f"00-{trace}-{secrets.token_hex(8)}-00")
 
 
 def _page(status: int, title: str, text: str, request: Request | None = None) -> Response:
