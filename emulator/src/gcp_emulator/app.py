@@ -25,7 +25,6 @@ from gcp_emulator.front.messages import Request, Response, json_response, text_r
 from gcp_emulator.front.server import Front, not_found
 from gcp_emulator.services import SERVICES
 from gcp_emulator.services.metadata.api import Metadata
-from gcp_emulator.services.sqladmin.api import SqlAdmin
 from gcp_emulator.workloads.docker.runtime import DockerRuntime
 from gcp_emulator.workloads.runtime import ProcessRuntime, Runtime
 
@@ -72,7 +71,7 @@ class Emulator:
         self._services = {kind: kind(self.context) for kind in SERVICES}
         self._dispatcher = Dispatcher(self.context, self.services)
         self.faults = self._dispatcher.faults
-        self._console = Console(self.context, self.faults, self.service(SqlAdmin).servers)
+        self.console = Console(self.context, self.faults, self.services)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -114,7 +113,7 @@ class Emulator:
         if not _OWN_HOST.fullmatch(request.host.lower()):
             return text_response("This is for 127.0.0.1 and localhost only.\n", status=403)
         if not request.path.startswith("/_emulator/"):
-            return await self._console.answer(request)
+            return await self.console.answer(request)
         if request.path == "/_emulator/unhandled":
             return json_response({"unhandled": list(self.context.unhandled)})
         if request.path == "/_emulator/faults" or request.path.startswith("/_emulator/faults/"):

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from gcp_emulator.console.pages import MENU
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from emulator.tests.console.test_site import make_object, make_secret
@@ -55,7 +54,7 @@ def test_every_page_fits_and_can_be_reached_from_the_menu(page: Page, emulator: 
     make_object(emulator, "long-names", LONG)
     emulator.call(emulator.context.logs.write, PROJECT, "stdout", {"type": "global", "labels": {}}, LONG * 3)
     page.goto("/")
-    for address, title in MENU.items():
+    for address, title in emulator.emulator.console.menu.items():
         page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
         expect(page).to_have_url(emulator.proxy + address)
         expect(page.locator("h1")).to_be_visible()

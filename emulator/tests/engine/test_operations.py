@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gcp_emulator.engine.errors import ApiError, failed_precondition
-from gcp_emulator.engine.operations import Operations, Profile
+from gcp_emulator.engine.operations import Operations, Profile, Span
 from gcp_emulator.engine.store import Store
 
 NAME = "projects/p/operations/1"
@@ -113,3 +113,24 @@ def test_unknown_operations_are_not_found() -> None:
     with pytest.raises(ApiError, match="Operation 'operations/none' not found"):
         operations.get("operations/none")
     assert operations.list("projects/p") == []
+
+
+def test_what_took_time_is_told_by_project() -> None:
+    async def fail() -> dict[str, Any]:
+        raise failed_precondition("not now")
+
+    async def run() -> None:
+        operations = Operations(Store(None), Profile())
+        operations.start(NAME, _answer(), key=KEY, metadata={"name": "projects/p/secrets/s"})
+        operations.start("operations/acat.p2-12-x", fail(), key=KEY)
+        operations.note("projects/12/builds/b", Span("build", "web", "2026-01-01T00:00:00Z"))
+        await _finished(operations)
+        await _finished(operations, "operations/acat.p2-12-x")
+        own, build, usage = sorted(operations.spans("p", "12"), key=lambda span: span.state)
+        assert (own.method, own.target, own.state, own.message) == (KEY, "s", "done", "")
+        assert (build.state, build.message) == ("failed", "not now")
+        assert (usage.target, usage.state, usage.ended) == ("web", "running", None)
+        assert own.ended is not None
+        assert operations.spans("other", "13") == ()
+
+    asyncio.run(run())

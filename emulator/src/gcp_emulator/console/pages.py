@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -13,25 +14,13 @@ from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
 
 _TEMPLATES = Path(__file__).parent / "templates"
-#: Path -> title, in the order of the menu.
-MENU = {
-    "/": "Overview",
-    "/run": "Cloud Run",
-    "/databases": "Databases",
-    "/storage": "Storage",
-    "/secrets": "Secrets",
-    "/access": "Access",
-    "/operations": "Operations",
-    "/requests": "Requests",
-    "/logs": "Logs",
-    "/problems": "Problems",
-}
 
 
 class Pages:
     """The templates, compiled as they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, menu: Mapping[str, str]) -> None:
+        """``menu`` is path -> title, in order."""
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_TEMPLATES),
             autoescape=True,
@@ -40,7 +29,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters.update(breakable=breakable, moment=moment, duration=duration, size=size)
-        self._templates.globals.update(link=link, menu=MENU)
+        self._templates.globals.update(link=link, menu=menu)
 
     def render(self, template: str, **values: object) -> str:
         """The page or fragment ``template`` (without ``.html``)."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import psycopg2
-
-from gcp_emulator.console.views import access, activity, data, run
-from gcp_emulator.databases.postgres import roles as postgres_roles
+from gcp_emulator.console import activity
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import ApiError, Json
+from gcp_emulator.engine.describe import View
+from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.faults import Faults
+from gcp_emulator.engine.service import Service
 from gcp_emulator.front.messages import Headers, Request, Response
-from gcp_emulator.services.sqladmin.servers import Servers
 
 if TYPE_CHECKING:
     from gcp_emulator.console.pages import Pages
@@ -34,7 +32,7 @@ _POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 #: How many rows a page shows at first.
-_REQUESTS, _ENTRIES, _OBJECTS, _OPERATIONS, _LATEST = 200, 300, 200, 100, 8
+_REQUESTS, _ENTRIES, _OPERATIONS, _LATEST = 200, 300, 100, 8
 #: Between two looks at what is new, and between two signs of life, in seconds.
 _LOOK, _ALIVE = 0.4, 15.0
 
@@ -62,6 +60,17 @@ class Visit:
         return str(self.project["projectNumber"]) if self.project else ""
 
     @property
+    def page(self) -> str:
+        """The path of a service's page, if it is for one: its first part."""
+        return "/" + self.path.split("/")[1]
+
+    @property
+    def view(self) -> View:
+        """What is looked at of a service."""
+        part = self.path.removeprefix(self.page).removeprefix("/")
+        return View(self.id, self.number, part, self.query)
+
+    @property
     def kept(self) -> str:
         """The project for the links of the page; "" when there is only one."""
         return self.id if len(self.projects) > 1 else ""
@@ -70,17 +79,22 @@ class Visit:
 class Console:
     """Answers what a browser asks the emulator's own address."""
 
-    def __init__(self, context: Context, faults: Faults, servers: Servers) -> None:
+    def __init__(self, context: Context, faults: Faults, services: Sequence[Service]) -> None:
         self._context = context
         self._plan = faults
-        self._servers = servers
+        self._services = services
+        #: The services that have a page, by its path: those that build on most of the others first.
+        self._described = {one.page.path: one for one in reversed(services) if one.page is not None}
+        titles = {one.page.path: one.page.title for one in self._described.values() if one.page is not None}
+        #: Path -> title, in the order of the menu.
+        self.menu = {"/": "Overview", **titles, **_OWN_PAGES}
 
     @cached_property
     def _pages(self) -> Pages:
         # Imported with the first page: most emulators are never looked at, and jinja2 would slow their start.
         from gcp_emulator.console.pages import Pages
 
-        return Pages()
+        return Pages(self.menu)
 
     async def answer(self, request: Request) -> Response:
         """The page, style or stream at this address; never raises."""
@@ -97,12 +111,11 @@ class Console:
             log.error("%s", traceback.format_exc())
             return _plain("This page could not be made; the emulator's log says why.\n", 500)
 
-    @staticmethod
-    def _view(visit: Visit) -> _View:
+    def _view(self, visit: Visit) -> _View:
         if visit.query.get("project") and visit.project is None:
             return Console._missing
-        if visit.path.startswith("/storage/"):
-            return Console._bucket
+        if visit.page in self._described:
+            return Console._section
         return _VIEWS.get(visit.path, Console._missing)
 
     @staticmethod
@@ -117,7 +130,7 @@ class Console:
 
         html = self._pages.render(
             template,
-            path="/storage" if visit.path.startswith("/storage/") else visit.path,
+            path=visit.page if visit.page in self._described else visit.path,
             project=visit.project,
             kept=visit.kept,
             choices=project_choices(visit.projects, visit.project),
@@ -132,68 +145,28 @@ class Console:
         return self._page(visit, "missing", status=404)
 
     async def _overview(self, visit: Visit) -> Response:
-        store, context = self._context.store, self._context
-        buckets = data.buckets(store, visit.id)
-        secrets = data.secrets(store, visit.id)
+        pages = [(path, await service.describe(visit.view)) for path, service in self._described.items()]
+        sections = [(path, section) for path, section in pages if section is not None]
         return self._page(
             visit,
             "overview",
-            services=run.services(store, visit.id, visit.number, context.port),
-            jobs=run.jobs(store, visit.id),
-            instances=data.instances(store, visit.id, {}),
-            buckets=buckets,
-            secrets=secrets,
-            accounts=access.accounts(store, visit.id),
-            stretches=activity.operations(store, visit.id, visit.number, limit=_LATEST)[:1],
-            state=str(context.state),
+            sites=[site for _, section in sections for site in section.sites],
+            tiles=[(path, tile) for path, section in sections for tile in section.tiles],
+            stretches=self._stretches(visit, _LATEST)[:1],
+            state=str(self._context.state),
         )
 
-    async def _run(self, visit: Visit) -> Response:
-        store, port = self._context.store, self._context.port
-        services = run.services(store, visit.id, visit.number, port)
-        return self._page(visit, "run", services=services, jobs=run.jobs(store, visit.id))
-
-    async def _databases(self, visit: Visit) -> Response:
-        store = self._context.store
-        contents = {}
-        for key, record in store.collection("sqladmin.instances").items(f"{visit.id}/"):
-            if record["state"] == "RUNNABLE":
-                contents[key] = await self._content(key)
-        return self._page(visit, "databases", instances=data.instances(store, visit.id, contents))
-
-    async def _content(self, key: str) -> data.Content:
-        servers = self._servers
-        try:
-            databases = await servers.run(key, postgres_roles.list_databases)
-            return data.Content(databases, await servers.run(key, postgres_roles.list_users))
-        except (ApiError, psycopg2.Error) as error:
-            return data.Content(problem=f"The server does not answer: {error}")
-
-    async def _storage(self, visit: Visit) -> Response:
-        return self._page(visit, "storage", buckets=data.buckets(self._context.store, visit.id))
-
-    async def _bucket(self, visit: Visit) -> Response:
-        bucket, prefix = visit.path.removeprefix("/storage/"), visit.query.get("prefix", "")
-        found = data.objects(self._context.store, visit.id, bucket, prefix, limit=_OBJECTS)
-        if found is None:
+    async def _section(self, visit: Visit) -> Response:
+        section = await self._described[visit.page].describe(visit.view)
+        if section is None:
             return await self._missing(visit)
-        return self._page(visit, "bucket", bucket=found)
-
-    async def _secrets(self, visit: Visit) -> Response:
-        return self._page(visit, "secrets", secrets=data.secrets(self._context.store, visit.id))
-
-    async def _access(self, visit: Visit) -> Response:
-        store = self._context.store
-        return self._page(
-            visit,
-            "access",
-            accounts=access.accounts(store, visit.id),
-            resources=access.bindings(store, visit.id),
-        )
+        return self._page(visit, "section", section=section)
 
     async def _operations(self, visit: Visit) -> Response:
-        found = activity.operations(self._context.store, visit.id, visit.number, limit=_OPERATIONS)
-        return self._page(visit, "operations", stretches=found)
+        return self._page(visit, "operations", stretches=self._stretches(visit, _OPERATIONS))
+
+    def _stretches(self, visit: Visit, limit: int) -> list[Json]:
+        return activity.operations(self._context.operations.spans(visit.id, visit.number), limit=limit)
 
     async def _requests(self, visit: Visit) -> Response:
         entries = self._context.requests.after()[-_REQUESTS:]
@@ -206,7 +179,8 @@ class Console:
 
     def _log_rows(self, visit: Visit, after: int) -> list[Json]:
         entries = self._context.logs.newest(visit.id, _ENTRIES, after=after)
-        return activity.log_entries(self._context.store, entries) if entries else []
+        hidden = (value for service in self._services for value in service.hidden())
+        return activity.log_entries(hidden, entries) if entries else []
 
     async def _problems(self, visit: Visit) -> Response:
         return self._page(visit, "problems", unhandled=list(self._context.unhandled), faults=self._faults())
@@ -270,17 +244,18 @@ class Console:
 
 _VIEWS: dict[str, _View] = {
     "/": Console._overview,
-    "/run": Console._run,
-    "/databases": Console._databases,
-    "/storage": Console._storage,
-    "/secrets": Console._secrets,
-    "/access": Console._access,
     "/operations": Console._operations,
     "/requests": Console._requests,
     "/logs": Console._logs,
     "/problems": Console._problems,
     "/live/requests": Console._live_requests,
     "/live/logs": Console._live_logs,
+}
+_OWN_PAGES = {
+    "/operations": "Operations",
+    "/requests": "Requests",
+    "/logs": "Logs",
+    "/problems": "Problems",
 }
 
 

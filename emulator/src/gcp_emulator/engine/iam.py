@@ -188,6 +188,14 @@ class Iam:
             bindings.append({"role": role, "members": [member]})
         self.set_policy(resource, {"bindings": bindings, "etag": view["etag"]})
 
+    def policies_of(self, project: str) -> list[tuple[str, list[Json]]]:
+        """Every resource of a project that has a policy with bindings, with these; by name."""
+        return [
+            (name, policy["bindings"])
+            for name, policy in self._policies.items()
+            if policy["bindings"] and list(self.ancestors(name))[-1] == f"projects/{project}"
+        ]
+
     def forget(self, resource: str) -> None:
         """Drops the policies of a deleted resource and of everything below it."""
         for name in self._policies.names(resource):

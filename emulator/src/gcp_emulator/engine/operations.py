@@ -10,7 +10,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from gcp_emulator.engine.store import Collection, Store
 log = logging.getLogger(__name__)
 
 ProfileName = Literal["instant", "realistic"]
+IsDone = Callable[[Json], bool]
 #: Turns (stored operation, result | None, error | None) into the stored operation of a finished one.
 Finish = Callable[[Json, Json | None, ApiError | None], Json]
 
@@ -59,15 +60,30 @@ def finish_long_running(operation: Json, result: Json | None, error: ApiError | 
     return operation
 
 
+@dataclass(frozen=True)
+class Span:
+    """Something that took time: which method, about what, from when to when (None: it goes on), how it stands and why."""
+
+    method: str
+    target: str
+    begun: str
+    ended: str | None = None
+    state: str = "running"
+    message: str = ""
+
+
 class Operations:
     """Starts, remembers and finishes operations of every shape."""
 
     def __init__(self, store: Store, profile: Profile) -> None:
         self.profile = profile
         self._long_running = store.collection("operations")
-        #: When each operation of any shape began and ended, and its ``key``: most shapes tell neither.
-        self._times = store.collection("operations.times")
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: What each operation of any shape did and when: most shapes do not tell.
+        self._spans = store.collection("operations.spans")
+        #: The shapes of operations: where they are, whether one is done, and what writes its end.
+        self._shapes: list[tuple[Collection, IsDone, Finish]] = []
+        self.adopt(self._long_running, lambda operation: bool(operation.get("done")), finish_long_running)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(
         self, name: str, work: Coroutine[Any, Any, Json], *, key: str, metadata: Json | None = None
@@ -79,8 +95,20 @@ class Operations:
         operation: Json = {"name": name, "done": False}
         if metadata is not None:
             operation["metadata"] = metadata
-        self.launch(self._long_running, name, operation, work, key=key, finish=finish_long_running)
+        target = str((metadata or {}).get("name", "")).rpartition("/")[2]
+        self.launch(
+            self._long_running, name, operation, work, key=key, finish=finish_long_running, target=target
+        )
         return operation
+
+    def adopt(self, collection: Collection, is_done: IsDone, finish: Finish) -> None:
+        """Ends, at the next start, the operations of another shape that a killed emulator left open in ``collection``."""
+        self._shapes.append((collection, is_done, finish))
+
+    async def wait(self, name: str, seconds: float) -> None:
+        """Waits until the operation ``name`` of any shape has ended, at most so many seconds."""
+        if task := self._tasks.get(name):
+            await asyncio.wait({task}, timeout=seconds)
 
     def get(self, name: str) -> Json:
         """The google.longrunning operation, or ApiError NOT_FOUND."""
@@ -101,13 +129,15 @@ class Operations:
         *,
         key: str,
         finish: Finish,
+        target: str = "",
     ) -> None:
-        """As :meth:`start` for APIs with an operation shape of their own (sqladmin): ``finish`` writes the end."""
+        """As :meth:`start` for APIs with an operation shape of their own (sqladmin): ``finish`` writes the end, and ``target``
+        is the last part of the name that the operation is about."""
         collection.put(name, operation)
-        self._times.put(name, {"method": key, "begun": clock.timestamp()})
+        self.note(name, Span(key, target, clock.timestamp()))
         task = asyncio.create_task(self._run(collection, name, work, self.profile.seconds(key), finish))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
 
     async def _run(
         self,
@@ -116,6 +146,7 @@ class Operations:
         work: Coroutine[Any, Any, Json],
         seconds: float,
         finish: Finish,
+        target: str = "",
     ) -> None:
         earliest = asyncio.get_running_loop().time() + seconds
         result: Json | None = None
@@ -128,6 +159,7 @@ class Operations:
         except asyncio.CancelledError:
             error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
             collection.put(name, finish(collection.get(name) or {}, None, error))
+            self._end(name, "failed", error.message)
             raise
         except Exception as failure:
             log.error("operation %s failed: %s", name, traceback.format_exc())
@@ -136,20 +168,41 @@ class Operations:
             )
         await asyncio.sleep(max(0.0, earliest - asyncio.get_running_loop().time()))
         collection.put(name, finish(collection.get(name) or {}, result, error))
-        self._times.put(name, {**(self._times.get(name) or {}), "ended": clock.timestamp()})
+        self._end(name, "failed" if error else "done", error.message if error else "")
 
     def abandon_unfinished(self) -> None:
         """After a start: operations that a killed emulator left open end in an error."""
-        for name, operation in self._long_running.items():
-            if not operation.get("done"):
-                error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
-                self._long_running.put(name, finish_long_running(operation, None, error))
+        error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
+        for collection, is_done, finish in self._shapes:
+            for name, operation in collection.items():
+                if not is_done(operation):
+                    collection.put(name, finish(operation, None, error))
+                    self._end(name, "failed", error.message)
+
+    def note(self, name: str, span: Span) -> None:
+        """Notes, for the state page, work that is no operation of this engine (a build), or how far it is now."""
+        self._spans.put(name, asdict(span))
+
+    def spans(self, project: str, number: str) -> tuple[Span, ...]:
+        """What took time in a project."""
+        # Service Usage names no project but its number.
+        begins = (f"projects/{project}/", f"projects/{number}/")
+        return tuple(
+            Span(**body)
+            for name, body in self._spans.items()
+            if name.startswith(begins) or f"-{number}-" in name
+        )
+
+    def _end(self, name: str, state: str, message: str) -> None:
+        if span := self._spans.get(name):
+            self.note(name, Span(**span | {"state": state, "message": message, "ended": clock.timestamp()}))
 
     async def stop(self) -> None:
         """Cancels what still runs; each cancelled operation ends in an error."""
-        for task in list(self._tasks):
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def operation_name(parent: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.discovery import Method
 from gcp_emulator.engine.errors import ErrorStyle, Json, invalid_argument
 from gcp_emulator.engine.faults import Fault
@@ -86,6 +87,9 @@ class Service:
     hosts: ClassVar[tuple[str, ...]] = ()
     error_style: ClassVar[ErrorStyle] = "rpc"
 
+    #: Where the state page shows this service (see :meth:`describe`).
+    page: ClassVar[Page | None] = None
+
     def __init__(self, context: Context) -> None:
         """Offers its ports, and looks up those of services before it; whatever takes time waits for :meth:`start`."""
         self.context = context
@@ -115,6 +119,14 @@ class Service:
 
     def routes(self) -> Iterable[Route]:
         """The hosts and paths outside its discovery documents that this service answers."""
+        return ()
+
+    async def describe(self, view: View) -> Section | None:
+        """What the state page shows of this service for ``page``; None when there is no such part."""
+        return None
+
+    def hidden(self) -> Iterable[bytes]:
+        """What the state page must not show, also not where a program printed it."""
         return ()
 
     async def disturb(self, fault: Fault) -> None:

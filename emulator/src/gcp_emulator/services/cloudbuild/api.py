@@ -26,6 +26,7 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.faults import held_up, operation_failure
 from gcp_emulator.engine.identity import Identity, identity_of
+from gcp_emulator.engine.operations import Span
 from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Request, Response
@@ -355,6 +356,18 @@ class CloudBuild(Service):
 
     def _save(self, record: Json) -> None:
         self._builds.put(record["name"], record)
+        images = record.get("images") or []
+        self.context.operations.note(
+            record["name"],
+            Span(
+                "cloudbuild.projects.locations.builds.create",
+                str(images[0]).rpartition("/")[2] if images else record["id"],
+                record.get("startTime") or record["createTime"],
+                record.get("finishTime"),
+                record["status"],
+                record.get("failureInfo", {}).get("detail", ""),
+            ),
+        )
 
 
 def _conditions(text: str) -> list[tuple[str, str]]:

@@ -11,11 +11,13 @@ from collections.abc import Iterable
 
 from gcp_emulator.engine import masks
 from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.jwt import PublicKey
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.iam.accounts import ServiceAccounts
+from gcp_emulator.services.iam.describe import describe
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.iam.roles import role_names, role_view
 
@@ -25,6 +27,7 @@ _LIMITS = {"displayName": 100, "description": 256}
 
 class IamApi(Service):
     api = "iam"
+    page = Page("/access", "Access")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -34,6 +37,12 @@ class IamApi(Service):
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
         return {name: self.accounts.canonical(value) for name, value in path.items()}
+
+    async def describe(self, view: View) -> Section | None:
+        if view.part:
+            return None
+        grants = self.context.iam.policies_of(view.project)
+        return describe(self.accounts.of_project(view.project), grants)
 
     def policies(self) -> Iterable[Policies]:
         return [Policies("iam.projects.serviceAccounts", self.accounts.get)]

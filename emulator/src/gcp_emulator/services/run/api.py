@@ -11,25 +11,27 @@ from collections.abc import Iterable
 from functools import partial
 
 from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.run import records
 from gcp_emulator.services.run.containers import Containers
+from gcp_emulator.services.run.describe import describe
 from gcp_emulator.services.run.jobs import JobsApi
 from gcp_emulator.services.run.neighbours import Neighbours
 from gcp_emulator.services.run.services import ServicesApi
 from gcp_emulator.services.run.serving import Serving
 
 _WAIT_SECONDS = 30.0
-_POLL_SECONDS = 0.05
 
 
 class CloudRun(Service):
     """https://run.googleapis.com/v2 and https://*.run.app."""
 
     api = "run"
+    page = Page("/run", "Cloud Run")
     versions = ("v2",)
 
     def __init__(self, context: Context) -> None:
@@ -48,6 +50,14 @@ class CloudRun(Service):
         return (
             Policies("run.projects.locations.services", partial(records.found, self.services.services)),
             Policies("run.projects.locations.jobs", partial(records.found, self.jobs.jobs)),
+        )
+
+    async def describe(self, view: View) -> Section | None:
+        if view.part:
+            return None
+        services, jobs = self.services, self.jobs
+        return describe(
+            services.services, services.revisions, jobs.jobs, jobs.executions, view, self.context.port
         )
 
     def routes(self) -> Iterable[Route]:
@@ -71,10 +81,7 @@ class CloudRun(Service):
     @handles("run.projects.locations.operations.wait")
     async def wait_operation(self, call: Call) -> Json:
         limit = float(str(call.body.get("timeout", f"{_WAIT_SECONDS}s")).removesuffix("s"))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + min(limit, _WAIT_SECONDS)
-        while not (operation := self.context.operations.get(call.params["name"])).get("done"):
-            if loop.time() > deadline:
-                break
-            await asyncio.sleep(_POLL_SECONDS)
-        return operation
+        name = call.params["name"]
+        self.context.operations.get(name)
+        await self.context.operations.wait(name, min(limit, _WAIT_SECONDS))
+        return self.context.operations.get(name)

@@ -13,9 +13,11 @@ import google_crc32c
 
 from gcp_emulator.engine import clock, masks
 from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.services.secretmanager.describe import describe
 from gcp_emulator.services.secretmanager.ports import Secrets
 
 _SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -36,12 +38,19 @@ _MAX_PAYLOAD = 65536
 
 class SecretManager(Service):
     api = "secretmanager"
+    page = Page("/secrets", "Secrets")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         context.ports.offer(Secrets, self)
         self._secrets = context.store.collection("secretmanager.secrets")
         self._versions = context.store.collection("secretmanager.versions")
+
+    async def describe(self, view: View) -> Section | None:
+        return None if view.part else describe(self._secrets, self._versions, view)
+
+    def hidden(self) -> Iterable[bytes]:
+        return (base64.b64decode(record.get("data") or "") for _, record in self._versions.items())
 
     def policies(self) -> Iterable[Policies]:
         return [Policies("secretmanager.projects.secrets", self.secret)]

@@ -8,12 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import psycopg2
+
+from gcp_emulator.databases.postgres import roles
 from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.describe import Page, Section, View
+from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.service import Service
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.data import Data
+from gcp_emulator.services.sqladmin.describe import Content, describe
 from gcp_emulator.services.sqladmin.instances import Instances
 from gcp_emulator.services.sqladmin.ports import Attachments, SqlSockets
 from gcp_emulator.services.sqladmin.servers import Servers
@@ -21,12 +27,13 @@ from gcp_emulator.services.sqladmin.servers import Servers
 
 class SqlAdmin(Service):
     api = "sqladmin"
+    page = Page("/databases", "Databases")
     versions = ("v1", "v1beta4")
     error_style = "legacy"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        records = context.store.collection("sqladmin.instances")
+        self._records = records = context.store.collection("sqladmin.instances")
         self.servers = Servers(context.state / "sql")
         self.connect = Connect(context, self.servers, records)
         self.instances = Instances(context, self.servers, self.connect, records)
@@ -37,6 +44,21 @@ class SqlAdmin(Service):
 
     def parts(self) -> Iterable[object]:
         return self.instances, self._data, self.connect
+
+    async def describe(self, view: View) -> Section | None:
+        if view.part:
+            return None
+        found = self._records.items(f"{view.project}/")
+        return describe([(record, await self._content(key, record)) for key, record in found])
+
+    async def _content(self, key: str, record: Json) -> Content:
+        if record["state"] != "RUNNABLE":
+            return Content()
+        try:
+            databases = await self.servers.run(key, roles.list_databases)
+            return Content(databases, await self.servers.run(key, roles.list_users))
+        except (ApiError, psycopg2.Error) as error:
+            return Content(problem=f"The server does not answer: {error}")
 
     async def start(self) -> None:
         """Starts the servers, then goes on with the operations that a stop interrupted."""

@@ -192,7 +192,13 @@ class Instances:
         work_to_do = run()
         try:
             self._context.operations.launch(
-                self._operations, name, operation, work_to_do, key=duration, finish=finish
+                self._operations,
+                name,
+                operation,
+                work_to_do,
+                key=duration,
+                finish=finish,
+                target=operation["targetId"],
             )
         except BaseException:
             # There is no operation whose end would release it.

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import (
     ApiError,
     ErrorStyle,
@@ -26,12 +27,14 @@ from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import query_parameters
 from gcp_emulator.front.messages import Request, Response
 from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.storage import describe
 from gcp_emulator.services.storage.access import Access
 from gcp_emulator.services.storage.buckets import (
     Buckets,
     is_uniform,
     location_type,
     refuse_acl_parameters,
+    resource_name,
 )
 from gcp_emulator.services.storage.errors import (
     acl_refused,
@@ -63,6 +66,7 @@ _MAX_COMPONENTS = 32
 
 class Storage(Service):
     api = "storage"
+    page = Page("/storage", "Storage")
     hosts = ("www.googleapis.com",)
     error_style: ClassVar[ErrorStyle] = "legacy"
 
@@ -120,6 +124,14 @@ class Storage(Service):
         return view(self._objects.commit(write, await self._files.store(body())))
 
     # Uploads, downloads and the XML API, which the discovery document does not route.
+
+    async def describe(self, view: View) -> Section | None:
+        if not view.part:
+            found = self._buckets.of_project(view.project, "")
+            return describe.buckets((name, record, self._objects.sizes(name)) for name, record in found)
+        if self._buckets.project_of(resource_name(view.part)) != view.project:
+            return None
+        return describe.objects(view, self._objects.records(view.part, view.query.get("prefix", "")))
 
     def policies(self) -> Iterable[BucketPolicies]:
         return [BucketPolicies(self._buckets, self._access)]

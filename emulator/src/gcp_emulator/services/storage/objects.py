@@ -79,6 +79,14 @@ class Objects:
         """The ids of all contents that some version has."""
         return {record["content"] for kept in (self._live, self._noncurrent) for _, record in kept.items()}
 
+    def records(self, bucket: str, prefix: str = "") -> list[Json]:
+        """The live objects of a bucket whose names begin with ``prefix``."""
+        return [record for _, record in self._live.items(f"{bucket}/{prefix}")]
+
+    def sizes(self, bucket: str) -> list[int]:
+        """The sizes of the live objects of a bucket."""
+        return [int(record["size"]) for record in self.records(bucket)]
+
     def is_empty(self, bucket: str) -> bool:
         """Whether the bucket holds no version of any object."""
         return not self._live.names(bucket + "/") and not self._noncurrent.names(bucket + "/")

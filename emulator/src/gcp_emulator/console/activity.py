@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import asdict
 
-from gcp_emulator.console.views.common import newest, seconds_between, tone
 from gcp_emulator.engine import clock
+from gcp_emulator.engine.describe import seconds_between, state, tone
 from gcp_emulator.engine.errors import Json
-from gcp_emulator.engine.store import Store
-from gcp_emulator.services.run.names import short
+from gcp_emulator.engine.operations import Span
 
 #: Width of the timeline in the units of its bars.
 WIDTH = 1000
@@ -26,19 +24,19 @@ _RANDOM_ID = re.compile(r"\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PARENT = re.compile(r"^projects/[^/]+/locations/(?=.)")
 
 
-def operations(store: Store, project: str, number: str, *, limit: int) -> list[Json]:
-    """The newest operations and builds, in stretches between pauses; each with its bar as ``x`` and ``width`` of WIDTH."""
+def operations(spans: Iterable[Span], *, limit: int) -> list[Json]:
+    """The newest of what took time, in stretches between pauses; each with its bar as ``x`` and ``width`` of WIDTH."""
     now = clock.timestamp()
-    spans = newest([*_operations(store, project, number), *_builds(store, project)], "begun")[:limit]
+    newest = sorted(spans, key=lambda span: span.begun, reverse=True)[:limit]
     stretches: list[list[Json]] = []
     # From the oldest on: a pause is silence after the last end so far.
     latest = ""
-    for span in reversed(spans):
-        gap = seconds_between(latest, span["begun"])
+    for span in reversed(newest):
+        gap = seconds_between(latest, span.begun)
         if gap is None or gap > _PAUSE:
             stretches.append([])
-        stretches[-1].append(span)
-        latest = max(latest, span["ended"] or now)
+        stretches[-1].append({**asdict(span), "state": state(span.state.upper())})
+        latest = max(latest, span.ended or now)
     return [_stretch(stretch, now) for stretch in reversed(stretches)]
 
 
@@ -54,49 +52,6 @@ def _stretch(spans: list[Json], now: str) -> Json:
         span["width"] = max(3.0, round(WIDTH * length / total, 1))
         span["seconds"] = length
     return {"begun": begun, "seconds": total, "spans": spans}
-
-
-def _operations(store: Store, project: str, number: str) -> Iterator[Json]:
-    # The times are kept beside the operations, whose shapes are Google's and mostly tell none.
-    times = store.collection("operations.times")
-    for kind in ("operations", "sqladmin.operations"):
-        for name, body in store.collection(kind).items():
-            known = times.get(name)
-            if known is None or not _concerns(name, project, number):
-                continue
-            error = body.get("error") or {}
-            errors = error.get("errors") or [error]
-            message = "; ".join(str(one.get("message", "")) for one in errors if one)
-            done = bool(body.get("done")) or body.get("status") == "DONE"
-            state = "failed" if message else "done" if done else "running"
-            yield {
-                "method": known["method"],
-                "target": body.get("targetId") or short(str((body.get("metadata") or {}).get("name", ""))),
-                "begun": known["begun"],
-                "ended": known.get("ended") or (known["begun"] if done else None),
-                "state": {"text": state, "tone": {"failed": "bad", "done": "good", "running": "busy"}[state]},
-                "message": message,
-            }
-
-
-def _concerns(name: str, project: str, number: str) -> bool:
-    """Service Usage names no project but its number."""
-    return name.startswith(f"projects/{project}/") or f"-{number}-" in name
-
-
-def _builds(store: Store, project: str) -> Iterator[Json]:
-    for _, body in store.collection("cloudbuild.builds").items():
-        if body["projectId"] != project:
-            continue
-        images = body.get("images") or []
-        yield {
-            "method": "cloudbuild.projects.locations.builds.create",
-            "target": str(images[0]).rpartition("/")[2] if images else body["id"],
-            "begun": body.get("startTime") or body["createTime"],
-            "ended": body.get("finishTime"),
-            "state": {"text": body["status"].replace("_", " ").lower(), "tone": tone(body["status"])},
-            "message": body.get("failureInfo", {}).get("detail", ""),
-        }
 
 
 def requests(entries: Iterable[Json]) -> list[Json]:
@@ -149,9 +104,9 @@ def faults(plan: Iterable[Json]) -> list[Json]:
     ]
 
 
-def log_entries(store: Store, entries: Iterable[tuple[int, Json]]) -> list[Json]:
-    """Log entries (oldest first) as rows, the newest first. A secret that a program printed is hidden."""
-    values = secret_values(store)
+def log_entries(hidden: Iterable[bytes], entries: Iterable[tuple[int, Json]]) -> list[Json]:
+    """Log entries (oldest first) as rows, the newest first. A secret (``hidden``) that a program printed is not shown."""
+    values = hidden_texts(hidden)
     rows = []
     for number, entry in entries:
         labels = entry["resource"].get("labels", {})
@@ -188,17 +143,17 @@ def _text(entry: Json) -> tuple[str, str]:
     return message, json.dumps(payload, ensure_ascii=False) if payload else ""
 
 
-def secret_values(store: Store) -> list[str]:
-    """What the versions hold, to be hidden; the longest first, since a value may hold another."""
-    values = set()
-    for _, body in store.collection("secretmanager.versions").items():
+def hidden_texts(values: Iterable[bytes]) -> list[str]:
+    """The texts of values that are to be hidden; the longest first, since a value may hold another."""
+    found = set()
+    for value in values:
         try:
-            text = base64.b64decode(body.get("data") or "").decode()
-        except (binascii.Error, UnicodeDecodeError):
+            text = value.decode().strip()
+        except UnicodeDecodeError:
             continue
-        if len(text.strip()) >= _SHORTEST_SECRET:
-            values |= {text.strip(), json.dumps(text.strip())[1:-1]}
-    return sorted(values, key=len, reverse=True)
+        if len(text) >= _SHORTEST_SECRET:
+            found |= {text, json.dumps(text)[1:-1]}
+    return sorted(found, key=len, reverse=True)
 
 
 def _hide(text: str, values: list[str]) -> str:
