@@ -20,6 +20,7 @@ from gcp_emulator.engine.operations import Operations, Profile
 from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.service import Service
 from gcp_emulator.engine.store import Store
+from gcp_emulator.engine.timers import Timers
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.server import Front, not_found
@@ -62,6 +63,7 @@ class Emulator:
             iam=Iam(store),
             logs=Logs(store),
             operations=Operations(store, settings.profile),
+            timers=Timers(store),
             runtime=RUNTIMES[settings.runtime](settings.state / "images"),
             address=address,
             port=port,
@@ -90,10 +92,12 @@ class Emulator:
         await self.front.start(self.settings.listener)
         for service in self.services:
             await service.start()
+        self.context.timers.start()
 
     async def stop(self) -> None:
         """Ends everything that the emulator started."""
         await self.front.stop()
+        await self.context.timers.stop()
         await self.context.operations.stop()
         for service in reversed(self.services):
             await service.stop()

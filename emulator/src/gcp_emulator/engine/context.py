@@ -16,6 +16,7 @@ from gcp_emulator.engine.ports import Ports
 from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.requests import RequestLog
 from gcp_emulator.engine.store import Store
+from gcp_emulator.engine.timers import Timers
 from gcp_emulator.workloads.runtime import Runtime
 
 ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -34,6 +35,7 @@ class Context:
     iam: Iam
     logs: Logs
     operations: Operations
+    timers: Timers
     runtime: Runtime
     #: The IP address and the port at which the emulator listens, and what serves a connection to it.
     address: str
