@@ -67,6 +67,7 @@ LAYERS = (
             ("ruff", "check", "."),
             ("ruff", "format", "--check", "."),
             ("mypy", "emulator/src", "tools"),
+            ("lint-imports", "--no-cache"),
             ("mypy", str(COLLECTION.relative_to(ROOT) / "plugins" / "module_utils")),
             ("yamllint", "--strict", "."),
             ("ansible-lint", "--offline"),
