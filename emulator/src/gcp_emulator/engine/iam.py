@@ -11,7 +11,7 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 
 from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
@@ -81,6 +81,7 @@ class Iam:
     def __init__(self, store: Store) -> None:
         self._policies = store.collection("iam.policies")
         self._member_exists: Callable[[str], bool] = lambda member: True
+        self._custom_roles: Callable[[str], Collection[str] | None] = lambda role: None
         #: By the beginning of their names: in which project resources are whose names do not tell.
         self._places: dict[str, Callable[[str], str | None]] = {}
         #: Grants that are not yet in force, and for how many checks (the fault ``grant_pending``).
@@ -89,6 +90,13 @@ class Iam:
     def vouch_for(self, member_exists: Callable[[str], bool]) -> None:
         """Asks ``member_exists`` from now on whether a ``serviceAccount:`` member is there."""
         self._member_exists = member_exists
+
+    def define_roles(self, permissions_of: Callable[[str], Collection[str] | None]) -> None:
+        """Asks ``permissions_of`` for the permissions of roles that are not predefined; None for what is no role."""
+        self._custom_roles = permissions_of
+
+    def _role_has(self, role: str, permission: str) -> bool:
+        return role_has(role, permission) or permission in (self._custom_roles(role) or ())
 
     def place(self, prefix: str, project_of: Callable[[str], str | None]) -> None:
         """Asks ``project_of`` for the project of resources whose names begin with ``prefix``; None where there is none."""
@@ -121,7 +129,7 @@ class Iam:
             for name, bindings in zip(names, policies, strict=True)
             for binding in bindings
             if not members.isdisjoint(binding["members"])
-            if role_has(binding["role"], permission)
+            if self._role_has(binding["role"], permission)
             for member in members.intersection(binding["members"])
         )
         return self._in_force(list(granting)) if self._pending else any(True for _ in granting)
@@ -226,7 +234,7 @@ class Iam:
                 raise invalid_argument(
                     f"The emulator does not evaluate IAM conditions (binding of {role}); it refuses them rather than ignore them."
                 )
-            if role_permissions(role) is None:
+            if role_permissions(role) is None and self._custom_roles(role) is None:
                 raise invalid_argument(
                     f"Role {role} is not supported for this resource.", field="policy.bindings.role"
                 )

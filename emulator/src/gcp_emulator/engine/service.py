@@ -102,10 +102,14 @@ class Service:
         """The types of resources that have a policy (`engine.policies.Policies`)."""
         return ()
 
+    def tables(self) -> Iterable[Declared]:
+        """The kinds of resources that are only stored (`engine.tables.Table`)."""
+        return ()
+
     def handlers(self) -> dict[str, Handler]:
         """Method id -> what answers it."""
         found: dict[str, Handler] = {}
-        for declared in self.policies():
+        for declared in (*self.policies(), *self.tables()):
             found |= declared.handlers()
         for part in self.parts():
             for name in dir(type(part)):

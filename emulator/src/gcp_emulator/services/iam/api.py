@@ -1,6 +1,6 @@
-"""IAM v1: service accounts, their keys and policies; predefined roles.
+"""IAM v1: service accounts, their keys and policies; predefined and custom roles.
 
-Source: https://cloud.google.com/iam/docs/reference/rest. Custom roles and workload identity pools are not emulated.
+Source: https://cloud.google.com/iam/docs/reference/rest. Workload identity pools are not emulated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from gcp_emulator.engine.errors import Json, aborted, failed_precondition, inval
 from gcp_emulator.engine.jwt import PublicKey
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.engine.tables import Table
 from gcp_emulator.services.iam.accounts import ServiceAccounts
+from gcp_emulator.services.iam.custom_roles import ROLES, CustomRoles
 from gcp_emulator.services.iam.describe import describe
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.iam.roles import role_names, role_view
@@ -33,6 +35,7 @@ class IamApi(Service):
         super().__init__(context)
         self.accounts = ServiceAccounts(context)
         context.ports.offer(Accounts, self.accounts)
+        self._custom_roles = CustomRoles(context)
         context.iam.vouch_for(self._exists)
 
     def canonical(self, path: dict[str, str]) -> dict[str, str]:
@@ -43,6 +46,12 @@ class IamApi(Service):
             return None
         grants = self.context.iam.policies_of(view.project)
         return describe(self.accounts.of_project(view.project), grants)
+
+    def parts(self) -> Iterable[object]:
+        return self, self._custom_roles
+
+    def tables(self) -> Iterable[Table]:
+        return [ROLES]
 
     def policies(self) -> Iterable[Policies]:
         return [Policies("iam.projects.serviceAccounts", self.accounts.get)]

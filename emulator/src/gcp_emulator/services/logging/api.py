@@ -1,4 +1,4 @@
-"""Cloud Logging v2: entries listed and written, logs listed.
+"""Cloud Logging v2: entries listed and written, logs listed; what is only stored is in `tables`.
 
 Source: https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 from gcp_emulator.engine import clock, discovery
-from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
+from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, invalid_argument
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.engine.tables import Table
 from gcp_emulator.services.logging.filter import parse_filter
+from gcp_emulator.services.logging.tables import BUCKETS, TABLES
 
 _LOG_NAME = re.compile(r"projects/(?P<project>[^/]+)/logs/(?P<log>[^/]+)")
 _ORDERS = {"": False, "timestamp": False, "timestamp asc": False, "timestamp desc": True}
@@ -25,6 +28,27 @@ _SET_APART = frozenset({"logName", "resource", "severity", "receiveTimestamp", *
 class CloudLogging(Service):
     api = "logging"
     versions = ("v2",)
+
+    def canonical(self, path: dict[str, str]) -> dict[str, str]:
+        """The name of a metric may hold a slash, which the router has decoded."""
+        return {
+            key: re.sub(r"(?<=/metrics/).+", lambda found: found[0].replace("/", "%2F"), value)
+            if key == "metricName"
+            else value
+            for key, value in path.items()
+        }
+
+    def tables(self) -> Iterable[Table]:
+        return TABLES
+
+    @handles("logging.projects.locations.buckets.undelete")
+    async def undelete_bucket(self, call: Call) -> Json:
+        name = call.params["name"]
+        bucket = BUCKETS.require(call.context, name)
+        if bucket["lifecycleState"] != "DELETE_REQUESTED":
+            raise failed_precondition(f"The bucket {name} is not to be deleted.")
+        BUCKETS.put(call.context, name, bucket | {"lifecycleState": "ACTIVE"})
+        return {}
 
     @handles("logging.entries.list")
     async def list_entries(self, call: Call) -> Json:

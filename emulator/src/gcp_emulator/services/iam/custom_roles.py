@@ -1,0 +1,77 @@
+"""Custom roles of projects: a table, and what a deleted one does.
+
+Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles. A deleted role grants nothing and can be brought back;
+Google removes it for good after a week, which is not emulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.errors import Json, aborted, failed_precondition
+from gcp_emulator.engine.service import Call, handles
+from gcp_emulator.engine.tables import Table
+
+
+def _delete(call: Call, name: str, role: Json) -> Json:
+    if role.get("deleted"):
+        raise failed_precondition(f"You can't delete role {name}, because it is deleted already.")
+    return role | {"deleted": True}
+
+
+def _complete(call: Call, name: str, role: Json) -> Json:
+    if role.get("deleted"):
+        raise failed_precondition(f"You can't update role {name}, because it is deleted.")
+    return role
+
+
+ROLES = Table(
+    message=("iam", "v1", "Role"),
+    methods=("iam.projects.roles",),
+    id=r"[a-zA-Z0-9_.]{3,64}",
+    bad_id="The role_id {id} is invalid: it must have 3 to 64 letters, digits, underscores and periods.",
+    id_from="body:roleId",
+    wrapped={"create": "role"},
+    page_size=300,
+    output_only=frozenset({"deleted"}),
+    times=(),
+    guard="etag",
+    complete=_complete,
+    deleted=_delete,
+    missing="The role named {name} was not found.",
+    taken="A role with this ID already exists in this project.",
+)
+
+
+class CustomRoles:
+    """What the table does not say."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        context.iam.define_roles(self._permissions)
+
+    def _permissions(self, role: str) -> Collection[str] | None:
+        if not role.startswith("projects/"):
+            return None
+        found = self._context.store.collection(ROLES.collection).peek(role)
+        return None if found is None or found.get("deleted") else found.get("includedPermissions", ())
+
+    @handles("iam.projects.roles.list")
+    async def list_roles(self, call: Call) -> Json:
+        roles = [ROLES.view(call, *one) for one in ROLES.of(call.context, call.params["parent"])]
+        shown = [one for one in roles if call.params.get("showDeleted") or not one.get("deleted")]
+        if call.params.get("view") != "FULL":
+            shown = [{key: one[key] for key in one if key != "includedPermissions"} for one in shown]
+        return call.page(shown, "roles", default=ROLES.page_size)
+
+    @handles("iam.projects.roles.undelete")
+    async def undelete_role(self, call: Call) -> Json:
+        name = call.params["name"]
+        role = ROLES.require(call.context, name)
+        if call.body.get("etag") not in (None, "", role["etag"]):
+            raise aborted(f"The etag {call.body['etag']} is not the current one of {name}; read it again.")
+        if not role.pop("deleted", False):
+            raise failed_precondition(f"You can't undelete role {name}, because it is not deleted.")
+        ROLES.put(call.context, name, role)
+        return ROLES.view(call, name, role)

@@ -1,0 +1,94 @@
+"""Custom roles: stored with an etag, granted like others, and gone when they are deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from emulator.tests.running import PROJECT, RunningEmulator
+
+BASE = f"https://iam.googleapis.com/v1/projects/{PROJECT}/roles"
+ROLE = f"projects/{PROJECT}/roles/reader"
+READER = "user:reader@example.com"
+SECRETS = f"https://secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+
+
+@pytest.fixture
+def session(emulator: RunningEmulator) -> requests.Session:
+    return emulator.session()
+
+
+@pytest.fixture
+def role(session: requests.Session) -> dict[str, Any]:
+    body = {
+        "roleId": "reader",
+        "role": {"title": "Reader", "stage": "GA", "includedPermissions": ["secretmanager.secrets.list"]},
+    }
+    made = session.post(BASE, json=body)
+    assert made.status_code == 200, made.text
+    found: dict[str, Any] = made.json()
+    return found
+
+
+def test_a_role_is_shown_in_full_and_listed_in_short(session: requests.Session, role: dict[str, Any]) -> None:
+    assert role == {
+        "name": ROLE,
+        "title": "Reader",
+        "stage": "GA",
+        "includedPermissions": ["secretmanager.secrets.list"],
+        "etag": role["etag"],
+    }
+    assert session.get(f"{BASE}/reader").json() == role
+    short = {key: value for key, value in role.items() if key != "includedPermissions"}
+    assert session.get(BASE).json() == {"roles": [short]}
+    assert session.get(f"{BASE}?view=FULL").json() == {"roles": [role]}
+
+
+def test_a_stale_etag_is_refused(session: requests.Session, role: dict[str, Any]) -> None:
+    changed = session.patch(f"{BASE}/reader?updateMask=title", json={"title": "Other", "etag": role["etag"]})
+    assert changed.json()["title"] == "Other"
+    assert changed.json()["etag"] != role["etag"]
+    stale = session.patch(f"{BASE}/reader", json={"title": "Third", "etag": role["etag"]})
+    assert (stale.status_code, stale.json()["error"]["status"]) == (409, "ABORTED")
+
+
+def test_a_custom_role_grants_what_it_holds_until_it_is_deleted(
+    emulator: RunningEmulator, session: requests.Session, role: dict[str, Any]
+) -> None:
+    reader = emulator.session(READER)
+    emulator.grant(f"projects/{PROJECT}", ROLE, READER)
+    assert reader.get(SECRETS).status_code == 200
+    assert reader.get(f"{SECRETS}/s").status_code == 403
+    session.patch(f"{BASE}/reader?updateMask=includedPermissions", json={"includedPermissions": []})
+    assert reader.get(SECRETS).status_code == 403
+    session.patch(
+        f"{BASE}/reader?updateMask=includedPermissions",
+        json={"includedPermissions": ["secretmanager.secrets.list"]},
+    )
+    deleted = session.delete(f"{BASE}/reader").json()
+    assert deleted["deleted"] is True
+    assert reader.get(SECRETS).status_code == 403
+    assert session.get(BASE).json() == {}
+    assert session.get(f"{BASE}?showDeleted=true").json()["roles"][0]["deleted"] is True
+    assert session.delete(f"{BASE}/reader").status_code == 400
+    assert session.patch(f"{BASE}/reader", json={"title": "x"}).status_code == 400
+    back = session.post(f"{BASE}/reader:undelete", json={"etag": deleted["etag"]})
+    assert "deleted" not in back.json()
+    assert reader.get(SECRETS).status_code == 200
+    assert session.post(f"{BASE}/reader:undelete", json={}).status_code == 400
+
+
+def test_a_role_that_is_not_there_cannot_be_granted(session: requests.Session) -> None:
+    url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}"
+    policy = {"bindings": [{"role": ROLE, "members": [READER]}]}
+    refused = session.post(f"{url}:setIamPolicy", json={"policy": policy})
+    assert refused.json()["error"]["message"] == f"Role {ROLE} is not supported for this resource."
+
+
+@pytest.mark.parametrize(("role_id", "status"), [("ab", 400), ("a b c", 400), ("reader", 409)])
+def test_ids_that_cannot_be_are_refused(
+    session: requests.Session, role: dict[str, Any], role_id: str, status: int
+) -> None:
+    assert session.post(BASE, json={"roleId": role_id, "role": {}}).status_code == status

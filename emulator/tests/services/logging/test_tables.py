@@ -1,0 +1,157 @@
+"""Sinks, metrics, exclusions, buckets and views: stored as Cloud Logging stores them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from emulator.tests.running import PROJECT, RunningEmulator
+
+BASE = f"https://logging.googleapis.com/v2/projects/{PROJECT}"
+GLOBAL = f"{BASE}/locations/global"
+TOPIC = f"pubsub.googleapis.com/projects/{PROJECT}/topics/t"
+
+
+@pytest.fixture
+def session(emulator: RunningEmulator) -> requests.Session:
+    return emulator.session()
+
+
+def ok(answer: requests.Response) -> dict[str, Any]:
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def message(answer: requests.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    return str(answer.json()["error"]["message"])
+
+
+def test_the_life_of_a_sink(emulator: RunningEmulator, session: requests.Session) -> None:
+    made = ok(
+        session.post(f"{BASE}/sinks?uniqueWriterIdentity=true", json={"name": "errors", "destination": TOPIC})
+    )
+    assert made["name"] == "errors"
+    assert made["resourceName"] == f"projects/{PROJECT}/sinks/errors"
+    agent = f"serviceAccount:service-{emulator.number}@gcp-sa-logging.iam.gserviceaccount.com"
+    assert made["writerIdentity"] == agent
+    assert made["createTime"] == made["updateTime"]
+    changed = ok(
+        session.patch(
+            f"{BASE}/sinks/errors?updateMask=filter", json={"filter": "severity>=ERROR", "description": "x"}
+        )
+    )
+    assert (changed["filter"], "description" in changed) == ("severity>=ERROR", False)
+    assert changed["writerIdentity"] == agent
+    assert changed["createTime"] == made["createTime"] != changed["updateTime"]
+    ok(session.patch(f"{BASE}/sinks/errors?updateMask=description", json={"description": "kept"}))
+    put = ok(session.put(f"{BASE}/sinks/errors", json={"destination": TOPIC, "description": "not said"}))
+    assert ("filter" in put, put["description"]) == (False, "kept")
+    assert ok(session.get(f"{BASE}/sinks/errors")) == put
+    names = [one["name"] for one in ok(session.get(f"{BASE}/sinks"))["sinks"]]
+    assert names == ["_Default", "_Required", "errors"]
+    assert ok(session.delete(f"{BASE}/sinks/errors")) == {}
+    assert message(session.get(f"{BASE}/sinks/errors"), 404) == "Sink errors does not exist"
+
+
+def test_sinks_that_cannot_be_are_refused(session: requests.Session) -> None:
+    sink = {"name": "one", "destination": TOPIC}
+    ok(session.post(f"{BASE}/sinks", json=sink))
+    assert message(session.post(f"{BASE}/sinks", json=sink), 409) == "Sink already exists."
+    assert session.post(f"{BASE}/sinks", json={**sink, "name": "-one"}).status_code == 400
+    missing = session.post(f"{BASE}/sinks", json={"name": "two"})
+    assert message(missing, 400) == "Required field 'destination' is missing or empty."
+    cleared = session.patch(f"{BASE}/sinks/one?updateMask=destination", json={})
+    assert message(cleared, 400) == "Required field 'destination' is missing or empty."
+    read_only = session.patch(f"{BASE}/sinks/one?updateMask=writerIdentity", json={"writerIdentity": "me"})
+    assert "writerIdentity' is not found or cannot be updated" in message(read_only, 400)
+    required = session.patch(f"{BASE}/sinks/_Required?updateMask=disabled", json={"disabled": True})
+    assert message(required, 400) == "The _Required sink cannot be modified."
+
+
+def test_a_sink_that_everybody_has_can_be_changed(session: requests.Session) -> None:
+    changed = ok(session.patch(f"{BASE}/sinks/_Default?updateMask=disabled", json={"disabled": True}))
+    assert (changed["disabled"], changed["destination"]) == (
+        True,
+        f"logging.googleapis.com/projects/{PROJECT}/locations/global/buckets/_Default",
+    )
+    assert ok(session.get(f"{BASE}/sinks/_Default"))["disabled"] is True
+    assert len(ok(session.get(f"{BASE}/sinks"))["sinks"]) == 2
+
+
+def test_a_metric_is_made_by_put_and_its_name_may_hold_a_slash(session: requests.Session) -> None:
+    address = f"{BASE}/metrics/nginx%2Frequests"
+    made = ok(session.put(address, json={"name": "nginx/requests", "filter": "severity>=ERROR"}))
+    assert made["name"] == "nginx/requests"
+    assert made["metricDescriptor"] == {
+        "name": f"projects/{PROJECT}/metricDescriptors/logging.googleapis.com/user/nginx/requests",
+        "type": "logging.googleapis.com/user/nginx/requests",
+        "metricKind": "DELTA",
+        "valueType": "INT64",
+        "unit": "1",
+    }
+    assert ok(session.get(address)) == made
+    other = {"name": "nginx/errors", "filter": "severity>=ERROR"}
+    assert ok(session.post(f"{BASE}/metrics", json=other))["resourceName"].endswith("/metrics/nginx/errors")
+    ok(session.delete(f"{BASE}/metrics/nginx%2Ferrors"))
+    assert [one["name"] for one in ok(session.get(f"{BASE}/metrics"))["metrics"]] == ["nginx/requests"]
+    ok(session.delete(address))
+    assert session.get(address).status_code == 404
+
+
+def test_an_exclusion_is_stored(session: requests.Session) -> None:
+    made = ok(session.post(f"{BASE}/exclusions", json={"name": "noise", "filter": "severity<INFO"}))
+    changed = ok(session.patch(f"{BASE}/exclusions/noise?updateMask=disabled", json={"disabled": True}))
+    assert changed == made | {"disabled": True, "updateTime": changed["updateTime"]}
+    ok(session.delete(f"{BASE}/exclusions/noise"))
+    assert ok(session.get(f"{BASE}/exclusions")) == {}
+
+
+def test_a_deleted_bucket_can_be_brought_back(session: requests.Session) -> None:
+    made = ok(session.post(f"{GLOBAL}/buckets?bucketId=long", json={"retentionDays": 90}))
+    assert made["name"] == f"projects/{PROJECT}/locations/global/buckets/long"
+    assert (made["retentionDays"], made["lifecycleState"]) == (90, "ACTIVE")
+    ok(session.post(f"{BASE}/locations/us-central1/buckets?bucketId=near", json={}))
+    found = ok(session.get(f"{BASE}/locations/-/buckets"))["buckets"]
+    assert [one["name"].split("/")[3::2] for one in found] == [
+        ["global", "_Default"],
+        ["global", "_Required"],
+        ["global", "long"],
+        ["us-central1", "near"],
+    ]
+    ok(session.delete(f"{GLOBAL}/buckets/long"))
+    assert ok(session.get(f"{GLOBAL}/buckets/long"))["lifecycleState"] == "DELETE_REQUESTED"
+    ok(session.post(f"{GLOBAL}/buckets/long:undelete", json={}))
+    assert ok(session.get(f"{GLOBAL}/buckets/long"))["lifecycleState"] == "ACTIVE"
+    again = session.post(f"{GLOBAL}/buckets/long:undelete", json={})
+    assert "is not to be deleted" in message(again, 400)
+    assert (
+        message(session.delete(f"{GLOBAL}/buckets/_Default"), 400) == "The _Default bucket cannot be deleted."
+    )
+
+
+def test_a_locked_bucket_keeps_its_retention(session: requests.Session) -> None:
+    ok(session.post(f"{GLOBAL}/buckets?bucketId=safe", json={"locked": True}))
+    changed = session.patch(f"{GLOBAL}/buckets/safe?updateMask=retentionDays", json={"retentionDays": 1})
+    assert message(changed, 400) == "The retention period of a locked bucket cannot be changed."
+
+
+def test_views_are_in_buckets_that_are_there(session: requests.Session) -> None:
+    body = {"filter": 'SOURCE("projects/p")'}
+    missing = session.post(f"{GLOBAL}/buckets/none/views?viewId=v", json=body)
+    assert message(missing, 404) == "Bucket `none` does not exist"
+    views = f"{GLOBAL}/buckets/_Default/views"
+    ok(session.post(f"{views}?viewId=mine", json=body))
+    names = [one["name"].rpartition("/")[2] for one in ok(session.get(views))["views"]]
+    assert names == ["_AllLogs", "_Default", "mine"]
+
+
+def test_a_viewer_reads_and_changes_nothing(emulator: RunningEmulator) -> None:
+    emulator.grant(f"projects/{PROJECT}", "roles/logging.viewer", "user:reader@example.com")
+    reader = emulator.session("user:reader@example.com")
+    assert reader.get(f"{GLOBAL}/buckets").status_code == 200
+    refused = reader.post(f"{BASE}/sinks", json={"name": "one", "destination": TOPIC})
+    assert "Permission 'logging.sinks.create' denied" in message(refused, 403)
