@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import requests
 from gcp_emulator.engine.identity import identity_of
+from gcp_emulator.front.messages import Headers, Request
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
 from gcp_emulator.services.oauth2.api import OAuth
 from gcp_emulator.services.run.api import CloudRun
 from gcp_emulator.services.run.names import condition
+from gcp_emulator.services.run.ports import Invoker
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 from gcp_emulator.workloads import autoscaler
 from gcp_emulator.workloads.sandbox.bubblewrap import check_available
@@ -318,6 +320,36 @@ def test_a_private_service_needs_an_id_token_of_an_invoker(client: Client) -> No
     assert client.open(headers=headers).status_code == 200
     emulator.grant(f"{PARENT}/services/web", "roles/run.invoker", "allUsers")
     assert client.open().status_code == 200
+
+
+def test_another_service_calls_a_private_one_as_an_account(client: Client) -> None:
+    service = public()
+    del service["invokerIamDisabled"]
+    client.create(service)
+    account, emulator = identity_of(f"caller@{PROJECT}.iam.gserviceaccount.com"), client.emulator
+    emulator.run(_add_account(emulator, account.email))
+    host = client.get(f"{PARENT}/services/web")["urls"][0].removeprefix("https://")
+    invoker = emulator.call(emulator.context.ports.find, Invoker)
+
+    def invoke(host: str, *caller: Any) -> int:
+        async def call() -> int:
+            request = Request("GET", "https", host, "/", "", Headers([]))
+            response = await invoker.invoke(request, *caller)
+            if not isinstance(response.body, bytes):
+                async for _ in response.body:
+                    pass
+            return response.status
+
+        return emulator.run(call())
+
+    assert invoke(host, account) == 403
+    emulator.grant(f"{PARENT}/services/web", "roles/run.invoker", account.member)
+    assert (invoke(host, account), invoke(host), invoke(host, account, "https://other.example")) == (
+        200,
+        403,
+        401,
+    )
+    assert invoke("none-1.us-central1.run.app", account) == 404
 
 
 async def _add_account(emulator: RunningEmulator, email: str) -> None:

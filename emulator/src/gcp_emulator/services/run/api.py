@@ -21,6 +21,7 @@ from gcp_emulator.services.run.containers import Containers
 from gcp_emulator.services.run.describe import describe
 from gcp_emulator.services.run.jobs import JobsApi
 from gcp_emulator.services.run.neighbours import Neighbours
+from gcp_emulator.services.run.ports import Invoker
 from gcp_emulator.services.run.services import ServicesApi
 from gcp_emulator.services.run.serving import Serving
 
@@ -42,6 +43,7 @@ class CloudRun(Service):
         self.jobs = JobsApi(context, neighbours, containers)
         self._serving = Serving(context, neighbours, self.services)
         context.ports.offer(CloudRun, self)
+        context.ports.offer(Invoker, self._serving)
 
     def parts(self) -> Iterable[object]:
         return self, self.services, self.jobs

@@ -116,6 +116,10 @@ class Neighbours:
             return None
         return identity_of(claims["email"])
 
+    async def id_token(self, identity: Identity, audience: str) -> str:
+        """An ID token with which ``identity`` calls a service."""
+        return await self._id_tokens.id_token(identity, audience)
+
     # ---------------------------------------------------------------- secrets
 
     def secret(self, secret: str, version: str, project: str, account: str, field: str) -> bytes:

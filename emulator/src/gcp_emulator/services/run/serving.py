@@ -14,6 +14,7 @@ from functools import partial
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.routes import Route
 from gcp_emulator.front.messages import MAX_BODY, Headers, Request, Response, text_response
 from gcp_emulator.services.run.names import Name, hosts, tagged
@@ -66,6 +67,15 @@ class Serving:
 
     def routes(self) -> Iterable[Route]:
         return [Route("*.run.app", serve=self.serve)]
+
+    async def invoke(
+        self, request: Request, identity: Identity | None = None, audience: str = ""
+    ) -> Response:
+        """See `Invoker`."""
+        if identity is not None:
+            token = await self._neighbours.id_token(identity, audience or f"https://{request.host}")
+            request.headers.set("Authorization", f"Bearer {token}")
+        return await self.serve(request)
 
     async def serve(self, request: Request) -> Response:
         """What the service at this address answers, or why it does not."""
