@@ -222,8 +222,8 @@ asyncio.run(run_task(spec, 60, lambda stream, line: print(line, flush=True)))
 
 
 @pytest.fixture
-def another(tmp_path: Path) -> Iterator[DockerRuntime]:
-    """A runtime of its own, not yet started."""
+def another(docker_runtime: DockerRuntime, tmp_path: Path) -> Iterator[DockerRuntime]:
+    """A runtime of its own beside `docker_runtime`, not yet started."""
     runtime = DockerRuntime(tmp_path / "another")
     yield runtime
     runtime.clear()
