@@ -72,13 +72,13 @@ def test_a_method_that_is_not_emulated_is_refused_and_remembered(emulator: Runni
 def test_unknown_hosts_paths_and_verbs(emulator: RunningEmulator) -> None:
     session = emulator.session()
     seen = [
-        session.get("https://pubsub.googleapis.com/v1/projects/p/topics"),
+        session.get("https://datastore.googleapis.com/v1/projects/p"),
         session.get(f"{SECRETS}/nothing/here"),
         session.put(f"{SECRETS}/projects/{emulator.project}/secrets"),
     ]
     assert [answer.status_code for answer in seen] == [404, 404, 405]
     emulator.expect_unhandled(
-        "GET https://pubsub.googleapis.com/v1/projects/p/topics",
+        "GET https://datastore.googleapis.com/v1/projects/p",
         "GET https://secretmanager.googleapis.com/v1/nothing/here",
         f"PUT https://secretmanager.googleapis.com/v1/projects/{emulator.project}/secrets",
     )

@@ -62,11 +62,11 @@ def test_uploads_and_tokens_have_names_and_no_secret_is_kept(emulator: RunningEm
 
 
 def test_what_nothing_answers_is_there_too(emulator: RunningEmulator) -> None:
-    emulator.session().get("https://pubsub.googleapis.com/v1/projects/p/topics")
+    emulator.session().get("https://datastore.googleapis.com/v1/projects/p")
     assert [(entry["method"], entry["host"], entry["status"]) for entry in _seen(emulator)] == [
-        ("", "pubsub.googleapis.com", 404)
+        ("", "datastore.googleapis.com", 404)
     ]
-    emulator.expect_unhandled("GET https://pubsub.googleapis.com/v1/projects/p/topics")
+    emulator.expect_unhandled("GET https://datastore.googleapis.com/v1/projects/p")
 
 
 def test_a_number_is_asked_for_by_a_number(emulator: RunningEmulator) -> None:

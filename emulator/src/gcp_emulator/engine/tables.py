@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -56,7 +56,7 @@ class Table:
     bad_id: str = "Request contains an invalid argument."
     #: Where ``create`` finds it: ``query:bucketId``, ``body:name``, or ``path`` for a create that names the whole resource.
     id_from: str = "body:name"
-    #: The path parameter that holds the full name.
+    #: The path parameter that holds the full name, where it is not called so.
     name: str = "name"
     #: Whether ``name`` in the resource is only the last part.
     short_name: bool = False
@@ -120,17 +120,22 @@ class Table:
         api, version, _ = self.message
         known = discovery.load(api, version).methods
         return {
-            f"{prefix}.{verb}": partial(getattr(self, f"_{verb}"))
+            f"{prefix}.{verb}": partial(self.answer, verb)
             for prefix in self.methods
             for verb in _VERBS
             if f"{prefix}.{verb}" in known
         }
 
+    async def answer(self, verb: Verb, call: Call) -> Json:
+        """What a standard method answers, for a handler that does more beside it."""
+        work: Callable[[Call], Awaitable[Json]] = getattr(self, f"_{verb}")
+        return await work(call)
+
     async def _create(self, call: Call) -> Json:
         resource = self._given(call, "create")
         name = self._new_name(call, resource)
         if self.find(call.context, name) is not None:
-            raise already_exists(self.taken)
+            raise already_exists(self.taken.format(id=self.split(name)[1]))
         return self._answer(call, name, self._stored(call, name, self._new(resource)))
 
     async def _get(self, call: Call) -> Json:
@@ -138,7 +143,7 @@ class Table:
         return self.view(call, name, self.require(call.context, name))
 
     async def _list(self, call: Call) -> Json:
-        parent = str(call.params.get("parent") or f"projects/{call.params.get('project')}")
+        parent = str(call.params.get("parent") or call.params["project"])
         self._require_parent(call.context, parent)
         found = [self.view(call, name, one) for name, one in self.of(call.context, parent)]
         return call.page(found, self.key or self.kind, default=self.page_size)
@@ -149,7 +154,7 @@ class Table:
     async def _update(self, call: Call) -> Json:
         name, resource = self._name(call), self._given(call, "update")
         if self.upsert and self.find(call.context, name) is None:
-            self._check_id(self.split(name)[1])
+            self._check_id(self.split(name)[1], name)
             return self._answer(call, name, self._stored(call, name, self._new(resource)))
         return self._change(call, resource, replace=True)
 
@@ -204,7 +209,7 @@ class Table:
     # ---------------------------------------------------------------- steps
 
     def _name(self, call: Call) -> str:
-        name = str(call.params[self.name])
+        name = str(call.params.get(self.name) or call.params["name"])
         self._require_parent(call.context, self.split(name)[0])
         return name
 
@@ -212,18 +217,20 @@ class Table:
         source, _, where = self.id_from.partition(":")
         if source == "path":
             name = self._name(call)
-            self._check_id(self.split(name)[1])
+            self._check_id(self.split(name)[1], name)
             return name
         # A name in the body may be that of a wrapper's sibling, as the roleId of a role is.
         given = call.params.get(where) if source == "query" else resource.get(where, call.body.get(where))
-        self._check_id(str(given or ""))
+        given = str(given or "")
+        name = f"{call.params['parent']}/{self.kind}/{given.replace('/', '%2F')}"
+        self._check_id(given, name)
         self._require_parent(call.context, call.params["parent"])
-        return f"{call.params['parent']}/{self.kind}/{str(given).replace('/', '%2F')}"
+        return name
 
-    def _check_id(self, given: str) -> None:
+    def _check_id(self, given: str, name: str) -> None:
         if not re.fullmatch(self.id, given):
             raise invalid_argument(
-                self.bad_id.format(id=given), field=self.id_from.partition(":")[2] or self.name
+                self.bad_id.format(id=given, name=name), field=self.id_from.partition(":")[2] or self.name
             )
 
     def _require_parent(self, context: Context, parent: str) -> None:

@@ -9,6 +9,7 @@ from gcp_emulator.services.iamcredentials.api import IamCredentials
 from gcp_emulator.services.logging.api import CloudLogging
 from gcp_emulator.services.metadata.api import Metadata
 from gcp_emulator.services.oauth2.api import OAuth
+from gcp_emulator.services.pubsub.api import PubSub
 from gcp_emulator.services.run.api import CloudRun
 from gcp_emulator.services.run.v1 import CloudRunV1
 from gcp_emulator.services.secretmanager.api import SecretManager
@@ -24,6 +25,7 @@ SERVICES: tuple[type[Service], ...] = (
     ResourceManager,
     ServiceUsage,
     CloudLogging,
+    PubSub,
     SecretManager,
     Storage,
     ArtifactRegistry,

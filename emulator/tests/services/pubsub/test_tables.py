@@ -1,0 +1,120 @@
+"""Topics, subscriptions and snapshots: stored, and nothing said of messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from emulator.tests.running import PROJECT, RunningEmulator
+
+BASE = f"https://pubsub.googleapis.com/v1/projects/{PROJECT}"
+TOPIC = f"projects/{PROJECT}/topics/orders"
+SUBSCRIPTION = f"projects/{PROJECT}/subscriptions/worker"
+
+
+@pytest.fixture
+def session(emulator: RunningEmulator) -> requests.Session:
+    session = emulator.session()
+    ok(session.put(f"{BASE}/topics/orders", json={}))
+    return session
+
+
+def ok(answer: requests.Response) -> dict[str, Any]:
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def message(answer: requests.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    return str(answer.json()["error"]["message"])
+
+
+def test_the_life_of_a_topic(session: requests.Session) -> None:
+    assert ok(session.get(f"{BASE}/topics/orders")) == {"name": TOPIC, "state": "ACTIVE"}
+    taken = session.put(f"{BASE}/topics/orders", json={})
+    assert message(taken, 409) == "Resource already exists in the project (resource=orders)."
+    changed = ok(
+        session.patch(f"{BASE}/topics/orders", json={"topic": {"labels": {"a": "b"}}, "updateMask": "labels"})
+    )
+    assert changed["labels"] == {"a": "b"}
+    assert ok(session.get(f"{BASE}/topics")) == {"topics": [changed]}
+    ok(session.delete(f"{BASE}/topics/orders"))
+    assert message(session.get(f"{BASE}/topics/orders"), 404) == "Resource not found (resource=orders)."
+
+
+def test_names_that_cannot_be_are_refused(session: requests.Session) -> None:
+    for name in ("ab", "goog-mine", "1st"):
+        refused = session.put(f"{BASE}/topics/{name}", json={})
+        assert message(refused, 400) == f"Invalid [topics] name: (name=projects/{PROJECT}/topics/{name})"
+
+
+def test_the_life_of_a_subscription(session: requests.Session) -> None:
+    made = ok(
+        session.put(f"{BASE}/subscriptions/worker", json={"topic": TOPIC, "enableMessageOrdering": True})
+    )
+    assert made == {
+        "name": SUBSCRIPTION,
+        "topic": TOPIC,
+        "ackDeadlineSeconds": 10,
+        "enableMessageOrdering": True,
+        "expirationPolicy": {"ttl": "2678400s"},
+        "messageRetentionDuration": "604800s",
+        "pushConfig": {},
+        "state": "ACTIVE",
+    }
+    change = {"subscription": {"ackDeadlineSeconds": 60}, "updateMask": "ackDeadlineSeconds"}
+    assert ok(session.patch(f"{BASE}/subscriptions/worker", json=change))["ackDeadlineSeconds"] == 60
+    change = {"subscription": {"topic": f"{TOPIC}2"}, "updateMask": "topic"}
+    refused = session.patch(f"{BASE}/subscriptions/worker", json=change)
+    assert message(refused, 400) == "The field 'topic' cannot be changed."
+    assert ok(session.get(f"{BASE}/topics/orders/subscriptions")) == {"subscriptions": [SUBSCRIPTION]}
+    ok(session.delete(f"{BASE}/topics/orders"))
+    assert ok(session.get(f"{BASE}/subscriptions/worker"))["topic"] == "_deleted-topic_"
+
+
+def test_a_subscription_needs_its_topic_and_the_right_to_attach(
+    emulator: RunningEmulator, session: requests.Session
+) -> None:
+    missing = session.put(f"{BASE}/subscriptions/worker", json={"topic": f"{TOPIC}-none"})
+    assert message(missing, 404) == "Resource not found (resource=orders-none)."
+    emulator.grant(f"projects/{PROJECT}", "roles/pubsub.editor", "user:ann@example.com")
+    ok(emulator.session("user:ann@example.com").put(f"{BASE}/subscriptions/mine", json={"topic": TOPIC}))
+    emulator.grant(f"projects/{PROJECT}", "roles/pubsub.viewer", "user:eve@example.com")
+    refused = emulator.session("user:eve@example.com").put(
+        f"{BASE}/subscriptions/hers", json={"topic": TOPIC}
+    )
+    assert "Permission 'pubsub.subscriptions.create' denied" in message(refused, 403)
+
+
+def test_a_snapshot_keeps_the_topic_of_its_subscription(session: requests.Session) -> None:
+    ok(session.put(f"{BASE}/subscriptions/worker", json={"topic": TOPIC}))
+    made = ok(
+        session.put(f"{BASE}/snapshots/before", json={"subscription": SUBSCRIPTION, "labels": {"a": "b"}})
+    )
+    assert (made["topic"], made["labels"]) == (TOPIC, {"a": "b"})
+    change = {"snapshot": {"labels": {}}, "updateMask": "labels"}
+    assert ok(session.patch(f"{BASE}/snapshots/before", json=change))["expireTime"] == made["expireTime"]
+    assert ok(session.get(f"{BASE}/topics/orders/snapshots")) == {"snapshots": [made["name"]]}
+    ok(session.delete(f"{BASE}/snapshots/before"))
+    assert ok(session.get(f"{BASE}/snapshots")) == {}
+
+
+def test_a_topic_has_a_policy_that_lets_others_publish(
+    emulator: RunningEmulator, session: requests.Session
+) -> None:
+    policy = {"bindings": [{"role": "roles/pubsub.publisher", "members": ["user:ann@example.com"]}]}
+    ok(session.post(f"{BASE}/topics/orders:setIamPolicy", json={"policy": policy}))
+    wanted = {"permissions": ["pubsub.topics.publish", "pubsub.topics.delete"]}
+    tested = emulator.session("user:ann@example.com").post(
+        f"{BASE}/topics/orders:testIamPermissions", json=wanted
+    )
+    assert ok(tested) == {"permissions": ["pubsub.topics.publish"]}
+
+
+def test_nothing_is_published(emulator: RunningEmulator, session: requests.Session) -> None:
+    answer = session.post(f"{BASE}/topics/orders:publish", json={"messages": [{"data": "aGk="}]})
+    assert "does not emulate pubsub.projects.topics.publish; nothing was done" in message(answer, 400)
+    emulator.expect_unhandled("pubsub.projects.topics.publish")
