@@ -38,7 +38,7 @@ class Projects:
         }
         self._projects.put(project_id, record)
         self._ids[record["projectNumber"]] = project_id
-        for host in read_yaml("services/serviceusage/facts.yaml")["enabled_in_new_projects"]:
+        for host in read_yaml("engine/projects.yaml")["enabled"]:
             self.set_enabled(project_id, host, enabled=True)
         return record
 

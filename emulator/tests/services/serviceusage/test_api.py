@@ -38,9 +38,7 @@ def _enabled(session: requests.Session) -> list[str]:
 
 
 def test_a_new_project_has_the_default_apis_only(fresh: RunningEmulator) -> None:
-    assert (
-        _enabled(fresh.session()) == read_yaml("services/serviceusage/facts.yaml")["enabled_in_new_projects"]
-    )
+    assert _enabled(fresh.session()) == read_yaml("engine/projects.yaml")["enabled"]
 
 
 def test_apis_are_enabled_in_a_batch_by_an_operation(fresh: RunningEmulator) -> None:

@@ -1,7 +1,7 @@
 """Service Usage v1: which APIs a project has enabled.
 
-Source: https://cloud.google.com/service-usage/docs/reference/rest/v1/services. What can be enabled, what depends on what and
-what a new project starts with is data in facts.yaml.
+Source: https://cloud.google.com/service-usage/docs/reference/rest/v1/services. What can be enabled and what depends on what is
+data in facts.yaml; what a new project starts with, in engine/projects.yaml.
 """
 
 from __future__ import annotations
