@@ -67,7 +67,7 @@ LAYERS = (
             ("ruff", "check", "."),
             ("ruff", "format", "--check", "."),
             ("mypy", "emulator/src", "tools"),
-            ("lint-imports", "--no-cache"),
+            ("lint-imports", "--no-cache", "--no-logo"),
             ("mypy", str(COLLECTION.relative_to(ROOT) / "plugins" / "module_utils")),
             ("yamllint", "--strict", "."),
             ("ansible-lint", "--offline"),

@@ -62,6 +62,7 @@ class CloudBuild(Service):
         self._images = context.ports.find(Images)
         self._objects = context.ports.find(Objects)
         self._builds = context.store.collection("cloudbuild.builds")
+        self._names = {record["id"]: name for name, record in self._builds.items()}
         self._folder = context.state / "cloudbuild"
         self._default_logs = DefaultLogs(self._folder / "logs")
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -240,10 +241,11 @@ class CloudBuild(Service):
     def _find(self, project: str, build_id: str) -> Json:
         """By id alone, in any location."""
         number = self.context.projects.number(project)
-        for name, record in self._builds.items(f"projects/{number}/locations/"):
-            if name.endswith(f"/builds/{build_id}"):
-                return record
-        raise not_found("Requested entity was not found.")
+        name = self._names.get(build_id, "")
+        record = self._builds.get(name) if name.startswith(f"projects/{number}/") else None
+        if record is None:
+            raise not_found("Requested entity was not found.")
+        return record
 
     def _by_name(self, name: str) -> Json:
         _, project, *rest = name.split("/")
@@ -356,6 +358,7 @@ class CloudBuild(Service):
 
     def _save(self, record: Json) -> None:
         self._builds.put(record["name"], record)
+        self._names[record["id"]] = record["name"]
         images = record.get("images") or []
         self.context.operations.note(
             record["name"],
