@@ -45,9 +45,10 @@ def readme(role: Path) -> str:
 
 
 def defaults_of(role: Path) -> dict[str, Any]:
-    """The defaults of a role; {} of one that has no variables of its own."""
+    """The defaults of a role, those of Ansible's own variables aside; {} of one that has no variables of its own."""
     path = role / "defaults/main.yml"
-    return dict(_load(path)) if path.is_file() else {}
+    found = dict(_load(path)) if path.is_file() else {}
+    return {name: value for name, value in found.items() if not name.startswith("ansible_")}
 
 
 def site_variables(role: Path) -> list[str]:

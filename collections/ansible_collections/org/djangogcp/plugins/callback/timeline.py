@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: timeline
 type: aggregate
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: Write what ran when, and what it waited for, as one HTML page
 description:
   - After each playbook, writes one page that needs nothing else and prints its path.

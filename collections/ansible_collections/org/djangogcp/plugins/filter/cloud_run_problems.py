@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 name: cloud_run_problems
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: What Cloud Run does not take of the variables of a site
 description:
   - Private to the role cloud_run. Finds sizes and times that Cloud Run does not have, before anything is asked of Google Cloud. What is of a wrong

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: container_env
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: Environment variables as Cloud Run's containers have them
 description:
   - Makes a list of plain variables and of secrets pinned to the number of a version, sorted by name.

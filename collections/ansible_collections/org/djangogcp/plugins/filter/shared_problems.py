@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 name: shared_problems
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: What the sites of an inventory must not share, or describe differently
 description:
   - Finds names that two sites have in common although only one can have them. These are the site's name and its database in one project, and the

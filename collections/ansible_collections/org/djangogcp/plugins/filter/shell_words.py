@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: shell_words
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: Split a command as a shell does
 description:
   - Splits at spaces and honours quotes. A list stays as it is.

@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 name: site_problems
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: What is wrong with the variables of a site
 description:
   - Finds unknown, missing and wrong variables before anything is asked of Google Cloud.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: django_source
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: Read what a deploy must know about the folder of a Django project
 description:
   - Reads files only. Nothing of the project is imported or run.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: other_sites
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: The sites of the inventory that are not in this run
 description:
   - Tells what the inventory says of the hosts of the group C(sites) that C(--limit) leaves out, so that a site that is deployed alone

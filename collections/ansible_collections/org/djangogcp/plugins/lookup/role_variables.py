@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: role_variables
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: The public variables of the roles of this collection
 description:
   - Reads the argument specifications of the roles, so that variables of all roles can be checked before the first role changes anything.

@@ -12,6 +12,7 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError, WaitTimeoutError
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
@@ -49,8 +50,9 @@ def poll(
     *,
     doing: str,
     state: t.Callable[[Polled], str] = lambda last: "",
+    usual: str = "",
 ) -> Polled:
-    """Read until it is done. The first reads come quickly, later ones up to 3 s apart.
+    """Read until it is done. The first reads come quickly, later ones up to 3 s apart. Whoever watches is told every 30 s.
 
     A read is about as far away as a sixth of what was waited so far, which is what may be lost after the end.
 
@@ -59,15 +61,20 @@ def poll(
         done: whether what was read is the end.
         deadline: nothing waits beyond it.
         doing: the verb phrase for the error, for instance "create SQL instance djangogcp".
-        state: says how far what was read last has come, for the error.
+        state: says how far what was read last has come, for the error and for whoever watches.
+        usual: how long it usually takes, for whoever watches; "" if nobody knows.
 
     Raises:
         WaitTimeoutError: the deadline has passed.
     """
+    told = int(deadline.waited // _progress.EVERY_SECONDS)
     for delay in delays(first=0.2, factor=1.25, longest=3):
         last = read()
         if done(last):
             return last
+        if deadline.waited >= (told + 1) * _progress.EVERY_SECONDS:
+            told = int(deadline.waited // _progress.EVERY_SECONDS)
+            _progress.tell(_progress.line(doing, state(last), deadline.waited, usual))
         if not deadline.sleep(delay):
             reached = state(last)
             raise WaitTimeoutError(

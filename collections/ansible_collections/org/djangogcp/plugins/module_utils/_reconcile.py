@@ -171,6 +171,7 @@ class ResourceSpec:
         guard: what protects an update against a change between read and write.
         operations: how the API tells that a change takes time.
         pending: whether a resource that was read is still being changed by Google Cloud.
+        usual: how long making one usually takes, "" if nobody knows.
         retry: what to ask for besides, of a resource that is as asked and that Google Cloud could not make ready, so that it tries
             again; {} when it is ready.
         predicted: the wire fields that are known before a resource is made, from its ids and what is asked; check mode
@@ -199,6 +200,7 @@ class ResourceSpec:
     guard: t.Callable[[Json], Guard] = etag_in_body
     operations: Operations = no_operation
     pending: t.Callable[[Json], bool] = lambda resource: False
+    usual: str = ""
     retry: t.Callable[[Json], Json] = lambda resource: {}
     predicted: t.Callable[[Ids, Json], Json] = lambda ids, wire: {}
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
@@ -499,6 +501,8 @@ class _Run:
             lambda last: last is None or not self.spec.pending(last),
             self.deadline,
             doing=f"wait for {self.label}",
+            state=lambda last: str((last or {}).get("state", "")),
+            usual=self.spec.usual,
         )
         # Somebody deleted it while we were waiting.
         return last if last is not None else {}

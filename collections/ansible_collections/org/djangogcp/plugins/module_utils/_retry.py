@@ -45,6 +45,11 @@ class Deadline:
         """Seconds that are left; 0 when it has passed."""
         return max(0.0, self._end - self._clock.now())
 
+    @property
+    def waited(self) -> float:
+        """Seconds that have passed."""
+        return self.seconds - (self._end - self._clock.now())
+
     def sleep(self, seconds: float) -> bool:
         """Sleep, but not beyond the deadline. Returns whether there was time left to sleep."""
         remaining = self.remaining

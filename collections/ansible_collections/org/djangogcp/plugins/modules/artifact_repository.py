@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: artifact_repository
 short_description: Manage an Artifact Registry repository
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Creates, updates and deletes a repository of L(Artifact Registry,https://cloud.google.com/artifact-registry/docs).
 extends_documentation_fragment:

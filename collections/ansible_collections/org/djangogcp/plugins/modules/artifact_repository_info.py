@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: artifact_repository_info
 short_description: Read repositories of Artifact Registry
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the Artifact Registry repositories of a region.
 extends_documentation_fragment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: build
 short_description: Build a project's image with Cloud Build, once per source
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Packs a project's source, looks for an image of exactly this source in Artifact Registry by the tag
     C(source-<digest>), and only when there is none has Cloud Build make it from the Dockerfile.

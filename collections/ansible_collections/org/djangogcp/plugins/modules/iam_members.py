@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: iam_members
 short_description: Grant roles to members, and revoke them
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Adds members to, or removes them from, the IAM policies of projects, service accounts, secrets, buckets, repositories and
     Cloud Run services and jobs.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ownership_info
 short_description: Tell whose resources are
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Reads resources by name, in parallel, and tells which of them are there and whose mark they carry, before a task changes one.
   - What the modules of this collection make for a site carries a mark; they refuse what carries none, or another site's.

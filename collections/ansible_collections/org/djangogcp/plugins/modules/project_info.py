@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: project_info
 short_description: Read a project, who is calling, what the caller may do, and whether names are free
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Reads the project's number and state, tells who the credentials belong to, and tests permissions.
 extends_documentation_fragment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: project_services
 short_description: Manage which APIs a project has enabled
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Enables, or disables, a list of Google Cloud APIs. APIs that are not in the list are left alone.
 extends_documentation_fragment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: read_ahead
 short_description: Read at once what the tasks after this one look at
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Private to the role preflight. Reads resources, and what tasks look at beside them, all at the same time, and keeps the answers
     for the other modules of this collection in the same run, which then need not ask one after the other.

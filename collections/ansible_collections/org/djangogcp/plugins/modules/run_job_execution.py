@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_job_execution
 short_description: Run a Cloud Run job and show what it prints
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Runs a job, waits for its end, and returns its exit code and its output. The task fails when the execution does, with the
     end of the output in the message.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_job_execution_info
 short_description: Read the newest executions of a Cloud Run job
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Reads the newest executions of a job.
 extends_documentation_fragment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_jobs
 short_description: Manage Cloud Run jobs
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Creates, updates and deletes Cloud Run jobs, several at once. It does not run them; M(org.djangogcp.run_job_execution) does.
   - An empty value removes, for instance V({}) of C(vpc_access). What is asked for replaces its alternatives, for instance a C(gcs) the

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_jobs_info
 short_description: Read Cloud Run jobs
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the Cloud Run jobs of a region. What they have run is told by M(org.djangogcp.run_job_execution_info).
 extends_documentation_fragment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_service
 short_description: Manage a Cloud Run service
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Creates, updates and deletes a Cloud Run service and its traffic, and waits until what was asked for serves.
   - Only what is asked for is compared; lists (containers, environment variables, volumes, traffic) are exactly what is asked.

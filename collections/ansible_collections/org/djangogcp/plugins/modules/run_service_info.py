@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_service_info
 short_description: Read a Cloud Run service and who serves
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Reads a Cloud Run service and the revisions that get its traffic.
 extends_documentation_fragment:

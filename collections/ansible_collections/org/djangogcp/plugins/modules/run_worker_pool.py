@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: run_worker_pool
 short_description: Manage a Cloud Run worker pool
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Creates, updates and deletes a Cloud Run worker pool, whose instances work without being asked by requests, for instance on a queue, and
     waits until what was asked for runs.

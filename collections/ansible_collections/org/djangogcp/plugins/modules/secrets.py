@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: secrets
 short_description: Manage secrets of Secret Manager and their values
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Makes a list of secrets what is asked, in parallel, and adds a version where the value is not the asked one.
   - A value can be given, generated once, or composed of the values of other secrets without any of them leaving the module.

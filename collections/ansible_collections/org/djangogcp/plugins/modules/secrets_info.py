@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: secrets_info
 short_description: Read secrets of Secret Manager, without their values
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the secrets of a project and of their versions. No value is read.
 extends_documentation_fragment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_accounts
 short_description: Manage service accounts
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Makes a list of service accounts what is asked, in parallel, and waits until a new one can be seen.
   - Keys are never made.

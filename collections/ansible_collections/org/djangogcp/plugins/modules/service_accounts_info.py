@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_accounts_info
 short_description: Read service accounts
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the service accounts of a project.
 extends_documentation_fragment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: smoke_test
 short_description: Ask pages of a site as a visitor does
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Asks pages of a site, all at the same time, each again and again until it answers as it must. The task fails with one message
     when one of them does not in time.

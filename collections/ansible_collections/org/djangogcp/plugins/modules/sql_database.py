@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_database
 short_description: Manage a database of a Cloud SQL instance
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Makes sure that a database exists, or does not.
 extends_documentation_fragment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_database_info
 short_description: Read the databases of a Cloud SQL instance
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the databases of an instance. An instance that is not there, or does not run, has none.
 extends_documentation_fragment:

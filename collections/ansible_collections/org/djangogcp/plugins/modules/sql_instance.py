@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_instance
 short_description: Manage a Cloud SQL instance
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Makes a Cloud SQL for PostgreSQL instance what is asked, and changes it in place where Google Cloud can.
   - An empty value removes what is there, for instance V({}) of O(maintenance_window).

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_instance_info
 short_description: Read Cloud SQL instances
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the Cloud SQL instances of a project.
 extends_documentation_fragment:

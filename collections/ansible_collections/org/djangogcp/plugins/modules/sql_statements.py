@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_statements
 short_description: Run SQL statements that are not yet fulfilled
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Runs statements in a database of a Cloud SQL for PostgreSQL instance, through Google Cloud's API, as the caller's own IAM
     database user. No network path to the database and no password is needed.

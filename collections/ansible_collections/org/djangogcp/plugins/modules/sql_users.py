@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_users
 short_description: Manage the users of a Cloud SQL instance
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Makes a list of users of a Cloud SQL for PostgreSQL instance what is asked, one after the other, since an instance does one
     thing at a time.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sql_users_info
 short_description: Read the users of a Cloud SQL instance
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the users of an instance, without their passwords. An instance that is not there, or does not run, has none.
 extends_documentation_fragment:

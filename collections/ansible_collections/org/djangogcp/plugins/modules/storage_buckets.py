@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: storage_buckets
 short_description: Manage Cloud Storage buckets
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Makes a list of buckets exactly what is asked, in parallel.
   - Only what is asked is compared and changed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: storage_buckets_info
 short_description: Read Cloud Storage buckets
-version_added: 1.0.0
+version_added: 0.9.0
 description:
   - Tells of the Cloud Storage buckets of a project.
 extends_documentation_fragment:

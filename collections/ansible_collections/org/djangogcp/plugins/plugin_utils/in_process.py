@@ -35,7 +35,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.template import Templar
 from ansible.utils.display import Display
-from ansible_collections.org.djangogcp.plugins.module_utils import _ahead
+from ansible_collections.org.djangogcp.plugins.module_utils import _ahead, _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._client import HAS_REQUESTS, tls_context
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
@@ -108,7 +108,10 @@ class ActionModule(NormalActionModule):
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
         # Where the module's own process would begin: ActionBase._low_level_execute_command.
-        with _process(environment, self._loader.get_basedir()):
+        host = variables.get("inventory_hostname", self._play_context.remote_addr)
+        with _process(
+            environment, self._loader.get_basedir(), lambda text: display.display(f"[{host}] {text}")
+        ):
             printed = _output(_MODULE.main, arguments)
         result = self._parse_returned_data(printed, *_PROFILE)
         # From ansible-core 2.21 on, it is not yet a dictionary.
@@ -143,12 +146,15 @@ class ActionModule(NormalActionModule):
 
 
 @contextlib.contextmanager
-def _process(environment: t.Mapping[str, t.Any], folder: str) -> t.Iterator[None]:
+def _process(
+    environment: t.Mapping[str, t.Any], folder: str, tell: t.Callable[[str], None]
+) -> t.Iterator[None]:
     """What a module finds in its process, and may change: as in a process of its own, and afterwards as it was.
 
     Args:
         environment: the variables of the task.
         folder: the working directory.
+        tell: shows a line to whoever watches.
     """
     values: list[tuple[t.Any, str, t.Any]] = [
         # Lists in ansible-core 2.18, dictionaries from 2.19 on.
@@ -157,6 +163,7 @@ def _process(environment: t.Mapping[str, t.Any], folder: str) -> t.Iterator[None
         (basic, "_ANSIBLE_ARGS", None),
         # Ansible forks for each task: what they have in common is the process that does.
         (_ahead, "run", str(os.getppid())),
+        (_progress, "tell", tell),
         # It follows from TMPDIR, and is found out once.
         (tempfile, "tempdir", None),
     ]

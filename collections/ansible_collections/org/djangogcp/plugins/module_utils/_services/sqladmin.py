@@ -169,6 +169,8 @@ INSTANCE = ResourceSpec(
     mark=LabelsPlace("user_labels"),
     operations=sql_operation,
     pending=lambda instance: instance.get("state") == "PENDING_CREATE",
+    # Source: Cloud SQL, "Create instances".
+    usual="5 to 10 min",
     predicted=lambda ids, wire: {"connectionName": f"{ids['project']}:{wire.get('region')}:{ids['name']}"},
     hint=_instance_hint,
     way_out="Make an instance with another name and move the data, or ask for what is there.",
