@@ -105,7 +105,7 @@ def deploy() -> int:
     recap, status = _run_with_progress(command)
     if status != 0:
         raise RehearsalError(
-            "the deploy failed; the message above says why. What was made is kept: mend it and run `make rehearse` again"
+            "the deploy failed; the message above says why. What was made is kept: fix it and run `make rehearse` again"
         )
     _summary(recap)
     return 0

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class HealthMiddleware:
     """Answers the probes itself, before anything looks at the host name, at TLS or at a session.
 
-    `/-/live` says that the process answers; it asks nobody, because restarting the site does not mend a database.
+    `/-/live` says that the process answers; it asks nobody, because restarting the site does not fix a database.
     `/-/ready` says that a request would work: the database answers and has every migration that this code knows.
     Both answer 200 when well; `/-/ready` answers 503 and the reason when not. JSON, never cached.
     """

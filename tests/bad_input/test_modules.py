@@ -347,7 +347,7 @@ DROPPED: list[tuple[str, dict[str, Any], str]] = [
     (
         "sql_statements",
         {"statements": [{"name": "x", "check": "SELECT :'database'", "statement": "SELECT 1"}], "variables": {"database": None}},
-        "variables.database is null: expected a text or a number.",
+        "variables.database is null: expected a string or a number.",
     ),
     (
         "iam_members",
@@ -451,10 +451,10 @@ SECRET = "hunter2-hunter2"
 @pytest.mark.parametrize(
     ("secret", "message"),
     [
-        ({"name": "absent", "value": [SECRET]}, "secrets[0].value has a wrong value: expected a text."),
+        ({"name": "absent", "value": [SECRET]}, "secrets[0].value has a wrong value: expected a string."),
         (
             {"name": "absent", "value": SECRET * 10_000},
-            "secrets[0].value has a wrong value: expected a text of at most 65536 bytes of UTF-8.",
+            "secrets[0].value has a wrong value: expected a string of at most 65536 bytes of UTF-8.",
         ),
         (
             {"name": "absent", "value": SECRET, "valeu": SECRET},

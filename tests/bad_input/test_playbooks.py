@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Literal(str):
-    """A text that Ansible must not take for a template, as a survey or a secret store hands it over."""
+    """A string that Ansible must not take for a template, as a survey or a secret store hands it over."""
 
 
 class _Dumper(yaml.SafeDumper):

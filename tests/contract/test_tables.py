@@ -13,7 +13,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
 from tests.contract.wire import ROOT
 
 SCHEMAS: dict[str, Any] = json.loads(
-    (ROOT / "emulator/src/gcp_emulator/discovery/run.v2.json").read_text("utf-8")
+    (ROOT / "emulator/src/gcp_emulator/services/run/discovery/v2.json").read_text("utf-8")
 )["schemas"]
 PREFIX = "GoogleCloudRunV2"
 #: What cannot be an option, and why.

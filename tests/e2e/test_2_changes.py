@@ -17,7 +17,7 @@ SERVICE = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services
 BUCKET = f"storage.googleapis.com/storage/v1/b/{PROJECT}-polls-media"
 
 
-def mended(rehearsal: Rehearsal) -> Run:
+def fixed(rehearsal: Rehearsal) -> Run:
     """A deploy that has to succeed and to leave nothing to do."""
     run = rehearsal.playbook("deploy.yml", "--diff")
     assert run.status == 0, run.output
@@ -31,7 +31,7 @@ def test_a_changed_label_is_shown_and_mended(deployed: Rehearsal) -> None:
     check = deployed.playbook("deploy.yml", "--check", "--diff")
     assert "by-hand" in check.output
     assert len(check.changed_tasks()) == 1
-    assert len(mended(deployed).changed_tasks()) == 1
+    assert len(fixed(deployed).changed_tasks()) == 1
     assert deployed.api(BUCKET)["labels"] == before
 
 
@@ -44,7 +44,7 @@ def test_a_revoked_role_is_granted_again_and_others_are_left_alone(deployed: Reh
         method="POST",
         body={"policy": {"etag": policy["etag"], "bindings": [by_hand]}},
     )
-    assert len(mended(deployed).changed_tasks()) == 1
+    assert len(fixed(deployed).changed_tasks()) == 1
     after = deployed.api(f"{resource}:getIamPolicy")["bindings"]
     assert by_hand in after
     assert [b for b in after if b != by_hand] == policy["bindings"]
@@ -56,14 +56,14 @@ def test_a_variable_that_was_changed_by_hand_is_set_back(deployed: Rehearsal) ->
         if variable["name"] == "ALLOWED_HOSTS":
             variable["value"] = "*"
     deployed.api(f"{SERVICE}?updateMask=template", method="PATCH", body={"template": template})
-    run = mended(deployed)
+    run = fixed(deployed)
     assert '"value": "*"' in run.output or "value: '*'" in run.output
     environment = deployed.service("polls")["template"]["containers"][0]["env"]
     assert "*" not in next(e["value"] for e in environment if e["name"] == "ALLOWED_HOSTS")
 
 
 def test_what_changes_nothing_looks_at_everything_once(deployed: Rehearsal) -> None:
-    mended(deployed)
+    fixed(deployed)
     before = max(one["number"] for one in deployed.requests())
     assert deployed.playbook("deploy.yml").counts("polls")["changed"] == 0
     looks = [one for one in deployed.requests(before) if one["method"] != "oauth2.token"]

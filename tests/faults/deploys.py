@@ -157,7 +157,7 @@ class Deploys:
             world.release("first")
 
     def failed_first_release(self) -> None:
-        """A first release that is broken: no run gives it traffic, killed before the try-out or not; the mended one is served."""
+        """A first release that is broken: no run gives it traffic, killed before the try-out or not; the fixed one is served."""
         world, project = self._world, self._world.project()
         world.release("broken")
         try:

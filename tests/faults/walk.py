@@ -28,7 +28,7 @@ from tests.faults.world import INSTANCE, NEXT_INSTANCE, OPERATOR, World
 MODULES = "ansible_collections.org.djangogcp.plugins.modules"
 #: What a message has to have: what was done, and what to do now.
 _MESSAGE = re.compile(
-    r"^Failed to .+\b(run (it )?again|Run again|[Gg]rant(ed)?|Check|Log in|Wait|[Cc]hoose|Enable|Mend|Add|Make|Delete)\b",
+    r"^Failed to .+\b(run (it )?again|Run again|[Gg]rant(ed)?|Check|Log in|Wait|[Cc]hoose|Enable|Fix|Add|Make|Delete)\b",
     re.DOTALL,
 )
 #: More attempts than any module has calls.

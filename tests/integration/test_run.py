@@ -98,7 +98,7 @@ def test_a_build_that_fails_shows_the_end_of_its_log(
     message = cloud.error("build", **{**build_options, "source_dir": str(broken)})
     assert message.startswith(f"Failed to build {build_options['image']}: build ")
     assert "ended with FAILURE" in message
-    assert "The end of its log says why; mend the source and run again.\n" in message
+    assert "The end of its log says why; fix the source and run again.\n" in message
     assert "no such luck" in message
 
 
@@ -221,8 +221,8 @@ def test_a_first_release_that_does_not_start_leaves_the_placeholder(cloud: Cloud
     found = cloud.ok("run_service_info", name="unborn", location=REGION, log_revision=newest)
     assert "no database" in found["log"]
 
-    mended = cloud.ok("run_service", **first_release("unborn", image, command=["python", "main.py"]))
-    assert mended["serving"][0]["placeholder"] is True
+    fixed = cloud.ok("run_service", **first_release("unborn", image, command=["python", "main.py"]))
+    assert fixed["serving"][0]["placeholder"] is True
     assert greeting(cloud, "unborn", "candidate") == "hello"
 
 

@@ -169,7 +169,7 @@ _ODD_JSON: list[Any] = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.5, 1e308, math.inf, -math.inf, math.nan,
     [], {}, [[]], [None], [{}], ["", 1], {"": ""}, {"a": {"b": {"c": []}}}, {"a": None},
 ]  # fmt: skip
-# The list itself stands for a text.
+# The list itself stands for a string.
 _ODD_JSON += [_ODD_JSON] * 8
 _NO_JSON = (b"", b"\xff\xfe", b"null", b"[]", b"[" * 100_000, b'{"a":' * 5000, b"{}{}", b'"' + b"x" * 100_000)
 
@@ -223,7 +223,7 @@ class Maker:
         return tuple(found)
 
     def header_text(self) -> str:
-        """A text that a header may hold: one line, of Latin letters."""
+        """A string that a header may hold: one line, of Latin letters."""
         return re.sub(r"[^\x20-\x7e\xa0-\xff]", "", self.text())[:8000]
 
     def text(self) -> str:

@@ -68,7 +68,7 @@ class Cloud:
                 emulator.context.projects.set_enabled(OTHER, host, enabled=True)
 
     def _fill(self, project: str, caller: str, name: str, text: str) -> None:
-        """One of everything that is quick to make, with a text in it."""
+        """One of everything that is quick to make, with a string in it."""
 
         def post(url: str, body: Json) -> None:
             host, _, target = url.partition("/")

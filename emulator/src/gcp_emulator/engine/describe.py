@@ -1,6 +1,6 @@
 """What a service says of itself on the state page, as plain data: one renderer shows it, and knows no API.
 
-A cell is a text, a piece (a badge, a link ...), or several of them; an empty one is shown as a dash. The value of a secret is in none.
+A cell is a string, a piece (a badge, a link ...), or several of them; an empty one is shown as a dash. The value of a secret is in none.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     numbers: frozenset[str] = frozenset()
-    #: What a table without rows says instead; without such a text it is left out.
+    #: What a table without rows says instead; without such a string it is left out.
     empty: str = ""
 
 

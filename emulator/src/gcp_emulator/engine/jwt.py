@@ -81,7 +81,7 @@ class Jwt:
 
 
 def encode_jwt(claims: Json | str, key: SigningKey) -> str:
-    """The signed token. A text is taken for the serialised claims as they are."""
+    """The signed token. A string is taken for the serialised claims as they are."""
     header = {"alg": "RS256", "kid": key.id, "typ": "JWT"}
     payload = claims if isinstance(claims, str) else json.dumps(claims, separators=(",", ":"))
     signed = f"{_encode(json.dumps(header, separators=(',', ':')).encode())}.{_encode(payload.encode())}"

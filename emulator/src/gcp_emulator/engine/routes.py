@@ -18,7 +18,7 @@ class Route:
     """Requests for ``host`` and ``path``, and what answers them.
 
     ``host`` is a name, or ``*.run.app`` for every name below. ``path`` is one path, or with ``*`` at its end every path that
-    begins so; ``{}`` in it is a text without a slash. Of several that fit, the one with the higher ``priority`` answers, then
+    begins so; ``{}`` in it is a string without a slash. Of several that fit, the one with the higher ``priority`` answers, then
     a name before a wildcard, then the one with more literal text.
     """
 

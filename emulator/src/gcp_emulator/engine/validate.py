@@ -101,7 +101,7 @@ def _bad_value(path: str, kind: str, value: Any) -> ApiError:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a whole number that is not negative and that an int64 can hold; ``str.isdigit`` knows more digits."""
+    """Whether a string is an integer that is not negative and that an int64 can hold; ``str.isdigit`` knows more digits."""
     return re.fullmatch(r"[0-9]{1,18}", text) is not None
 
 

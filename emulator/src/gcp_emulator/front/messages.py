@@ -105,5 +105,5 @@ def json_response(value: Any, *, status: int = 200, headers: Iterable[tuple[str,
 def text_response(
     text: str, *, status: int = 200, content_type: str = "text/plain; charset=utf-8"
 ) -> Response:
-    """A response with a text body."""
+    """A response with a string body."""
     return Response(status, Headers([("Content-Type", content_type)]), text.encode())

@@ -250,7 +250,7 @@ def _listed(sites: t.Sequence[Site]) -> str:
 
 
 def _plain(value: t.Any) -> str:
-    """A value as a text that is equal for equal values: -e makes texts of numbers and booleans, and a flag that is null is not set."""
+    """A value as a string that is equal for equal values: -e makes texts of numbers and booleans, and a flag that is null is not set."""
     if isinstance(value, t.Mapping):
         return (
             ", ".join(f"{name}={_plain(item)}" for name, item in sorted(value.items()) if item is not None)

@@ -207,12 +207,12 @@ RULES: dict[str, Rule] = {
     "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(
-        "the arguments of manage.py, as a list of texts or as one text in which every quote is closed",
+        "the arguments of manage.py, as a list of strings or as one string in which every quote is closed",
         _is_command,
     ),
 }
 
-#: The default of the one is made of the other, which is what to mend.
+#: The default of the one is made of the other, which is what to fix.
 MADE_OF: dict[str, str] = {
     "djangogcp_source_bucket": "djangogcp_project",
     "djangogcp_media_bucket": "djangogcp_project",
@@ -236,10 +236,10 @@ ELEMENT_RULES: dict[str, Rule] = {
 }
 
 _TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
-    "str": ("a text", lambda value: isinstance(value, str)),
+    "str": ("a string", lambda value: isinstance(value, str)),
     # A number in quotes is what -e and an AWX survey send.
     "int": (
-        "a whole number",
+        "an integer",
         lambda value: (
             not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value), re.ASCII) is not None
         ),

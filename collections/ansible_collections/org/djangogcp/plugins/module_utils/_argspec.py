@@ -153,9 +153,9 @@ SHARED_RULES: t.Mapping[str, Rule] = {
 }
 
 _TYPES = {
-    "str": "a text",
+    "str": "a string",
     "path": "a path",
-    "int": "a whole number",
+    "int": "an integer",
     "float": "a number",
     "bool": "true or false",
     "list": "a list",
@@ -186,7 +186,7 @@ def type_problems(argument_spec: Options, given: Options, prefix: str = "") -> l
 def _option_problems(option: Options, value: t.Any, name: str) -> list[str]:
     is_secret = _holds_secrets(option)
     wrong = _type_problem(option["type"], value, name, is_secret=is_secret)
-    # Ansible makes a list of words of a text, which are never dictionaries.
+    # Ansible makes a list of words of a string, which are never dictionaries.
     if option.get("elements") == "dict" and not isinstance(value, list):
         wrong = problem(name, value, _TYPES["list"], is_secret=is_secret)
     if wrong:

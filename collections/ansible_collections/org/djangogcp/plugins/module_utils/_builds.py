@@ -285,7 +285,7 @@ def _cure(build: t.Mapping[str, t.Any]) -> str:
         return (
             "A step ran out of memory: let it need less, or build with a larger machine_type, and run again."
         )
-    return "The end of its log says why; mend the source and run again."
+    return "The end of its log says why; fix the source and run again."
 
 
 def is_finished(build: t.Mapping[str, t.Any]) -> bool:

@@ -90,7 +90,7 @@ class _Module(AnsibleModule):  # type: ignore[misc]
 
     def _set_internal_properties(self, *arguments: t.Any, **named: t.Any) -> None:
         super()._set_internal_properties(*arguments, **named)
-        # Before Ansible makes what it can of the options: it takes a list for a text, and stumbles over a number where options
+        # Before Ansible makes what it can of the options: it takes a list for a string, and stumbles over a number where options
         # of an item belong.
         self.given = {name: value for name, value in self.params.items() if not name.startswith("_ansible_")}
         problems = type_problems(self.argument_spec, self.given)

@@ -35,7 +35,7 @@ class Rule(t.NamedTuple):
 
 
 def pattern(expected: str, regex: str, *, limit: int = 253) -> Rule:
-    """A text that a regular expression matches as a whole; ``\\\\d`` and ``\\\\w`` mean ASCII."""
+    """A string that a regular expression matches as a whole; ``\\\\d`` and ``\\\\w`` mean ASCII."""
     compiled = re.compile(regex, re.ASCII)
     return Rule(
         expected,
@@ -46,16 +46,16 @@ def pattern(expected: str, regex: str, *, limit: int = 253) -> Rule:
 
 
 def between(low: int, high: int) -> Rule:
-    """A whole number; one in quotes is as good."""
+    """An integer; one in quotes is as good."""
     return Rule(
-        f"a whole number from {low} to {high}", lambda value: _is_whole(value) and low <= int(value) <= high
+        f"an integer from {low} to {high}", lambda value: _is_whole(value) and low <= int(value) <= high
     )
 
 
 def text(limit: int) -> Rule:
     """Any text of one or more lines that is not too long and that JSON, C and PostgreSQL can hold."""
     return Rule(
-        f"a text of at most {limit} characters, without control characters",
+        f"a string of at most {limit} characters, without control characters",
         lambda value: isinstance(value, str) and len(value) <= limit and _CONTROL.search(value) is None,
     )
 
@@ -116,7 +116,7 @@ def shown(value: t.Any) -> str:
 
 
 def one_line(value: str) -> str:
-    """A text on one line and not too long."""
+    """A string on one line and not too long."""
     start = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in value[:_SHOWN]
     )
@@ -261,7 +261,7 @@ SECRET_IDS = each_entry(
 )
 #: Secret Manager, "Quotas and limits": 64 KiB.
 SECRET_VALUE = Rule(
-    "a text of at most 65536 bytes of UTF-8",
+    "a string of at most 65536 bytes of UTF-8",
     lambda value: _HALF_PAIR.search(value) is None and len(value.encode()) <= 65536,
     is_secret=True,
 )
@@ -333,7 +333,7 @@ ENVIRONMENT_NAME = Rule(
     " CLOUD_RUN_*, X_GOOGLE_*)",
     lambda value: isinstance(value, str) and is_environment_name(value),
 )
-ENVIRONMENT_VALUE = Rule("a text of at most 32768 characters", _is_environment_value)
+ENVIRONMENT_VALUE = Rule("a string of at most 32768 characters", _is_environment_value)
 ENVIRONMENT = each_entry(
     "texts, numbers or booleans of at most 32768 characters by " + ENVIRONMENT_NAME.expected,
     is_environment_name,
@@ -377,7 +377,7 @@ PORT = between(1, 65535)
 PERCENT = between(0, 100)
 #: Run, "Configure secrets": bits of a file's mode.
 FILE_MODE = Rule(
-    "the bits of a file mode as a whole number, 0 to 511; 0444 without quotes is one",
+    "the bits of a file mode as an integer, 0 to 511; 0444 without quotes is one",
     lambda value: _is_whole(value) and str(int(value)) == str(value) and 0 <= int(value) <= 0o777,
 )
 PROBE_SECONDS = between(1, 3600)
@@ -390,7 +390,7 @@ HTTP_PATH = pattern("a path that begins with /", r"/[^\s]*", limit=2048)
 MOUNT_PATH = pattern("an absolute path without a colon", r"/[^:\x00\s]+", limit=1024)
 SECRET_VERSION = pattern("a version number, an alias or latest", r"[1-9]\d{0,17}|[A-Za-z][\w-]{0,62}")
 ARGUMENT = Rule(
-    "a text without a NUL character",
+    "a string without a NUL character",
     lambda value: isinstance(value, str) and "\0" not in value and len(value) <= 131072,
 )
 #: SQL, "Connect from Cloud Run".

@@ -135,7 +135,7 @@ def newest_revision(service: Json | None) -> str:
 def with_another_try(current: Json | None, asked: Json) -> Json:
     """What to ask for so that a template whose revision did not start gets a new revision.
 
-    Cloud Run makes revisions for changed templates only: what was mended outside of the template (a grant, a database)
+    Cloud Run makes revisions for changed templates only: what was fixed outside of the template (a grant, a database)
     would never be tried again. The annotation is the change.
 
     Args:

@@ -248,7 +248,7 @@ class _Rules:
                 regex = re.compile(_regex(anchor(line.removeprefix("!"))), re.DOTALL)
             except re.error as error:
                 raise SourceError(
-                    root, f"the pattern {line!r} of {file} is wrong ({error.msg})", "Mend or remove it."
+                    root, f"the pattern {line!r} of {file} is wrong ({error.msg})", "Fix or remove it."
                 ) from error
             self._rules.append((not line.startswith("!"), regex))
         self.has_exceptions = any(not ignores for ignores, regex in self._rules)

@@ -215,7 +215,7 @@ def _contains(page: _Page, text: str) -> bool:
     for encoding in ("utf-8", page.encoding or "utf-8"):
         with contextlib.suppress(
             LookupError, ValueError
-        ):  # an encoding that does not exist, or is none of texts
+        ):  # an encoding that does not exist, or is none of strings
             if text in page.body.decode(encoding, "replace"):
                 return True
     return False

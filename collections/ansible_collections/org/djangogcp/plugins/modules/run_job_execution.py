@@ -143,7 +143,7 @@ def explained(job: str, execution: Json, result: Json, output: list[str]) -> Exe
     shown = "\n".join(output[-_SHOWN_LINES:]) or "(it printed nothing)"
     message = (
         f"Failed to run job {job}: execution {result['name']} ended with {how}: {result['message'].rstrip('.')}. "
-        f"Mend what failed, and run again. What it printed:\n{shown}"
+        f"Fix what failed, and run again. What it printed:\n{shown}"
     )
     refusal = "" if has_started(execution) else result["message"]
     return ExecutionError(message, {"execution": result, "output": output}, refusal)

@@ -71,7 +71,7 @@ options:
             type: str
       template:
         description:
-          - A text in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it,
+          - A string in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it,
             C({key|urlencode}) by the value as an address holds it, where all but letters, digits and C(-._~) is percent-encoded,
             and C({key|version}) by the number of the version that holds the value.
           - The values are texts of at least one character in UTF-8.

@@ -278,7 +278,7 @@ def desired(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """What is asked of the instance."""
     asked = asked_of(params, INSTANCE.fields)
     if "database_flags" in asked:
-        # A flag's value is a text in the API, and YAML makes a boolean of on.
+        # A flag's value is a string in the API, and YAML makes a boolean of on.
         asked["database_flags"] = {name: flag_text(value) for name, value in asked["database_flags"].items()}
     return asked
 

@@ -191,7 +191,7 @@ def check(params: dict[str, t.Any]) -> list[str]:
     return [
         unknown(name, expected, used, "variables.")
         if name not in used
-        else problem(f"variables.{name}", None, "a text or a number")
+        else problem(f"variables.{name}", None, "a string or a number")
         for name, value in params["variables"].items()
         if name not in used or value is None
     ]

@@ -60,7 +60,7 @@ options:
       # End of the table.
       password_secret:
         description:
-          - The name of the secret in the same project that holds the password of a built-in user. The value is a text in UTF-8. Refused
+          - The name of the secret in the same project that holds the password of a built-in user. The value is a string in UTF-8. Refused
             for users of other types.
         type: str
       random_password:

@@ -61,7 +61,7 @@ class FakeGoogle:
 
 
 def response(given, url="https://example.googleapis.com/x", headers=None):
-    """An HTTP answer of a body or a (status, body) pair; a body that is a text is sent as it is."""
+    """An HTTP answer of a body or a (status, body) pair; a body that is a string is sent as it is."""
     status, body = given if isinstance(given, tuple) else (200, given)
     answer = requests.Response()
     answer.status_code = status

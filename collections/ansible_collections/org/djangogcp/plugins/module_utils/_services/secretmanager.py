@@ -152,7 +152,7 @@ def read_version(client: Client, project: str, secret: str, number: str) -> byte
 
 
 def read_text(client: Client, project: str, secret: str, number: str) -> str:
-    """The value of a version that has to be a text, such as a password. Never to be shown.
+    """The value of a version that has to be a string, such as a password. Never to be shown.
 
     Raises:
         DjangoGcpError: it is empty, is not UTF-8, or holds a zero byte, which PostgreSQL and environment variables cannot.
@@ -167,7 +167,7 @@ def read_text(client: Client, project: str, secret: str, number: str) -> str:
         # Without the cause: it would show the value.
         raise DjangoGcpError(
             f"Failed to use the value of secret {secret} in project {project}: version {number} {problem}. Add a version that is a "
-            "text of at least one character in UTF-8."
+            "string of at least one character in UTF-8."
         ) from None
     return text
 

@@ -123,13 +123,13 @@ def test_every_rule_is_of_a_variable_that_exists() -> None:
             " with a letter, because SITE-migrator is the id of a service account (30 characters) and SITE is part of a host"
             " name (63 characters).",
         ),
-        ("djangogcp_max_instances", "many", "djangogcp_max_instances is 'many': expected a whole number."),
+        ("djangogcp_max_instances", "many", "djangogcp_max_instances is 'many': expected an integer."),
         (
             "djangogcp_max_instances",
             0,
-            "djangogcp_max_instances is 0: expected a whole number from 1 to 10000.",
+            "djangogcp_max_instances is 0: expected an integer from 1 to 10000.",
         ),
-        ("djangogcp_max_instances", True, "djangogcp_max_instances is true: expected a whole number."),
+        ("djangogcp_max_instances", True, "djangogcp_max_instances is true: expected an integer."),
         ("djangogcp_public", "perhaps", "djangogcp_public is 'perhaps': expected true or false."),
         ("djangogcp_domains", "www.example.com", "djangogcp_domains is 'www.example.com': expected a list."),
         (
@@ -140,7 +140,7 @@ def test_every_rule_is_of_a_variable_that_exists() -> None:
         (
             "djangogcp_domains",
             [7],
-            "djangogcp_domains is [7]: expected a list of which each entry is a text.",
+            "djangogcp_domains is [7]: expected a list of which each entry is a string.",
         ),
         (
             "djangogcp_environment",

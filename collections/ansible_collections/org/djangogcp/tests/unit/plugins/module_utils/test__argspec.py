@@ -152,7 +152,7 @@ def test_an_empty_dictionary_removes_and_null_asks_for_nothing(google, client):
         ),
         (
             {"containers": [{"ports": [{"container_port": "many"}]}]},
-            "template.containers[0].ports[0].container_port is 'many': expected a whole number.",
+            "template.containers[0].ports[0].container_port is 'many': expected an integer.",
         ),
         ({"containers": "app"}, "template.containers is 'app': expected a list."),
     ],

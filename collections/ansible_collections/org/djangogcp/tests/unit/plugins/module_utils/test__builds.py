@@ -190,7 +190,7 @@ def test_a_failed_build_ends_with_its_log():
     with pytest.raises(BuildError) as caught:
         builds(answers).built_image(build, Image(NAME, "source-1"))
     assert caught.value.message == (
-        f"Failed to build {NAME}: build 1 ended with FAILURE: step 0 failed. The end of its log says why; mend the source and run "
+        f"Failed to build {NAME}: build 1 ended with FAILURE: step 0 failed. The end of its log says why; fix the source and run "
         "again.\nStep 4/9 : RUN pip install\nERROR: no matching distribution"
     )
     assert caught.value.as_fail_json()["log_url"] == "https://logs"

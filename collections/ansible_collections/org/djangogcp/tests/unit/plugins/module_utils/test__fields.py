@@ -134,7 +134,7 @@ LIMITS = Field("limits", kind=Kind.MAP, keeps=("cpu", "memory"), normalize=lambd
         (LABELS, {"labels": {"ours": "x"}}, {"ours": "y"}, ["labels"], {"labels": {"ours": "y"}}),
         (LIMITS, {"limits": {"cpu": "1", "memory": "1Gi", "gpu": "1"}}, {"cpu": "2"}, ["limits"], {"limits": {"cpu": "2", "memory": "1Gi"}}),
         (LIMITS, {}, {"cpu": "2"}, ["limits"], {"limits": {"cpu": "2"}}),
-        # A number is the same as a text, and is sent as a number.
+        # A number is the same as a string, and is sent as a number.
         (number("n"), {"n": 5}, "5", [], {"n": 5}),
         (number("n"), {"n": 5}, "6", ["n"], {"n": 6}),
         # What only grows and is more than what is asked.

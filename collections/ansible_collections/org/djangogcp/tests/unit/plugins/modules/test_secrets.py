@@ -136,7 +136,7 @@ def test_a_part_that_is_no_text_is_told_without_it(google, client, value, proble
     with pytest.raises(DjangoGcpError) as caught:
         run(client, secret("url", template="{pw}", values_from={"pw": "password"}))
     assert caught.value.message == (
-        f"Failed to use the value of secret password in project p: version 1 {problem}. Add a version that is a text of at least "
+        f"Failed to use the value of secret password in project p: version 1 {problem}. Add a version that is a string of at least "
         "one character in UTF-8."
     )
     assert caught.value.__cause__ is None

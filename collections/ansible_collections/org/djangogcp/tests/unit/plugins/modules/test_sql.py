@@ -510,7 +510,7 @@ class TestUsers:
         with pytest.raises(DjangoGcpError) as caught:
             users(client, {"name": "web", "password_secret": "password"})
         assert caught.value.message == (
-            f"Failed to use the value of secret password in project p: version 2 {problem}. Add a version that is a text of at "
+            f"Failed to use the value of secret password in project p: version 2 {problem}. Add a version that is a string of at "
             "least one character in UTF-8."
         )
         assert not google.bodies("POST")
