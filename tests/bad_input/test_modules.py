@@ -254,7 +254,7 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
 #: Dictionaries with free keys that are no rows, by what tests their entries.
 FREE = {
     "a rule": {"run_job_execution.env", "secrets.secrets.values_from"},
-    "a check": {"sql_statements.variables", "sql_users.secrets", "ownership_info.resources.asked", "ownership_info.resources.required"},
+    "a check": {"sql_statements.variables", "ownership_info.resources.asked", "ownership_info.resources.required"},
 }  # fmt: skip
 #: Rows without a rule, whose module has a check.
 CHECKED_ROWS = {"cleanup_policies"}
@@ -318,11 +318,6 @@ DROPPED: list[tuple[str, dict[str, Any], str]] = [
         "artifact_repository",
         {"cleanup_policies": {"old": "DELETE"}},
         "cleanup_policies.old is 'DELETE': expected a dictionary with one of action, condition, id, mostRecentVersions.",
-    ),
-    (
-        "sql_users",
-        {"secrets": [{"name": "absent", "versoin": "1"}]},
-        "secrets[0].versoin is unknown: expected a result of the module org.djangogcp.secrets. Did you mean secrets[0].version?",
     ),
     (
         "sql_users",

@@ -464,7 +464,6 @@ def labels(cloud: Cloud, name: str) -> Any:
 
 def test_what_google_fills_in_does_not_make_a_job_run_again(cloud: Cloud, image: str) -> None:
     asked = job("filled", image, "0")
-    asked["jobs"][0]["look_for_execution"] = True
     assert cloud.ok("run_jobs", **asked)["jobs"][0]["executed"] is False
     once = {"job": "filled", "location": REGION, "once": True}
     assert cloud.ok("run_job_execution", **once)["changed"] is True
@@ -505,7 +504,6 @@ def test_a_job_that_somebody_else_made_has_not_run_until_it_is_asked_for(cloud: 
     cloud.api(f"{url}:run", method="POST", body={})
     until(lambda: "completionTime" in executions(cloud, "by-hand")[0])
     asked = job("by-hand", image, "0")
-    asked["jobs"][0]["look_for_execution"] = True
     adopted = cloud.ok("run_jobs", **asked)
     assert (adopted["changed"], adopted["jobs"][0]["executed"]) == (True, False)
     assert cloud.ok("run_job_execution", job="by-hand", location=REGION, once=True)["changed"] is True

@@ -157,8 +157,6 @@ def _remove_versions(task: Task, ids: Ids, user: Json, claims: Claims | None) ->
     if in_use is None:
         return [_absent(task, _of_version(ids, number), claims) for number in _versions(task, ids)]
     secret = user["password_secret"]
-    if _noted(_known(task, secret).get("annotations") or {}, _used(ids)) == in_use:
-        return []
     found = read(task.client, SECRET, {"project": task.project, "name": secret}, ahead=True)
     before = _noted(annotations_of(found), _used(ids))
     if found is None or before == in_use:  # None: a task before this one would have made it
@@ -193,9 +191,6 @@ def _versions(task: Task, ids: Ids) -> list[str]:
 
 
 def _password(task: Task, ids: Ids, secret: str) -> _Password:
-    known = _known(task, secret)
-    if known.get("version"):
-        return _Password(secret, str(known["version"]), known.get("annotations") or {})
     newest = newest_version(task.client, task.project, secret)
     if newest is None or not newest.is_enabled:
         # A task before this one would have made it.
@@ -205,18 +200,13 @@ def _password(task: Task, ids: Ids, secret: str) -> _Password:
             f"Failed to set the password of SQL user {ids['name']}: the secret {secret} in project {task.project} has no "
             "enabled newest version. Add one, for instance with the module org.djangogcp.secrets."
         )
-    found = read(task.client, SECRET, {"project": task.project, "name": secret})
+    found = read(task.client, SECRET, {"project": task.project, "name": secret}, ahead=True)
     return _Password(secret, newest.number, annotations_of(found))
 
 
 def _value(task: Task, password: _Password) -> str:
     """The password; check mode needs none."""
     return "" if task.check_mode else read_text(task.client, task.project, password.secret, password.number)
-
-
-def _known(task: Task, secret: str) -> Json:
-    """What the option secrets tells of a secret."""
-    return next((one for one in task.params["secrets"] or [] if one.get("name") == secret), {})
 
 
 def _who(ids: Ids) -> str:

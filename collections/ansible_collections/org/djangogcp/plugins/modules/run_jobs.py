@@ -47,7 +47,7 @@ options:
       annotations:
         description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
         type: dict
-      template: &job_template
+      template:
         description: What an execution is made of.
         type: dict
         suboptions:
@@ -668,7 +668,7 @@ options:
           - A suffix by which an execution is named that starts when the job has changed. The job is ready when it has succeeded.
           - Excludes C(start_execution_token).
         type: str
-      binary_authorization: &job_binary_authorization
+      binary_authorization:
         description: Which images Binary Authorization lets run.
         type: dict
         suboptions:
@@ -696,57 +696,12 @@ options:
         description: The version of that program.
         type: str
       # End of the table.
-      look_for_execution:
-        description:
-          - Whether to look if the job's newest execution ran what the job was asked to do, and succeeded. RV(jobs[].executed) tells.
-        type: bool
-        default: false
       state:
         description:
           - Whether the job is there.
         type: str
         choices: [present, absent]
         default: present
-  common:
-    description:
-      - What jobs that are present have in common. A job's own options are laid over it - dictionaries key by key, containers one by
-        one, environment variables by name; another list replaces the common one.
-    type: dict
-    suboptions:
-      # From the table JOB of _services/run.py: written by tests/module_docs.py.
-      labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
-        type: dict
-      annotations:
-        description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
-        type: dict
-      template: *job_template
-      start_execution_token:
-        description:
-          - A suffix by which an execution is named that starts when the job has changed. The job is ready when it has started.
-          - Excludes C(run_execution_token).
-        type: str
-      run_execution_token:
-        description:
-          - A suffix by which an execution is named that starts when the job has changed. The job is ready when it has succeeded.
-          - Excludes C(start_execution_token).
-        type: str
-      binary_authorization: *job_binary_authorization
-      functional_type:
-        description: What it is to others.
-        type: str
-        choices: [FUNCTIONAL_TYPE_AGENT, FUNCTIONAL_TYPE_MCP_SERVER]
-      launch_stage:
-        description: Which features may be used. Those in preview need V(BETA) or V(ALPHA).
-        type: str
-        choices: [ALPHA, BETA, GA]
-      client:
-        description: The name of the program that makes the change, in any words.
-        type: str
-      client_version:
-        description: The version of that program.
-        type: str
-      # End of the table.
 author:
   - The djangogcp contributors (@djangogcp)
 """
@@ -766,22 +721,6 @@ EXAMPLES = r"""
               - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
                 command: [python]
                 args: [manage.py, migrate, --noinput]
-
-- name: Make jobs that differ in their arguments only
-  org.djangogcp.run_jobs:
-    project: my-project
-    location: us-central1
-    common:
-      template:
-        template:
-          containers:
-            - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
-              command: [python, manage.py]
-    jobs:
-      - name: polls-clearsessions
-        template: {template: {containers: [{args: [clearsessions]}]}}
-      - name: polls-check
-        template: {template: {containers: [{args: [check, --deploy]}]}}
 
 - name: Label it
   org.djangogcp.run_jobs:
@@ -808,7 +747,7 @@ jobs:
   elements: dict
   contains:
     executed:
-      description: Whether its newest execution ran what is asked, and succeeded. False if O(jobs[].look_for_execution=false).
+      description: Whether its newest execution ran what is asked, and succeeded.
       returned: always
       type: bool
   sample:
@@ -824,8 +763,6 @@ actions:
 """
 
 import functools
-import itertools
-import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
@@ -861,52 +798,16 @@ ARGUMENT_SPEC = {
         "options": {
             "name": {"type": "str", "required": True},
             **table_options(JOB.fields),
-            "look_for_execution": {"type": "bool", "default": False},
             "state": STATE_ARG,
         },
-    },
-    "common": {
-        "type": "dict",
-        "options": table_options(JOB.fields),
     },
     **MARK_ARGS,
     **WAIT_ARGS,
 }
 
 
-def laid_over(common: Json, own: Json) -> Json:
-    """A job's own options over the common ones: dictionaries key by key, containers one by one, variables by name. What is empty wins
-    as it is: it removes."""
-    result = dict(common)
-    for key, value in own.items():
-        below = common.get(key)
-        if value and isinstance(value, dict) and isinstance(below, dict):
-            result[key] = laid_over(below, value)
-        elif key == "containers" and isinstance(value, list) and isinstance(below, list):
-            pairs = itertools.zip_longest(below, value, fillvalue={})
-            result[key] = [laid_over(*pair) if isinstance(pair[1], dict) else pair[1] for pair in pairs]
-        elif (
-            key == "env" and isinstance(value, list) and isinstance(below, list) and _are_named(below + value)
-        ):
-            variables = {item["name"]: item for item in [*below, *value]}
-            result[key] = [variables[name] for name in sorted(variables)]
-        elif value is not None or key not in common:
-            result[key] = value
-    return result
-
-
-def _are_named(variables: list[t.Any]) -> bool:
-    return all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in variables)
-
-
-def desired(job: Json, common: Json) -> Json:
-    """One job's options as the engine compares them."""
-    return laid_over(common, job) if job["state"] == "present" else job
-
-
 def work(task: Task) -> Json:
     """Make the jobs what is asked."""
-    asked = [desired(job, task.params["common"] or {}) for job in task.params["jobs"]]
 
     def one(job: Json) -> Outcome:
         ids = {"project": task.project, "location": task.params["location"], "name": job["name"]}
@@ -925,14 +826,11 @@ def work(task: Task) -> Json:
             same = bool(asked_label(outcome.found)) and asked_label(outcome.found) == asked_label(
                 outcome.wire
             )
-            looked = outcome.wire if job["look_for_execution"] and same else None
             executions = Executions(task.client, task.project, ids["location"], ids["name"])
-            outcome.resource["executed"] = looked is not None and is_succeeded(
-                executions.newest_as_is(looked) or {}
-            )
+            outcome.resource["executed"] = same and is_succeeded(executions.newest_as_is(outcome.wire) or {})
         return outcome
 
-    return many_results("jobs", for_each(asked, one))
+    return many_results("jobs", for_each(task.params["jobs"], one))
 
 
 def main() -> None:
@@ -941,7 +839,7 @@ def main() -> None:
         ARGUMENT_SPEC,
         work,
         rules={"jobs.name": rules.JOB},
-        tables={"jobs": JOB.fields, "common": JOB.fields},
+        tables={"jobs": JOB.fields},
         check=lambda params: repeated_problems(params["jobs"], "jobs"),
     )
 

@@ -86,12 +86,6 @@ options:
         description: Whether roles of the user that are not in O(users[].database_roles) stay. Needs that option.
         type: bool
         default: false
-  secrets:
-    description:
-      - What M(org.djangogcp.secrets) returned as RV(org.djangogcp.secrets#module:secrets) in the same run, so that the secrets of the
-        passwords are not read once more. A secret that is not among them is read.
-    type: list
-    elements: dict
   claim_secret:
     description:
       - The secret, which only this site has, in whose annotations the O(mark) is written as a claim before a built-in user is made, because
@@ -185,8 +179,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, many_results, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._rules import unknown
-from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_users import ensure_users
 
@@ -207,7 +199,6 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "append_roles": {"type": "bool", "default": False},
         },
     },
-    "secrets": {"type": "list", "elements": "dict", "no_log": False},
     "claim_secret": {"type": "str", "no_log": False},
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -228,17 +219,6 @@ def work(task: Task) -> dict[str, t.Any]:
     return many_results(
         "users", [one for user in users for one in ensure_users(task, instance, user, claims)]
     )
-
-
-#: What the module secrets says of a secret.
-_OF_A_SECRET = {
-    "name",
-    "project",
-    "changed",
-    "version",
-    "retired_versions",
-    *(field.name for field in SECRET.fields),
-}
 
 
 def _user_problems(user: dict[str, t.Any], name: str) -> list[str]:
@@ -266,13 +246,6 @@ def check(params: dict[str, t.Any]) -> list[str]:
             problems.append(
                 f"users[{number}].password_secret is set: expected none, because a user of the type {user['type']} has no password."
             )
-    for number, secret in enumerate(params["secrets"] or []):
-        prefix = f"secrets[{number}]."
-        problems += [
-            unknown(name, "a result of the module org.djangogcp.secrets", _OF_A_SECRET, prefix)
-            for name in secret
-            if name not in _OF_A_SECRET
-        ]
     return problems
 
 

@@ -112,56 +112,19 @@ def test_nothing_is_known_to_be_taken_before_the_api_is_enabled(google, client):
 
 
 JOBS = "https://run.googleapis.com/v2/projects/p/locations/l/jobs"
-COMMON = {
-    "labels": {"site": "polls"},
-    "template": {
-        "template": {
-            "max_retries": 0,
-            "containers": [
-                {"image": "app", "env": [{"name": "A", "value": "1"}, {"name": "C", "value": "1"}]}
-            ],
-        }
-    },
-}
 
 
-def jobs(client, *asked, common=None, check_mode=False):
+def jobs(client, *asked, check_mode=False):
     options = {
         **dict.fromkeys(run_jobs.ARGUMENT_SPEC["jobs"]["options"]),
         "state": "present",
-        "look_for_execution": False,
     }
     params = {
         "project": "p",
         "location": "l",
         "jobs": [{**options, **job} for job in asked],
-        "common": common,
     }
     return run_jobs.work(Task(params, client, check_mode))
-
-
-def test_a_jobs_own_options_are_laid_over_the_common_ones(google, client):
-    google.answer("GET", f"{JOBS}/a", MISSING, {"name": "a"})
-    google.answer("POST", JOBS, {"name": "projects/p/locations/l/operations/o", "done": True})
-    variables = [{"name": "A", "value": "own"}, {"name": "B", "value": "2"}]
-    own = {"template": {"containers": [{"args": ["migrate"], "env": variables}]}}
-    jobs(client, {"name": "a", "template": own}, common=COMMON)
-    (body,) = google.bodies("POST")
-    assert body["labels"] == {"site": "polls"}
-    assert body["template"]["template"] == {
-        "maxRetries": 0,
-        "containers": [
-            {
-                "image": "app",
-                "args": ["migrate"],
-                "env": [
-                    {"name": "A", "value": "own"},
-                    {"name": "B", "value": "2"},
-                    {"name": "C", "value": "1"},
-                ],
-            }
-        ],
-    }
 
 
 def test_a_job_that_ran_as_it_is_says_so(google, client):
@@ -177,7 +140,7 @@ def test_a_job_that_ran_as_it_is_says_so(google, client):
         "completionTime": "2026-01-01T00:00:00Z",
         "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
     }
-    asked = {"name": "a", "look_for_execution": True, **own}
+    asked = {"name": "a", **own}
     google.answer("GET", f"{JOBS}/a", found)
     google.answer("GET", f"{JOBS}/a/executions", {"executions": [execution]})
     result = jobs(client, asked)
@@ -200,7 +163,7 @@ def test_what_is_changed_beside_the_template_does_not_make_a_job_run_again(googl
         "conditions": [{"type": "Completed", "state": "CONDITION_SUCCEEDED"}],
     }
     google.answer("GET", f"{JOBS}/a/executions", {"executions": [{"name": "a-1", **succeeded}]})
-    result = jobs(client, {"name": "a", "look_for_execution": True, "labels": {"site": "polls"}, **own})
+    result = jobs(client, {"name": "a", "labels": {"site": "polls"}, **own})
     assert (result["changed"], result["jobs"][0]["executed"]) == (True, True)
 
 
@@ -208,7 +171,7 @@ def test_a_job_that_somebody_else_made_is_labelled_and_has_not_run(google, clien
     own = {"template": {"template": {"containers": [{"image": "app"}]}}}
     found = {"name": "a", "template": {"template": {"containers": [{"image": "app"}]}}}
     google.answer("GET", f"{JOBS}/a", found)
-    result = jobs(client, {"name": "a", "look_for_execution": True, **own}, check_mode=True)
+    result = jobs(client, {"name": "a", **own}, check_mode=True)
     assert (result["changed"], result["jobs"][0]["executed"]) == (True, False)
     assert google.calls == ["GET a"]
 

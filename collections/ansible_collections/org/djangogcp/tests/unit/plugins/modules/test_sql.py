@@ -225,7 +225,7 @@ class TestInstance:
         assert result["instance"]["connection_name"] == "p:europe-west1:db"
 
 
-def users(client, *asked, check_mode=False, secrets=None):
+def users(client, *asked, check_mode=False):
     options = {
         **dict.fromkeys(sql_users.ARGUMENT_SPEC["users"]["options"]),
         "state": "present",
@@ -238,7 +238,6 @@ def users(client, *asked, check_mode=False, secrets=None):
         "project": "p",
         "instance": "db",
         "users": [{**options, **user} for user in asked],
-        "secrets": secrets,
     }
     return sql_users.work(Task(params, client, check_mode))
 
@@ -279,16 +278,6 @@ class TestUsers:
         assert not users(client, {"name": "web", "password_secret": "password"})["changed"]
         assert {one.method for one in google.sent} == {"GET"}
         assert not [one for one in google.sent if one.url.endswith(":access")]
-
-    def test_what_the_secrets_module_returned_is_not_read_again(self, google, client):
-        google.answer("GET", self.WEB, MISSING, {"name": "web"})
-        google.answer("POST", USERS, DONE)
-        users(client, {"name": "web", "password_secret": "password"})
-        known = {"name": "password", "version": "2", "annotations": self.annotation(google)}
-        google.sent.clear()
-        result = users(client, {"name": "web", "password_secret": "password"}, secrets=[known])
-        assert not result["changed"]
-        assert google.calls == ["GET web"]
 
     def test_a_new_version_is_given_to_the_user(self, google, client):
         google.answer("GET", self.WEB, {"name": "web", "project": "p", "instance": "db"})
@@ -406,7 +395,7 @@ class TestUsers:
         google.answer("GET", USERS, MISSING)
         assert not users(client, {"name": "web", "state": "absent", "per_version": True})["changed"]
 
-    def in_use(self, google, client, version, *, secrets=None, check_mode=False):
+    def in_use(self, google, client, version, *, check_mode=False):
         """What is removed when a version is the one in use from now on; the annotations stay with the secret."""
         google.sent.clear()
         user = {
@@ -416,7 +405,7 @@ class TestUsers:
             "per_version": True,
             "in_use_version": version,
         }
-        users(client, user, secrets=secrets, check_mode=check_mode)
+        users(client, user, check_mode=check_mode)
         if google.bodies("PATCH"):
             google.answer("GET", SECRET, {"etag": "e", "annotations": self.annotation(google)})
         return self.deleted(google)
@@ -433,13 +422,6 @@ class TestUsers:
         assert self.in_use(google, client, "5") == ["web_1", "web_3", "web_4"]
         assert self.in_use(google, client, "5") == []
         assert google.calls == ["GET password"]
-
-    def test_what_the_secrets_module_returned_tells_that_there_is_nothing_to_remove(self, google, client):
-        self.of_versions(google, 1)
-        self.in_use(google, client, "1")
-        known = {"name": "password", "version": "1", "annotations": self.annotation(google)}
-        assert self.in_use(google, client, "1", secrets=[known]) == []
-        assert google.calls == []
 
     def test_the_annotations_of_removed_users_go_with_them(self, google, client):
         self.of_versions(google, 1, 2, 3)
@@ -496,7 +478,7 @@ class TestUsers:
     def test_options_that_do_not_fit_are_refused(self, user, message):
         options = sql_users.ARGUMENT_SPEC["users"]["options"]
         defaults = {name: option.get("default") for name, option in options.items()}
-        assert sql_users.check({"users": [{**defaults, "name": "web", **user}], "secrets": None}) == [message]
+        assert sql_users.check({"users": [{**defaults, "name": "web", **user}]}) == [message]
 
     @pytest.mark.parametrize(
         ("value", "problem"),
