@@ -35,6 +35,7 @@ with contextlib.suppress(ImportError):
 # For a page with all redirects that lead to it.
 _PAGE_SECONDS = 60.0
 _MOST_REDIRECTS = 10
+_REFUSED = (401, 403)
 # So much of a body is read.
 _MOST_BYTES = 2**20
 
@@ -90,7 +91,9 @@ class _Page(t.NamedTuple):
         return self.target == self.url and self.url.startswith("https:")
 
 
-def ask_until_it_passes(site: str, check: Check, deadline: Deadline, token: str = "") -> Answer:
+def ask_until_it_passes(
+    site: str, check: Check, deadline: Deadline, token: str = "", granted: Deadline | None = None
+) -> Answer:
     """Ask for a page again and again, at least once, up to two seconds apart.
 
     Args:
@@ -98,13 +101,15 @@ def ask_until_it_passes(site: str, check: Check, deadline: Deadline, token: str 
         check: what the page must do.
         deadline: nothing is asked beyond it.
         token: as for `ask`.
+        granted: until then a refusal (401, 403) may only mean that a right is not in force yet; `deadline` by default.
 
     Raises:
         DjangoGcpError: the CA certificates cannot be read.
     """
     for delay in delays(first=0.2, factor=1.6, longest=2):
         answer = ask(site, check, token=token)
-        if not answer.problem or not deadline.sleep(delay):
+        until = granted if granted is not None and answer.status in _REFUSED else deadline
+        if not answer.problem or not until.sleep(delay):
             return answer
     raise AssertionError("delays() never ends")
 

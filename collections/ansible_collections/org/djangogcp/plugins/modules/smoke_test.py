@@ -63,6 +63,12 @@ options:
     description:
       - The address that the identity token is for. Cloud Run wants that of the service, also where a tag's address is asked.
     type: str
+  grant_timeout:
+    description:
+      - For how long a right of O(service_account) that was granted a moment ago may not be in force, in seconds. Refusals are asked again
+        for so long, and other answers only for O(wait_timeout).
+    type: int
+    default: 0
   wait_timeout:
     description:
       - For how long pages are asked again, in seconds. Each is asked at least once, and has a minute to answer.
@@ -147,6 +153,7 @@ ARGUMENT_SPEC = {
     },
     "service_account": {"type": "str"},
     "audience": {"type": "str"},
+    "grant_timeout": {"type": "int", "default": 0},
     "wait_timeout": {"type": "int", "default": 30},
 }
 
@@ -155,6 +162,7 @@ RULES = {
     "checks.path": rules.HTTP_PATH,
     "service_account": rules.SERVICE_ACCOUNT,
     "audience": rules.SITE_URL,
+    "grant_timeout": rules.WAIT_SECONDS,
 }
 
 
@@ -218,10 +226,11 @@ def work(task: Task) -> Json:
         Check(check["path"], check["follow_redirects"], check["contains"] or "", check["any_answer"])
         for check in params["checks"]
     ]
-    deadline = Deadline(params["wait_timeout"], client.clock)
     account, audience = params["service_account"], params["audience"]
-    token = identity_token(client, account, audience, deadline) if account else ""
-    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline, token))
+    granted = Deadline(max(params["grant_timeout"], params["wait_timeout"]), client.clock)
+    token = identity_token(client, account, audience, granted) if account else ""
+    deadline = Deadline(params["wait_timeout"], client.clock)
+    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline, token, granted))
     if any(answer.problem for answer in answers):
         raise failure(site, answers)
     return {"changed": False, "checks": shown(answers)}

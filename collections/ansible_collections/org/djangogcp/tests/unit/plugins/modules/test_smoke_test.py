@@ -23,7 +23,7 @@ from ansible_collections.org.djangogcp.plugins.modules import smoke_test
 
 LOG = "Check what the site logged; if it only needs longer, raise wait_timeout."
 NETWORK = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
-NOBODY = {"service_account": None, "audience": None}
+NOBODY = {"service_account": None, "audience": None, "grant_timeout": 0}
 # What a page holds and no message may show.
 PRIVATE = "private-words-of-the-page"
 RESET = struct.pack("ii", 1, 0)
@@ -312,6 +312,16 @@ def test_a_right_that_is_never_in_force_is_told(site, client, google, refuse):
     assert f"Failed to get an identity token of {ACCOUNT}" in text
     assert "roles/iam.serviceAccountOpenIdTokenCreator" in text
     assert site.asked == []
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(403, 120), (401, 120), (404, 30)])
+def test_only_a_refusal_is_waited_for_as_long_as_a_right_may_take(
+    site, client, google, fake_clock, status, seconds
+):
+    google.answer("POST", GENERATE, {"token": "its-token"})
+    site.page("/", (status,))
+    message(site.url, check("/"), client=client, wait_timeout=30, **KNOWN, grant_timeout=120)
+    assert seconds - 0.1 < sum(fake_clock.slept) <= seconds + 0.1
 
 
 def test_only_the_beginning_of_a_body_is_read(site):
