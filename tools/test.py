@@ -84,7 +84,20 @@ LAYERS = (
         prepare=pip_for_ansible_test,
         environment={"HOME": str(CACHE / "home")},
     ),
-    Layer("end to end", ((*PYTEST, "tests/e2e"),), engine=True),
+    Layer(
+        "end to end",
+        (
+            (
+                *PYTEST,
+                "tests/e2e",
+                "--ignore=tests/e2e/test_6_never.py",
+                "--ignore=tests/e2e/test_6_target.py",
+            ),
+        ),
+        engine=True,
+    ),
+    # Of the end-to-end tests those that have an emulator of their own, beside the others.
+    Layer("never", ((*PYTEST, "tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py"),)),
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),

@@ -162,7 +162,11 @@ def test_a_service_of_somebody_else_stays_private_and_as_it_is(team: Team) -> No
 
 
 def test_a_site_that_is_not_public_gets_traffic_only_after_its_try_out(team: Team) -> None:
-    closed = {"djangogcp_public": False, "djangogcp_admin_path": "/absent/", "release_smoke_timeout_seconds": 1}
+    closed = {
+        "djangogcp_public": False,
+        "djangogcp_admin_path": "/absent/",
+        "release_smoke_timeout_seconds": 1,
+    }
     for variables in (closed, closed, {**closed, "djangogcp_public": True}):
         run = team.play("deploy.yml", "closed", **variables)
         assert run.status != 0
