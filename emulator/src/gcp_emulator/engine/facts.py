@@ -1,10 +1,12 @@
 """What the discovery documents leave out, as data: ``services/<api>/facts.yaml``.
 
 Every file says where its facts come from and whether each group was ``verified`` (seen in a real response or quoted
-from the reference page) or is ``assumed``. Shape::
+from the reference page) or is ``assumed``. ``recorded`` names the recorded conversations with Google Cloud (of
+GoogleCloudPlatform/k8s-config-connector, ``pkg/test/resourcefixture``) that facts were taken from; a comment says which. Shape::
 
     source: https://...
     status: verified | assumed
+    recorded: [logginglogsink-projectsink]
     methods:
       secretmanager.projects.secrets.create:
         permission: secretmanager.secrets.create     # one, a list, or `none`

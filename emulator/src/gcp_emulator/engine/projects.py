@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,12 @@ class Projects:
     def find(self, id_or_number: str) -> Mapping[str, Any] | None:
         """The project by id or number."""
         return self._projects.peek(self._ids.get(id_or_number, id_or_number))
+
+    def canonical(self, name: str) -> str:
+        """A resource name with the number of its project turned into the id."""
+        found = re.match(r"projects/([^/]+)", name)
+        record = self.find(found[1]) if found else None
+        return f"projects/{record['projectId']}{name[found.end() :]}" if found and record else name
 
     def all(self) -> list[Json]:
         return [project for _, project in self._projects.items()]

@@ -54,7 +54,8 @@ class Table:
     #: The regular expression of the last part of a name (a slash in it is %2F in the full name, see `Service.canonical`), and what is said of one that it does not fit.
     id: str
     bad_id: str = "Request contains an invalid argument."
-    #: Where ``create`` finds it: ``query:bucketId``, ``body:name``, or ``path`` for a create that names the whole resource.
+    #: Where ``create`` finds it: ``query:bucketId``, ``body:name``, ``full:name`` where the body has the full name, or ``path`` for a create
+    #: that names the whole resource.
     id_from: str = "body:name"
     #: The path parameter that holds the full name, where it is not called so.
     name: str = "name"
@@ -78,8 +79,12 @@ class Table:
     guard: Literal["", "etag", "fingerprint"] = ""
     #: The type of the response when changes are long-running operations; "" when they are immediate.
     operation: str = ""
-    #: What a PUT without a mask replaces, where that is not the whole resource.
+    #: The verbs that, without a mask, replace the resource; others change what the body has.
+    replaces: frozenset[str] = frozenset({"update"})
+    #: What these replace, where that is not the whole resource.
     replaced: frozenset[str] = frozenset()
+    #: What a path of a mask may begin with, where it counts from the request.
+    mask_root: str = ""
     #: Whether ``update`` makes what is not there.
     upsert: bool = False
     #: The table of what the resources are in, where that must be there.
@@ -149,14 +154,14 @@ class Table:
         return call.page(found, self.key or self.kind, default=self.page_size)
 
     async def _patch(self, call: Call) -> Json:
-        return self._change(call, self._given(call, "patch"), replace=False)
+        return self._change(call, "patch")
 
     async def _update(self, call: Call) -> Json:
-        name, resource = self._name(call), self._given(call, "update")
+        name = self._name(call)
         if self.upsert and self.find(call.context, name) is None:
             self._check_id(self.split(name)[1], name)
-            return self._answer(call, name, self._stored(call, name, self._new(resource)))
-        return self._change(call, resource, replace=True)
+            return self._answer(call, name, self._stored(call, name, self._new(self._given(call, "update"))))
+        return self._change(call, "update")
 
     async def _delete(self, call: Call) -> Json:
         name = self._name(call)
@@ -222,6 +227,12 @@ class Table:
         # A name in the body may be that of a wrapper's sibling, as the roleId of a role is.
         given = call.params.get(where) if source == "query" else resource.get(where, call.body.get(where))
         given = str(given or "")
+        if source == "full":
+            parent, given = self.split(call.context.projects.canonical(given))
+            if parent != call.params["parent"]:
+                raise invalid_argument(
+                    f"The {where} is not that of a resource in {call.params['parent']}.", field=where
+                )
         name = f"{call.params['parent']}/{self.kind}/{given.replace('/', '%2F')}"
         self._check_id(given, name)
         self._require_parent(call.context, call.params["parent"])
@@ -247,13 +258,15 @@ class Table:
         self._require_fields(resource)
         return {**self.defaults, **{name: resource[name] for name in resource if name in self.settable}}
 
-    def _change(self, call: Call, changes: Json, *, replace: bool) -> Json:
-        name = self._name(call)
+    def _change(self, call: Call, verb: str) -> Json:
+        name, changes = self._name(call), self._given(call, verb)
         resource = self.require(call.context, name)
         self._check_guard(call, name, str(changes.get(self.guard) or ""), resource)
-        mask = call.params.get("updateMask") or call.body.get("updateMask")
+        mask = str(call.params.get("updateMask") or call.body.get("updateMask") or "")
+        if self.mask_root:
+            mask = re.sub(rf"(^|,)\s*{self.mask_root}\.", r"\1", mask)
         body = {key: value for key, value in changes.items() if key in self.settable}
-        if replace and not mask:
+        if verb in self.replaces and not mask:
             # What never changes need not be said again.
             paths = sorted((self.replaced or self.settable) - (self.immutable - set(body)))
         else:
