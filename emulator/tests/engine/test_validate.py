@@ -108,6 +108,14 @@ def test_query_parameters_are_typed() -> None:
     assert query_parameters(method, pairs, frozenset()) == {"updateMask": "labels", "allowMissing": True}
 
 
+def test_an_enum_in_the_query_may_be_a_number() -> None:
+    method = load("iam", "v1").methods["iam.projects.roles.list"]
+    for text in ("FULL", "1"):
+        assert query_parameters(method, [("view", text)], frozenset()) == {"view": "FULL"}
+    with pytest.raises(ApiError, match=r"^Invalid value at 'view' \(TYPE_ENUM\), 7$"):
+        query_parameters(method, [("view", "7")], frozenset())
+
+
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [

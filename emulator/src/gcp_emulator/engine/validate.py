@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gcp_emulator.engine.discovery import Method
+from gcp_emulator.engine.enums import numbers
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
-from gcp_emulator.engine.facts import read_yaml
 
 #: Query parameters that every Google API accepts (https://cloud.google.com/apis/docs/system-parameters).
 SYSTEM_PARAMETERS = frozenset(
@@ -227,14 +227,14 @@ def _integer(value: Any, form: str, path: str, *, as_text: bool) -> int | str:
     return str(number) if as_text else number
 
 
-def _enum_name(names: list[str], value: Any, path: str) -> str:
+def _enum_name(names: Sequence[str], value: Any, path: str) -> str:
     """The name itself, or the one behind a number (``engine/enums.yaml``)."""
-    numbers: list[int] = read_yaml("engine/enums.yaml")["numbers"].get(names[0], [])
     if value in names:
         return str(value)
-    if isinstance(value, bool) or value not in numbers:
-        raise _bad_value(path, "TYPE_ENUM", value)
-    return names[numbers.index(value)]
+    for name, number in numbers(names).items():
+        if value == number and not isinstance(value, bool):
+            return name
+    raise _bad_value(path, "TYPE_ENUM", value)
 
 
 def _base64(value: str, path: str) -> str:
@@ -272,8 +272,8 @@ def query_parameters(method: Method, pairs: list[tuple[str, str]], tolerated: fr
             value = text.lower() == "true"
         elif parameter.type == "integer":
             value = _integer(text, parameter.format or "int32", name, as_text=False)
-        elif parameter.enum and text not in parameter.enum:
-            raise _bad_value(name, "TYPE_ENUM", text)
+        elif parameter.enum:
+            value = _enum_name(parameter.enum, int(text) if is_number(text) else text, name)
         if parameter.repeated:
             result.setdefault(name, []).append(value)
         else:

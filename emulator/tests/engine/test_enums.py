@@ -1,0 +1,63 @@
+"""Numbers for names in answers, as generated clients ask for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gcp_emulator.engine import discovery
+from gcp_emulator.engine.enums import Numbering, numbers, wants_numbers
+from gcp_emulator.engine.facts import read_yaml
+
+from emulator.tests.running import PROJECT, RunningEmulator
+
+RUN = Numbering(discovery.load("run", "v2").schemas)
+
+
+def _enums(node: Any) -> set[tuple[str, ...]]:
+    found = {tuple(node["enum"])} if isinstance(node, dict) and isinstance(node.get("enum"), list) else set()
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return found.union(*(_enums(one) for one in inner))
+
+
+def test_every_enum_that_is_listed_is_one_of_a_document() -> None:
+    known = set().union(*(_enums(discovery.load(*one).schemas) for one in discovery.vendored()))
+    listed = [tuple(enum) for enum in read_yaml("engine/enums.yaml")["enums"]]
+    assert set(listed) - known == set()
+    assert len(listed) == len(set(listed))
+
+
+def test_the_same_names_in_another_order_have_other_numbers() -> None:
+    properties = discovery.load("pubsub", "v1").schemas["BigQueryConfig"]["properties"]
+    assert numbers(properties["state"]["enum"])["SCHEMA_MISMATCH"] == 4
+    properties = discovery.load("pubsub", "v1").schemas["BigtableConfig"]["properties"]
+    assert numbers(properties["state"]["enum"])["SCHEMA_MISMATCH"] == 5
+
+
+def test_names_in_lists_messages_and_typed_values_become_numbers() -> None:
+    service = {
+        "name": "s",
+        "launchStage": "GA",
+        "traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
+    }
+    numbered = {"name": "s", "launchStage": 4, "traffic": [{"type": 1, "percent": 100}]}
+    assert RUN.message("GoogleCloudRunV2Service", service) == numbered
+    typed = {"@type": "type.googleapis.com/google.cloud.run.v2.Service"}
+    operation = {"name": "o", "done": True, "response": {**typed, **service}}
+    assert RUN.message("GoogleLongrunningOperation", operation)["response"] == {**typed, **numbered}
+
+
+def test_what_is_no_known_enum_stays_as_it_is() -> None:
+    job = {"labels": {"launchStage": "GA"}, "executionCount": 1, "annotations": {}, "launchStage": "LATER"}
+    assert RUN.message("GoogleCloudRunV2Job", job) == job
+    assert RUN.message(None, {"launchStage": "GA"}) == {"launchStage": "GA"}
+
+
+def test_numbers_are_for_those_who_ask(emulator: RunningEmulator) -> None:
+    assert wants_numbers([("$alt", "json;enum-encoding=int")])
+    assert not wants_numbers([("alt", "json"), ("filter", "enum-encoding=int")])
+    url = f"https://logging.googleapis.com/v2/projects/{PROJECT}/locations/global/buckets/_Default"
+    session = emulator.session()
+    assert session.get(url).json()["lifecycleState"] == "ACTIVE"
+    asked = {"$alt": "json;enum-encoding=int"}
+    assert session.get(url, params=asked).json()["lifecycleState"] == 1
+    assert session.get(url, params={**asked, "fields": "lifecycleState"}).json() == {"lifecycleState": 1}
