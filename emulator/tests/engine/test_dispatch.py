@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from emulator.tests.running import RunningEmulator
+from emulator.tests.running import PROJECT, RunningEmulator
 
 SECRETS = "https://secretmanager.googleapis.com/v1"
 
@@ -159,3 +159,15 @@ def test_regional_and_mtls_host_names_are_the_same_api(emulator: RunningEmulator
         "secretmanager.europe-west1.rep.googleapis.com",
     ):
         assert json.loads(session.get(f"https://{host}{path}").text) == {"totalSize": 0}, host
+
+
+def test_a_request_may_repeat_its_path_and_a_resource_may_not(emulator: RunningEmulator) -> None:
+    session = emulator.session()
+    parent = f"projects/{PROJECT}"
+    made = session.post(
+        f"{SECRETS}/{parent}/secrets?secretId=x", json={"replication": {"automatic": {}}, "parent": parent}
+    )
+    assert (made.status_code, 'Unknown name "parent"' in made.text.replace("\\", "")) == (400, True)
+    session.post(f"{SECRETS}/{parent}/secrets?secretId=x", json={"replication": {"automatic": {}}})
+    version = {"parent": f"{parent}/secrets/x", "payload": {"data": "aGk="}}
+    assert session.post(f"{SECRETS}/{parent}/secrets/x:addVersion", json=version).status_code == 200

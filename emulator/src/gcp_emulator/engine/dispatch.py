@@ -270,7 +270,7 @@ class Dispatcher:
         if method.request is None:
             return {}, {}
         raw = parse_json(data)
-        return api.validator.validate(method.request, raw), raw
+        return api.validator.validate(method.request, _without_path(api.document, method, raw)), raw
 
 
 def _resource(template: str | None, params: Json) -> str:
@@ -279,6 +279,18 @@ def _resource(template: str | None, params: Json) -> str:
         value = next((str(params[key]) for key in names if key in params), "")
         return value if "/" in value else f"projects/{value}"
     return template.format(**{key: value for key, value in params.items() if isinstance(value, str)})
+
+
+def _without_path(document: Api, method: Method, body: Any) -> Any:
+    """The body of a request message, in which a client may repeat what the path says; most documents leave it out there.
+
+    Where the body is a resource instead, such a field is unknown (recorded: pubsubsnapshot-full).
+    """
+    if not isinstance(body, dict) or not (method.request or "").endswith("Request"):
+        return body
+    fields = document.schemas[method.request or ""].get("properties", {})
+    path = {name for name, parameter in method.parameters.items() if parameter.location == "path"}
+    return {name: value for name, value in body.items() if name in fields or name not in path}
 
 
 def _require_field(body: Json, dotted: str) -> None:
