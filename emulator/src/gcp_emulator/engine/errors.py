@@ -1,7 +1,8 @@
-"""Google's error model: one exception type, rendered in either of the two wire formats.
+"""Google's error model: one exception type, rendered in the wire format of the API.
 
 Sources: https://cloud.google.com/apis/design/errors (``rpc``); the ``errors[]`` form of the older APIs
 (storage, sqladmin) is documented at https://cloud.google.com/storage/docs/json_api/v1/status-codes (``legacy``).
+Some APIs, such as IAM, answer with both (recorded: iamserviceaccount-disabled).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Json = dict[str, Any]
-ErrorStyle = Literal["rpc", "legacy"]
+ErrorStyle = Literal["rpc", "legacy", "both"]
 
 _HTTP = {
     "INVALID_ARGUMENT": 400,
@@ -88,9 +89,9 @@ class ApiError(Exception):
     def body(self, style: ErrorStyle) -> Json:
         """The JSON body of the HTTP response."""
         error: Json = {"code": self.code, "message": self.message}
-        if style == "legacy":
+        if style != "rpc":
             error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
-        else:
+        if style != "legacy":
             error["status"] = self.status
         if self.details:
             error["details"] = self.details

@@ -69,8 +69,12 @@ def test_an_unknown_account_is_404_for_those_who_may_know(emulator: RunningEmula
         answer = emulator.session().get(url)
         assert (answer.status_code, answer.json()["error"]["message"]) == (
             404,
-            f"Service account projects/{emulator.project}/serviceAccounts/{email} does not exist.",
+            "Unknown service account",
         )
+        assert answer.json()["error"]["status"] == "NOT_FOUND"
+        assert answer.json()["error"]["errors"] == [
+            {"domain": "global", "message": "Unknown service account", "reason": "notFound"}
+        ]
         assert emulator.session("user:stranger@example.com").get(url).status_code == 403
 
 

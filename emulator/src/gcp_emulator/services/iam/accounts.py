@@ -55,7 +55,7 @@ class ServiceAccounts:
         """The record of ``projects/P/serviceAccounts/EMAIL``; NOT_FOUND."""
         found = self._accounts.get(name.rpartition("/")[2])
         if found is None or found["name"] != name or not self.knows(found["email"]):
-            raise not_found(f"Service account {name} does not exist.")
+            raise not_found("Unknown service account")
         return found
 
     def active(self, email: str) -> Json:

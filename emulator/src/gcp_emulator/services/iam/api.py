@@ -29,6 +29,7 @@ _LIMITS = {"displayName": 100, "description": 256}
 
 class IamApi(Service):
     api = "iam"
+    error_style = "both"
     page = Page("/access", "Access")
 
     def __init__(self, context: Context) -> None:
