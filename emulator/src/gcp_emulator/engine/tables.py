@@ -97,6 +97,7 @@ class Table:
     deleted: Hook | None = None
     #: How a resource is shown.
     show: Hook = _unchanged
+    #: What is said of one that is not there: ``{name}``, ``{id}``, and by their collections the parts of the name (``{locations}``).
     missing: str = "Requested entity was not found."
     taken: str = "Requested entity already exists."
 
@@ -193,7 +194,9 @@ class Table:
         """The resource as it is stored; ApiError NOT_FOUND."""
         resource = self.find(context, name)
         if resource is None:
-            raise not_found(self.missing.format(name=name, id=self.split(name)[1]))
+            parts = name.split("/")
+            values = dict(zip(parts[::2], parts[1::2], strict=False))
+            raise not_found(self.missing.format(name=name, id=self.split(name)[1], **values))
         return resource
 
     def of(self, context: Context, parent: str) -> list[tuple[str, Json]]:

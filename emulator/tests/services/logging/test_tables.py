@@ -102,11 +102,26 @@ def test_a_metric_is_made_by_put_and_its_name_may_hold_a_slash(session: requests
     assert session.get(address).status_code == 404
 
 
+def test_the_descriptor_of_a_metric_has_the_description_of_the_metric(session: requests.Session) -> None:
+    metric = {
+        "name": "slow",
+        "filter": "severity>=ERROR",
+        "description": "Slow requests",
+        "metricDescriptor": {"valueType": "DISTRIBUTION", "description": "not this one"},
+    }
+    described = ok(session.post(f"{BASE}/metrics", json=metric))["metricDescriptor"]
+    assert (described["description"], described["valueType"]) == ("Slow requests", "DISTRIBUTION")
+    del metric["description"]
+    assert "description" not in ok(session.put(f"{BASE}/metrics/slow", json=metric))["metricDescriptor"]
+
+
 def test_an_exclusion_is_stored(session: requests.Session) -> None:
     made = ok(session.post(f"{BASE}/exclusions", json={"name": "noise", "filter": "severity<INFO"}))
     changed = ok(session.patch(f"{BASE}/exclusions/noise?updateMask=disabled", json={"disabled": True}))
     assert changed == made | {"disabled": True, "updateTime": changed["updateTime"]}
     ok(session.delete(f"{BASE}/exclusions/noise"))
+    gone = session.get(f"{BASE}/exclusions/noise")
+    assert message(gone, 404) == f"Exclusion projects/{PROJECT}/exclusions/noise does not exist"
     assert ok(session.get(f"{BASE}/exclusions")) == {}
 
 
@@ -142,7 +157,7 @@ def test_a_locked_bucket_keeps_its_retention(session: requests.Session) -> None:
 def test_views_are_in_buckets_that_are_there(session: requests.Session) -> None:
     body = {"filter": 'SOURCE("projects/p")'}
     missing = session.post(f"{GLOBAL}/buckets/none/views?viewId=v", json=body)
-    assert message(missing, 404) == "Bucket `none` does not exist"
+    assert message(missing, 404) == "Bucket `none` in location `global` does not exist"
     views = f"{GLOBAL}/buckets/_Default/views"
     ok(session.post(f"{views}?viewId=mine", json=body))
     names = [one["name"].rpartition("/")[2] for one in ok(session.get(views))["views"]]

@@ -46,14 +46,19 @@ def _complete_sink(call: Call, name: str, sink: Json) -> Json:
 def _complete_metric(call: Call, name: str, metric: Json) -> Json:
     parent, given = METRICS.split(name)
     kind = f"logging.googleapis.com/user/{given}"
-    named = {"name": f"{parent}/metricDescriptors/{kind}", "type": kind}
+    named = {
+        "name": f"{parent}/metricDescriptors/{kind}",
+        "type": kind,
+        "description": metric.get("description"),
+    }
     descriptor = {
         "metricKind": "DELTA",
         "valueType": "INT64",
         "unit": "1",
         **metric.get("metricDescriptor", {}),
     }
-    return metric | {"metricDescriptor": descriptor | named, "resourceName": f"{parent}/metrics/{given}"}
+    descriptor = {key: value for key, value in (descriptor | named).items() if value is not None}
+    return metric | {"metricDescriptor": descriptor, "resourceName": f"{parent}/metrics/{given}"}
 
 
 def _project_buckets(context: Context, parent: str) -> Mapping[str, Json]:
@@ -122,7 +127,7 @@ EXCLUSIONS = Table(
     id=_ID,
     short_name=True,
     required=("filter",),
-    missing="Exclusion {id} does not exist.",
+    missing="Exclusion {name} does not exist",
     taken="Exclusion already exists.",
 )
 BUCKETS = Table(
@@ -133,7 +138,7 @@ BUCKETS = Table(
     given=_project_buckets,
     complete=_complete_bucket,
     deleted=_request_deletion,
-    missing="Bucket `{id}` does not exist",
+    missing="Bucket `{id}` in location `{locations}` does not exist",
     taken="Bucket already exists.",
 )
 VIEWS = Table(
