@@ -33,7 +33,7 @@ def message(answer: requests.Response, status: int) -> str:
 
 
 def test_the_life_of_a_topic(session: requests.Session) -> None:
-    assert ok(session.get(f"{BASE}/topics/orders")) == {"name": TOPIC, "state": "ACTIVE"}
+    assert ok(session.get(f"{BASE}/topics/orders")) == {"name": TOPIC}
     taken = session.put(f"{BASE}/topics/orders", json={})
     assert message(taken, 409) == "Resource already exists in the project (resource=orders)."
     changed = ok(
@@ -73,6 +73,47 @@ def test_the_life_of_a_subscription(session: requests.Session) -> None:
     assert ok(session.get(f"{BASE}/topics/orders/subscriptions")) == {"subscriptions": [SUBSCRIPTION]}
     ok(session.delete(f"{BASE}/topics/orders"))
     assert ok(session.get(f"{BASE}/subscriptions/worker"))["topic"] == "_deleted-topic_"
+
+
+def test_a_topic_that_takes_something_in_has_a_state(session: requests.Session) -> None:
+    files = {"cloudStorage": {"bucket": "uploads", "textFormat": {}}}
+    made = ok(session.put(f"{BASE}/topics/uploads", json={"ingestionDataSourceSettings": files}))
+    assert made["state"] == "ACTIVE"
+
+
+def test_what_is_written_to_cloud_storage_is_text_or_avro(session: requests.Session) -> None:
+    files = {"bucket": "exports", "maxDuration": "120s", "avroConfig": {"writeMetadata": True}}
+    body = {"topic": TOPIC, "ackDeadlineSeconds": 20, "cloudStorageConfig": files}
+    made = ok(session.put(f"{BASE}/subscriptions/files", json=body))
+    assert made["cloudStorageConfig"] == {**files, "state": "ACTIVE"}
+    assert made["ackDeadlineSeconds"] == 120
+    change = {"bucket": "exports", "avroConfig": {}}
+    changed = ok(
+        session.patch(
+            f"{BASE}/subscriptions/files",
+            json={"subscription": {"cloudStorageConfig": change}, "updateMask": "cloudStorageConfig"},
+        )
+    )
+    assert changed["cloudStorageConfig"] == {"bucket": "exports", "textConfig": {}, "state": "ACTIVE"}
+
+
+def test_a_subscription_that_fills_a_table_has_a_state_of_its_own(session: requests.Session) -> None:
+    table = {"table": f"{PROJECT}.orders.all", "writeMetadata": True}
+    made = ok(session.put(f"{BASE}/subscriptions/table", json={"topic": TOPIC, "bigqueryConfig": table}))
+    assert made["bigqueryConfig"] == {**table, "state": "ACTIVE"}
+
+
+def test_the_attributes_of_a_push_are_told_by_changes_only(session: requests.Session) -> None:
+    push = {"pushEndpoint": "https://shop.example.com/orders"}
+    body = {"topic": TOPIC, "pushConfig": push}
+    address = f"{BASE}/subscriptions/push"
+    versioned = {**push, "attributes": {"x-goog-version": "v1"}}
+    assert ok(session.put(address, json=body))["pushConfig"] == versioned
+    assert ok(session.get(address))["pushConfig"] == push
+    attributes = {"x-goog-version": "v1beta1", "tenant": "shop"}
+    change = {"subscription": {"pushConfig": {**push, "attributes": attributes}}, "updateMask": "pushConfig"}
+    assert ok(session.patch(address, json=change))["pushConfig"] == {**push, "attributes": attributes}
+    assert ok(session.get(f"{BASE}/subscriptions"))["subscriptions"][0]["pushConfig"] == push
 
 
 def test_a_subscription_needs_its_topic_and_the_right_to_attach(

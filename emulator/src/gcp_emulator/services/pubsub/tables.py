@@ -18,18 +18,45 @@ _MISSING = "Resource not found (resource={id})."
 _TAKEN = "Resource already exists in the project (resource={id})."
 #: What a subscription names when its topic is deleted.
 DELETED_TOPIC = "_deleted-topic_"
+_EXPORTS = {"bigqueryConfig", "bigtableConfig", "cloudStorageConfig"}
 _SNAPSHOT_LIFE = datetime.timedelta(days=7)
 
 
 def _complete_topic(call: Call, name: str, topic: Json) -> Json:
-    return topic | {"state": "ACTIVE"}
+    # What takes nothing in from elsewhere has no state.
+    return topic | {"state": "ACTIVE"} if topic.get("ingestionDataSourceSettings") else topic
 
 
 def _complete_subscription(call: Call, name: str, subscription: Json) -> Json:
     if SUBSCRIPTIONS.find(call.context, name) is None:
         TOPICS.require(call.context, subscription["topic"])
         call.require("pubsub.topics.attachSubscription", subscription["topic"])
+    for export in _EXPORTS & set(subscription):
+        subscription[export]["state"] = "ACTIVE"
+    if files := subscription.get("cloudStorageConfig"):
+        _complete_files(subscription, files)
     return subscription | {"state": "ACTIVE"}
+
+
+def _complete_files(subscription: Json, files: Json) -> None:
+    """What is written to Cloud Storage is text unless something is said of Avro, and nobody has to acknowledge before it is."""
+    if not files.get("avroConfig"):
+        files.pop("avroConfig", None)
+        files.setdefault("textConfig", {})
+    seconds = float(files.get("maxDuration", "0s").removesuffix("s"))
+    subscription["ackDeadlineSeconds"] = max(subscription["ackDeadlineSeconds"], int(seconds))
+
+
+def _show_subscription(call: Call, name: str, subscription: Json) -> Json:
+    """Only what answers a change tells the attributes that are pushed."""
+    verb = call.method.id.rpartition(".")[2]
+    push = dict(subscription.get("pushConfig", {}))
+    attributes = push.pop("attributes", {})
+    if verb == "patch" or (verb == "create" and "pushEndpoint" in push):
+        attributes = {"x-goog-version": "v1", **attributes}
+    if attributes and verb in ("create", "patch"):
+        push["attributes"] = attributes
+    return subscription | {"pushConfig": push}
 
 
 def _complete_snapshot(call: Call, name: str, snapshot: Json) -> Json:
@@ -71,6 +98,7 @@ SUBSCRIPTIONS = Table(
     },
     times=(),
     complete=_complete_subscription,
+    show=_show_subscription,
     missing=_MISSING,
     taken=_TAKEN,
 )
