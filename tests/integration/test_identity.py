@@ -44,7 +44,7 @@ def test_the_life_of_a_service_account(cloud: Cloud) -> None:
     )
     assert planned["diff"] == [
         {
-            "before": {"display_name": "Life", "description": ""},
+            "before": {"display_name": "Life", "description": None},
             "after": {"display_name": "Other", "description": "For tests"},
             "before_header": "service account life-account (before)",
             "after_header": "service account life-account (after)",

@@ -17,10 +17,10 @@ from functools import lru_cache, partial
 from typing import Any
 
 from gcp_emulator.engine import discovery
+from gcp_emulator.engine.answers import Answers, wants_numbers
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.discovery import Api, Method
 from gcp_emulator.engine.disturb import disturbed
-from gcp_emulator.engine.enums import Numbering, wants_numbers
 from gcp_emulator.engine.errors import (
     ApiError,
     ErrorStyle,
@@ -63,7 +63,7 @@ class MountedApi:
             tolerated=self.facts.tolerated_body,
             lenient=self.facts.lenient_body,
         )
-        self.numbering = Numbering(self.document.schemas)
+        self.wire = Answers(self.document.schemas, self.facts.told)
         self.handlers: dict[str, Handler] = {
             method_id: handler
             for method_id, handler in service.handlers().items()
@@ -228,8 +228,7 @@ class Dispatcher:
         result = await handler(call)
         if isinstance(result, Response):
             return result
-        if wants_numbers(request.query_pairs):
-            result = api.numbering.message(method.response, result)
+        result = api.wire.message(method.response, result, numbered=wants_numbers(request.query_pairs))
         wanted = dict(request.query_pairs).get("fields") or dict(request.query_pairs).get("$fields")
         return json_response(select_fields(result, wanted) if wanted else result)
 

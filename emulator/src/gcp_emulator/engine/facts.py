@@ -13,6 +13,7 @@ GoogleCloudPlatform/k8s-config-connector, ``pkg/test/resourcefixture``) that fac
         resource: "{parent}"                         # the resource it is checked on; default: resource|name|parent
         required: [replication]                      # body fields (dotted)
     output_only: {Secret: [name, createTime]}        # beyond the document's readOnly
+    told: {PolicyRule: [enforce]}                    # answers leave out fields that are zero, but these (in a oneof, optional)
     tolerated_query: [project]                       # unknown to the document, sent by shipped clients
     tolerated_body: [useEmailAzp]                    # as tolerated_query, for names in bodies
     lenient_body: false                              # unknown body names ignored instead of refused
@@ -48,6 +49,7 @@ class Facts:
 
     methods: dict[str, MethodFacts] = field(default_factory=dict)
     output_only: dict[str, list[str]] = field(default_factory=dict)
+    told: dict[str, list[str]] | None = None
     tolerated_query: frozenset[str] = frozenset()
     tolerated_body: frozenset[str] = frozenset()
     lenient_body: bool = False
@@ -86,6 +88,7 @@ def load_facts(api: str) -> Facts:
     return Facts(
         methods={method: _method(entry) for method, entry in raw.get("methods", {}).items()},
         output_only=raw.get("output_only", {}),
+        told=raw.get("told"),
         tolerated_query=frozenset(raw.get("tolerated_query", ())),
         tolerated_body=frozenset(raw.get("tolerated_body", ())),
         lenient_body=bool(raw.get("lenient_body")),

@@ -308,7 +308,7 @@ class Table:
         """What a change answers: the resource, nothing when it is gone, or an operation that ends with either."""
         view = {} if resource is None else self.view(call, name, resource)
         if not self.operation:
-            return view
+            return {} if str(call.method.response).endswith("Empty") else view
         kind = self.operation if view else "type.googleapis.com/google.protobuf.Empty"
 
         async def work() -> Json:

@@ -137,7 +137,7 @@ def test_a_deleted_bucket_can_be_brought_back(session: requests.Session) -> None
         ["global", "long"],
         ["us-central1", "near"],
     ]
-    ok(session.delete(f"{GLOBAL}/buckets/long"))
+    assert ok(session.delete(f"{GLOBAL}/buckets/long")) == {}
     assert ok(session.get(f"{GLOBAL}/buckets/long"))["lifecycleState"] == "DELETE_REQUESTED"
     ok(session.post(f"{GLOBAL}/buckets/long:undelete", json={}))
     assert ok(session.get(f"{GLOBAL}/buckets/long"))["lifecycleState"] == "ACTIVE"

@@ -1,16 +1,18 @@
-"""Numbers for names in answers, as generated clients ask for them."""
+"""Answers on their way to the client: without what is zero, with numbers for those who ask for them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gcp_emulator.engine import discovery
-from gcp_emulator.engine.enums import Numbering, numbers, wants_numbers
+from gcp_emulator.engine.answers import Answers, wants_numbers
+from gcp_emulator.engine.enums import numbers
 from gcp_emulator.engine.facts import read_yaml
 
 from emulator.tests.running import PROJECT, RunningEmulator
 
-RUN = Numbering(discovery.load("run", "v2").schemas)
+RUN = Answers(discovery.load("run", "v2").schemas, None)
+LOGGING = Answers(discovery.load("logging", "v2").schemas, {"LogEntry": ["textPayload"]})
 
 
 def _enums(node: Any) -> set[tuple[str, ...]]:
@@ -40,16 +42,50 @@ def test_names_in_lists_messages_and_typed_values_become_numbers() -> None:
         "traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
     }
     numbered = {"name": "s", "launchStage": 4, "traffic": [{"type": 1, "percent": 100}]}
-    assert RUN.message("GoogleCloudRunV2Service", service) == numbered
+    assert RUN.message("GoogleCloudRunV2Service", service, numbered=True) == numbered
+    assert RUN.message("GoogleCloudRunV2Service", service, numbered=False) == service
     typed = {"@type": "type.googleapis.com/google.cloud.run.v2.Service"}
     operation = {"name": "o", "done": True, "response": {**typed, **service}}
-    assert RUN.message("GoogleLongrunningOperation", operation)["response"] == {**typed, **numbered}
+    answer = RUN.message("GoogleLongrunningOperation", operation, numbered=True)
+    assert answer["response"] == {**typed, **numbered}
 
 
 def test_what_is_no_known_enum_stays_as_it_is() -> None:
     job = {"labels": {"launchStage": "GA"}, "executionCount": 1, "annotations": {}, "launchStage": "LATER"}
-    assert RUN.message("GoogleCloudRunV2Job", job) == job
-    assert RUN.message(None, {"launchStage": "GA"}) == {"launchStage": "GA"}
+    assert RUN.message("GoogleCloudRunV2Job", job, numbered=True) == job
+    assert RUN.message(None, {"launchStage": "GA"}, numbered=True) == {"launchStage": "GA"}
+
+
+def test_what_is_zero_is_left_out_and_messages_are_not() -> None:
+    metric = {
+        "name": "0",
+        "description": "",
+        "disabled": False,
+        "labelExtractors": {},
+        "bucketOptions": {},
+        "metricDescriptor": {
+            "metricKind": "DELTA",
+            "launchStage": "LAUNCH_STAGE_UNSPECIFIED",
+            "labels": [{"key": "path", "valueType": "STRING"}, {"key": "slow", "valueType": "BOOL"}],
+            "metadata": {"samplePeriod": "0s"},
+        },
+    }
+    assert LOGGING.message("LogMetric", metric, numbered=False) == {
+        "name": "0",
+        "bucketOptions": {},
+        "metricDescriptor": {
+            "metricKind": "DELTA",
+            "labels": [{"key": "path"}, {"key": "slow", "valueType": "BOOL"}],
+            "metadata": {"samplePeriod": "0s"},
+        },
+    }
+
+
+def test_what_the_facts_name_is_told_when_it_is_zero_and_free_text_is_never_touched() -> None:
+    payload = {"jsonPayload": {"n": 0, "text": "", "inner": {}}}
+    assert LOGGING.message("LogEntry", payload, numbered=False) == payload
+    entry = {"textPayload": "", "trace": "", "jsonPayload": {}}
+    assert LOGGING.message("LogEntry", entry, numbered=False) == {"textPayload": "", "jsonPayload": {}}
 
 
 def test_numbers_are_for_those_who_ask(emulator: RunningEmulator) -> None:
