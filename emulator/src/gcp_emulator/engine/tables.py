@@ -97,7 +97,7 @@ class Table:
     deleted: Hook | None = None
     #: How a resource is shown.
     show: Hook = _unchanged
-    #: What is said of one that is not there: ``{name}``, ``{id}``, and by their collections the parts of the name (``{locations}``).
+    #: What is said of one that is not there, or is there already: ``{name}``, ``{id}``, and by their collections the parts of the name (``{locations}``).
     missing: str = "Requested entity was not found."
     taken: str = "Requested entity already exists."
 
@@ -141,7 +141,7 @@ class Table:
         resource = self._given(call, "create")
         name = self._new_name(call, resource)
         if self.find(call.context, name) is not None:
-            raise already_exists(self.taken.format(id=self.split(name)[1]))
+            raise already_exists(self._said(self.taken, name))
         return self._answer(call, name, self._stored(call, name, self._new(resource)))
 
     async def _get(self, call: Call) -> Json:
@@ -194,10 +194,13 @@ class Table:
         """The resource as it is stored; ApiError NOT_FOUND."""
         resource = self.find(context, name)
         if resource is None:
-            parts = name.split("/")
-            values = dict(zip(parts[::2], parts[1::2], strict=False))
-            raise not_found(self.missing.format(name=name, id=self.split(name)[1], **values))
+            raise not_found(self._said(self.missing, name))
         return resource
+
+    def _said(self, text: str, name: str) -> str:
+        parts = name.split("/")
+        values = dict(zip(parts[::2], parts[1::2], strict=False))
+        return text.format(name=name, id=self.split(name)[1], **values)
 
     def of(self, context: Context, parent: str) -> list[tuple[str, Json]]:
         """Name and resource of all below a parent, by name; ``projects/p/locations/-`` is every location."""

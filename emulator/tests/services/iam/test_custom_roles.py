@@ -87,6 +87,24 @@ def test_a_role_that_is_not_there_cannot_be_granted(session: requests.Session) -
     assert refused.json()["error"]["message"] == f"Role {ROLE} is not supported for this resource."
 
 
+def test_the_id_of_a_role_is_taken_also_when_it_is_deleted(
+    session: requests.Session, role: dict[str, Any]
+) -> None:
+    again = {"roleId": "reader", "role": {"title": "Reader"}}
+    taken = session.post(BASE, json=again)
+    message = f"A role named reader in projects/{PROJECT} already exists."
+    assert (taken.status_code, taken.json()["error"]["message"]) == (409, message)
+    session.delete(f"{BASE}/reader")
+    refused = session.post(BASE, json=again).json()["error"]
+    assert (refused["status"], "in a deleted state" in refused["message"]) == ("FAILED_PRECONDITION", True)
+
+
+def test_a_new_role_is_named_by_its_id_alone(session: requests.Session) -> None:
+    named = {"roleId": "writer", "role": {"name": f"projects/{PROJECT}/roles/writer"}}
+    refused = session.post(BASE, json=named)
+    assert (refused.status_code, refused.json()["error"]["message"]) == (400, "Must not specify role.name.")
+
+
 @pytest.mark.parametrize(("role_id", "status"), [("ab", 400), ("a b c", 400), ("reader", 409)])
 def test_ids_that_cannot_be_are_refused(
     session: requests.Session, role: dict[str, Any], role_id: str, status: int

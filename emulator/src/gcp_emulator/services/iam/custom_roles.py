@@ -1,6 +1,6 @@
 """Custom roles of projects: a table, and what a deleted one does.
 
-Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles. A deleted role grants nothing and can be brought back;
+Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles; the texts of errors are those that people report. A deleted role grants nothing and can be brought back;
 Google removes it for good after a week, which is not emulated.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import Json, aborted, failed_precondition
+from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.tables import Table
 
@@ -40,7 +40,7 @@ ROLES = Table(
     complete=_complete,
     deleted=_delete,
     missing="The role named {name} was not found.",
-    taken="A role with this ID already exists in this project.",
+    taken="A role named {id} in projects/{projects} already exists.",
 )
 
 
@@ -56,6 +56,21 @@ class CustomRoles:
             return None
         found = self._context.store.collection(ROLES.collection).peek(role)
         return None if found is None or found.get("deleted") else found.get("includedPermissions", ())
+
+    @handles("iam.projects.roles.create")
+    async def create_role(self, call: Call) -> Json:
+        """The id of a deleted role cannot be taken."""
+        if "name" in call.body.get("role", {}):
+            raise invalid_argument("Must not specify role.name.", field="role.name")
+        role_id = call.body["roleId"]
+        deleted = self._context.store.collection(ROLES.collection).peek(
+            f"{call.params['parent']}/roles/{role_id}"
+        )
+        if deleted is not None and deleted.get("deleted"):
+            raise failed_precondition(
+                f"You can't create a role with role_id ({role_id}) where there is an existing role with that role_id in a deleted state."
+            )
+        return await ROLES.answer("create", call)
 
     @handles("iam.projects.roles.list")
     async def list_roles(self, call: Call) -> Json:
