@@ -46,18 +46,13 @@ def _complete_sink(call: Call, name: str, sink: Json) -> Json:
 def _complete_metric(call: Call, name: str, metric: Json) -> Json:
     parent, given = METRICS.split(name)
     kind = f"logging.googleapis.com/user/{given}"
-    named = {
+    defaults = {"metricKind": "DELTA", "valueType": "INT64", "unit": "1"}
+    own = {
         "name": f"{parent}/metricDescriptors/{kind}",
         "type": kind,
-        "description": metric.get("description"),
+        "description": metric.get("description", ""),
     }
-    descriptor = {
-        "metricKind": "DELTA",
-        "valueType": "INT64",
-        "unit": "1",
-        **metric.get("metricDescriptor", {}),
-    }
-    descriptor = {key: value for key, value in (descriptor | named).items() if value is not None}
+    descriptor = defaults | metric.get("metricDescriptor", {}) | own
     return metric | {"metricDescriptor": descriptor, "resourceName": f"{parent}/metrics/{given}"}
 
 
