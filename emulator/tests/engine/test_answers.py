@@ -35,6 +35,16 @@ def test_the_same_names_in_another_order_have_other_numbers() -> None:
     assert numbers(properties["state"]["enum"])["SCHEMA_MISMATCH"] == 5
 
 
+def test_a_name_whose_number_is_not_known_stays() -> None:
+    formats = discovery.load("artifactregistry", "v1").schemas["Repository"]["properties"]["format"]["enum"]
+    unknown = set(formats) - set(numbers(formats))
+    assert numbers(formats)["DOCKER"] == 1
+    assert unknown
+    repositories = Answers(discovery.load("artifactregistry", "v1").schemas, None)
+    for name in unknown:
+        assert repositories.message("Repository", {"format": name}, numbered=True) == {"format": name}
+
+
 def test_names_in_lists_messages_and_typed_values_become_numbers() -> None:
     service = {
         "name": "s",

@@ -10,7 +10,10 @@ from gcp_emulator.engine.facts import read_yaml
 
 @cache
 def _enums() -> dict[tuple[str, ...], Mapping[str, int]]:
-    return {tuple(enum): enum for enum in read_yaml("engine/enums.yaml")["enums"]}
+    listed = read_yaml("engine/enums.yaml")["enums"]
+    return {
+        tuple(enum): {name: number for name, number in enum.items() if number is not None} for enum in listed
+    }
 
 
 def numbers(names: Sequence[str]) -> Mapping[str, int]:
