@@ -60,7 +60,7 @@ from pathlib import Path
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.org.djangogcp.plugins.plugin_utils._timeline import Run, Step
+from ansible_collections.org.djangogcp.plugins.plugin_utils._timeline import Run, Step, waits_itself
 from ansible_collections.org.djangogcp.plugins.plugin_utils._timeline_page import page
 
 _COLLECTION = "org.djangogcp."
@@ -111,7 +111,9 @@ class CallbackModule(CallbackBase):
             role=role.removeprefix(_COLLECTION),
             module=module,
             began=self._now(),
-            asks_again=bool(task.until) or module == "ansible.builtin.async_status",
+            waits=bool(task.until)
+            or module == "ansible.builtin.async_status"
+            or (module.startswith(_COLLECTION) and waits_itself(name)),
             goes_on=module.startswith(_COLLECTION) and task.args.get("wait") is False,
             together=self._together,
         )

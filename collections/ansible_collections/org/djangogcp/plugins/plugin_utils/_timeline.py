@@ -35,8 +35,8 @@ class Step:
     ended: float | None = None
     #: ``ok``, ``changed``, ``skipped``, ``failed``, ``ignored`` or ``unreachable``.
     outcome: str = ""
-    #: Whether the task is asked again and again until something is so (``until``), or waits for an ``async`` one.
-    asks_again: bool = False
+    #: Whether the task waits for something: is asked until it is so (``until``), waits for an ``async`` one, or waits itself.
+    waits: bool = False
     #: How often it was asked.
     attempts: int = 1
     #: Whether it began something and did not wait for it (``wait: false``).
@@ -49,7 +49,7 @@ class Step:
     @property
     def waited(self) -> bool:
         """Whether it had to wait, because it asked more than once or its one look took long."""
-        return self.asks_again and (self.attempts > 1 or self.seconds > _LOOK_SECONDS)
+        return self.waits and (self.attempts > 1 or self.seconds > _LOOK_SECONDS)
 
     @property
     def seconds(self) -> float:
@@ -114,17 +114,22 @@ def short_name(name: str) -> str:
     return name.rpartition(" | ")[2]
 
 
+def waits_itself(name: str) -> bool:
+    """Whether a task of the collection waits until something is so, as its name says: ``finish | Wait for the image``."""
+    return short_name(name).lower().startswith("wait for ")
+
+
 def backgrounds(steps: t.Sequence[Step]) -> list[Background]:
-    """What went on meanwhile: a step that asks again waits for the last step of the same module on its host that did not wait."""
+    """What went on meanwhile: a step that waits does so for the last step of the same module on its host that did not wait."""
     found = []
     for index, waiting in enumerate(steps):
-        if not waiting.asks_again or waiting.outcome == "skipped":
+        if not waiting.waits or waiting.outcome == "skipped":
             continue
         for earlier in reversed(steps[:index]):
             if (
                 (earlier.host, earlier.module) == (waiting.host, waiting.module)
                 and earlier.goes_on
-                and not earlier.asks_again
+                and not earlier.waits
             ):
                 found.append(Background(earlier, waiting))
                 break

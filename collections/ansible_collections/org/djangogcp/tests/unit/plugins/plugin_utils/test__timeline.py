@@ -15,6 +15,7 @@ from ansible_collections.org.djangogcp.plugins.plugin_utils._timeline import (
     backgrounds,
     critical_path,
     summarised,
+    waits_itself,
 )
 from ansible_collections.org.djangogcp.plugins.plugin_utils._timeline_page import duration, page
 
@@ -34,7 +35,7 @@ def start(began, ended, **more):
 
 
 def wait(began, ended, *, attempts, **more):
-    asks = {"asks_again": True, "attempts": attempts}
+    asks = {"waits": True, "attempts": attempts}
     return step("finish | Wait for the build of the image", began, ended, module=BUILD, **asks, **more)
 
 
@@ -222,3 +223,11 @@ def test_a_run_of_no_time_has_a_page():
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "40 ms"), (1.25, "1.2 s"), (75.4, "1 min 15 s")])
 def test_durations_read_like_speech(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "waits"),
+    [("finish | Wait for the image", True), ("Wait for the image", True), ("start | Start the build", False)],
+)
+def test_a_module_that_waits_itself_says_so_in_the_name_of_its_task(name, waits):
+    assert waits_itself(name) is waits
