@@ -57,6 +57,8 @@ class RunningEmulator:
         for session in self._sessions:
             session.close()
         self.run(self.emulator.stop())
+        self.run(self._loop.shutdown_asyncgens())
+        self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

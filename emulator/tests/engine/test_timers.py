@@ -32,7 +32,7 @@ class Bell:
 
 
 async def _settled(timers: Timers) -> None:
-    await asyncio.gather(*timers._running)
+    await asyncio.gather(*timers._running.running)
 
 
 def test_timers_go_off_in_their_order_and_once() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +15,8 @@ from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.requests import RequestLog
 from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.timers import Timers
+from gcp_emulator.front.tasks import ConnectionHandler
 from gcp_emulator.workloads.runtime import Runtime
-
-ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Serves one connection to its end."""
 
 
 @dataclass(frozen=True)

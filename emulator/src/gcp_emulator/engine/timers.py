@@ -12,6 +12,7 @@ from typing import Any
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.store import Store
+from gcp_emulator.front.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Timers:
         self._timers = store.collection("timers")
         self._works: dict[str, Work] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = Tasks()
         self._started = False
 
     def handle(self, kind: str, work: Work) -> None:
@@ -66,9 +67,7 @@ class Timers:
         for handle in self._waiting.values():
             handle.cancel()
         self._waiting.clear()
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._running.stop()
 
     def _arm(self, key: str) -> None:
         if handle := self._waiting.pop(key, None):
@@ -81,9 +80,7 @@ class Timers:
 
     def _go_off(self, key: str, record: Json) -> None:
         del self._waiting[key]
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._work(key, record))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running.start(self._work(key, record))
 
     async def _work(self, key: str, record: dict[str, Any]) -> None:
         kind, _, name = key.partition("/")

@@ -13,11 +13,12 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.http import Answer, Connect, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response, text_response
+from gcp_emulator.front.tasks import ConnectionHandler, Connections
 
 log = logging.getLogger(__name__)
 
@@ -38,30 +39,26 @@ class Front:
         self._answer = answer
         self._control = control
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = Connections(self._serve_quietly)
         self.port = 0
 
     async def start(self, listener: socket.socket) -> None:
         """Answers those who connect to a listening socket, which it closes in the end."""
-        self._server = await asyncio.start_server(self._accept, sock=listener, backlog=512)
+        self._server = await asyncio.start_server(self._connections.accept, sock=listener, backlog=512)
         self.port = listener.getsockname()[1]
 
     async def stop(self) -> None:
         """Closes the port and every open connection."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self.handle(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        await self._connections.stop()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client connection, plain or tunnelled."""
-        await closing(writer, self._serve(reader, writer))
+        """Serves a connection that somebody else accepted (the proxy inside an instance); it too ends with this front."""
+        await self._connections.start(self._serve_quietly(reader, writer))
+
+    async def _serve_quietly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await quietly(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tunnel = await serve_connection(reader, writer, self._route, scheme="http")
@@ -146,17 +143,12 @@ async def _rewrite(response: Response, suffix: str) -> Response:
     return Response(response.status, headers, body)
 
 
-async def closing(writer: asyncio.StreamWriter, work: Awaitable[None]) -> None:
-    """Awaits ``work`` and closes the connection, whatever the peer did meanwhile."""
+async def quietly(work: Awaitable[None]) -> None:
+    """Awaits what serves a connection, whatever the peer did meanwhile."""
     try:
         await work
-    except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+    except (OSError, asyncio.IncompleteReadError) as error:
         log.debug("connection ended: %s", error)
-    finally:
-        writer.close()
-
-
-ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def http_handler(answer: Answer) -> ConnectionHandler:
@@ -167,7 +159,7 @@ def http_handler(answer: Answer) -> ConnectionHandler:
             if await serve_connection(reader, writer, answer, scheme="http") is not None:
                 raise ConnectionResetError("no tunnels here")
 
-        await closing(writer, work())
+        await quietly(work())
 
     return handle
 

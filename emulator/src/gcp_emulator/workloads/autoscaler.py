@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.workloads.instances import Instance, InstanceError
 
 PENDING_SECONDS = 10.0
@@ -49,7 +50,7 @@ class RevisionPool:
         self._instances: list[Instance] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._starting: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = Tasks()
         self._idle: dict[Instance, asyncio.TimerHandle] = {}
         self._early_ends = 0
         self._closed = False
@@ -99,11 +100,9 @@ class RevisionPool:
     async def close(self, grace: float = 10.0) -> None:
         """Stop every instance: SIGTERM, SIGKILL after ``grace`` seconds. Requests under way lose their instance."""
         self._closed = True
-        for task in (*self._starting, *self._tasks):
-            task.cancel()
         for timer in self._idle.values():
             timer.cancel()
-        await asyncio.gather(*self._starting, *self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         instances, self._instances = self._instances, []
         await asyncio.gather(*(instance.stop(grace) for instance in instances))
         self._wake(len(self._waiting))
@@ -115,8 +114,8 @@ class RevisionPool:
         for instance in self.instances:
             self._retire(instance)
         try:
-            while self._tasks:
-                await asyncio.wait(self._tasks)
+            while tasks := self._tasks.running - self._starting:
+                await asyncio.wait(tasks)
         finally:
             await self.close()
 
@@ -176,7 +175,7 @@ class RevisionPool:
             elif not self._starting and not self._instances:
                 self._wake(len(self._waiting), error)
 
-        task = asyncio.create_task(self._begin())
+        task = self._tasks.start(self._begin())
         self._starting.add(task)
         task.add_done_callback(done)
         return task
@@ -186,24 +185,20 @@ class RevisionPool:
         await instance.start()
         self._instances.append(instance)
         self._retire_later(instance)
-        self._spawn(self._live(instance))
+        self._tasks.start(self._live(instance))
 
     async def _live(self, instance: Instance) -> None:
         """Wait for the end of an instance. One that goes by itself is forgotten, and replaced up to the minimum."""
         await instance.wait()
         if instance not in self._instances:
             return
-        self._forget(instance)
         await instance.kill()
+        if instance in self._instances:
+            self._forget(instance)
         self._wake(len(self._waiting))
         if time.time() - instance.started_at > _SETTLED_SECONDS:
             self._early_ends = 0
         await self.fill()
-
-    def _spawn(self, work: Coroutine[None, None, object]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _forget(self, instance: Instance) -> None:
         self._instances.remove(instance)
@@ -219,4 +214,4 @@ class RevisionPool:
         if instance.active or instance not in self._instances or len(self._instances) <= self._min:
             return
         self._forget(instance)
-        self._spawn(instance.stop())
+        self._tasks.start(instance.stop())

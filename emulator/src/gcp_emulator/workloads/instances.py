@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gcp_emulator.front.tasks import ConnectionHandler, Tasks
 from gcp_emulator.workloads.images import Image, user_ids
 from gcp_emulator.workloads.runtime import SandboxMaker, bubblewrap_sandbox
 from gcp_emulator.workloads.sandbox.process import (
     CA_BUNDLE,
     INSTANCE_ADDRESS,
-    ConnectionHandler,
     Exit,
     LogHandler,
     Sandbox,
@@ -148,7 +148,7 @@ class Instance:
         self.started_at = time.time()
         self._on_log = on_log
         self._sandbox: Sandbox | None = None
-        self._watchers: list[asyncio.Task[None]] = []
+        self._watchers = Tasks()
 
     async def start(self) -> None:
         """Returns when the startup probe has passed. Raises `InstanceError`, or `SandboxUnavailable`."""
@@ -160,9 +160,9 @@ class Instance:
         except BaseException:
             await self.kill()
             raise
-        self._watchers.append(asyncio.create_task(self._report_end()))
+        reporter = self._watchers.start(self._report_end())
         if self.spec.liveness_probe:
-            self._watchers.append(asyncio.create_task(self._watch(self.spec.liveness_probe)))
+            self._watchers.start(self._watch(self.spec.liveness_probe, reporter))
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the container's port. Raises OSError when it does not accept."""
@@ -179,16 +179,22 @@ class Instance:
         return self._sandbox is not None and self._sandbox.running
 
     async def stop(self, grace: float = STOP_GRACE) -> Exit:
-        """SIGTERM, SIGKILL after ``grace`` seconds."""
+        """SIGTERM, SIGKILL after ``grace`` seconds or when cancelled."""
         assert self._sandbox
-        self._stop_watching()
+        try:
+            await self._watchers.stop()
+        except asyncio.CancelledError:
+            await self._sandbox.close()
+            raise
         return await self._sandbox.stop(grace)
 
     async def kill(self) -> None:
         """End it at once. May be called again."""
-        self._stop_watching()
-        if self._sandbox:
-            await self._sandbox.close()
+        try:
+            await self._watchers.stop()
+        finally:
+            if self._sandbox:
+                await self._sandbox.close()
 
     def log_end(self, ended: Exit) -> None:
         """Say in the system log how the container ended."""
@@ -210,9 +216,9 @@ class Instance:
             raise InstanceError(f"Application exec likely failed. {message}") from None
 
     async def _until_ready(self, probe: Probe) -> None:
-        ended = asyncio.ensure_future(self.wait())
-        probing = asyncio.ensure_future(self._probe_until(probe, 1, probe.failure_threshold))
-        try:
+        async with Tasks() as tasks:
+            ended = tasks.start(self.wait())
+            probing = tasks.start(self._probe_until(probe, 1, probe.failure_threshold))
             await asyncio.wait({ended, probing}, return_when=asyncio.FIRST_COMPLETED)
             name = ("" if probe.configured else "Default ") + f"STARTUP {probe.kind} probe"
             container = f'for container "{self.spec.container}" on {probe.target}.'
@@ -229,19 +235,12 @@ class Instance:
             )
             text = PROBE_FAILURE if probe.configured else PORT_FAILURE.format(port=probe.port)
             raise InstanceError(text, ended.result() if ended.done() else None)
-        finally:
-            for task in (ended, probing):
-                task.cancel()
-
-    def _stop_watching(self) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
 
     async def _report_end(self) -> None:
         """Nobody asked for this end: it goes to the log."""
         self.log_end(await self.wait())
 
-    async def _watch(self, probe: Probe) -> None:
+    async def _watch(self, probe: Probe, reporter: asyncio.Task[None]) -> None:
         """Liveness: an instance that fails is killed (and replaced by whoever waits for its end)."""
         failed = await self._probe_until(probe, None, probe.failure_threshold)
         self._on_log(
@@ -250,7 +249,7 @@ class Instance:
             f'"{self.spec.container}" on {probe.target}. The instance has been shut down.',
         )
         assert self._sandbox
-        self._watchers[0].cancel()
+        reporter.cancel()
         self._sandbox.signal(signal.SIGKILL)
 
     async def _probe_until(self, probe: Probe, successes: int | None, failures: int) -> _ProbeResult:

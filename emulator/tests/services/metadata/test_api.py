@@ -10,6 +10,7 @@ import pytest
 import requests
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.server import http_handler
+from gcp_emulator.front.tasks import Connections
 from gcp_emulator.services.iam.api import IamApi
 from gcp_emulator.services.metadata.api import Metadata
 from google.auth.compute_engine import _metadata
@@ -28,16 +29,12 @@ def address(emulator: RunningEmulator) -> Iterator[str]:
     servers = emulator.emulator.service(Metadata)
     answer = servers.server(identity_of(EMAIL), emulator.project, "europe-west1", instance_id="00ab")
 
-    async def listen() -> asyncio.Server:
-        return await asyncio.start_server(http_handler(answer), "127.0.0.1", 0)
-
-    async def close() -> None:
-        server.close()
-
-    server = emulator.run(listen())
+    connections = Connections(http_handler(answer))
+    server = emulator.run(asyncio.start_server(connections.accept, "127.0.0.1", 0))
     host, port = server.sockets[0].getsockname()
     yield f"http://{host}:{port}"
-    emulator.run(close())
+    emulator.call(server.close)
+    emulator.run(connections.stop())
 
 
 @pytest.fixture

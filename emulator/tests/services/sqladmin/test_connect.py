@@ -27,6 +27,7 @@ from gcp_emulator.databases.postgres.binaries import find_binaries
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, read_client, to_pem
 from gcp_emulator.engine.identity import identity_of
+from gcp_emulator.front.tasks import Connections
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 
 from emulator.tests.running import PROJECT, RunningEmulator
@@ -451,7 +452,9 @@ def test_the_socket_of_cloud_run_takes_a_token_as_password_too(connect: Connect)
             cursor.execute("SELECT session_user")
             return cursor.fetchone()[0]
 
-    server = connect.running.run(asyncio.start_unix_server(serve, folder / ".s.PGSQL.5432"))
+    connections = Connections(serve)
+    listening = asyncio.start_unix_server(connections.accept, folder / ".s.PGSQL.5432")
+    server = connect.running.run(listening)
     try:
         assert log_in(IAM_USER, connect.token()) == IAM_USER
         assert log_in("owner@example.com", connect.token("owner@example.com")) == "owner@example.com"
@@ -460,4 +463,5 @@ def test_the_socket_of_cloud_run_takes_a_token_as_password_too(connect: Connect)
             log_in("owner@example.com", connect.token())
     finally:
         connect.running.call(server.close)
+        connect.running.run(connections.stop())
         shutil.rmtree(folder)

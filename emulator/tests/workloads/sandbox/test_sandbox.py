@@ -103,10 +103,11 @@ def test_a_mount_point_that_the_image_lacks_is_made_beside_its_files(tree: Path)
 
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
-    """A folder that every user can read, with the workloads and the helpers of these tests in it."""
+    """A folder that every user can read, with the workloads, the front below them and the helpers of these tests in it."""
     folder = Path(tempfile.mkdtemp(prefix="gcp-emulator-test-"))
     package = Path(sys.modules["gcp_emulator"].__file__ or "").parent
-    shutil.copytree(package / "workloads", folder / "gcp_emulator" / "workloads")
+    for part in ("front", "workloads"):
+        shutil.copytree(package / part, folder / "gcp_emulator" / part)
     (folder / "gcp_emulator" / "__init__.py").touch()
     shutil.copy(Path(__file__).parents[1] / "apps.py", folder)
     subprocess.run(["chmod", "-R", "a+rX", folder], check=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
 from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, read_client
+from gcp_emulator.front.tasks import Connections
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +16,7 @@ log = logging.getLogger(__name__)
 PORT = 3307
 _HANDSHAKE_SECONDS = 20.0
 
-#: Serves one client and closes its connection.
+#: Serves one client.
 Serve = Callable[[Client, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -25,7 +27,8 @@ class TlsListener:
         self._authority = authority
         self._serve = serve
         self._servers: dict[str, asyncio.Server] = {}
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = Connections(self._handle)
+        self._context: ssl.SSLContext | None = None
 
     async def listen(self, addresses: Iterable[str]) -> None:
         """Listens on port 3307 of exactly these addresses; OSError when one cannot be had."""
@@ -33,31 +36,28 @@ class TlsListener:
         for address in self._servers.keys() - wanted:
             self._servers.pop(address).close()
         if missing := wanted - self._servers.keys():
-            context = await asyncio.to_thread(self._authority.server_context)
+            self._context = await asyncio.to_thread(self._authority.server_context)
             for address in missing:
-                self._servers[address] = await asyncio.start_server(
-                    self._accept, address, PORT, ssl=context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
-                )
+                # Not with `ssl`: a handshake of the server's own is nobody's task, and outlives it.
+                self._servers[address] = await asyncio.start_server(self._accept, address, PORT)
 
     async def close(self) -> None:
         """Closes the port and every connection."""
         for server in self._servers.values():
             server.close()
         self._servers.clear()
-        for connection in list(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._connections.stop()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._handle(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        # The handshake is to find its first bytes: the client sends them unasked.
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        self._connections.accept(reader, writer)
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._context
         try:
+            await writer.start_tls(self._context, ssl_handshake_timeout=_HANDSHAKE_SECONDS)
             certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             await self._serve(read_client(certificate), reader, writer)
         except OSError as error:
             log.debug("a connection to %s ended: %s", self._authority.name, error)
-        finally:
-            writer.close()

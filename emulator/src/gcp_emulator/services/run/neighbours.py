@@ -9,6 +9,7 @@ from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.front.server import http_handler
+from gcp_emulator.front.tasks import ConnectionHandler
 from gcp_emulator.services.artifactregistry.ports import Images
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
@@ -16,7 +17,7 @@ from gcp_emulator.services.oauth2.ports import IdTokens
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.ports import SqlSockets
 from gcp_emulator.workloads.images import Image
-from gcp_emulator.workloads.sandbox.process import ConnectionHandler, LogHandler
+from gcp_emulator.workloads.sandbox.process import LogHandler
 
 _REFERENCE = re.compile(
     r"(?P<region>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/.+"

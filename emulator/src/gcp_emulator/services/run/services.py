@@ -22,6 +22,7 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.faults import Fault, fallible, operation_failure, striking
 from gcp_emulator.engine.service import Call, handles
+from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.services.run import records, templates
 from gcp_emulator.services.run.containers import Containers
 from gcp_emulator.services.run.names import (
@@ -62,7 +63,7 @@ class ServicesApi:
         #: Revisions that the fault ``revision_crashes`` struck, each with the requests that it serves before its container ends.
         self.crashes: dict[str, tuple[Fault, int]] = {}
         self._rollouts: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._background: set[asyncio.Task[object]] = set()
+        self._background = Tasks()
 
     async def start(self) -> None:
         """After a start: revisions come back cold, minimum instances come up, unfinished rollouts go on."""
@@ -74,9 +75,7 @@ class ServicesApi:
 
     async def stop(self) -> None:
         """End every instance."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.stop()
         await asyncio.gather(*(pool.close(_STOP_GRACE) for pool in self._pools.values()))
         self._pools.clear()
 
@@ -479,9 +478,7 @@ class ServicesApi:
             except (InstanceError, SandboxUnavailable, SandboxError) as error:
                 log.warning("an instance did not start: %s", error)
 
-        task: asyncio.Task[object] = asyncio.create_task(run())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._background.start(run())
 
 
 def _essence(template: Json) -> Json:

@@ -16,6 +16,7 @@ from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.service import Service
+from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.data import Data
@@ -38,7 +39,7 @@ class SqlAdmin(Service):
         self.connect = Connect(context, self.servers, records)
         self.instances = Instances(context, self.servers, self.connect, records)
         self._data = Data(context, self.instances, context.ports.find(Secrets))
-        self._restarts: set[asyncio.Task[None]] = set()
+        self._restarts = Tasks()
         context.ports.offer(SqlSockets, self.connect)
         context.ports.offer(Attachments, self.instances)
 
@@ -67,17 +68,13 @@ class SqlAdmin(Service):
         self.instances.resume()
 
     async def stop(self) -> None:
-        for task in self._restarts:
-            task.cancel()
-        await asyncio.gather(*self._restarts, return_exceptions=True)
+        await self._restarts.stop()
         await self.connect.close_ports()
         await self.servers.stop()
 
     async def disturb(self, fault: Fault) -> None:
         if fault.kind == "database_restart":
-            task = asyncio.create_task(self._restart_all(fault.seconds))
-            self._restarts.add(task)
-            task.add_done_callback(self._restarts.discard)
+            self._restarts.start(self._restart_all(fault.seconds))
 
     async def _restart_all(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

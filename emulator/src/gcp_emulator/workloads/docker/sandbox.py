@@ -16,6 +16,7 @@ import secrets
 import socket
 from pathlib import Path
 
+from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.docker.command import DockerError, docker
 from gcp_emulator.workloads.images import remove_tree
@@ -64,17 +65,14 @@ class DockerSandbox(Sandbox):
             )  # fmt: skip
             assert self._process.stdout
             assert self._process.stderr
-            accepting = asyncio.ensure_future(asyncio.get_running_loop().sock_accept(listener))
-            ended = asyncio.ensure_future(self._process.wait())
-            try:
+            async with Tasks() as tasks:
+                accepting = tasks.start(_accept(listener))
+                ended = tasks.start(self._process.wait())
                 await asyncio.wait({accepting, ended}, return_when=asyncio.FIRST_COMPLETED)
                 if not accepting.done():
                     complaints = (await self._process.stderr.read()).decode(errors="replace").splitlines()
                     raise self._explain(complaints)
-                control = accepting.result()[0]
-            finally:
-                accepting.cancel()
-                ended.cancel()
+                control = accepting.result()
         control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, DATAGRAM)
         return control, self._process.stdout, self._process.stderr
 
@@ -122,6 +120,10 @@ class DockerSandbox(Sandbox):
         if '"python3"' in text and "not found" in text:
             return SandboxError("the image has no python3 in its PATH, which this runtime needs")
         return super()._explain(complaints)
+
+
+async def _accept(listener: socket.socket) -> socket.socket:
+    return (await asyncio.get_running_loop().sock_accept(listener))[0]
 
 
 def _bind(listener: socket.socket, folder: Path) -> None:

@@ -16,13 +16,12 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Serves one accepted connection; the connection is closed when it returns or raises."""
+from gcp_emulator.front.tasks import ConnectionHandler, Connections
 
 LogHandler = Callable[[str, str], None]
 """Called with ``stdout`` or ``stderr`` and one line without its line end, decoded as UTF-8 with replacement."""
@@ -139,8 +138,9 @@ class Sandbox(abc.ABC):
         self._refill = asyncio.Lock()
         self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._servers: list[asyncio.Server] = []
+        self._connections: list[Connections] = []
         self._pumps: list[asyncio.Task[None]] = []
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     # ---------------------------------------------------------------- what makes it
 
@@ -213,10 +213,15 @@ class Sandbox(abc.ABC):
         return self._ended.result()
 
     async def close(self) -> None:
-        """Kill whatever still runs, at once. May be called again."""
-        if self._closed:
-            return
-        self._closed = True
+        """Kill whatever still runs, at once. May be called again; who is cancelled in it leaves the rest to go on.
+
+        So may a handler of the sandbox's own connections, which end with it (a request that kills its own instance).
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         if self._control:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
@@ -224,6 +229,7 @@ class Sandbox(abc.ABC):
         await asyncio.gather(*self._pumps, return_exceptions=True)
         for server in self._servers:
             server.close()
+        await asyncio.gather(*(connections.stop() for connections in self._connections))
         while self._spare:
             self._spare.popleft().close()
         while not self._replies.empty():
@@ -275,19 +281,18 @@ class Sandbox(abc.ABC):
 
     async def _serve(self, listener: TcpListener | UnixListener, ready: socket.socket) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
+            # The application may hang up at any time.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 await listener.handler(reader, writer)
-            except (OSError, asyncio.IncompleteReadError):
-                pass  # the application hung up
-            finally:
-                writer.close()
 
+        connections = Connections(serve)
+        self._connections.append(connections)
         ready.setblocking(False)
         if isinstance(listener, TcpListener):
             self.ports[listener] = ready.getsockname()[1]
-            self._servers.append(await asyncio.start_server(serve, sock=ready))
+            self._servers.append(await asyncio.start_server(connections.accept, sock=ready))
         else:
-            self._servers.append(await asyncio.start_unix_server(serve, sock=ready))
+            self._servers.append(await asyncio.start_unix_server(connections.accept, sock=ready))
 
     async def _execute(self, more_env: dict[str, str]) -> None:
         spec = self.spec
@@ -346,7 +351,7 @@ class Sandbox(abc.ABC):
         if not self._spare:
             async with self._refill:
                 if not self._spare:
-                    if not self.running or self._closed:
+                    if not self.running or self._closing is not None:
                         raise ConnectionRefusedError("The instance has ended.")
                     self._send({"do": "sockets", "count": _SPARE_SOCKETS})
                     try:
