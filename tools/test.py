@@ -59,6 +59,7 @@ _PRINT_LOCK = threading.Lock()
 #: The exit status of `engine.py status` where no engine answers.
 ENGINE_MISSING = 3
 PYTEST = ("pytest", "-q", "-p", "no:randomly")
+APP = ("python", "manage.py", "test")
 #: In the order in which they begin: what tells most for its time, then the long ones, so that none is left alone at the end.
 LAYERS = (
     Layer(
@@ -107,7 +108,7 @@ LAYERS = (
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
     Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
-    Layer("app", (("python", "manage.py", "test"),), folder=ROOT / "app"),
+    Layer("app", (APP, ("python", str(ROOT / "tools" / "on_postgres.py"), *APP)), folder=ROOT / "app"),
 )
 
 

@@ -1,10 +1,13 @@
-"""Settings of `manage.py test`: nothing has to be set, nothing leaves the process."""
+"""Settings of `manage.py test`: nothing has to be set, and nothing leaves the process.
+
+TEST_DATABASE_URL names a server of another kind, whose user may make databases: the tests make one of their own there.
+"""
 
 from __future__ import annotations
 
 import os
 
-os.environ.update({"DEBUG": "true", "DATABASE_URL": "sqlite://:memory:"})
+os.environ.update({"DEBUG": "true", "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite://:memory:")})
 # Empty and not only absent: a developer's .env may set them.
 for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS"):
     os.environ[name] = ""

@@ -11,6 +11,7 @@ from io import StringIO
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 from django.test import SimpleTestCase, TestCase
 
 OLD_KEY = "$older-but-as-long-as-the-check-wants-it-9876543210-abcdefghijk"
@@ -151,7 +152,7 @@ class DescriptionTests(TestCase):
         self.assertEqual(site["settings"]["SECRET_KEY"], "********************")
         self.assertNotIn(settings.SECRET_KEY, output.getvalue())
         self.assertEqual(site["storages"]["default"], "django.core.files.storage.InMemoryStorage")
-        self.assertRegex(site["database"], r"^sqlite \d+$")
+        self.assertRegex(site["database"], rf"^{connection.vendor} \d+$")
 
 
 class MigrationTests(TestCase):
