@@ -185,12 +185,26 @@ def test_only_names_are_looked_at_when_it_is_said() -> None:
     assert shared_problems(sites, names_only=True) == []
 
 
-def test_many_hosts_are_not_all_listed_and_do_not_take_long() -> None:
-    sites = [site(f"s{number}", site="polls", max_instances="") for number in range(2000)]
-    begun = time.monotonic()
-    (message,) = shared_problems(sites)
-    assert time.monotonic() - begun < 2
+def many(count: int) -> list[dict[str, object]]:
+    return [site(f"s{number}", site="polls", max_instances="") for number in range(count)]
+
+
+def test_many_hosts_are_not_all_listed() -> None:
+    (message,) = shared_problems(many(2000))
     assert " for s0, s1, s2, s3, s4 and 1995 more in the project p" in message
+
+
+def test_ten_times_as_many_hosts_take_about_ten_times_as_long() -> None:
+    def effort(sites: list[dict[str, object]]) -> float:
+        """Seconds of this process, which others on the machine do not lengthen; the best of three."""
+        seconds = []
+        for _attempt in range(3):
+            begun = time.process_time()
+            shared_problems(sites)
+            seconds.append(time.process_time() - begun)
+        return min(seconds)
+
+    assert effort(many(3000)) < 40 * effort(many(300))
 
 
 INSTANCE = {"database_tier": "db-g1-small"}

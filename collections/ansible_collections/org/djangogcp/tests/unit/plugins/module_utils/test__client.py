@@ -205,7 +205,8 @@ def test_one_connection_serves_many_requests():
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
         session = new_session()
         session.trust_env = False
         tokens = TokenSource(AuthOptions(auth_kind="accesstoken", access_token="t"), session, None)
@@ -213,4 +214,5 @@ def test_one_connection_serves_many_requests():
             Client(tokens, session).get(f"http://127.0.0.1:{server.server_port}/x", CALL)
         session.close()
         server.shutdown()
+        thread.join()
     assert len(connections) == 1
