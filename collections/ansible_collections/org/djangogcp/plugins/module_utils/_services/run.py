@@ -48,9 +48,10 @@ _ANNOTATIONS = Field(
     "annotations",
     "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
     kind=Kind.MAP,
-    keeps=(RETRY_ANNOTATION,),
     rule=rules.ANNOTATIONS,
 )
+#: Of what is retried; the annotation that says so is not a person's.
+_RETRIED_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(RETRY_ANNOTATION,))
 _LABELS = Field(
     "labels",
     "The labels. Labels that are not in it are removed, so V({}) removes all.",
@@ -574,12 +575,7 @@ SERVICE = ResourceSpec(
     fields=(
         Field("description", "What the service is for.", rule=rules.text(512)),
         _LABELS,
-        Field(
-            "annotations",
-            "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
-            kind=Kind.MAP,
-            rule=rules.ANNOTATIONS,
-        ),
+        _ANNOTATIONS,
         Field(
             "ingress",
             "Where requests may come from.",
@@ -630,7 +626,7 @@ SERVICE = ResourceSpec(
             fields=(
                 _REVISION_NAME,
                 _LABELS,
-                _ANNOTATIONS,
+                _RETRIED_ANNOTATIONS,
                 Field(
                     "scaling",
                     "How many instances the revision has.",
@@ -810,19 +806,14 @@ JOB = ResourceSpec(
     pending=is_reconciling,
     fields=(
         _LABELS,
-        _ANNOTATIONS,
+        _RETRIED_ANNOTATIONS,
         Field(
             "template",
             "What an execution is made of.",
             mask="template",
             fields=(
                 _LABELS,
-                Field(
-                    "annotations",
-                    "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
-                    kind=Kind.MAP,
-                    rule=rules.ANNOTATIONS,
-                ),
+                _ANNOTATIONS,
                 number(
                     "parallelism",
                     "How many tasks run at the same time. As many as can if not set.",
@@ -900,12 +891,7 @@ WORKER_POOL = ResourceSpec(
     fields=(
         Field("description", "What the worker pool is for.", rule=rules.text(512)),
         _LABELS,
-        Field(
-            "annotations",
-            "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
-            kind=Kind.MAP,
-            rule=rules.ANNOTATIONS,
-        ),
+        _ANNOTATIONS,
         Field(
             "scaling",
             "How many instances the worker pool has.",
@@ -918,7 +904,7 @@ WORKER_POOL = ResourceSpec(
             fields=(
                 _REVISION_NAME,
                 _LABELS,
-                _ANNOTATIONS,
+                _RETRIED_ANNOTATIONS,
                 *_INSTANCE,
                 *_KEY_REVOCATION,
                 _SERVICE_MESH,
