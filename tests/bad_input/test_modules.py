@@ -45,7 +45,7 @@ FREE_NAMES = {
 #: Options that another one excludes: what has to go from the call.
 EXCLUDED = {
     "run_job_execution": {"args": ("once",), "env": ("once",)},
-    "secrets": {"value": ("generate",), "template": ("generate",)},
+    "secretmanager_secrets": {"value": ("generate",), "template": ("generate",)},
     "build": {"build_id": ("source_dir", "source_bucket", "service_account")},
 }
 #: Options that are required beside others, by path.
@@ -303,19 +303,19 @@ ENV = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
 #: Options that would be dropped in silence, alone or beside others, and what is said of them.
 DROPPED: list[tuple[str, dict[str, Any], str]] = [
     (
-        "artifact_repository",
+        "artifactregistry_repository",
         {"cleanup_policies": {"old": {**POLICY, "conditon": {}}}},
         "cleanup_policies.old.conditon is unknown: expected one of action, condition, id, mostRecentVersions. Did you mean"
         " cleanup_policies.old.condition?",
     ),
     (
-        "artifact_repository",
+        "artifactregistry_repository",
         {"cleanup_policies": {"old": {**POLICY, "condition": {"olderThen": "30d"}}}},
         "cleanup_policies.old.condition.olderThen is unknown: expected one of newerThan, olderThan, packageNamePrefixes, tagPrefixes,"
         " tagState, versionNamePrefixes. Did you mean cleanup_policies.old.condition.olderThan?",
     ),
     (
-        "artifact_repository",
+        "artifactregistry_repository",
         {"cleanup_policies": {"old": "DELETE"}},
         "cleanup_policies.old is 'DELETE': expected a dictionary with one of action, condition, id, mostRecentVersions.",
     ),
@@ -355,7 +355,7 @@ DROPPED: list[tuple[str, dict[str, Any], str]] = [
         "buckets[1].name is 'one-bucket': expected a name that no other item of the list has.",
     ),
     (
-        "service_accounts",
+        "iam_service_accounts",
         {"service_accounts": [{"name": "account"}, {"name": "account"}]},
         "service_accounts[1].name is 'account': expected a name that no other item of the list has.",
     ),
@@ -370,12 +370,12 @@ DROPPED: list[tuple[str, dict[str, Any], str]] = [
         "template.containers[0].env[1].name is 'A': expected a name that no other item of the list has.",
     ),
     (
-        "build",
+        "cloudbuild_build",
         {"source_dir": None, "build_id": "0" * 8 + "-0000-0000-0000-" + "0" * 12, "source_bucket": None, "machine_type": "E2_HIGHCPU_8", "service_account": None},
         "machine_type is set: expected none beside build_id, because that build has been started already.",
     ),
     (
-        "project_info",
+        "resourcemanager_project_info",
         {"service_account_email": "default"},
         "service_account_email is set: expected auth_kind to be machineaccount as well, because it is not looked at when auth_kind is"
         " application.",
@@ -422,7 +422,7 @@ AUTH_VALUES = [
 @pytest.mark.parametrize(("name", "value"), AUTH_VALUES)
 def test_a_wrong_option_of_all_modules_is_refused(cloud: Cloud, name: str, value: Any) -> None:
     asked = cloud.running.context.requests.after()
-    result = cloud.run("project_info", **{name: value})
+    result = cloud.run("resourcemanager_project_info", **{name: value})
     assert result.failed
     assert "exception" not in result.values
     check_message(result.message, name, value)
@@ -434,7 +434,9 @@ def test_a_wrong_option_of_all_modules_is_refused(cloud: Cloud, name: str, value
 )
 def test_a_broken_key_is_refused_and_not_shown(cloud: Cloud, contents: str) -> None:
     secret = f"{contents}hunter2-hunter2"
-    result = cloud.run("project_info", auth_kind="serviceaccount", service_account_contents=secret)
+    result = cloud.run(
+        "resourcemanager_project_info", auth_kind="serviceaccount", service_account_contents=secret
+    )
     assert result.failed
     assert "exception" not in result.values
     assert "hunter2-hunter2" not in result.text
@@ -460,7 +462,7 @@ SECRET = "hunter2-hunter2"
     ],
 )
 def test_a_secret_is_not_shown_whatever_is_wrong(cloud: Cloud, secret: Any, message: str) -> None:
-    result = cloud.run("secrets", secrets=[secret])
+    result = cloud.run("secretmanager_secrets", secrets=[secret])
     assert result.message == message
     assert SECRET not in result.text
 
@@ -482,11 +484,11 @@ def test_all_that_is_wrong_is_said_at_once(cloud: Cloud) -> None:
 )
 def test_free_text_is_taken_literally(cloud: Cloud, text: str) -> None:
     account = {"name": "literal-account", "display_name": text, "description": text}
-    made = cloud.ok("service_accounts", service_accounts=[account])["service_accounts"][0]
+    made = cloud.ok("iam_service_accounts", service_accounts=[account])["service_accounts"][0]
     assert (made["display_name"], made["description"]) == (text, text)
-    assert cloud.ok("service_accounts", service_accounts=[account])["changed"] is False
+    assert cloud.ok("iam_service_accounts", service_accounts=[account])["changed"] is False
     value = {"name": "literal-secret", "value": text * 2}
-    cloud.ok("secrets", secrets=[value])
+    cloud.ok("secretmanager_secrets", secrets=[value])
     assert cloud.secret_value("literal-secret") == text * 2
-    cloud.ok("service_accounts", service_accounts=[{"name": "literal-account", "state": "absent"}])
-    cloud.ok("secrets", secrets=[{"name": "literal-secret", "state": "absent"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "literal-account", "state": "absent"}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "literal-secret", "state": "absent"}])

@@ -20,7 +20,7 @@ from ansible_collections.org.djangogcp.plugins.filter.site_problems import sourc
 from ansible_collections.org.djangogcp.plugins.lookup.django_source import describe
 from ansible_collections.org.djangogcp.plugins.module_utils import _source
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive, SourceError, pack
-from ansible_collections.org.djangogcp.plugins.modules import build
+from ansible_collections.org.djangogcp.plugins.modules import cloudbuild_build
 
 SECRET = "hunter2-hunter2"
 MIB = 1024 * 1024
@@ -302,7 +302,7 @@ def test_secrets_and_leftovers_stay_out_whatever_the_project_says(
 
 @pytest.mark.parametrize("pattern", [*_source.LEFTOVERS, *_source.SECRETS])
 def test_what_stays_out_is_documented(pattern: str) -> None:
-    assert f"C({pattern.removeprefix('**/')})" in build.DOCUMENTATION
+    assert f"C({pattern.removeprefix('**/')})" in cloudbuild_build.DOCUMENTATION
 
 
 @pytest.mark.parametrize("kind", ["service_account", "authorized_user"])

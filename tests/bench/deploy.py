@@ -191,7 +191,7 @@ class Sites:
 
     def _operations(self) -> dict[str, tuple[str, Interval]]:
         """Name -> method id and times of each operation and build that has ended."""
-        query = "SELECT name, body FROM documents WHERE kind = 'operations.times'"
+        query = "SELECT name, body FROM documents WHERE kind = 'operations.spans'"
         store = f"file:{self.rehearsal.state}/store.sqlite?mode=ro"
         with closing(sqlite3.connect(store, uri=True)) as database:
             rows = [(name, json.loads(body)) for name, body in database.execute(query)]

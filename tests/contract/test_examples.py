@@ -25,20 +25,20 @@ from tests.contract.wire import COLLECTION, ROOT
 
 #: In the order in which a project can use them.
 MODULES = (
-    "project_info",
-    "project_services",
+    "resourcemanager_project_info",
+    "serviceusage_services",
     "ownership_info",
     "read_ahead",
-    "service_accounts",
-    "service_accounts_info",
-    "artifact_repository",
-    "artifact_repository_info",
+    "iam_service_accounts",
+    "iam_service_accounts_info",
+    "artifactregistry_repository",
+    "artifactregistry_repository_info",
     "storage_buckets",
     "storage_buckets_info",
-    "secrets",
-    "secrets_info",
+    "secretmanager_secrets",
+    "secretmanager_secrets_info",
     "iam_members",
-    "build",
+    "cloudbuild_build",
     "sql_instance",
     "sql_instance_info",
     "sql_database",
@@ -57,13 +57,13 @@ MODULES = (
 #: Of these the emulator has nothing yet.
 NOT_EMULATED = ("run_worker_pool",)
 #: What is there or is not.
-NOTHING_TO_CHANGE = ("project_services", "sql_database")
+NOTHING_TO_CHANGE = ("serviceusage_services", "sql_database")
 OWNER = "owner@example.com"
 #: What the examples take for granted, as tasks before those of a module.
 BEFORE: dict[str, list[dict[str, Any]]] = {
-    "project_services": [
+    "serviceusage_services": [
         {
-            "org.djangogcp.project_services": {
+            "org.djangogcp.serviceusage_services": {
                 "services": [
                     "artifactregistry.googleapis.com",
                     "cloudbuild.googleapis.com",
@@ -75,14 +75,14 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
             }
         }
     ],
-    "service_accounts": [
+    "iam_service_accounts": [
         {
-            "org.djangogcp.service_accounts": {
+            "org.djangogcp.iam_service_accounts": {
                 "service_accounts": [{"name": "polls-build"}, {"name": "deployer"}],
             }
         }
     ],
-    "build": [
+    "cloudbuild_build": [
         {
             "org.djangogcp.storage_buckets": {
                 "buckets": [{"name": "my-project-djangogcp-source", "location": "us-central1"}]
@@ -104,9 +104,9 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
             }
         },
     ],
-    "secrets": [
+    "secretmanager_secrets": [
         {
-            "org.djangogcp.secrets": {
+            "org.djangogcp.secretmanager_secrets": {
                 "secrets": [{"name": "polls-migrator-db-password", "generate": {}}],
             }
         }
@@ -211,7 +211,7 @@ def playbook(source: Path) -> list[dict[str, Any]]:
         for task in examples(module):
             if not deletes(task):
                 tasks.append({"register": "result", **task})
-        if module == "build":
+        if module == "cloudbuild_build":
             tasks.append(
                 {
                     "ansible.builtin.set_fact": {

@@ -32,7 +32,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     storage,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
-from ansible_collections.org.djangogcp.plugins.modules import project_info, smoke_test
+from ansible_collections.org.djangogcp.plugins.modules import resourcemanager_project_info, smoke_test
 
 from tests.contract.wire import COLLECTION, Found, Recorder, Request, check, find, inside, property_at, sample
 
@@ -344,11 +344,17 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
         {},
     ),
     "read a project": (
-        lambda c: project_info.find_project(c, "my-project"),
+        lambda c: resourcemanager_project_info.find_project(c, "my-project"),
         {"": {"projectId": "p", "name": "projects/1"}},
     ),
-    "test permissions": (lambda c: project_info.missing(c, "my-project", ["run.services.get"]), {}),
-    "ask who is calling": (lambda c: project_info.find_caller(c), {"": {"email": "a@example.com"}}),
+    "test permissions": (
+        lambda c: resourcemanager_project_info.missing(c, "my-project", ["run.services.get"]),
+        {},
+    ),
+    "ask who is calling": (
+        lambda c: resourcemanager_project_info.find_caller(c),
+        {"": {"email": "a@example.com"}},
+    ),
     **{f"grant a role on a {kind}": (grants(kind), {}) for kind in iam.POLICY_PLACES},
 }
 

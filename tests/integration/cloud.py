@@ -94,7 +94,7 @@ class Cloud:
         for name, value in self.variables(OWNER).items():
             patch.setenv(name, value)
         # Logging in makes a signing key; what is made from here on, a module has made.
-        self.ok("project_info")
+        self.ok("resourcemanager_project_info")
 
     def variables(self, user: str) -> dict[str, str]:
         """The environment of a process that works as ``user``."""

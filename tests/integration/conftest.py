@@ -59,11 +59,11 @@ def app_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def build_options(cloud: Cloud, app_source: Path) -> dict[str, str]:
-    """The options of the module build, with all that a build needs in place."""
+    """The options of the module cloudbuild_build, with all that a build needs in place."""
     account = f"builder@{PROJECT}.iam.gserviceaccount.com"
-    cloud.ok("artifact_repository", name="djangogcp", location=REGION)
+    cloud.ok("artifactregistry_repository", name="djangogcp", location=REGION)
     cloud.ok("storage_buckets", buckets=[{"name": f"{PROJECT}-source", "location": REGION}])
-    cloud.ok("service_accounts", service_accounts=[{"name": "builder"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "builder"}])
     for role in ("roles/artifactregistry.writer", "roles/logging.logWriter", "roles/storage.objectViewer"):
         cloud.ok("iam_members", members=[{"role": role, "members": [f"serviceAccount:{account}"]}])
     return {
@@ -78,4 +78,4 @@ def build_options(cloud: Cloud, app_source: Path) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def image(cloud: Cloud, build_options: dict[str, str]) -> str:
     """The address, by digest, of the tiny application's image."""
-    return str(cloud.ok("build", **build_options)["image"]["uri"])
+    return str(cloud.ok("cloudbuild_build", **build_options)["image"]["uri"])

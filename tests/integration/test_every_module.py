@@ -22,12 +22,12 @@ NOT_EMULATED = ("run_worker_pool",)
 EMULATED = [name for name in MODULES if name not in NOT_EMULATED]
 #: For each module the message about what is missing when it gets no options.
 MISSING = {
-    "artifact_repository": "missing required arguments: location, name",
-    "artifact_repository_info": "missing required arguments: location",
-    "build": "missing required arguments: image, location",
+    "artifactregistry_repository": "missing required arguments: location, name",
+    "artifactregistry_repository_info": "missing required arguments: location",
+    "cloudbuild_build": "missing required arguments: image, location",
     "iam_members": "missing required arguments: members",
     "ownership_info": "missing required arguments: resources",
-    "project_services": "missing required arguments: services",
+    "serviceusage_services": "missing required arguments: services",
     "read_ahead": "missing required arguments: resources",
     "run_job_execution": "missing required arguments: job, location",
     "run_job_execution_info": "missing required arguments: job, location",
@@ -36,8 +36,8 @@ MISSING = {
     "run_service": "missing required arguments: location, name",
     "run_service_info": "missing required arguments: location, name",
     "run_worker_pool": "missing required arguments: location, name",
-    "secrets": "missing required arguments: secrets",
-    "service_accounts": "missing required arguments: service_accounts",
+    "secretmanager_secrets": "missing required arguments: secrets",
+    "iam_service_accounts": "missing required arguments: service_accounts",
     "smoke_test": "missing required arguments: checks, url",
     "sql_database": "missing required arguments: instance, name",
     "sql_database_info": "missing required arguments: instance",
@@ -49,17 +49,17 @@ MISSING = {
 }
 #: They tell of the project, or of all that it has.
 WITHOUT_REQUIRED = (
-    "project_info",
-    "secrets_info",
-    "service_accounts_info",
+    "resourcemanager_project_info",
+    "secretmanager_secrets_info",
+    "iam_service_accounts_info",
     "sql_instance_info",
     "storage_buckets_info",
 )
 #: For each module options with which it would change something, or read something that is not there.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "artifact_repository": {"name": "absent", "location": REGION},
-    "artifact_repository_info": {"location": REGION},
-    "build": {
+    "artifactregistry_repository": {"name": "absent", "location": REGION},
+    "artifactregistry_repository_info": {"location": REGION},
+    "cloudbuild_build": {
         "image": IMAGE,
         "location": REGION,
         "source_dir": "",
@@ -79,8 +79,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "ownership_info": {"resources": [{"type": "secret", "name": "absent", "mark": {}}]},
     "read_ahead": {"resources": [{"type": "secret", "name": "absent"}]},
-    "project_info": {},
-    "project_services": {"services": ["run.googleapis.com", "sqladmin.googleapis.com"]},
+    "resourcemanager_project_info": {},
+    "serviceusage_services": {"services": ["run.googleapis.com", "sqladmin.googleapis.com"]},
     "run_job_execution": {"job": "absent", "location": REGION, "once": True},
     "run_job_execution_info": {"job": "absent", "location": REGION},
     "run_jobs": {
@@ -95,10 +95,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "location": REGION,
         "template": {"containers": [{"image": IMAGE}]},
     },
-    "secrets": {"secrets": [{"name": "absent", "generate": {}}]},
-    "secrets_info": {},
-    "service_accounts": {"service_accounts": [{"name": "absent-account"}]},
-    "service_accounts_info": {},
+    "secretmanager_secrets": {"secrets": [{"name": "absent", "generate": {}}]},
+    "secretmanager_secrets_info": {},
+    "iam_service_accounts": {"service_accounts": [{"name": "absent-account"}]},
+    "iam_service_accounts_info": {},
     "smoke_test": {
         "url": "https://absent.example.com",
         "checks": [{"path": "/"}],
@@ -129,13 +129,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
 CHANGING = [
     name
     for name in EMULATED
-    if name not in ("build", "read_ahead", "smoke_test") and not name.endswith("_info")
+    if name not in ("cloudbuild_build", "read_ahead", "smoke_test") and not name.endswith("_info")
 ]
 
 
 def options(module: str, source: Path) -> dict[str, Any]:
     asked = dict(OPTIONS[module])
-    if module == "build":
+    if module == "cloudbuild_build":
         asked["source_dir"] = str(source)
     return asked
 
@@ -168,16 +168,16 @@ def test_an_empty_project_is_refused(cloud: Cloud, app_source: Path, module: str
 
 def test_an_empty_variable_is_no_project(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCP_PROJECT", "")
-    assert cloud.ok("project_info")["project"]["project_id"] == PROJECT
+    assert cloud.ok("resourcemanager_project_info")["project"]["project_id"] == PROJECT
 
 
-@pytest.mark.parametrize("module", [*CHANGING, "build"])
+@pytest.mark.parametrize("module", [*CHANGING, "cloudbuild_build"])
 def test_check_mode_completes_in_a_project_where_no_api_is_enabled(
     cloud: Cloud, app_source: Path, module: str
 ) -> None:
     before = cloud.resources()
     asked = options(module, app_source)
-    if module == "build":
+    if module == "cloudbuild_build":
         asked["image"] = IMAGE.replace(PROJECT, BARE_PROJECT)
     result = cloud.ok(module, check=True, project=BARE_PROJECT, **asked)
     assert result["changed"] is True
@@ -200,13 +200,16 @@ def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
 
 #: For each module what a caller without any role is told to ask for.
 REFUSED = {
-    "artifact_repository": ("artifactregistry.repositories.get", "roles/artifactregistry.admin"),
-    "artifact_repository_info": ("artifactregistry.repositories.list", "roles/artifactregistry.admin"),
-    "build": ("artifactregistry.tags.get", "roles/artifactregistry.admin"),
+    "artifactregistry_repository": ("artifactregistry.repositories.get", "roles/artifactregistry.admin"),
+    "artifactregistry_repository_info": (
+        "artifactregistry.repositories.list",
+        "roles/artifactregistry.admin",
+    ),
+    "cloudbuild_build": ("artifactregistry.tags.get", "roles/artifactregistry.admin"),
     "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
     "ownership_info": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
-    "project_info": ("resourcemanager.projects.get", "roles/browser"),
-    "project_services": ("serviceusage.services.list", "roles/serviceusage.serviceUsageAdmin"),
+    "resourcemanager_project_info": ("resourcemanager.projects.get", "roles/browser"),
+    "serviceusage_services": ("serviceusage.services.list", "roles/serviceusage.serviceUsageAdmin"),
     "run_job_execution": ("run.jobs.get", "roles/run.admin"),
     "run_job_execution_info": ("run.executions.list", "roles/run.admin"),
     "run_jobs": ("run.jobs.get", "roles/run.admin"),
@@ -214,10 +217,10 @@ REFUSED = {
     "run_service": ("run.services.get", "roles/run.admin"),
     "run_service_info": ("run.services.get", "roles/run.admin"),
     "run_worker_pool": ("run.workerpools.get", "roles/run.admin"),
-    "secrets": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
-    "secrets_info": ("secretmanager.secrets.list", "roles/secretmanager.admin"),
-    "service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),
-    "service_accounts_info": ("iam.serviceAccounts.list", "roles/iam.serviceAccountAdmin"),
+    "secretmanager_secrets": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
+    "secretmanager_secrets_info": ("secretmanager.secrets.list", "roles/secretmanager.admin"),
+    "iam_service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),
+    "iam_service_accounts_info": ("iam.serviceAccounts.list", "roles/iam.serviceAccountAdmin"),
     "smoke_test": ("iam.serviceAccounts.getOpenIdToken", "roles/iam.serviceAccountOpenIdTokenCreator"),
     "sql_database": ("cloudsql.databases.get", "roles/cloudsql.admin"),
     "sql_database_info": ("cloudsql.databases.list", "roles/cloudsql.admin"),

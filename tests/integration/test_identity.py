@@ -1,4 +1,4 @@
-"""The modules service_accounts, iam_members, project_services and project_info."""
+"""The modules iam_service_accounts, iam_members, serviceusage_services and resourcemanager_project_info."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def test_the_life_of_a_service_account(cloud: Cloud) -> None:
         return {"service_accounts": [{"name": "life-account", **options}]}
 
     url, before = f"{ACCOUNTS}/{email('life-account')}", cloud.resources()
-    planned = cloud.ok("service_accounts", check=True, **account(display_name="Life"))
+    planned = cloud.ok("iam_service_accounts", check=True, **account(display_name="Life"))
     assert planned["actions"] == ["create service account life-account"]
     assert planned["service_accounts"][0]["email"] == email("life-account")
     assert cloud.resources() == before
 
-    made = cloud.ok("service_accounts", **account(display_name="Life"))["service_accounts"][0]
+    made = cloud.ok("iam_service_accounts", **account(display_name="Life"))["service_accounts"][0]
     assert cloud.api(url)["displayName"] == "Life"
     assert made["unique_id"] == cloud.api(url)["uniqueId"]
-    assert cloud.ok("service_accounts", **account(display_name="Life"))["changed"] is False
+    assert cloud.ok("iam_service_accounts", **account(display_name="Life"))["changed"] is False
 
     planned = cloud.ok(
-        "service_accounts", check=True, **account(display_name="Other", description="For tests")
+        "iam_service_accounts", check=True, **account(display_name="Other", description="For tests")
     )
     assert planned["diff"] == [
         {
@@ -51,14 +51,14 @@ def test_the_life_of_a_service_account(cloud: Cloud) -> None:
         }
     ]
     assert cloud.api(url)["displayName"] == "Life"
-    cloud.ok("service_accounts", **account(display_name="Other", description="For tests"))
+    cloud.ok("iam_service_accounts", **account(display_name="Other", description="For tests"))
     assert (cloud.api(url)["displayName"], cloud.api(url)["description"]) == ("Other", "For tests")
 
-    assert cloud.ok("service_accounts", **account(state="absent"))["actions"] == [
+    assert cloud.ok("iam_service_accounts", **account(state="absent"))["actions"] == [
         "delete service account life-account"
     ]
     assert cloud.absent(url)
-    assert cloud.ok("service_accounts", **account(state="absent"))["changed"] is False
+    assert cloud.ok("iam_service_accounts", **account(state="absent"))["changed"] is False
 
 
 def test_several_errors_of_one_list_are_all_told(cloud: Cloud) -> None:
@@ -136,10 +136,10 @@ def test_the_life_of_a_grant_on_a_project(cloud: Cloud) -> None:
 def test_a_role_is_granted_and_revoked_on_a_resource(
     cloud: Cloud, kind: str, resource: str, role: str, url: str
 ) -> None:
-    cloud.ok("service_accounts", service_accounts=[{"name": "holder"}])
-    cloud.ok("secrets", secrets=[{"name": "granted"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "holder"}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "granted"}])
     cloud.ok("storage_buckets", buckets=[{"name": f"{PROJECT}-granted", "location": REGION}])
-    cloud.ok("artifact_repository", name="granted", location=REGION)
+    cloud.ok("artifactregistry_repository", name="granted", location=REGION)
     method, verb = {"service_account": ("POST", ":getIamPolicy"), "bucket": ("GET", "/iam")}.get(
         kind, ("GET", ":getIamPolicy")
     )
@@ -165,7 +165,7 @@ def test_a_member_that_does_not_exist_is_refused_at_once(cloud: Cloud) -> None:
     assert message == (
         f"Failed to change the IAM policy of project {PROJECT}: Service account {email('not-there')} does not exist "
         "(HTTP 400 INVALID_ARGUMENT). Make the service account first, for instance with the module "
-        "org.djangogcp.service_accounts."
+        "org.djangogcp.iam_service_accounts."
     )
 
 
@@ -211,20 +211,22 @@ def test_apis_are_enabled_and_disabled(cloud: Cloud) -> None:
         return cloud.api(url)["state"] == "ENABLED"
 
     asked = {"project": CHANGING_PROJECT, "services": ["run.googleapis.com"]}
-    planned = cloud.ok("project_services", check=True, **asked)
+    planned = cloud.ok("serviceusage_services", check=True, **asked)
     assert planned["actions"] == ["enable run.googleapis.com"]
     assert planned["diff"] == {"before": {"enabled": []}, "after": {"enabled": ["run.googleapis.com"]}}
     assert not enabled()
-    assert cloud.ok("project_services", **asked)["changed"] is True
+    assert cloud.ok("serviceusage_services", **asked)["changed"] is True
     assert enabled()
-    assert cloud.ok("project_services", **asked)["changed"] is False
-    assert cloud.ok("project_services", **asked, state="absent")["actions"] == ["disable run.googleapis.com"]
+    assert cloud.ok("serviceusage_services", **asked)["changed"] is False
+    assert cloud.ok("serviceusage_services", **asked, state="absent")["actions"] == [
+        "disable run.googleapis.com"
+    ]
     assert not enabled()
-    assert cloud.ok("project_services", **asked, state="absent")["changed"] is False
+    assert cloud.ok("serviceusage_services", **asked, state="absent")["changed"] is False
 
 
 def test_a_service_that_does_not_exist_cannot_be_enabled(cloud: Cloud) -> None:
-    message = cloud.error("project_services", services=["runn.googleapis.com"])
+    message = cloud.error("serviceusage_services", services=["runn.googleapis.com"])
     assert message.startswith(f"Failed to enable runn.googleapis.com in project {PROJECT}: ")
     assert "runn.googleapis.com" in message.partition(": ")[2]
 
@@ -232,7 +234,9 @@ def test_a_service_that_does_not_exist_cannot_be_enabled(cloud: Cloud) -> None:
 def test_project_info_tells_who_calls_and_what_is_missing(cloud: Cloud) -> None:
     cloud.grant("roles/browser", STRANGER)
     found = cloud.ok(
-        "project_info", user=STRANGER, permissions=["run.services.create", "resourcemanager.projects.get"]
+        "resourcemanager_project_info",
+        user=STRANGER,
+        permissions=["run.services.create", "resourcemanager.projects.get"],
     )
     assert found["project"]["number"] == cloud.running.number
     assert found["missing_permissions"] == [{"permission": "run.services.create", "role": "roles/run.admin"}]
@@ -245,7 +249,7 @@ def test_project_info_tells_who_calls_and_what_is_missing(cloud: Cloud) -> None:
 
 
 def test_a_project_that_does_not_exist_is_explained(cloud: Cloud) -> None:
-    assert cloud.error("project_info", project="no-such-project") == (
+    assert cloud.error("resourcemanager_project_info", project="no-such-project") == (
         "Failed to read project no-such-project: it does not exist, or the caller may not see it (HTTP 403 "
         "PERMISSION_DENIED). Check the spelling of the project's id; if it is right, grant the caller "
         "resourcemanager.projects.get, for example with the role roles/browser."

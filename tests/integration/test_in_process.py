@@ -27,7 +27,7 @@ PLAYBOOK = """
       project: {project}
   tasks:
     - name: Make a secret
-      org.djangogcp.secrets:
+      org.djangogcp.secretmanager_secrets:
         secrets:
           - name: "{folder.name}-{{{{ inventory_hostname }}}}"
             value: {value}
@@ -42,14 +42,14 @@ PLAYBOOK = """
       ignore_errors: true
 
     - name: Run with another environment
-      org.djangogcp.project_info:
+      org.djangogcp.resourcemanager_project_info:
       environment:
         GOOGLE_APPLICATION_CREDENTIALS: /nowhere.json
       register: elsewhere
       ignore_errors: true
 
     - name: Give one item a token
-      org.djangogcp.project_info:
+      org.djangogcp.resourcemanager_project_info:
       environment: "{{{{ item }}}}"
       loop:
         - {{}}
@@ -80,7 +80,7 @@ PLAYBOOK = """
       register: computed
 
     - name: Name a file of the playbook's folder
-      org.djangogcp.project_info:
+      org.djangogcp.resourcemanager_project_info:
         auth_kind: serviceaccount
         service_account_file: key.json
       register: relative
@@ -90,7 +90,7 @@ PLAYBOOK = """
   gather_facts: false
   tasks:
     - name: Give one item a project
-      org.djangogcp.project_info:
+      org.djangogcp.resourcemanager_project_info:
       environment: "{{{{ item }}}}"
       loop:
         - GCP_PROJECT: {project}

@@ -11,9 +11,12 @@ from tests.integration.cloud import BARE_PROJECT, PROJECT, REGION, Cloud
 NAME = f"{PROJECT}-told"
 #: For each module what makes two resources, and the key of both results.
 MADE: dict[str, tuple[str, dict[str, Any]]] = {
-    "secrets_info": ("secrets", {"secrets": [{"name": "told", "generate": {}}, {"name": "told-2"}]}),
-    "service_accounts_info": (
-        "service_accounts",
+    "secretmanager_secrets_info": (
+        "secretmanager_secrets",
+        {"secrets": [{"name": "told", "generate": {}}, {"name": "told-2"}]},
+    ),
+    "iam_service_accounts_info": (
+        "iam_service_accounts",
         {"service_accounts": [{"name": "told-account"}, {"name": "told-account-2"}]},
     ),
     "storage_buckets_info": (
@@ -47,11 +50,14 @@ def test_what_was_made_is_told(cloud: Cloud, module: str) -> None:
 
 def test_versions_are_told_without_their_values(cloud: Cloud) -> None:
     value = "what-only-the-secret-knows"
-    cloud.ok("secrets", secrets=[{"name": "versioned", "value": value}])
-    cloud.ok("secrets", secrets=[{"name": "versioned", "value": f"{value}-2", "old_versions": "disable"}])
-    (told,) = cloud.ok("secrets_info", names=["versioned"])["secrets"]
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "versioned", "value": value}])
+    cloud.ok(
+        "secretmanager_secrets",
+        secrets=[{"name": "versioned", "value": f"{value}-2", "old_versions": "disable"}],
+    )
+    (told,) = cloud.ok("secretmanager_secrets_info", names=["versioned"])["secrets"]
     assert [(one["version"], one["state"]) for one in told["versions"]] == [
         ("2", "ENABLED"),
         ("1", "DISABLED"),
     ]
-    assert value not in cloud.run("secrets_info", names=["versioned"]).text
+    assert value not in cloud.run("secretmanager_secrets_info", names=["versioned"]).text

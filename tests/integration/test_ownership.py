@@ -94,14 +94,14 @@ KINDS = [
     ),
     Kind(
         "secret",
-        "secrets",
+        "secretmanager_secrets",
         "secret {name}",
         _secret,
         SECRETS + "/{name}",
         lambda name, state: {"secrets": [_state(name, state, labels={"a": "b"}, annotations={"c": "d"})]},
     ),
     Kind(
-        "artifact_repository",
+        "artifactregistry_repository",
         "artifact_repository",
         "repository {name}",
         _repository,
@@ -114,7 +114,7 @@ KINDS = [
     ),
     Kind(
         "service_account",
-        "service_accounts",
+        "iam_service_accounts",
         "service account {name}",
         _account,
         ACCOUNTS + "/{name}@" + f"{PROJECT}.iam.gserviceaccount.com",
@@ -148,7 +148,7 @@ ADOPTABLE = [kind for kind in KINDS if kind.kind != "sql_user"]
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.kind)
 def kind(request: pytest.FixtureRequest, cloud: Cloud, sql_instance: str) -> Kind:
     for site, mark in (("", MARK), ("-other", OTHER)):
-        cloud.ok("secrets", secrets=[{"name": f"claims{site}"}], mark=mark)
+        cloud.ok("secretmanager_secrets", secrets=[{"name": f"claims{site}"}], mark=mark)
     return request.param
 
 
@@ -285,7 +285,7 @@ def test_a_label_that_was_edited_makes_nothing_public(cloud: Cloud, edited: str 
 
 
 def test_an_sql_user_is_not_adopted(cloud: Cloud, sql_instance: str) -> None:
-    cloud.ok("secrets", secrets=[{"name": "claims"}], mark=MARK)
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "claims"}], mark=MARK)
     _user(cloud, "bob")
     before = cloud.api(f"{INSTANCES}/shared/users/bob")
     asked = {"instance": "shared", "claim_secret": "claims", "users": [{"name": "bob", "database_roles": []}]}
@@ -302,13 +302,15 @@ def test_an_adopted_secret_keeps_its_value(cloud: Cloud) -> None:
     _secret(cloud, "their-key")
     secret = {"name": "their-key", "generate": {"length": 20}}
     adopted = {"mark": MARK, "adopt": ["secret their-key"], "explicit": [], "secrets": [secret]}
-    assert "it is adopted, and its newest version is not enabled" in cloud.error("secrets", **adopted)
+    assert "it is adopted, and its newest version is not enabled" in cloud.error(
+        "secretmanager_secrets", **adopted
+    )
     value = {"payload": {"data": "dGhlaXJzLTEyMzQ="}}
     cloud.api(f"{SECRETS}/their-key:addVersion", method="POST", body=value)
-    kept = cloud.ok("secrets", **adopted)
+    kept = cloud.ok("secretmanager_secrets", **adopted)
     assert (kept["changed"], kept["secrets"][0]["version"]) == (False, "1")
     composed = {"name": "their-key", "template": "x{k}", "values_from": {"k": "claims"}}
-    assert cloud.ok("secrets", **{**adopted, "secrets": [composed]})["changed"] is False
+    assert cloud.ok("secretmanager_secrets", **{**adopted, "secrets": [composed]})["changed"] is False
     assert cloud.secret_value("their-key") == "theirs-1234"
 
 
@@ -513,7 +515,7 @@ def test_a_job_of_somebody_else_stays_as_it_is(cloud: Cloud, image: str) -> None
 
 def test_a_database_is_known_again_after_a_kill(cloud: Cloud, sql_instance: str) -> None:
     """The claim is written before the database is made: a run that is killed in between goes on."""
-    cloud.ok("secrets", secrets=[{"name": "claims"}], mark=MARK)
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "claims"}], mark=MARK)
     asked = {"instance": "shared", "name": "killed", "claim_secret": "claims", "mark": MARK}
     cloud.ok("sql_database", **asked)
     claims = cloud.api(f"{SECRETS}/claims")["annotations"]
@@ -526,7 +528,7 @@ def test_a_database_is_known_again_after_a_kill(cloud: Cloud, sql_instance: str)
 
 
 def test_a_claim_that_was_removed_is_written_back_by_hand(cloud: Cloud, sql_instance: str) -> None:
-    cloud.ok("secrets", secrets=[{"name": "claims"}], mark=MARK)
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "claims"}], mark=MARK)
     asked = {"instance": "shared", "claim_secret": "claims", "users": [{"name": "lost"}], "mark": MARK}
     cloud.ok("sql_users", **asked)
     secret = f"{SECRETS}/claims?updateMask=annotations"

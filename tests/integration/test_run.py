@@ -1,4 +1,4 @@
-"""The modules build, run_service, run_jobs and run_job_execution with an application that is really built and really runs."""
+"""The modules cloudbuild_build, run_service, run_jobs and run_job_execution with an application that is really built and really runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def greeting(cloud: Cloud, name: str, tag: str = "") -> str:
 def test_a_source_is_built_once(cloud: Cloud, build_options: dict[str, str], image: str) -> None:
     name = build_options["image"]
     assert image.startswith(f"{name}@sha256:")
-    again = cloud.ok("build", **build_options)
+    again = cloud.ok("cloudbuild_build", **build_options)
     assert again["changed"] is False
     assert again["build"] is None
     assert again["image"]["uri"] == image
@@ -69,7 +69,7 @@ def test_check_mode_tells_that_a_changed_source_would_be_built(
     changed = shutil.copytree(build_options["source_dir"], tmp_path / "changed")
     (changed / "new.txt").write_text("new", "utf-8")
     before = cloud.resources()
-    planned = cloud.ok("build", check=True, **{**build_options, "source_dir": str(changed)})
+    planned = cloud.ok("cloudbuild_build", check=True, **{**build_options, "source_dir": str(changed)})
     assert (planned["changed"], planned["image"]["digest"]) == (True, "")
     assert cloud.resources() == before
 
@@ -79,10 +79,10 @@ def test_a_build_goes_on_while_other_tasks_run(
 ) -> None:
     changed = shutil.copytree(build_options["source_dir"], tmp_path / "later")
     (changed / "later.txt").write_text("later", "utf-8")
-    started = cloud.ok("build", **{**build_options, "source_dir": str(changed)}, wait=False)
+    started = cloud.ok("cloudbuild_build", **{**build_options, "source_dir": str(changed)}, wait=False)
     assert started["changed"] is True
     common = {name: build_options[name] for name in ("image", "location")}
-    finished = cloud.ok("build", **common, build_id=started["build"]["id"])
+    finished = cloud.ok("cloudbuild_build", **common, build_id=started["build"]["id"])
     assert finished["finished"] is True
     assert finished["image"]["tag"] == started["image"]["tag"]
     assert finished["image"]["digest"].startswith("sha256:")
@@ -95,7 +95,7 @@ def test_a_build_that_fails_shows_the_end_of_its_log(
     broken = shutil.copytree(build_options["source_dir"], tmp_path / "broken")
     with (broken / "Dockerfile").open("a", encoding="utf-8") as file:
         file.write("RUN python -c \"raise SystemExit('no such luck')\"\n")
-    message = cloud.error("build", **{**build_options, "source_dir": str(broken)})
+    message = cloud.error("cloudbuild_build", **{**build_options, "source_dir": str(broken)})
     assert message.startswith(f"Failed to build {build_options['image']}: build ")
     assert "ended with FAILURE" in message
     assert "The end of its log says why; fix the source and run again.\n" in message
@@ -305,8 +305,8 @@ def test_quantities_and_the_annotation_of_a_retry_are_no_differences(cloud: Clou
 
 def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: Cloud, image: str) -> None:
     account = f"late-reader@{PROJECT}.iam.gserviceaccount.com"
-    cloud.ok("service_accounts", service_accounts=[{"name": "late-reader"}])
-    cloud.ok("secrets", secrets=[{"name": "late", "value": "what only the secret knows"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "late-reader"}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "late", "value": "what only the secret knows"}])
     secret = {"secret_key_ref": {"secret": "late", "version": "1"}}
     variables = [{"name": "GREETING", "value_source": secret}]
     container = {"image": image, "env": variables}
@@ -553,8 +553,8 @@ def test_a_job_of_which_nobody_knows_whether_it_was_started_is_not_started_again
 def reader(cloud: Cloud, image: str, name: str, command: str) -> dict[str, Any]:
     """A job with an account of its own that reads a secret, and the grant that it needs, which it has."""
     account = f"{name}@{PROJECT}.iam.gserviceaccount.com"
-    cloud.ok("service_accounts", service_accounts=[{"name": name}])
-    cloud.ok("secrets", secrets=[{"name": name, "value": "what only the secret knows"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": name}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": name, "value": "what only the secret knows"}])
     members = [f"serviceAccount:{account}"]
     grant = {"resource_type": "secret", "resource": name, "role": "roles/secretmanager.secretAccessor"}
     cloud.ok("iam_members", members=[{**grant, "members": members}])
@@ -638,7 +638,7 @@ def test_a_site_that_is_not_public_is_asked_in_the_name_of_whom_it_knows(cloud: 
     asked: dict[str, Any] = {"url": made["uri"], "checks": [{"path": "/"}], "wait_timeout": 0}
     assert "/ answered 403 (expected 200)" in cloud.error("smoke_test", **asked)
 
-    cloud.ok("service_accounts", service_accounts=[{"name": "closed-web"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "closed-web"}])
     account = f"closed-web@{PROJECT}.iam.gserviceaccount.com"
     known = {**asked, "service_account": account, "audience": made["uri"]}
     assert "/ answered 403 (expected 200)" in cloud.error("smoke_test", **known)

@@ -168,7 +168,7 @@ def roles(cloud: Cloud, instance: str, user: str) -> list[str]:
 
 def test_the_life_of_a_user(cloud: Cloud, sql_instance: str) -> None:
     old, new = "oldpasswordofauser", "newpasswordofauser"
-    cloud.ok("secrets", secrets=[{"name": "user-password", "value": old}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "user-password", "value": old}])
 
     def user(**options: Any) -> dict[str, Any]:
         return {"instance": sql_instance, "users": [{"name": "polls_web", **options}]}
@@ -184,7 +184,7 @@ def test_the_life_of_a_user(cloud: Cloud, sql_instance: str) -> None:
     assert may_log_in(cloud, sql_instance, "polls_web", old)
     assert cloud.ok("sql_users", **asked)["changed"] is False
 
-    cloud.ok("secrets", secrets=[{"name": "user-password", "value": new}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "user-password", "value": new}])
     planned = cloud.ok("sql_users", check=True, **asked)
     assert planned["diff"][0]["after"]["password"] == "******** (new)"
     assert may_log_in(cloud, sql_instance, "polls_web", old)
@@ -228,7 +228,7 @@ def test_a_user_for_each_version_of_a_password(cloud: Cloud, sql_instance: str) 
         return [row[0] for row in cloud.sql(sql_instance, "postgres", names)]
 
     for number, password in enumerate(passwords, 1):
-        cloud.ok("secrets", secrets=[{"name": "shop-password", "value": password}])
+        cloud.ok("secretmanager_secrets", secrets=[{"name": "shop-password", "value": password}])
         planned = ensure(group, each, check=True)
         assert planned["actions"][-1] == f"create SQL user shop_web_{number}"
         assert ensure(group, each)["users"][1]["name"] == f"shop_web_{number}"
@@ -274,17 +274,17 @@ def test_a_user_for_each_version_of_a_password(cloud: Cloud, sql_instance: str) 
 
 
 def test_the_password_secret_of_a_user_must_have_a_version(cloud: Cloud, sql_instance: str) -> None:
-    cloud.ok("secrets", secrets=[{"name": "empty-password"}])
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "empty-password"}])
     users = [{"name": "unlucky", "password_secret": "empty-password"}]
     assert cloud.error("sql_users", instance=sql_instance, users=users) == (
         f"Failed to set the password of SQL user unlucky: the secret empty-password in project {PROJECT} has no enabled "
-        "newest version. Add one, for instance with the module org.djangogcp.secrets."
+        "newest version. Add one, for instance with the module org.djangogcp.secretmanager_secrets."
     )
 
 
 def test_the_user_of_a_service_account_gets_its_roles(cloud: Cloud, sql_instance: str) -> None:
     account = f"deployer@{PROJECT}.iam.gserviceaccount.com"
-    cloud.ok("service_accounts", service_accounts=[{"name": "deployer"}])
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "deployer"}])
     user = {"name": account, "type": "CLOUD_IAM_SERVICE_ACCOUNT", "database_roles": ["cloudsqlsuperuser"]}
     assert cloud.ok("sql_users", instance=sql_instance, users=[user])["changed"] is True
     assert "cloudsqlsuperuser" in roles(cloud, sql_instance, f"deployer@{PROJECT}.iam")

@@ -33,7 +33,7 @@ def note(client: Client, project: str, secret: str, notes: t.Mapping[str, str | 
         if current is None:
             raise DjangoGcpError(
                 f"Failed to note {', '.join(filter(None, notes.values())) or 'what is gone'}: the secret {secret} in project {project} does "
-                "not exist. Make it first, for instance with the module org.djangogcp.secrets, or correct its name."
+                "not exist. Make it first, for instance with the module org.djangogcp.secretmanager_secrets, or correct its name."
             )
         merged = {**annotations_of(current), **notes}
         return {"annotations": {key: value for key, value in merged.items() if value is not None}}

@@ -70,7 +70,7 @@ AUTH_ARGS: dict[str, dict[str, t.Any]] = {
     "scopes": {
         "type": "list",
         "elements": "str",
-        # The second tells whose token it is (project_info); gcloud asks for both when a person logs in.
+        # The second tells whose token it is (resourcemanager_project_info); gcloud asks for both when a person logs in.
         "default": [
             "https://www.googleapis.com/auth/cloud-platform",
             "https://www.googleapis.com/auth/userinfo.email",

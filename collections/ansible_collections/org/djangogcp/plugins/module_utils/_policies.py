@@ -199,7 +199,7 @@ def _is_propagating(client: Client, error: ApiError) -> bool:
 def _explained(error: ApiError) -> ApiError:
     if _UNKNOWN_ACCOUNT.search(error.explanation):
         return error.with_hint(
-            "Make the service account first, for instance with the module org.djangogcp.service_accounts."
+            "Make the service account first, for instance with the module org.djangogcp.iam_service_accounts."
         )
     return error
 

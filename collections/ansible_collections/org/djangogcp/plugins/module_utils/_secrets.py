@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""What the module secrets does beside keeping the secrets themselves: their values, which never leave this file."""
+"""What the module secretmanager_secrets does beside keeping the secrets themselves: their values, which never leave this file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _FORMS: dict[str, t.Callable[[_Part], str]] = {
 
 
 class SecretsRun:
-    """One task of the module secrets.
+    """One task of the module secretmanager_secrets.
 
     Args:
         task: the task; its option "secrets" is the list.

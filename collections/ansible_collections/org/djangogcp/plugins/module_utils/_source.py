@@ -28,7 +28,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
-#: Left out always; the patterns are those of a .dockerignore. The documentation of the module build lists them.
+#: Left out always; the patterns are those of a .dockerignore. The documentation of the module cloudbuild_build lists them.
 LEFTOVERS = (
     "**/.git", "**/.hg", "**/.svn", "**/__pycache__", "**/*.py[cod]", "**/.venv", "**/venv", "**/node_modules",
     "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.tox", "**/.nox", "**/.DS_Store",

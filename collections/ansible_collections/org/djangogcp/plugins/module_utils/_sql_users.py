@@ -198,7 +198,7 @@ def _password(task: Task, ids: Ids, secret: str) -> _Password:
             return _Password(secret, str(int(newest.number) + 1 if newest else 1), {})
         raise DjangoGcpError(
             f"Failed to set the password of SQL user {ids['name']}: the secret {secret} in project {task.project} has no "
-            "enabled newest version. Add one, for instance with the module org.djangogcp.secrets."
+            "enabled newest version. Add one, for instance with the module org.djangogcp.secretmanager_secrets."
         )
     found = read(task.client, SECRET, {"project": task.project, "name": secret}, ahead=True)
     return _Password(secret, newest.number, annotations_of(found))

@@ -68,7 +68,7 @@ options:
         choices: [present, absent]
         default: present
 seealso:
-  - module: org.djangogcp.service_accounts
+  - module: org.djangogcp.iam_service_accounts
 author:
   - The djangogcp contributors (@djangogcp)
 """

@@ -92,7 +92,7 @@ options:
         a user has no labels. Required with O(mark). Users with O(users[].append_roles=true) are shared, and not claimed.
     type: str
 seealso:
-  - module: org.djangogcp.secrets
+  - module: org.djangogcp.secretmanager_secrets
   - module: org.djangogcp.sql_statements
 author:
   - The djangogcp contributors (@djangogcp)

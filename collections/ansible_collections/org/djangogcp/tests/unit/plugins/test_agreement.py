@@ -18,6 +18,20 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 
 COLLECTION = pathlib.Path(__file__).parents[3]
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
+#: What modules begin with: Google's own names, as its collection google.cloud writes them.
+APIS = (
+    "artifactregistry",
+    "cloudbuild",
+    "iam",
+    "resourcemanager",
+    "run",
+    "secretmanager",
+    "serviceusage",
+    "sql",
+    "storage",
+)
+#: What is about resources of every API, or of none.
+OF_NO_API = ("ownership_info", "read_ahead", "smoke_test")
 FRAGMENTS = {
     "org.djangogcp._auth": _auth,
     "org.djangogcp._info": _info,
@@ -86,6 +100,16 @@ def test_a_row_without_a_description_is_refused_and_what_a_module_has_twice_is_w
 def test_documentation_and_argument_spec_agree(name):
     spec = {**AUTH_ARGS, **module_of(name).ARGUMENT_SPEC}
     assert shape(documented(name), "suboptions") == shape(spec, "options")
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - set(OF_NO_API)))
+def test_a_module_is_called_after_its_api_and_resource(name):
+    api, resource = name.removesuffix("_info").split("_", 1)
+    assert api in APIS
+    # The plural takes a list of them.
+    if not name.endswith("_info"):
+        takes_a_list = module_of(name).ARGUMENT_SPEC.get(resource, {}).get("type") == "list"
+        assert takes_a_list == resource.endswith("s")
 
 
 def test_the_action_group_holds_every_module_that_calls_google():

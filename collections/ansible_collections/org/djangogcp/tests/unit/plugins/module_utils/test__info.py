@@ -17,7 +17,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin i
     is_empty_instance,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET
-from ansible_collections.org.djangogcp.plugins.modules import secrets_info
+from ansible_collections.org.djangogcp.plugins.modules import secretmanager_secrets_info
 
 RUN = f"{JOB.api}/projects/p/locations/l/jobs"
 STORAGE = f"{BUCKET.api}/b"
@@ -86,7 +86,9 @@ def test_versions_are_told_the_newest_first_and_never_a_value(google, client):
         for number in (9, 10)
     ]
     google.answer("GET", url, {"versions": listed})
-    told = secrets_info.versions(Task({"project": "p"}, client), {"project": "p", "name": "key"})
+    told = secretmanager_secrets_info.versions(
+        Task({"project": "p"}, client), {"project": "p", "name": "key"}
+    )
     assert [one["version"] for one in told["versions"]] == ["10", "9"]
     assert told["versions"][0] == {"version": "10", "state": "ENABLED", "create_time": "t"}
     assert [one.url for one in google.sent] == [url]

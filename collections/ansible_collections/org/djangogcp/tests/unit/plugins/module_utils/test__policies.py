@@ -152,7 +152,7 @@ def test_a_service_account_that_does_not_exist_is_an_error_at_once(google, clien
     assert caught.value.message == (
         "Failed to change the IAM policy of secret key: Service account web@p.iam.gserviceaccount.com does not exist "
         "(HTTP 400 INVALID_ARGUMENT). Make the service account first, for instance with the module "
-        "org.djangogcp.service_accounts."
+        "org.djangogcp.iam_service_accounts."
     )
     assert fake_clock.slept == []
 

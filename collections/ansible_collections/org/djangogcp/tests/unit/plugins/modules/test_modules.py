@@ -13,10 +13,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import labelled
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
 from ansible_collections.org.djangogcp.plugins.modules import (
     iam_members,
-    project_services,
+    iam_service_accounts,
     run_job_execution,
     run_jobs,
-    service_accounts,
+    serviceusage_services,
     storage_buckets,
 )
 
@@ -27,7 +27,7 @@ BUCKETS = "https://storage.googleapis.com/storage/v1/b"
 
 def services(client, *names, state="present", check_mode=False):
     params = {"project": "p", "services": list(names), "state": state}
-    return project_services.work(Task(params, client, check_mode))
+    return serviceusage_services.work(Task(params, client, check_mode))
 
 
 def test_apis_are_enabled_twenty_at_a_time(google, client):
@@ -238,11 +238,11 @@ def test_a_service_account_is_made_with_its_id_and_changed_with_a_mask(google, c
     task = Task({"project": "p", "service_accounts": [asked]}, client)
     google.answer("GET", web, MISSING, {"email": "web@p.iam.gserviceaccount.com", "displayName": "Web"})
     google.answer("POST", accounts, {})
-    assert service_accounts.work(task)["service_accounts"][0]["email"] == "web@p.iam.gserviceaccount.com"
+    assert iam_service_accounts.work(task)["service_accounts"][0]["email"] == "web@p.iam.gserviceaccount.com"
     assert google.bodies("POST") == [{"accountId": "web", "serviceAccount": {"displayName": "Web"}}]
     google.answer("GET", web, {"displayName": "Old", "etag": "e"})
     google.answer("PATCH", web, {})
-    service_accounts.work(task)
+    iam_service_accounts.work(task)
     assert google.bodies("PATCH") == [
         {"serviceAccount": {"displayName": "Web", "etag": "e"}, "updateMask": "displayName"}
     ]

@@ -321,7 +321,7 @@ class TestUsers:
             users(client, {"name": "web", "password_secret": "password"})
         assert caught.value.message == (
             "Failed to set the password of SQL user web: the secret password in project p has no enabled newest version. "
-            "Add one, for instance with the module org.djangogcp.secrets."
+            "Add one, for instance with the module org.djangogcp.secretmanager_secrets."
         )
 
     def test_a_user_with_another_role_than_the_asked_ones_loses_it_when_it_is_made(self, google, client):

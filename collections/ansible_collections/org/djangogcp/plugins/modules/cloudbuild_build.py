@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: build
+module: cloudbuild_build
 short_description: Build a project's image with Cloud Build, once per source
 version_added: 0.9.0
 description:
@@ -74,7 +74,7 @@ author:
 
 EXAMPLES = r"""
 - name: Start the build, or find the image of the same source
-  org.djangogcp.build:
+  org.djangogcp.cloudbuild_build:
     project: my-project
     location: us-central1
     image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
@@ -85,7 +85,7 @@ EXAMPLES = r"""
   register: build
 
 - name: Wait for it
-  org.djangogcp.build:
+  org.djangogcp.cloudbuild_build:
     project: my-project
     location: us-central1
     image: us-central1-docker.pkg.dev/my-project/djangogcp/polls

@@ -9,12 +9,12 @@ import base64
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
-from ansible_collections.org.djangogcp.plugins.modules import secrets
+from ansible_collections.org.djangogcp.plugins.modules import secretmanager_secrets
 
 API = "https://secretmanager.googleapis.com/v1/projects/p/secrets"
 MISSING = (404, {"error": {"code": 404, "status": "NOT_FOUND", "message": "no"}})
 OPTIONS = {
-    **dict.fromkeys(secrets.ARGUMENT_SPEC["secrets"]["options"]),
+    **dict.fromkeys(secretmanager_secrets.ARGUMENT_SPEC["secrets"]["options"]),
     "state": "present",
     "old_versions": "keep",
 }
@@ -25,7 +25,7 @@ def secret(name, **options):
 
 
 def run(client, *asked, check_mode=False):
-    return secrets.work(Task({"project": "p", "secrets": list(asked)}, client, check_mode))
+    return secretmanager_secrets.work(Task({"project": "p", "secrets": list(asked)}, client, check_mode))
 
 
 def there(google, name, value=None, number="1", state="ENABLED"):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: secrets
+module: secretmanager_secrets
 short_description: Manage secrets of Secret Manager and their values
 version_added: 0.9.0
 description:
@@ -98,7 +98,7 @@ author:
 
 EXAMPLES = r"""
 - name: Ensure the secrets of a site
-  org.djangogcp.secrets:
+  org.djangogcp.secretmanager_secrets:
     project: my-project
     secrets:
       - name: polls-secret-key
@@ -112,7 +112,7 @@ EXAMPLES = r"""
           password: polls-web-db-password
 
 - name: Ensure a secret with a given value, and disable what it replaces
-  org.djangogcp.secrets:
+  org.djangogcp.secretmanager_secrets:
     project: my-project
     secrets:
       - name: polls-mail-password
@@ -120,7 +120,7 @@ EXAMPLES = r"""
         old_versions: disable
 
 - name: Delete a secret
-  org.djangogcp.secrets:
+  org.djangogcp.secretmanager_secrets:
     project: my-project
     secrets:
       - name: polls-mail-password

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: artifact_repository
+module: artifactregistry_repository
 short_description: Manage an Artifact Registry repository
 version_added: 0.9.0
 description:
@@ -64,14 +64,14 @@ author:
 
 EXAMPLES = r"""
 - name: Make the repository for the sites' images
-  org.djangogcp.artifact_repository:
+  org.djangogcp.artifactregistry_repository:
     project: my-project
     location: us-central1
     name: djangogcp
     description: Images of the Django sites
 
 - name: Label it
-  org.djangogcp.artifact_repository:
+  org.djangogcp.artifactregistry_repository:
     project: my-project
     location: us-central1
     name: djangogcp
@@ -79,7 +79,7 @@ EXAMPLES = r"""
       managed-by: djangogcp
 
 - name: Delete it with its images
-  org.djangogcp.artifact_repository:
+  org.djangogcp.artifactregistry_repository:
     project: my-project
     location: us-central1
     name: djangogcp

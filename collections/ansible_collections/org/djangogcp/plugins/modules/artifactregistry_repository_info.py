@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: artifact_repository_info
+module: artifactregistry_repository_info
 short_description: Read repositories of Artifact Registry
 version_added: 0.9.0
 description:
@@ -23,14 +23,14 @@ options:
     type: str
     required: true
 seealso:
-  - module: org.djangogcp.artifact_repository
+  - module: org.djangogcp.artifactregistry_repository
 author:
   - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""
 - name: Read all repositories of a region
-  org.djangogcp.artifact_repository_info:
+  org.djangogcp.artifactregistry_repository_info:
     project: my-project
     location: us-central1
   register: result
@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 repositories:
-  description: The repositories, each as M(org.djangogcp.artifact_repository) returns it.
+  description: The repositories, each as M(org.djangogcp.artifactregistry_repository) returns it.
   returned: success
   type: list
   elements: dict

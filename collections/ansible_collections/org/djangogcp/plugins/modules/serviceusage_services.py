@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: project_services
+module: serviceusage_services
 short_description: Manage which APIs a project has enabled
 version_added: 0.9.0
 description:
@@ -35,7 +35,7 @@ author:
 
 EXAMPLES = r"""
 - name: Ensure the APIs of a deploy
-  org.djangogcp.project_services:
+  org.djangogcp.serviceusage_services:
     project: my-project
     services:
       - run.googleapis.com
@@ -43,7 +43,7 @@ EXAMPLES = r"""
       - secretmanager.googleapis.com
 
 - name: Disable an API
-  org.djangogcp.project_services:
+  org.djangogcp.serviceusage_services:
     project: my-project
     services:
       - redis.googleapis.com

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service_accounts
+module: iam_service_accounts
 short_description: Manage service accounts
 version_added: 0.9.0
 description:
@@ -49,7 +49,7 @@ author:
 
 EXAMPLES = r"""
 - name: Ensure one identity for each job of a site
-  org.djangogcp.service_accounts:
+  org.djangogcp.iam_service_accounts:
     project: my-project
     service_accounts:
       - name: polls-web
@@ -58,14 +58,14 @@ EXAMPLES = r"""
         display_name: polls, migrations and static files
 
 - name: Say what a service account is for
-  org.djangogcp.service_accounts:
+  org.djangogcp.iam_service_accounts:
     project: my-project
     service_accounts:
       - name: polls-migrator
         description: Owns the tables of polls
 
 - name: Delete a service account
-  org.djangogcp.service_accounts:
+  org.djangogcp.iam_service_accounts:
     project: my-project
     service_accounts:
       - name: polls-web

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: project_info
+module: resourcemanager_project_info
 short_description: Read a project, who is calling, what the caller may do, and whether names are free
 version_added: 0.9.0
 description:
@@ -36,7 +36,7 @@ author:
 
 EXAMPLES = r"""
 - name: See whether this account may deploy
-  org.djangogcp.project_info:
+  org.djangogcp.resourcemanager_project_info:
     project: my-project
     permissions:
       - run.services.create

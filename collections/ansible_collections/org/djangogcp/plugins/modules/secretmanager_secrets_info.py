@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: secrets_info
+module: secretmanager_secrets_info
 short_description: Read secrets of Secret Manager, without their values
 version_added: 0.9.0
 description:
@@ -18,14 +18,14 @@ extends_documentation_fragment:
   - org.djangogcp._attributes.actiongroup_gcp
   - org.djangogcp._info
 seealso:
-  - module: org.djangogcp.secrets
+  - module: org.djangogcp.secretmanager_secrets
 author:
   - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""
 - name: See which versions the secrets of a site have
-  org.djangogcp.secrets_info:
+  org.djangogcp.secretmanager_secrets_info:
     project: my-project
     names: [polls-secret-key, polls-web-database-url]
   register: result

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: service_accounts_info
+module: iam_service_accounts_info
 short_description: Read service accounts
 version_added: 0.9.0
 description:
@@ -18,14 +18,14 @@ extends_documentation_fragment:
   - org.djangogcp._attributes.actiongroup_gcp
   - org.djangogcp._info
 seealso:
-  - module: org.djangogcp.service_accounts
+  - module: org.djangogcp.iam_service_accounts
 author:
   - The djangogcp contributors (@djangogcp)
 """
 
 EXAMPLES = r"""
 - name: Read two service accounts
-  org.djangogcp.service_accounts_info:
+  org.djangogcp.iam_service_accounts_info:
     project: my-project
     names: [polls-web, polls-migrator]
   register: result
@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 service_accounts:
-  description: The service accounts, each as M(org.djangogcp.service_accounts) returns it. The C(name) of one that Google has made is its e-mail address.
+  description: The service accounts, each as M(org.djangogcp.iam_service_accounts) returns it. The C(name) of one that Google has made is its e-mail address.
   returned: success
   type: list
   elements: dict
