@@ -46,7 +46,7 @@ FREE_NAMES = {
 EXCLUDED = {
     "run_job_execution": {"args": ("once",), "env": ("once",)},
     "secretmanager_secrets": {"value": ("generate",), "template": ("generate",)},
-    "build": {"build_id": ("source_dir", "source_bucket", "service_account")},
+    "cloudbuild_build": {"build_id": ("source_dir", "source_bucket", "service_account")},
 }
 #: Options that are required beside others, by path.
 BESIDE: dict[str, dict[str, Any]] = {
@@ -253,7 +253,7 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
 
 #: Dictionaries with free keys that are no rows, by what tests their entries.
 FREE = {
-    "a rule": {"run_job_execution.env", "secrets.secrets.values_from"},
+    "a rule": {"run_job_execution.env", "secretmanager_secrets.secrets.values_from"},
     "a check": {"sql_statements.variables", "ownership_info.resources.asked", "ownership_info.resources.required"},
 }  # fmt: skip
 #: Rows without a rule, whose module has a check.

@@ -298,8 +298,13 @@ def _far(near: list[Deployed], far: list[Deployed], compared: others.Others) -> 
 
 
 def _own_seconds(run: Deployed) -> float:
-    """What is not build, jobs or start-up."""
-    return run.seconds - sum(map(run.took, (_BUILD, *_CHAINS["after"])))
+    """What is not build, jobs or start-up; RuntimeError where the run built or started nothing, which would be all its own."""
+    waited = [run.took(method) for method in (_BUILD, *_CHAINS["after"])]
+    if not waited[0] or not any(waited[1:]):
+        raise RuntimeError(
+            f"the emulator tells of no build or no start-up in this run: {sorted(run.operations)}"
+        )
+    return run.seconds - sum(waited)
 
 
 def _changed(run: Deployed) -> Row:

@@ -190,7 +190,7 @@ class Walk:
                 break
             yield _cell(kind, run.module, "(an earlier one)", result)
             if "build_id" in run.options:
-                started = next(one for one in self._runs if one.module == "build")
+                started = next(one for one in self._runs if one.module == "cloudbuild_build")
                 self._finish(started, project, self._run(started, project), kind)
             result = self._run(run, project)
         self._finish(run, project, result, kind)
@@ -213,9 +213,9 @@ class Walk:
     def _finish(self, run: Recorded, project: str, result: dict[str, Any], kind: str) -> None:
         """Without a fault the module has to succeed."""
         assert not result.get("failed"), f"{run.task} after {kind}: {result}"
-        if run.module == "build":
+        if run.module == "cloudbuild_build":
             self._replaced[self._build] = self._world.newest_build(project)
-        if run.module == "secrets":
+        if run.module == "secretmanager_secrets":
             self._versions = {one["name"]: one["version"] for one in result["secrets"]}
         if result.get("candidate"):
             self._candidate = result["candidate"]["revision"]
