@@ -22,7 +22,15 @@ def _enums(node: Any) -> set[tuple[str, ...]]:
 
 
 def test_every_enum_that_is_listed_is_one_of_a_document() -> None:
-    known = set().union(*(_enums(discovery.load(*one).schemas) for one in discovery.vendored()))
+    documents = [discovery.load(*one) for one in discovery.vendored()]
+    queried = {
+        tuple(parameter.enum)
+        for document in documents
+        for method in document.methods.values()
+        for parameter in method.parameters.values()
+        if parameter.enum
+    }
+    known = queried.union(*(_enums(document.schemas) for document in documents))
     listed = [tuple(enum) for enum in read_yaml("engine/enums.yaml")["enums"]]
     assert set(listed) - known == set()
     assert len(listed) == len(set(listed))
@@ -33,6 +41,20 @@ def test_the_same_names_in_another_order_have_other_numbers() -> None:
     assert numbers(properties["state"]["enum"])["SCHEMA_MISMATCH"] == 4
     properties = discovery.load("pubsub", "v1").schemas["BigtableConfig"]["properties"]
     assert numbers(properties["state"]["enum"])["SCHEMA_MISMATCH"] == 5
+
+
+def test_numbers_are_known_of_every_api_that_has_a_published_client() -> None:
+    examples = {
+        ("cloudresourcemanager", "v3"): ("Project", "state", "DELETE_REQUESTED", 2),
+        ("cloudresourcemanager", "v1"): ("Project", "lifecycleState", "ACTIVE", 1),
+        ("serviceusage", "v1"): ("Field", "kind", "TYPE_STRING", 9),
+        ("orgpolicy", "v2"): ("GoogleCloudOrgpolicyV2CustomConstraint", "actionType", "DENY", 2),
+        ("pubsub", "v1"): ("CloudStorage", "state", "CONFLICTING_REGION_CONSTRAINTS", 8),
+        ("run", "v2"): ("GoogleCloudRunV2Condition", "executionReason", "NON_ZERO_EXIT_CODE", 2),
+    }
+    for api, (schema, field, name, number) in examples.items():
+        spec = discovery.load(*api).schemas[schema]["properties"][field]
+        assert numbers(spec["enum"])[name] == number, (api, schema, field)
 
 
 def test_a_name_whose_number_is_not_known_stays() -> None:
