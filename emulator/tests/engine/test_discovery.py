@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from gcp_emulator.engine.discovery import Api, Method, load, vendored
 
+#: What Compute Engine's document says of names: of one that may be a number, and of one that has slashes.
+NAMES = ("([a-z](?:[-a-z0-9]{0,61}[a-z0-9])?|[1-9][0-9]{0,19})", "[a-z](?:[-a-zA-Z0-9/]{0,255}[a-zA-Z0-9])?")
 SERVICES = resources.files("gcp_emulator").joinpath("services")
 
 
@@ -19,7 +21,9 @@ def _example(api: Api, method: Method, base: str) -> str:
     def value(found: re.Match[str]) -> str:
         pattern = method.parameters[found[2]].pattern if found[1] else None
         text = (pattern or "x1").removeprefix("^").removesuffix("$")
-        return text.replace("[^/]+", "x1").replace(".*", "x1")
+        for any_name in (*NAMES, "[^/]+", ".*"):
+            text = text.replace(any_name, "x1")
+        return text
 
     return f"/{base}" + re.sub(r"\{(\+?)([^}]+)\}", value, method.path)
 

@@ -64,9 +64,31 @@ class ScopedOperations:
         *,
         key: str,
         user: str,
+        target_id: str = "",
     ) -> Json:
         """Starts ``work`` as an operation ``verb`` (``insert``) on the resource ``target``, a path of the API, and returns its first
-        view. What ``work`` returns is merged into the operation (``{"targetId": ...}``)."""
+        view. What ``work`` returns is merged into the operation (``{"warnings": ...}``)."""
+        full, operation = self._new(scope, verb, target, user, target_id)
+        self._operations.launch(
+            self._collection,
+            full,
+            operation,
+            work,
+            key=key,
+            finish=self._finish,
+            target=target.rpartition("/")[2],
+        )
+        return operation
+
+    def done(self, scope: Scope, verb: str, target: str, *, user: str, target_id: str = "") -> Json:
+        """An operation as :meth:`start` begins one, of work that is done already."""
+        full, operation = self._new(scope, verb, target, user, target_id)
+        operation |= {"status": "DONE", "endTime": clock.timestamp()}
+        self._collection.put(full, operation)
+        return operation
+
+    def _new(self, scope: Scope, verb: str, target: str, user: str, target_id: str) -> tuple[str, Json]:
+        """The full name of a new operation, and the operation."""
         name = f"operation-{time.time_ns() // 10**6}-{'-'.join(secrets.token_hex(n) for n in (7, 4, 4))}"
         operation: Json = {
             "kind": self._kind,
@@ -81,19 +103,11 @@ class ScopedOperations:
             "insertTime": clock.timestamp(),
             "startTime": clock.timestamp(),
         }
+        if target_id:
+            operation["targetId"] = target_id
         if scope.place:
             operation[scope.kind.removesuffix("s")] = f"{self._base}/{scope.path}"
-        full = f"{scope.path}/operations/{name}"
-        self._operations.launch(
-            self._collection,
-            full,
-            operation,
-            work,
-            key=key,
-            finish=self._finish,
-            target=target.rpartition("/")[2],
-        )
-        return operation
+        return f"{scope.path}/operations/{name}", operation
 
     def get(self, scope: Scope, name: str) -> Json:
         """The operation; ApiError NOT_FOUND, also for one of another scope."""

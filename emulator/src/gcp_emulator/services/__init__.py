@@ -4,6 +4,7 @@ from gcp_emulator.engine.service import Service
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
 from gcp_emulator.services.cloudbuild.api import CloudBuild
 from gcp_emulator.services.cloudresourcemanager.api import ResourceManager
+from gcp_emulator.services.compute.api import Compute
 from gcp_emulator.services.iam.api import IamApi
 from gcp_emulator.services.iamcredentials.api import IamCredentials
 from gcp_emulator.services.logging.api import CloudLogging
@@ -14,6 +15,7 @@ from gcp_emulator.services.pubsub.api import PubSub
 from gcp_emulator.services.run.api import CloudRun
 from gcp_emulator.services.run.v1 import CloudRunV1
 from gcp_emulator.services.secretmanager.api import SecretManager
+from gcp_emulator.services.servicenetworking.api import ServiceNetworking
 from gcp_emulator.services.serviceusage.api import ServiceUsage
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 from gcp_emulator.services.storage.api import Storage
@@ -27,6 +29,8 @@ SERVICES: tuple[type[Service], ...] = (
     ServiceUsage,
     CloudLogging,
     OrganizationPolicy,
+    Compute,
+    ServiceNetworking,
     PubSub,
     SecretManager,
     Storage,

@@ -1,0 +1,96 @@
+"""Compute Engine v1, as far as the networks go that other services are put into: see `networks`. Machines and load balancers there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import ClassVar
+
+from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.errors import ErrorStyle, Json
+from gcp_emulator.engine.scopes import Scope, ScopedOperations
+from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.front.messages import Response
+from gcp_emulator.services.compute import networks, places
+from gcp_emulator.services.compute.kinds import Kind, Methods
+from gcp_emulator.services.compute.networks import ADDRESSES, NETWORKS, ROUTERS, SUBNETWORKS
+from gcp_emulator.services.compute.ports import Networks
+
+KINDS = (NETWORKS, SUBNETWORKS, ADDRESSES, ROUTERS)
+
+
+class Compute(Service):
+    api = "compute"
+    error_style: ClassVar[ErrorStyle] = "legacy"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._operations = ScopedOperations(
+            context.operations,
+            context.store.collection("compute.operations"),
+            places.BASE,
+            "compute#operation",
+        )
+        #: The projects that have had their default network.
+        self._prepared = context.store.collection("compute.prepared")
+        context.ports.offer(Networks, self)
+
+    def tables(self) -> Iterable[Methods]:
+        return [self._methods(kind) for kind in KINDS]
+
+    def _methods(self, kind: Kind) -> Methods:
+        return Methods(kind, self._operations, self._prepare)
+
+    def _prepare(self, project: str) -> None:
+        if project not in self._prepared:
+            self._prepared.put(project, {})
+            networks.make_default(self.context, project)
+
+    # For the emulator's other services.
+
+    def find(self, name: str) -> Json | None:
+        """A resource by its path, as the API shows it, or None."""
+        self._prepare(name.split("/")[1])
+        found = ((kind, kind.find(self.context, name)) for kind in KINDS if f"/{kind.collection}/" in name)
+        return next((kind.view(self.context, name, one) for kind, one in found if one is not None), None)
+
+    def add_peering(self, network: str, peering: Json) -> None:
+        """Peers a network; a peering of the same name is replaced. ApiError NOT_FOUND."""
+        networks.add_peering(self.context, network, peering)
+
+    def remove_peering(self, network: str, name: str) -> None:
+        """Ends a peering. ApiError NOT_FOUND, INVALID_ARGUMENT where there is none of this name."""
+        networks.remove_peering(self.context, network, name)
+
+    # What is more than storing.
+
+    @handles("compute.networks.removePeering")
+    async def end_peering(self, call: Call) -> Json:
+        path = NETWORKS.path(call)
+        network = NETWORKS.require(self.context, path)
+        work = partial(networks.remove_peering, self.context, path, call.body.get("name", ""))
+        return self._methods(NETWORKS).begin(call, path, network, work)
+
+    # Operations.
+
+    @handles("compute.globalOperations.get", "compute.regionOperations.get", "compute.zoneOperations.get")
+    async def get_operation(self, call: Call) -> Json:
+        return self._operations.get(Scope.of(call.params), call.params["operation"])
+
+    @handles("compute.globalOperations.wait", "compute.regionOperations.wait", "compute.zoneOperations.wait")
+    async def wait_for_operation(self, call: Call) -> Json:
+        return await self._operations.wait(Scope.of(call.params), call.params["operation"])
+
+    @handles("compute.globalOperations.list", "compute.regionOperations.list", "compute.zoneOperations.list")
+    async def list_operations(self, call: Call) -> Json:
+        scope = Scope.of(call.params)
+        page = call.page(self._operations.list(scope), "items", size_parameter="maxResults", default=500)
+        path = f"{scope.path}/operations"
+        return {"kind": "compute#operationList", "id": path, "selfLink": places.link_to(path), **page}
+
+    @handles(
+        "compute.globalOperations.delete", "compute.regionOperations.delete", "compute.zoneOperations.delete"
+    )
+    async def delete_operation(self, call: Call) -> Response:
+        self._operations.delete(Scope.of(call.params), call.params["operation"])
+        return Response(204)

@@ -1,0 +1,427 @@
+"""Kinds of Compute Engine's resources, each declared once: every standard method follows from it.
+
+Compute Engine has rules of its own instead of Google's API improvement proposals: resources live in a zone, a region or in ``global``, changes are
+operations of that place, what must not be overwritten unseen has a fingerprint, labels one of their own.
+Source: https://cloud.google.com/compute/docs/reference/rest/v1, and the recordings that facts.yaml names.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, Literal
+
+from gcp_emulator.engine import clock, discovery
+from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.discovery import Api
+from gcp_emulator.engine.errors import (
+    Json,
+    already_exists,
+    invalid_argument,
+    not_found,
+    precondition_failed,
+)
+from gcp_emulator.engine.scopes import Scope, ScopedOperations
+from gcp_emulator.engine.service import Call, Handler
+from gcp_emulator.services.compute import places
+
+Verb = Literal["insert", "get", "list", "aggregatedList", "patch", "update", "setLabels", "delete"]
+_VERBS: tuple[Verb, ...] = (
+    "insert",
+    "get",
+    "list",
+    "aggregatedList",
+    "patch",
+    "update",
+    "setLabels",
+    "delete",
+)
+_NAME = r"(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
+#: What only Google writes, of every kind, though the document does not always say readOnly.
+_GOOGLES = frozenset(
+    {"creationTimestamp", "fingerprint", "id", "kind", "labelFingerprint", "selfLink", "selfLinkWithId"}
+)
+#: The fingerprint of no labels at all, as seen in answers everywhere.
+_NO_LABELS = "42WmSpB8rSM="
+
+Complete = Callable[[Call, str, Json, Json | None], Json]
+"""Given the call, the path, the resource about to be stored and the one that is stored: the resource as it is stored. Raises ApiError."""
+Check = Callable[[Call, str, Json], None]
+Show = Callable[[Context, str, Json], Json]
+Effect = Callable[[Context, str, Json], None]
+
+
+def _unchanged(call: Call, path: str, resource: Json, before: Json | None) -> Json:
+    return resource
+
+
+def _allowed(call: Call, path: str, resource: Json) -> None:
+    return None
+
+
+def _nothing(context: Context, path: str, resource: Json) -> None:
+    return None
+
+
+def _as_stored(context: Context, path: str, resource: Json) -> Json:
+    return resource
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of resource. The document says the rest: names, fields, where there are such resources."""
+
+    #: The message of the document.
+    schema: str
+    #: The last part of its path; the methods of several collections of the document may be about one kind (``addresses``, ``globalAddresses``).
+    collection: str
+    methods: tuple[str, ...]
+    #: How it is called in texts.
+    noun: str
+    #: Fields that a new resource must have.
+    required: tuple[str, ...] = ("name",)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    #: Fields that never change.
+    immutable: frozenset[str] = frozenset({"name"})
+    #: Fields that are shown as links, however they were written.
+    links: frozenset[str] = frozenset()
+    #: Checks and completes what is about to be stored.
+    complete: Complete = _unchanged
+    #: Refuses a deletion.
+    removable: Check = _allowed
+    #: Completes what is shown.
+    show: Show = _as_stored
+    #: What follows when one has been made, and when one is gone.
+    made: Effect = _nothing
+    gone: Effect = _nothing
+    #: Verbs whose operations are done when they are answered.
+    at_once: frozenset[str] = frozenset({"setLabels"})
+
+    @property
+    def store(self) -> str:
+        """The collection in the store; resources are in it by path."""
+        return f"compute.{self.collection}"
+
+    @cached_property
+    def fields(self) -> Mapping[str, Json]:
+        """The fields of the message."""
+        found: Mapping[str, Json] = document().schemas[self.schema]["properties"]
+        return found
+
+    # ---------------------------------------------------------------- for the service and the other kinds
+
+    def find(self, context: Context, path: str) -> Json | None:
+        """The resource as it is stored, or None."""
+        return context.store.collection(self.store).get(path)
+
+    def require(self, context: Context, path: str) -> Json:
+        """The resource as it is stored; ApiError NOT_FOUND."""
+        found = self.find(context, path)
+        if found is None:
+            raise not_found(f"The resource '{path}' was not found", reason="notFound")
+        return found
+
+    def of(self, context: Context, prefix: str) -> Iterator[tuple[str, Json]]:
+        """Path and resource of all whose paths begin so."""
+        return iter(context.store.collection(self.store).items(prefix))
+
+    def put(self, context: Context, path: str, resource: Json) -> None:
+        """Stores a resource; what follows from its content is written anew."""
+        if "fingerprint" in self.fields:
+            resource["fingerprint"] = fingerprint(
+                {name: resource[name] for name in resource if name not in _GOOGLES}
+            )
+        if "labelFingerprint" in self.fields:
+            resource["labelFingerprint"] = (
+                fingerprint(resource["labels"]) if resource.get("labels") else _NO_LABELS
+            )
+        context.store.collection(self.store).put(path, resource)
+
+    def add(self, context: Context, path: str, resource: Json) -> Json:
+        """Makes a resource that nobody was there to ask for, and returns it."""
+        made = self.new(path, resource)
+        self.put(context, path, made)
+        self.made(context, path, made)
+        return made
+
+    def view(self, context: Context, path: str, resource: Json) -> Json:
+        """The resource as the API shows it."""
+        shown = {**resource, "kind": self._kind(self.schema), "selfLink": places.link_to(path)}
+        if "selfLinkWithId" in self.fields:
+            shown["selfLinkWithId"] = places.link_to(f"{path.rpartition('/')[0]}/{resource['id']}")
+        scope = _scope(path)
+        if scope.place and (where := scope.kind.removesuffix("s")) in self.fields:
+            shown[where] = places.link_to(scope.path)
+        project = scope.project
+        for name in self.links & set(shown):
+            shown[name] = places.link_to(places.path_of(shown[name], project, context.projects))
+        return self.show(context, path, shown)
+
+    def referred(self, call: Call, name: str, link: str) -> tuple[str, Json]:
+        """Path and resource that a field refers to; ApiError INVALID_ARGUMENT."""
+        path = places.path_of(link, call.params["project"], call.context.projects)
+        found = self.find(call.context, path)
+        if found is None:
+            raise invalid_argument(
+                f"Invalid value for field 'resource.{name}': '{link}'. The referenced {self.noun} resource cannot be found.",
+                reason="invalid",
+            )
+        return path, found
+
+    def path(self, call: Call) -> str:
+        """The path of the resource that a call is about."""
+        last = re.findall(r"\{(\w+)\}", call.method.path)[-1]
+        return f"{Scope.of(call.params).path}/{self.collection}/{call.params[last]}"
+
+    def new(self, path: str, resource: Json) -> Json:
+        return {
+            **copy.deepcopy(dict(self.defaults)),
+            **resource,
+            "name": path.rpartition("/")[2],
+            "id": str(10**18 + secrets.randbelow(8 * 10**18)),
+            "creationTimestamp": clock.timestamp(),
+        }
+
+    @staticmethod
+    def _kind(schema: str) -> str:
+        default: str = document().schemas[schema]["properties"]["kind"]["default"]
+        return default
+
+
+def document() -> Api:
+    """The discovery document."""
+    return discovery.load("compute", "v1")
+
+
+def fingerprint(content: Json) -> str:
+    """A digest in the form of Google's fingerprints."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+    return base64.urlsafe_b64encode(digest[:8]).decode()
+
+
+def _scope(path: str) -> Scope:
+    """Where a path is."""
+    parts = path.split("/")
+    return (
+        Scope(parts[1])
+        if parts[2] == "global"
+        else Scope.of({"project": parts[1], parts[2].removesuffix("s"): parts[3]})
+    )
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The standard methods of a kind."""
+
+    kind: Kind
+    operations: ScopedOperations
+    #: Called with the project before anything is looked at.
+    prepare: Callable[[str], None]
+
+    def handlers(self) -> dict[str, Handler]:
+        """Method id -> what answers it, for the standard methods that the document has."""
+        return {
+            f"compute.{methods}.{verb}": partial(self.answer, verb)
+            for methods in self.kind.methods
+            for verb in _VERBS
+            if f"compute.{methods}.{verb}" in document().methods
+        }
+
+    async def answer(self, verb: Verb, call: Call) -> Json:
+        places.check(call.params)
+        self.prepare(call.params["project"])
+        found: Json = getattr(self, f"_{verb}")(call)
+        return found
+
+    def begin(self, call: Call, path: str, resource: Json, work: Callable[[], None]) -> Json:
+        """The operation of a method that does ``work`` with the resource."""
+
+        verb, scope, user = call.method.id.rpartition(".")[2], Scope.of(call.params), call.identity.email
+        if verb in self.kind.at_once:
+            work()
+            return self.operations.done(scope, verb, path, user=user, target_id=resource["id"])
+
+        async def run() -> Json:
+            work()
+            return {}
+
+        return self.operations.start(
+            scope, verb, path, run(), key=call.method.id, user=user, target_id=resource["id"]
+        )
+
+    def _insert(self, call: Call) -> Json:
+        kind, context = self.kind, call.context
+        resource = {name: value for name, value in call.body.items() if name not in _GOOGLES}
+        for name in kind.required:
+            if resource.get(name) in (None, "", [], {}):
+                raise invalid_argument(f"Required field 'resource.{name}' not specified", reason="required")
+        name = str(resource["name"])
+        if not re.fullmatch(_NAME, name):
+            raise invalid_argument(
+                f"Invalid value for field 'resource.name': '{name}'. Must be a match of regex '{_NAME}'",
+                reason="invalid",
+            )
+        path = f"{Scope.of(call.params).path}/{kind.collection}/{name}"
+
+        def refuse_second() -> None:
+            if kind.find(context, path) is not None:
+                raise already_exists(f"The resource '{path}' already exists", reason="alreadyExists")
+
+        refuse_second()
+        made = kind.complete(call, path, kind.new(path, resource), None)
+
+        def store() -> None:
+            refuse_second()
+            kind.put(context, path, made)
+            kind.made(context, path, made)
+
+        return self.begin(call, path, made, store)
+
+    def _get(self, call: Call) -> Json:
+        path = self.kind.path(call)
+        return self.kind.view(call.context, path, self.kind.require(call.context, path))
+
+    def _list(self, call: Call) -> Json:
+        scope = Scope.of(call.params)
+        found = [
+            self.kind.view(call.context, path, one)
+            for path, one in self.kind.of(call.context, f"{scope.path}/{self.kind.collection}/")
+        ]
+        return self._page(call, found, f"{scope.path}/{self.kind.collection}")
+
+    def _aggregatedList(self, call: Call) -> Json:  # noqa: N802 - it answers the method of this name
+        project = call.params["project"]
+        found: dict[str, list[Json]] = {}
+        for path, one in self.kind.of(call.context, f"projects/{project}/"):
+            if f"/{self.kind.collection}/" in path:
+                scope = _scope(path).path.partition(f"projects/{project}/")[2]
+                found.setdefault(scope, []).append(self.kind.view(call.context, path, one))
+        answer = self._page(call, [], f"projects/{project}/aggregated/{self.kind.collection}")
+        return answer | {"items": {scope: {self.kind.collection: items} for scope, items in found.items()}}
+
+    def _page(self, call: Call, found: list[Json], path: str) -> Json:
+        wanted = Filter.parse(call.params.get("filter") or "")
+        page = call.page(
+            [one for one in found if wanted.matches(one)], "items", size_parameter="maxResults", default=500
+        )
+        response = str(call.method.response)
+        return {"kind": Kind._kind(response), "id": path, "selfLink": places.link_to(path), **page}
+
+    def _patch(self, call: Call) -> Json:
+        path = self.kind.path(call)
+        before = self.kind.require(call.context, path)
+        return self._change(call, path, before, merged(before, call.body, call.raw_body))
+
+    def _update(self, call: Call) -> Json:
+        path = self.kind.path(call)
+        before = self.kind.require(call.context, path)
+        kept = {
+            name: value
+            for name, value in before.items()
+            if name in _GOOGLES | self.kind.immutable or name == "labels"
+        }
+        return self._change(
+            call, path, before, {**copy.deepcopy(dict(self.kind.defaults)), **kept, **call.body}
+        )
+
+    def _change(self, call: Call, path: str, before: Json, after: Json) -> Json:
+        kind = self.kind
+        given = call.body.get("fingerprint")
+        if given and given != before.get("fingerprint"):
+            raise precondition_failed("Invalid fingerprint.")
+        for name in sorted(kind.immutable):
+            if name in call.body and name in before and after.get(name) != before[name]:
+                raise invalid_argument(
+                    f"Invalid value for field 'resource.{name}': it cannot be changed.", reason="invalid"
+                )
+        after |= {name: before[name] for name in _GOOGLES & set(before)}
+        after = kind.complete(call, path, after, before)
+        return self.begin(call, path, before, partial(kind.put, call.context, path, after))
+
+    def _setLabels(self, call: Call) -> Json:  # noqa: N802 - it answers the method of this name
+        path = self.kind.path(call)
+        resource = self.kind.require(call.context, path)
+        if call.body.get("labelFingerprint") != resource["labelFingerprint"]:
+            raise precondition_failed("Labels fingerprint either invalid or resource labels have changed")
+        resource["labels"] = call.body.get("labels", {})
+        return self.begin(call, path, resource, partial(self.kind.put, call.context, path, resource))
+
+    def _delete(self, call: Call) -> Json:
+        path = self.kind.path(call)
+        resource = self.kind.require(call.context, path)
+        self.kind.removable(call, path, resource)
+
+        def remove() -> None:
+            call.context.store.collection(self.kind.store).delete(path)
+            call.context.iam.forget(path)
+            self.kind.gone(call.context, path, resource)
+
+        return self.begin(call, path, resource, remove)
+
+
+def merged(before: Json, changes: Json, raw: Json) -> Json:
+    """What ``patch`` makes of a resource: messages are merged, lists replaced, and what is null goes (RFC 7396)."""
+    after = copy.deepcopy(before)
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(after.get(name), dict):
+            inner = raw.get(name)
+            after[name] = merged(after[name], value, inner if isinstance(inner, dict) else {})
+        else:
+            after[name] = copy.deepcopy(value)
+    for name, value in raw.items():
+        if value is None:
+            after.pop(name, None)
+    return after
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter of lists: ``name = "x"``, ``status != "RUNNING"``, ``name eq REGEX``, joined by AND.
+
+    Source: the parameter ``filter`` in the discovery document. What else there is (OR, ``:``, numbers) is refused.
+    """
+
+    terms: tuple[tuple[str, str, str], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Filter:
+        """The filter of a text; ApiError INVALID_ARGUMENT."""
+        terms = []
+        for part in re.split(r"\)?\s+AND\s+\(?|\)\s*\(", text.strip().strip("()")) if text.strip() else ():
+            found = re.fullmatch(r"([\w.]+)\s*(=|!=|\beq\b|\bne\b)\s*(\"[^\"]*\"|'[^']*'|\S+)", part.strip())
+            if found is None:
+                raise invalid_argument(
+                    f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.",
+                    reason="invalid",
+                )
+            terms.append((found[1], found[2], found[3].strip("\"'")))
+        return cls(tuple(terms))
+
+    def matches(self, resource: Json) -> bool:
+        """Whether a resource fits."""
+        return all(self._fits(resource, *term) for term in self.terms)
+
+    @staticmethod
+    def _fits(resource: Json, path: str, operator: str, wanted: str) -> bool:
+        value: Any = resource
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+        if operator in ("eq", "ne"):
+            try:
+                same = re.fullmatch(wanted, text) is not None
+            except re.error:
+                raise invalid_argument(
+                    f"Invalid value for field 'filter': '{wanted}'. Invalid regular expression.",
+                    reason="invalid",
+                ) from None
+        else:
+            same = text == wanted
+        return same if operator in ("=", "eq") else not same
