@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from emulator.tests.running import OWNER, PROJECT, RunningEmulator
 
 API = "https://storage.googleapis.com/storage/v1"
@@ -264,8 +266,8 @@ def test_what_is_not_emulated_is_refused_and_reported(emulator: RunningEmulator)
     session = emulator.session()
     folder = session.post(f"{API}/b/first-bucket/folders", json={"name": "x/"})
     assert folder.status_code == 400
-    placed = session.post(f"{API}/b?project={PROJECT}", json={"name": "auto", "autoclass": {"enabled": True}})
-    assert _error(placed)[2] == "gcp-emulator does not emulate Autoclass; nothing was done."
+    held = session.post(f"{API}/b?project={PROJECT}&enableObjectRetention=true", json={"name": "held-bucket"})
+    assert _error(held)[2] == "gcp-emulator does not emulate object retention; nothing was done."
     assert session.get("https://storage.googleapis.com/first-bucket").status_code == 400
     emulator.expect_unhandled("storage.folders.insert", "GET https://storage.googleapis.com/first-bucket")
 
@@ -281,3 +283,68 @@ def test_a_disabled_api_creates_nothing(emulator: RunningEmulator) -> None:
     emulator.disable("storage.googleapis.com")
     answer = emulator.session().post(f"{API}/b?project={PROJECT}", json={"name": "fine"})
     assert _error(answer)[:2] == (403, "accessNotConfigured")
+
+
+@pytest.mark.parametrize(
+    ("location", "kind", "filled"),
+    [
+        ("us", "multi-region", {"rpo": "DEFAULT"}),
+        ("nam4", "dual-region", {"rpo": "DEFAULT"}),
+        ("europe-west3", "region", {"satisfiesPZI": True}),
+    ],
+)
+def test_what_follows_from_the_location(
+    emulator: RunningEmulator, location: str, kind: str, filled: dict[str, Any]
+) -> None:
+    bucket = _create(emulator, location=location, lifecycle={"rule": []})
+    assert (bucket["location"], bucket["locationType"]) == (location.upper(), kind)
+    assert {name: bucket[name] for name in ("rpo", "satisfiesPZI") if name in bucket} == filled
+    assert bucket["generation"].isdigit()
+    assert not {"lifecycle", "acl", "defaultObjectAcl", "owner"} & set(bucket)
+
+
+def test_two_regions_make_a_dual_region(emulator: RunningEmulator) -> None:
+    placed = {"dataLocations": ["us-east1", "us-west1"]}
+    bucket = _create(emulator, customPlacementConfig=placed, rpo="ASYNC_TURBO")
+    assert (bucket["locationType"], bucket["rpo"]) == ("dual-region", "ASYNC_TURBO")
+    assert bucket["customPlacementConfig"] == {"dataLocations": ["US-EAST1", "US-WEST1"]}
+    session = emulator.session()
+    for body in ({"location": "us-east1", "rpo": "DEFAULT"}, {"rpo": "ASYNC_TURBO"}):
+        refused = session.post(f"{API}/b?project={PROJECT}", json={"name": "second-bucket", **body})
+        assert _error(refused)[:2] == (400, "invalid")
+
+
+def test_autoclass_tells_when_it_was_changed(emulator: RunningEmulator) -> None:
+    made = _create(emulator, autoclass={"enabled": True})["autoclass"]
+    assert (made["enabled"], made["terminalStorageClass"]) == (True, "NEARLINE")
+    assert made["toggleTime"] == made["terminalStorageClassUpdateTime"]
+    url, session = f"{API}/b/first-bucket", emulator.session()
+    archive = {"autoclass": {"terminalStorageClass": "ARCHIVE"}}
+    changed = session.patch(url, json=archive).json()["autoclass"]
+    assert (changed["terminalStorageClass"], changed["toggleTime"]) == ("ARCHIVE", made["toggleTime"])
+    assert session.patch(url, json={"autoclass": {"enabled": False}}).json()["autoclass"] == {
+        "enabled": False
+    }
+
+
+def test_an_ip_filter_is_kept(emulator: RunningEmulator) -> None:
+    wanted = {"mode": "Enabled", "publicNetworkSource": {"allowedIpCidrRanges": ["192.0.2.0/24"]}}
+    assert _create(emulator, ipFilter=wanted)["ipFilter"] == wanted
+    url, session = f"{API}/b/first-bucket", emulator.session()
+    wrong = {"ipFilter": {"mode": "Enabled", "publicNetworkSource": {"allowedIpCidrRanges": ["here"]}}}
+    assert _error(session.patch(url, json=wrong)) == (400, "invalid", "Invalid IP CIDR range: here")
+    assert (
+        session.patch(url, json={"ipFilter": {"mode": "Disabled"}}).json()["ipFilter"]["mode"] == "Disabled"
+    )
+
+
+def test_without_soft_delete_no_time_is_told(emulator: RunningEmulator) -> None:
+    bucket = _create(emulator, softDeletePolicy={"retentionDurationSeconds": "0"})
+    assert bucket["softDeletePolicy"] == {"retentionDurationSeconds": "0"}
+
+
+def test_a_hierarchical_namespace_needs_uniform_access(emulator: RunningEmulator) -> None:
+    wanted = {"hierarchicalNamespace": {"enabled": True}}
+    refused = emulator.session().post(f"{API}/b?project={PROJECT}", json={"name": "deep-bucket", **wanted})
+    assert refused.status_code == 400
+    assert _create(emulator, **UNIFORM, **wanted)["hierarchicalNamespace"] == {"enabled": True}

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.tables import Table
+from gcp_emulator.services.pubsub.ports import Topics
 from gcp_emulator.services.pubsub.tables import DELETED_TOPIC, SNAPSHOTS, SUBSCRIPTIONS, TABLES, TOPICS
 
 
 class PubSub(Service):
     api = "pubsub"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        context.ports.offer(Topics, self)
+
+    def has_topic(self, name: str) -> bool:
+        """Whether there is a topic ``projects/P/topics/T``."""
+        return TOPICS.find(self.context, name) is not None
 
     def tables(self) -> Iterable[Table]:
         return TABLES

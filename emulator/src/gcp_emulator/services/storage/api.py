@@ -29,6 +29,8 @@ from gcp_emulator.front.messages import Request, Response
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.storage import describe
 from gcp_emulator.services.storage.access import Access
+from gcp_emulator.services.storage.access_controls import AccessControls
+from gcp_emulator.services.storage.acls import Acls
 from gcp_emulator.services.storage.buckets import (
     Buckets,
     is_uniform,
@@ -37,12 +39,12 @@ from gcp_emulator.services.storage.buckets import (
     resource_name,
 )
 from gcp_emulator.services.storage.errors import (
-    acl_refused,
     not_emulated,
     refuse_encryption,
 )
 from gcp_emulator.services.storage.files import Files
 from gcp_emulator.services.storage.media import media_response
+from gcp_emulator.services.storage.notifications import Notifications
 from gcp_emulator.services.storage.objects import WRITABLE, Objects, Write, content_of, object_etag, view
 from gcp_emulator.services.storage.policies import BucketPolicies
 from gcp_emulator.services.storage.ports import Objects as ObjectsPort
@@ -75,10 +77,12 @@ class Storage(Service):
         store = context.store
         context.ports.offer(ObjectsPort, self)
         self._files = Files(context.state / "storage")
-        self._buckets = Buckets(store, context.iam, context.projects)
+        self._acls = Acls(context.iam, context.projects)
+        self._buckets = Buckets(store, context.iam, context.projects, self._acls)
         context.iam.place("projects/_/buckets/", self._buckets.project_of)
-        self._access = Access(context.iam, self._buckets)
-        self._objects = Objects(store, self._files, self._access)
+        self._access = Access(context.iam, self._buckets, self._acls)
+        self._objects = Objects(store, self._files, self._access, self._acls)
+        self._notifications = Notifications(context, self._access)
         self._uploads = Uploads(store, self._files, self._buckets, self._objects)
         self._xml = XmlApi(
             context.tokens,
@@ -133,6 +137,10 @@ class Storage(Service):
             return None
         return describe.objects(view, self._objects.records(view.part, view.query.get("prefix", "")))
 
+    def parts(self) -> Iterable[object]:
+        lists = AccessControls(self._buckets, self._objects, self._access, self._acls)
+        return (self, self._notifications, lists)
+
     def policies(self) -> Iterable[BucketPolicies]:
         return [BucketPolicies(self._buckets, self._access)]
 
@@ -178,7 +186,7 @@ class Storage(Service):
             check_conditions(params, record["generation"], record["metageneration"], read=True)
         except NotModifiedError:
             return Response(304)
-        public = self._access.allows(None, "storage.objects.get", bucket)
+        public = self._objects.is_public(record)
         return media_response(self._files, request, record, etag=object_etag(record), public=public)
 
     # Buckets.
@@ -187,11 +195,11 @@ class Storage(Service):
     async def insert_bucket(self, call: Call) -> Json:
         project = self._project(call)
         self._access.require_on_project(call.identity, "storage.buckets.create", project)
-        refuse_acl_parameters(None, call.params)
         if call.params.get("enableObjectRetention"):
             raise not_emulated("object retention")
-        name = self._buckets.create(project, call.body)
-        return self._buckets.view(name, self._buckets.get(name))
+        name = self._buckets.create(project, call.body, call.params)
+        given = bool(call.body.get("acl") or call.body.get("defaultObjectAcl"))
+        return self._buckets.view(name, self._buckets.get(name), full=_is_full(call, default=given))
 
     @handles("storage.buckets.list")
     async def list_buckets(self, call: Call) -> Json:
@@ -200,7 +208,8 @@ class Storage(Service):
         if call.params.get("softDeleted"):
             raise not_emulated("soft-deleted buckets")
         found = self._buckets.of_project(project, call.params.get("prefix") or "")
-        views = [self._buckets.view(name, bucket) for name, bucket in found]
+        full = _is_full(call)
+        views = [self._buckets.view(name, bucket, full=full) for name, bucket in found]
         page = call.page(views, "items", size_parameter="maxResults", default=1000)
         return {"kind": "storage#buckets", **page}
 
@@ -214,7 +223,7 @@ class Storage(Service):
             check_conditions(call.params, 0, bucket["metageneration"], read=True)
         except NotModifiedError:
             return Response(304)
-        return self._buckets.view(name, bucket)
+        return self._buckets.view(name, bucket, full=_is_full(call))
 
     @handles("storage.buckets.getStorageLayout")
     async def get_storage_layout(self, call: Call) -> Json:
@@ -224,8 +233,8 @@ class Storage(Service):
             "kind": "storage#storageLayout",
             "bucket": name,
             "location": bucket["location"],
-            "locationType": location_type(bucket["location"]),
-            "hierarchicalNamespace": {"enabled": False},
+            "locationType": location_type(bucket),
+            "hierarchicalNamespace": bucket.get("hierarchicalNamespace", {"enabled": False}),
         }
 
     @handles("storage.managedFolders.list")
@@ -245,10 +254,9 @@ class Storage(Service):
     def _configure(self, call: Call, changes: Json, *, replace: bool) -> Json:
         name = call.params["bucket"]
         bucket = self._access.require(call.identity, "storage.buckets.update", name)
-        refuse_acl_parameters(bucket, call.params)
         check_conditions(call.params, 0, bucket["metageneration"])
-        self._buckets.configure(name, changes, replace=replace)
-        return self._buckets.view(name, self._buckets.get(name))
+        self._buckets.configure(name, changes, call.params, replace=replace)
+        return self._buckets.view(name, self._buckets.get(name), full=_is_full(call, default=True))
 
     @handles("storage.buckets.delete")
     async def delete_bucket(self, call: Call) -> Response:
@@ -258,6 +266,7 @@ class Storage(Service):
         if not self._objects.is_empty(name):
             raise already_exists("The bucket you tried to delete is not empty.", reason="conflict")
         self._buckets.delete(name)
+        self._notifications.forget(name)
         return Response(204)
 
     @handles("storage.projects.serviceAccount.get")
@@ -290,7 +299,7 @@ class Storage(Service):
             check_conditions(call.params, record["generation"], record["metageneration"], read=True)
         except NotModifiedError:
             return Response(304)
-        return view(record)
+        return self._view(call, record)
 
     @handles("storage.objects.list")
     async def list_objects(self, call: Call) -> Json:
@@ -306,7 +315,7 @@ class Storage(Service):
         if page.prefixes:
             result["prefixes"] = page.prefixes
         if page.records:
-            result["items"] = [view(record) for record in page.records]
+            result["items"] = [self._view(call, record) for record in page.records]
         return result
 
     @handles("storage.objects.patch")
@@ -325,7 +334,10 @@ class Storage(Service):
         bucket = self._buckets.get(bucket_name)
         refuse_acl_parameters(bucket, call.params)
         check_conditions(call.params, record["generation"], record["metageneration"])
-        return view(self._objects.change(record, changes, bucket, replace=replace))
+        if predefined := call.params.get("predefinedAcl"):
+            changes = changes | {"acl": self._acls.predefined(predefined, bucket["project"])}
+        changed = self._objects.change(record, changes, bucket, replace=replace)
+        return self._view(call, changed, default=True)
 
     @handles("storage.objects.delete")
     async def delete_object(self, call: Call) -> Response:
@@ -338,7 +350,7 @@ class Storage(Service):
 
     @handles("storage.objects.copy")
     async def copy_object(self, call: Call) -> Json:
-        return view(self._copy(call))
+        return self._view(call, self._copy(call), default=bool(call.body.get("acl")))
 
     @handles("storage.objects.rewrite")
     async def rewrite_object(self, call: Call) -> Json:
@@ -350,7 +362,7 @@ class Storage(Service):
             "totalBytesRewritten": size,
             "objectSize": size,
             "done": True,
-            "resource": view(record),
+            "resource": self._view(call, record, default=bool(call.body.get("acl"))),
         }
 
     def _copy(self, call: Call) -> Json:
@@ -411,23 +423,10 @@ class Storage(Service):
         self._objects.check(write)
         return write
 
-    # Access control lists: with uniform bucket-level access there are none.
-
-    @handles(
-        *(
-            f"storage.{kind}.{verb}"
-            for kind in ("bucketAccessControls", "defaultObjectAccessControls", "objectAccessControls")
-            for verb in ("delete", "get", "insert", "list", "patch", "update")
-        )
-    )
-    async def use_acl(self, call: Call) -> Json:
-        bucket = self._buckets.get(call.params["bucket"])
-        _, kind, verb = call.method.id.split(".")
-        if is_uniform(bucket):
-            thing = "an object" if kind == "objectAccessControls" else "a bucket"
-            raise acl_refused({"list": "get", "patch": "update"}.get(verb, verb), thing)
-        self.context.unhandled.append(call.method.id)
-        raise not_emulated("access control lists; use IAM with uniform bucket-level access")
+    def _view(self, call: Call, record: Json, *, default: bool = False) -> Json:
+        """The object as a call wants to see it."""
+        full = _is_full(call, default=default) and not is_uniform(self._buckets.get(record["bucket"]))
+        return view(record, full=full)
 
     def _project(self, call: Call) -> str:
         """The id of the project that a bucket call names by id or number; the API must be enabled there."""
@@ -438,6 +437,11 @@ class Storage(Service):
         api = discovery.load("storage", "v1")
         self.context.projects.require_enabled(record["projectId"], api.host, api.title)
         return str(record["projectId"])
+
+
+def _is_full(call: Call, *, default: bool = False) -> bool:
+    """Whether a call wants access control lists, too."""
+    return bool(call.params.get("projection", "full" if default else "noAcl") == "full")
 
 
 def _object_method(request: Request) -> str:

@@ -1,12 +1,13 @@
 """Buckets: names, defaults, what may be configured, the global name space.
 
-Source: https://cloud.google.com/storage/docs/json_api/v1/buckets and .../storage/docs/buckets#naming. Lifecycle rules, website, logging
-and soft delete are kept and shown but nothing acts on them: the emulator never deletes by age.
+Source: https://cloud.google.com/storage/docs/json_api/v1/buckets and .../storage/docs/buckets#naming. Lifecycle rules, Autoclass,
+website, logging, IP filters and soft delete are kept and shown but nothing acts on them: the emulator never deletes by age.
 """
 
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +19,14 @@ from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.iam import Iam
 from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.store import Store
+from gcp_emulator.services.storage.acls import (
+    BUCKET_ROLES,
+    OBJECT_ROLES,
+    Acl,
+    Acls,
+    shown_as_default,
+    shown_of_bucket,
+)
 from gcp_emulator.services.storage.errors import NoBucketError, acl_refused, not_emulated
 from gcp_emulator.services.storage.records import etag, merge, stamp
 
@@ -25,10 +34,12 @@ _COMPONENT = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _LABEL = re.compile(r"[\w-]{0,63}")
 _CONFIGURABLE = (
+    "autoclass",
     "billing",
     "cors",
     "defaultEventBasedHold",
     "iamConfiguration",
+    "ipFilter",
     "labels",
     "lifecycle",
     "logging",
@@ -51,9 +62,12 @@ def _facts() -> Json:
     return facts
 
 
-def location_type(location: str) -> str | None:
+def location_type(bucket: Json) -> str | None:
     """``region``, ``dual-region`` or ``multi-region``; None for a location that does not exist."""
-    return next((kind for kind, names in _facts()["locations"].items() if location in names), None)
+    if "customPlacementConfig" in bucket:
+        return "dual-region"
+    locations = _facts()["locations"].items()
+    return next((kind for kind, names in locations if bucket["location"] in names), None)
 
 
 def is_storage_class(name: str) -> bool:
@@ -81,9 +95,10 @@ def resource_name(bucket: str) -> str:
 class Buckets:
     """Every bucket of every project."""
 
-    def __init__(self, store: Store, iam: Iam, projects: Projects) -> None:
+    def __init__(self, store: Store, iam: Iam, projects: Projects, acls: Acls) -> None:
         self._buckets = store.collection("storage.buckets")
         self._iam = iam
+        self._acls = acls
         self._projects = projects
 
     def __contains__(self, name: str) -> bool:
@@ -107,8 +122,8 @@ class Buckets:
             if bucket["project"] == project:
                 yield name, bucket
 
-    def create(self, project: str, body: Json) -> str:
-        """A new bucket; returns its name. Refuses bad names, taken names, unknown locations."""
+    def create(self, project: str, body: Json, params: Json) -> str:
+        """A new bucket; returns its name. Refuses bad names, taken names, unknown locations. ``params`` may name predefined lists."""
         name = body["name"]
         _check_name(name)
         existing = self._buckets.get(name)
@@ -121,21 +136,43 @@ class Buckets:
                 "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
                 "Please select a different name and try again."
             )
-        location = body.get("location", "US").upper()
-        if location_type(location) is None:
-            raise invalid_argument("The specified location constraint is not valid.")
-        now = stamp()
+        now = clock.now()
         fixed = {
             "project": project,
-            "location": location,
-            "timeCreated": now,
-            "updated": now,
+            "location": (body.get("location") or "US").upper(),
+            "timeCreated": stamp(now),
+            "updated": stamp(now),
+            "generation": str(int(now.timestamp() * 1_000_000)),
             "metageneration": 1,
+            **_placed(body),
         }
-        bucket = fixed | _settled(_chosen(body), {})
-        self._buckets.put(name, bucket)
+        if location_type(fixed) is None:
+            raise invalid_argument("The specified location constraint is not valid.")
+        bucket = _placement_defaults(fixed | _settled(_chosen(body), {}))
+        lists = self._lists(bucket, body, params)
+        default = {"defaultObjectAcl": self._acls.predefined("projectPrivate", project)}
+        self._buckets.put(name, bucket | default | {key: lists[key] for key in lists if key in default})
         self._grant_defaults(name, bucket)
+        if "acl" in lists:
+            self._acls.set_bucket(resource_name(name), lists["acl"])
         return str(name)
+
+    def _lists(self, bucket: Json, body: Json, params: Json) -> Json:
+        """The access control lists that a request gives or names."""
+        if is_uniform(bucket) and (body.get("acl") or body.get("defaultObjectAcl")):
+            raise acl_refused("insert", "a bucket")
+        refuse_acl_parameters(bucket, params)
+        found: Json = {}
+        for key, parameter, roles in (
+            ("acl", "predefinedAcl", BUCKET_ROLES),
+            ("defaultObjectAcl", "predefinedDefaultObjectAcl", OBJECT_ROLES),
+        ):
+            if body.get(key):
+                found[key] = self._acls.checked(body[key], bucket, roles=roles)
+            elif params.get(parameter):
+                found[key] = self._acls.predefined(params[parameter], bucket["project"], bucket=key == "acl")
+                self._acls.check_public([one["entity"] for one in found[key]], bucket)
+        return found
 
     def _grant_defaults(self, name: str, bucket: Json) -> None:
         bindings = _facts()["default_policy"] + (
@@ -147,14 +184,33 @@ class Buckets:
         ]
         self._iam.set_policy(resource_name(name), {"bindings": filled})
 
-    def configure(self, name: str, changes: Json, *, replace: bool) -> None:
+    def configure(self, name: str, changes: Json, params: Json, *, replace: bool) -> None:
         """PATCH (merge) or, with ``replace``, PUT: what is not given goes back to its default."""
         bucket = self.get(name)
         if (changes.get("location") or bucket["location"]).upper() != bucket["location"]:
             raise invalid_argument("A bucket's location cannot be changed after the bucket is created.")
         fixed = {key: value for key, value in bucket.items() if key not in _CONFIGURABLE}
         configured = _chosen(changes) if replace else merge(bucket, _chosen(changes))
-        bucket = fixed | _settled(_chosen(configured), bucket)
+        bucket = _placement_defaults(fixed | _settled(_chosen(configured), bucket))
+        lists = self._lists(bucket, changes, params)
+        if "acl" in lists:
+            self._acls.set_bucket(resource_name(name), lists.pop("acl"))
+        self._touch(name, bucket | lists)
+
+    def acl(self, name: str) -> Acl:
+        """The access control list of a bucket."""
+        return self._acls.of_bucket(resource_name(name))
+
+    def set_acl(self, name: str, acl: Acl) -> None:
+        """Replaces it."""
+        self._acls.set_bucket(resource_name(name), acl)
+        self._touch(name, self.get(name))
+
+    def set_default_acl(self, name: str, acl: Acl) -> None:
+        """Replaces the list that new objects get."""
+        self._touch(name, self.get(name) | {"defaultObjectAcl": acl})
+
+    def _touch(self, name: str, bucket: Json) -> None:
         bucket |= {"metageneration": bucket["metageneration"] + 1, "updated": stamp()}
         self._buckets.put(name, bucket)
 
@@ -163,18 +219,25 @@ class Buckets:
         self._buckets.delete(name)
         self._iam.forget(resource_name(name))
 
-    def view(self, name: str, bucket: Json) -> Json:
-        """The bucket as the API shows it."""
-        shown = {key: value for key, value in bucket.items() if key not in ("project", "metageneration")}
+    def view(self, name: str, bucket: Json, *, full: bool = False) -> Json:
+        """The bucket as the API shows it; ``full`` with owner and access control lists, where there are any."""
+        kept = ("project", "metageneration", "defaultObjectAcl")
+        shown = {key: value for key, value in bucket.items() if key not in kept}
+        number, metageneration = self._projects.number(bucket["project"]), bucket["metageneration"]
+        if full and not is_uniform(bucket):
+            shown["acl"] = [shown_of_bucket(name, entry, metageneration) for entry in self.acl(name)]
+            default = bucket.get("defaultObjectAcl", [])
+            shown["defaultObjectAcl"] = [shown_as_default(entry, metageneration) for entry in default]
+            shown["owner"] = {"entity": f"project-owners-{number}"}
         return {
             "kind": "storage#bucket",
             "id": name,
             "name": name,
             "selfLink": f"https://www.googleapis.com/storage/v1/b/{name}",
-            "projectNumber": self._projects.number(bucket["project"]),
-            "metageneration": str(bucket["metageneration"]),
-            "etag": etag(bucket["metageneration"]),
-            "locationType": location_type(bucket["location"]),
+            "projectNumber": number,
+            "metageneration": str(metageneration),
+            "etag": etag(metageneration),
+            "locationType": location_type(bucket),
             **shown,
         }
 
@@ -198,25 +261,10 @@ def _check_name(name: str) -> None:
 
 def _chosen(body: Json) -> Json:
     """The configurable fields of ``body``; refuses those that the emulator could not honour."""
-    for name, what in (
-        ("autoclass", "Autoclass"),
-        ("hierarchicalNamespace", "hierarchical namespaces"),
-        ("objectRetention", "object retention"),
-    ):
-        given = body.get(name) or {}
-        if given.get("enabled") or given.get("mode") == "Enabled":
-            raise not_emulated(what)
-    for name, what in (
-        ("customPlacementConfig", "configurable dual-regions"),
-        ("ipFilter", "IP filtering"),
-    ):
-        if body.get(name):
-            raise not_emulated(what)
+    if (body.get("objectRetention") or {}).get("mode") == "Enabled":
+        raise not_emulated("object retention")
     if (body.get("encryption") or {}).get("defaultKmsKeyName"):
         raise not_emulated("customer-managed encryption keys")
-    for name in ("acl", "defaultObjectAcl"):
-        if body.get(name):
-            raise not_emulated("access control lists; use IAM with uniform bucket-level access")
     return {key: body[key] for key in _CONFIGURABLE if key in body}
 
 
@@ -228,11 +276,17 @@ def _settled(config: Json, previous: Json) -> Json:
         raise invalid_argument(f"Invalid storage class: {result['storageClass']}")
     result["iamConfiguration"] = _iam_configuration(config.get("iamConfiguration") or {}, previous)
     result["softDeletePolicy"] = _soft_delete(config.get("softDeletePolicy") or {}, previous)
+    if "autoclass" in result:
+        result["autoclass"] = _autoclass(result["autoclass"], previous)
+    if "ipFilter" in result:
+        _check_ip_filter(result["ipFilter"])
     if "retentionPolicy" in result:
         result["retentionPolicy"] = _retention(result["retentionPolicy"], previous)
     _check_labels(result.get("labels", {}))
     for rule in result.get("lifecycle", {}).get("rule", []):
         _check_rule(rule)
+    if not result.get("lifecycle", {}).get("rule"):
+        result.pop("lifecycle", None)
     return result
 
 
@@ -261,7 +315,74 @@ def _soft_delete(given: Json, previous: Json) -> Json:
     before = previous.get("softDeletePolicy", {})
     if before.get("retentionDurationSeconds") == str(seconds):
         return dict(before)
+    if seconds == 0:
+        return {"retentionDurationSeconds": "0"}
     return {"retentionDurationSeconds": str(seconds), "effectiveTime": stamp()}
+
+
+def _placed(body: Json) -> Json:
+    """What a bucket is made with and keeps: two regions, a hierarchical namespace."""
+    found: Json = {}
+    if regions := (body.get("customPlacementConfig") or {}).get("dataLocations"):
+        regions = [region.upper() for region in regions]
+        if len(set(regions)) != 2 or any(
+            location_type({"location": region}) != "region" for region in regions
+        ):
+            raise invalid_argument("The specified data locations are not two regions.")
+        found["customPlacementConfig"] = {"dataLocations": regions}
+    if (body.get("hierarchicalNamespace") or {}).get("enabled"):
+        uniform = (body.get("iamConfiguration") or {}).get("uniformBucketLevelAccess") or {}
+        if not uniform.get("enabled"):
+            raise invalid_argument(
+                "Hierarchical namespace requires uniform bucket-level access to be enabled."
+            )
+        found["hierarchicalNamespace"] = {"enabled": True}
+    return found
+
+
+def _placement_defaults(bucket: Json) -> Json:
+    """What follows from where a bucket is (recorded: storagebucketzero, runjob-gcsvolume)."""
+    if location_type(bucket) == "region":
+        if bucket.get("rpo"):
+            raise invalid_argument("The recovery point objective of a regional bucket cannot be set.")
+        return bucket | {"satisfiesPZI": True}
+    rpo = bucket.get("rpo") or "DEFAULT"
+    if rpo not in ("DEFAULT", "ASYNC_TURBO") or (
+        rpo == "ASYNC_TURBO" and location_type(bucket) != "dual-region"
+    ):
+        raise invalid_argument(f"Invalid value for rpo: {rpo}")
+    return bucket | {"rpo": rpo}
+
+
+def _autoclass(given: Json, previous: Json) -> Json:
+    """With the class that objects end in, and when both were last changed. No object is moved."""
+    before, now = previous.get("autoclass", {}), stamp()
+    enabled = bool(given.get("enabled"))
+    if not enabled:
+        return {"enabled": False}
+    last = given.get("terminalStorageClass") or "NEARLINE"
+    if last not in ("NEARLINE", "ARCHIVE"):
+        raise invalid_argument(f"Invalid terminal storage class: {last}")
+    same = before.get("terminalStorageClass") == last
+    return {
+        "enabled": True,
+        "terminalStorageClass": last,
+        "terminalStorageClassUpdateTime": before["terminalStorageClassUpdateTime"] if same else now,
+        "toggleTime": before["toggleTime"] if before.get("enabled") else now,
+    }
+
+
+def _check_ip_filter(given: Json) -> None:
+    """The filter is kept and keeps nobody away: every caller comes from this machine."""
+    if given.get("mode") not in ("Enabled", "Disabled"):
+        raise invalid_argument(f"Invalid IP filter mode: {given.get('mode')}")
+    networks = given.get("vpcNetworkSources", [])
+    for source in [given.get("publicNetworkSource") or {}, *networks]:
+        for text in source.get("allowedIpCidrRanges", []):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError:
+                raise invalid_argument(f"Invalid IP CIDR range: {text}") from None
 
 
 def _retention(given: Json, previous: Json) -> Json:
@@ -298,11 +419,9 @@ def _check_rule(rule: Json) -> None:
         raise invalid_argument("A lifecycle management rule must contain at least one condition.")
 
 
-def refuse_acl_parameters(bucket: Json | None, params: Json) -> None:
-    """400 for ``predefinedAcl`` and its siblings: refused by Google with uniform access, else not emulated."""
-    given = [name for name in params if name.startswith(("predefined", "destinationPredefined"))]
-    if not given:
-        return
-    if bucket is not None and is_uniform(bucket):
+def refuse_acl_parameters(bucket: Json, params: Json) -> None:
+    """400 for ``predefinedAcl`` and its siblings where uniform access rules."""
+    if is_uniform(bucket) and any(
+        name.startswith(("predefined", "destinationPredefined")) for name in params
+    ):
         raise acl_refused("insert")
-    raise not_emulated(f"access control lists ({', '.join(given)}); use IAM with uniform bucket-level access")

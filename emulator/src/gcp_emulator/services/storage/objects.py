@@ -22,6 +22,7 @@ from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.store import Store
 from gcp_emulator.services.storage.access import Access
+from gcp_emulator.services.storage.acls import Acl, Acls, shown_of_object
 from gcp_emulator.services.storage.buckets import is_storage_class, is_uniform, is_versioned
 from gcp_emulator.services.storage.errors import acl_refused, no_object, not_emulated
 from gcp_emulator.services.storage.files import Content, Files
@@ -68,11 +69,12 @@ class Page:
 class Objects:
     """Every object of every bucket."""
 
-    def __init__(self, store: Store, files: Files, access: Access) -> None:
+    def __init__(self, store: Store, files: Files, access: Access, acls: Acls) -> None:
         self._live = store.collection("storage.objects")
         self._noncurrent = store.collection("storage.noncurrent")
         self._files = files
         self._access = access
+        self._acls = acls
         self._last_generation = 0
 
     def contents(self) -> set[str]:
@@ -107,18 +109,19 @@ class Objects:
         generation: int | None = None,
     ) -> Json:
         """The object, or 404, or 403. Only a caller who may list learns that an object does not exist."""
-        self._access.require(identity, permission, bucket)
         record = self.find(bucket, name, generation)
-        if record is None:
-            self._access.require(identity, "storage.objects.list", bucket)
-            raise no_object(bucket, name)
-        return record
+        if record is not None and self._access.allows_on(identity, permission, record):
+            return record
+        self._access.require(identity, permission, bucket)
+        self._access.require(identity, "storage.objects.list", bucket)
+        raise no_object(bucket, name)
 
     def check(self, write: Write) -> Json:
         """The bucket of a write that may begin: names, metadata, permission and conditions; 4xx otherwise."""
         bucket = self._access.require(write.identity, "storage.objects.create", write.bucket)
         _check_name(write.name)
         _check_metadata(bucket, write.metadata)
+        self._acl_of(write, bucket)
         self._check_overwrite(write, bucket)
         return bucket
 
@@ -145,6 +148,7 @@ class Objects:
             "size": content.size,
             "crc32c": content.crc32c,
             "content": content.id,
+            **self._acl_of(write, bucket),
             **dict.fromkeys(("timeCreated", "updated", "timeStorageClassUpdated", "timeFinalized"), now),
         }
         if bucket.get("defaultEventBasedHold"):
@@ -164,12 +168,40 @@ class Objects:
             raise invalid_argument("The storage class of an object is changed by rewriting the object.")
         chosen = {key: value for key, value in changes.items() if key in WRITABLE}
         fixed = {key: value for key, value in record.items() if key not in WRITABLE} if replace else record
+        if changes.get("acl"):
+            fixed = fixed | {"acl": _owned(self._acls.checked(changes["acl"], bucket), record.get("owner"))}
         changed = merge(fixed, chosen) | {"metageneration": record["metageneration"] + 1, "updated": stamp()}
         if self._is_live(record):
             self._live.put(_key(record), changed)
         else:
             self._noncurrent.put(_version_key(record), changed)
         return changed
+
+    def set_acl(self, record: Json, acl: Acl) -> Json:
+        """Writes the list of a version; returns the new record."""
+        changed = record | {"acl": acl, "metageneration": record["metageneration"] + 1, "updated": stamp()}
+        if self._is_live(record):
+            self._live.put(_key(record), changed)
+        else:
+            self._noncurrent.put(_version_key(record), changed)
+        return changed
+
+    def _acl_of(self, write: Write, bucket: Json) -> Json:
+        """Owner and list of a new object: what the upload says, or the bucket's default, and the owner in any case."""
+        name = write.params.get("predefinedAcl") or write.params.get("destinationPredefinedAcl")
+        if write.metadata.get("acl"):
+            acl = self._acls.checked(write.metadata["acl"], bucket)
+        elif name:
+            acl = self._acls.predefined(name, bucket["project"])
+        else:
+            acl = list(bucket.get("defaultObjectAcl", []))
+        self._acls.check_public([one["entity"] for one in acl], bucket)
+        owner = {"owner": {"entity": f"user-{write.identity.email}"}} if write.identity else {}
+        return {**owner, "acl": _owned(acl, owner.get("owner"))}
+
+    def is_public(self, record: Json) -> bool:
+        """Whether everybody may read a version."""
+        return self._access.allows_on(None, "storage.objects.get", record)
 
     def remove(self, bucket: Json, record: Json, *, permanently: bool) -> None:
         """Deletes a version. A live one becomes noncurrent in a versioned bucket, unless it goes ``permanently``."""
@@ -253,11 +285,22 @@ class Objects:
         return self._last_generation
 
 
-def view(record: Json) -> Json:
-    """The object as the JSON API shows it."""
+def _owned(acl: Acl, owner: Json | None) -> Acl:
+    """A list with the owner in it, who cannot be taken out."""
+    if owner is None:
+        return acl
+    others = [one for one in acl if one["entity"] != owner["entity"]]
+    return [*others, {"entity": owner["entity"], "role": "OWNER"}]
+
+
+def view(record: Json, *, full: bool = False) -> Json:
+    """The object as the JSON API shows it; ``full`` with owner and access control list."""
     path = f"b/{record['bucket']}/o/{quote(record['name'], safe='')}"
     generation = str(record["generation"])
-    shown = {key: value for key, value in record.items() if key != "content"}
+    shown = {key: value for key, value in record.items() if key not in ("content", "acl", "owner")}
+    if full:
+        shown["acl"] = [shown_of_object(record, entry) for entry in record.get("acl", [])]
+        shown |= {"owner": record["owner"]} if "owner" in record else {}
     return {
         "kind": "storage#object",
         "id": f"{record['bucket']}/{record['name']}/{generation}",
@@ -302,10 +345,8 @@ def _check_name(name: str) -> None:
 
 def _check_metadata(bucket: Json, metadata: Json) -> None:
     """Refuses what uniform access forbids and what the emulator could not honour."""
-    if metadata.get("acl"):
-        if is_uniform(bucket):
-            raise acl_refused("insert")
-        raise not_emulated("access control lists; use IAM with uniform bucket-level access")
+    if metadata.get("acl") and is_uniform(bucket):
+        raise acl_refused("insert")
     for name, what in (
         ("kmsKeyName", "customer-managed encryption keys"),
         ("retention", "object retention"),

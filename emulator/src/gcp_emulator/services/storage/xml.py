@@ -11,6 +11,8 @@ import base64
 from collections import deque
 from urllib.parse import unquote
 
+from gcp_emulator.engine import discovery
+from gcp_emulator.engine.discovery import Method
 from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.identity import Identity, Tokens
 from gcp_emulator.engine.validate import is_number
@@ -22,7 +24,6 @@ from gcp_emulator.services.storage.errors import (
     NotEmulatedError,
     XmlError,
     acl_refused,
-    not_emulated,
     xml_error,
 )
 from gcp_emulator.services.storage.files import Files
@@ -150,17 +151,18 @@ class XmlApi:
                 "Invalid argument.",
                 Details="Anonymous callers cannot choose response headers.",
             )
-        public = self._access.allows(None, "storage.objects.get", bucket)
+        public = self._objects.is_public(record)
         return media_response(
             self._files, request, record, etag=_etag(record), public=public, overrides=overrides
         )
 
     async def _write(self, request: Request, identity: Identity | None, bucket: str, name: str) -> Response:
-        if "x-goog-acl" in request.headers:
+        params: Json = dict(_conditions(request.headers))
+        if acl := request.headers.get("x-goog-acl"):
             if is_uniform(self._buckets.get(bucket)):
                 raise acl_refused("insert")
-            raise not_emulated("access control lists; use IAM with uniform bucket-level access")
-        write = Write(identity, bucket, name, _metadata(request.headers), _conditions(request.headers))
+            params["predefinedAcl"] = _predefined(acl)
+        write = Write(identity, bucket, name, _metadata(request.headers), params)
         self._objects.check(write)
         record = self._objects.commit(write, await self._files.store(request.body))
         headers = [
@@ -221,6 +223,19 @@ def _conditions(headers: Headers) -> dict[str, str]:
             raise XmlError(400, "InvalidArgument", "Invalid argument.", Details=f"Invalid {header}: {value}")
         found[parameter] = value
     return found
+
+
+def _predefined(name: str) -> str:
+    """The JSON API's name of a predefined list (``public-read``)."""
+    head, *rest = name.split("-")
+    found = head + "".join(part.title() for part in rest)
+    if found not in _insert_method().parameters["predefinedAcl"].enum:
+        raise XmlError(400, "InvalidArgument", "Invalid argument.", Details=f"Invalid canned acl: {name}")
+    return found
+
+
+def _insert_method() -> Method:
+    return discovery.load("storage", "v1").methods["storage.objects.insert"]
 
 
 def _metadata(headers: Headers) -> Json:
