@@ -318,7 +318,7 @@ def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: 
     assert "Permission denied on secret" in cloud.error("run_service", **asked)
 
     method = "secretmanager.projects.secrets.setIamPolicy"
-    cloud.running.plan({"method": method, "kind": "grant_pending", "calls": 2})
+    cloud.running.plan({"method": method, "kind": "grant_pending", "seconds": 2})
     grant = {"resource_type": "secret", "resource": "late", "role": "roles/secretmanager.secretAccessor"}
     cloud.ok("iam_members", members=[{**grant, "members": [f"serviceAccount:{account}"]}])
     made = cloud.ok("run_service", **asked)
@@ -587,7 +587,7 @@ def test_a_job_starts_as_soon_as_a_right_that_it_was_granted_is_in_force(cloud: 
     refused = cloud.error("run_job_execution", job="late-job", location=REGION)
     assert "Permission denied on secret" in refused
     method = "secretmanager.projects.secrets.setIamPolicy"
-    cloud.running.plan({"method": method, "kind": "grant_pending", "calls": 2})
+    cloud.running.plan({"method": method, "kind": "grant_pending", "seconds": 2})
     cloud.ok("iam_members", members=[grant])
     assert cloud.ok("run_job_execution", job="late-job", location=REGION)["output"][0] == "ran"
     found = executions(cloud, "late-job")

@@ -18,6 +18,7 @@ from gcp_emulator.engine.identity import Tokens
 from gcp_emulator.engine.logs import Logs
 from gcp_emulator.engine.operations import Operations, Profile
 from gcp_emulator.engine.projects import Projects
+from gcp_emulator.engine.propagation import Propagation
 from gcp_emulator.engine.service import Service
 from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.timers import Timers
@@ -60,7 +61,7 @@ class Emulator:
             store=store,
             projects=Projects(store),
             tokens=Tokens(store),
-            iam=Iam(store),
+            iam=Iam(store, Propagation(settings.profile)),
             logs=Logs(store),
             operations=Operations(store, settings.profile),
             timers=Timers(store),

@@ -19,6 +19,7 @@ from emulator.tests.running import PROJECT, RunningEmulator
 SECRETS = f"https://secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 CREATE = "secretmanager.projects.secrets.create"
 GET = "secretmanager.projects.secrets.get"
+SET = "secretmanager.projects.secrets.setIamPolicy"
 AUTOMATIC: dict[str, Any] = {"replication": {"automatic": {}}}
 
 
@@ -41,7 +42,7 @@ def exists(emulator: RunningEmulator, name: str = "x") -> bool:
 
 
 def checked(*faults: Any) -> list[dict[str, Any]]:
-    return Faults(frozenset({CREATE, GET, "run.projects.locations.services.create"})).add(list(faults))
+    return Faults(frozenset({CREATE, GET, SET, "run.projects.locations.services.create"})).add(list(faults))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,10 @@ def checked(*faults: Any) -> list[dict[str, Any]]:
             {"method": GET, "kind": "revision_crashes"},
             f"Invalid value at 'faults[0].method': \"{GET}\" is none of run.projects.locations.services.create, "
             "run.projects.locations.services.patch, the methods at which this kind can happen.",
+        ),
+        (
+            {"method": SET, "kind": "grant_pending", "service": "cloudsqll"},
+            'Invalid value at \'faults[0].service\': "cloudsqll" is not known. Did you mean "cloudsql"?',
         ),
     ],
 )
@@ -354,32 +359,53 @@ def test_a_failed_operation_of_cloud_sql_leaves_a_failed_instance(emulator: Runn
     assert session.get(f"{url}/instances/db").json()["state"] == "FAILED"
 
 
-def test_a_new_service_account_is_unknown_for_some_calls(emulator: RunningEmulator) -> None:
-    emulator.plan({"method": "iam.projects.serviceAccounts.create", "kind": "unknown_account", "calls": 2})
+def test_each_service_learns_of_a_new_service_account_at_its_own_time(emulator: RunningEmulator) -> None:
+    method = "iam.projects.serviceAccounts.create"
+    emulator.plan(
+        {"method": method, "kind": "unknown_account", "service": "iam", "seconds": 3600},
+        {"method": method, "kind": "unknown_account", "service": "secretmanager", "seconds": 0.5},
+    )
     session = emulator.session()
     accounts = f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts"
     email = session.post(accounts, json={"accountId": "new-one"}).json()["email"]
-    assert session.get(f"{accounts}/{email}").status_code == 404
     policy = {"bindings": [{"role": "roles/run.viewer", "members": [f"serviceAccount:{email}"]}]}
     secret = create(emulator).json()["name"].rpartition("/")[2]
-    granted = session.post(f"{SECRETS}/{secret}:setIamPolicy", json={"policy": policy})
-    assert (granted.status_code, granted.json()["error"]["message"]) == (
+    refused = session.post(f"{SECRETS}/{secret}:setIamPolicy", json={"policy": policy})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
         400,
         f"Service account {email} does not exist.",
     )
-    assert session.post(f"{SECRETS}/{secret}:setIamPolicy", json={"policy": policy}).status_code == 200
-    assert session.get(f"{accounts}/{email}").status_code == 200
-
-
-def test_a_grant_comes_into_force_later(emulator: RunningEmulator) -> None:
-    create(emulator)
-    emulator.plan(
-        {"method": "secretmanager.projects.secrets.setIamPolicy", "kind": "grant_pending", "calls": 2},
+    # However often it is asked meanwhile, and whoever else is.
+    project = f"https://cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}"
+    policy_of_project = session.post(f"{project}:getIamPolicy").json()
+    policy_of_project["bindings"] += policy["bindings"]
+    granted = session.post(f"{project}:setIamPolicy", json={"policy": policy_of_project})
+    assert granted.status_code == 200, granted.text
+    until(
+        lambda: session.post(f"{SECRETS}/{secret}:setIamPolicy", json={"policy": policy}).status_code == 200
     )
-    policy = {"bindings": [{"role": "roles/secretmanager.viewer", "members": ["user:new@example.com"]}]}
-    emulator.session().post(f"{SECRETS}/x:setIamPolicy", json={"policy": policy})
-    reader = emulator.session("user:new@example.com")
-    assert [reader.get(f"{SECRETS}/x").status_code for _ in range(4)] == [403, 403, 200, 200]
+    assert session.get(f"{accounts}/{email}").status_code == 404
+
+
+def test_each_service_learns_of_a_grant_at_its_own_time(emulator: RunningEmulator) -> None:
+    create(emulator)
+    user = "user:new@example.com"
+    emulator.plan(
+        {
+            "method": "cloudresourcemanager.projects.setIamPolicy",
+            "kind": "grant_pending",
+            "service": "secretmanager",
+            "seconds": 0.5,
+        },
+    )
+    project = f"https://cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}"
+    policy = emulator.session().post(f"{project}:getIamPolicy").json()
+    policy["bindings"].append({"role": "roles/viewer", "members": [user]})
+    assert emulator.session().post(f"{project}:setIamPolicy", json={"policy": policy}).status_code == 200
+    reader = emulator.session(user)
+    assert reader.get(f"{SECRETS}/x").status_code == 403
+    assert reader.get(f"https://storage.googleapis.com/storage/v1/b?project={PROJECT}").status_code == 200
+    until(lambda: reader.get(f"{SECRETS}/x").status_code == 200)
 
 
 def test_a_full_disk_stores_nothing_and_says_so(emulator: RunningEmulator) -> None:

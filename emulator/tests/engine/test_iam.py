@@ -23,7 +23,7 @@ def store() -> Store:
 @pytest.fixture
 def iam(store: Store) -> Iam:
     iam = Iam(store)
-    iam.vouch_for(lambda member: "nobody@" not in member)
+    iam.vouch_for(lambda member, service: "nobody@" not in member)
     return iam
 
 

@@ -67,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         "--scale", type=float, default=1.0, help="factor on the times of the realistic profile"
     )
     start.add_argument(
+        "--draw-from",
+        type=int,
+        default=0,
+        metavar="NUMBER",
+        help="what the realistic profile draws the times of grants from (default: 0)",
+    )
+    start.add_argument(
         "--runtime",
         choices=["process", "docker", "auto"],
         help="what builds images and runs them: sandboxed processes, the containers of the engine that answers, or those when "
@@ -187,6 +194,7 @@ def state_folder(state: Path) -> Path:
 def _start_arguments(options: argparse.Namespace, state: Path, runtime: str) -> list[str]:
     arguments = ["start", "--state", str(state), "--runtime", runtime]
     arguments += ["--profile", options.profile, "--scale", str(options.scale)]
+    arguments += ["--draw-from", str(options.draw_from)]
     arguments += ["--address", options.address]
     if options.port is not None:
         arguments += ["--port", str(options.port)]
@@ -214,7 +222,7 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
         # Listening from now on: another emulator that starts at the same moment cannot take the port.
         listener = _listen(options.port, state, options.address)
         (state / "runtime").write_text(f"{runtime}\n", "utf-8")
-        profile = Profile(options.profile, options.scale)
+        profile = Profile(options.profile, options.scale, options.draw_from)
         emulator = Emulator(Settings(state, listener, profile, runtime))
         if options.seed is not None:
             try:

@@ -50,19 +50,22 @@ def add_add(parser: argparse.ArgumentParser) -> None:
         "--retry-after", dest="retryAfter", type=int, help="seconds, of rate_limited (default: 1)"
     )
     parser.add_argument(
-        "--seconds", type=float, help="of stall (default: 3600), database_restart (default: 0)"
+        "--seconds",
+        type=float,
+        help="of stall (default: 3600), database_restart (default: 0), unknown_account, grant_pending (default: 3)",
     )
     parser.add_argument(
-        "--calls",
-        type=int,
-        help="of unknown_account, grant_pending (default: 3), revision_crashes (default: 1)",
+        "--service",
+        help="of unknown_account, grant_pending: who does not know yet, as in its permissions (cloudsql); * stands for any text",
     )
+    parser.add_argument("--calls", type=int, help="of revision_crashes (default: 1)")
     parser.set_defaults(request=_addition)
 
 
 def _addition(options: argparse.Namespace) -> tuple[str, str, Any]:
     names = (
-        "method", "kind", "count", "skip", "probability", "seed", "caller", "target", "retryAfter", "seconds", "calls",
+        "method", "kind", "count", "skip", "probability", "seed", "caller", "target", "retryAfter", "seconds",
+        "service", "calls",
     )  # fmt: skip
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.plan is None:

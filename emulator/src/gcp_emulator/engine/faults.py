@@ -16,10 +16,12 @@ import random
 from collections.abc import Coroutine, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any, TypeVar
 
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument, not_found
+from gcp_emulator.engine.facts import apis, load_facts
 
 T = TypeVar("T")
 
@@ -66,12 +68,14 @@ KINDS = {
     "operation_fails": Kind("the operation ends in an error", methods=_LONG_RUNNING),
     "operation_hangs": Kind("the operation does not go on until the fault is removed", methods=_LONG_RUNNING),
     "unknown_account": Kind(
-        "calls that name the new service account find that it does not exist",
-        {"calls": 3},
+        "for seconds, calls to service that name the new service account find that it does not exist",
+        {"seconds": 3.0, "service": "*"},
         ("iam.projects.serviceAccounts.create",),
     ),
     "grant_pending": Kind(
-        "checks of permissions do not see what is granted", {"calls": 3}, ("*.setIamPolicy",)
+        "for seconds, service does not see what is granted",
+        {"seconds": 3.0, "service": "*"},
+        ("*.setIamPolicy",),
     ),
     "build_out_of_memory": Kind("the build's step is killed", methods=("cloudbuild.*.builds.create",)),
     "build_disk_full": Kind("the build's step finds no space", methods=("cloudbuild.*.builds.create",)),
@@ -139,6 +143,10 @@ class Fault:
             for name, value in (("method", method), ("caller", caller), ("target", target))
         ) and matches_any(method, KINDS[self.kind].methods)
 
+    def is_about(self, service: str) -> bool:
+        """Whether a service, named as in its permissions, is one that the fault is about."""
+        return fnmatch.fnmatchcase(service, self.settings["service"])
+
     @property
     def removed(self) -> bool:
         """Whether it is in the plan no longer."""
@@ -174,7 +182,12 @@ _current: ContextVar[tuple[Fault, ...]] = ContextVar("faults", default=())
 
 def striking(kind: str) -> Fault | None:
     """The fault of this kind that strikes the call which this code works for, directly or in a task that it started."""
-    return next((fault for fault in _current.get() if fault.kind == kind), None)
+    return next(iter(all_striking(kind)), None)
+
+
+def all_striking(kind: str) -> tuple[Fault, ...]:
+    """All faults of this kind that strike it."""
+    return tuple(fault for fault in _current.get() if fault.kind == kind)
 
 
 @contextlib.contextmanager
@@ -210,6 +223,14 @@ def require_space() -> None:
     """OSError when the disk is to be full for the current call."""
     if striking("disk_full"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@cache
+def _services() -> tuple[str, ...]:
+    """The services that look at grants, named as in their permissions."""
+    facts = (load_facts(api) for api in apis())
+    permissions = (one for api in facts for method in api.methods.values() for one in method.permissions)
+    return tuple(sorted({permission.partition(".")[0] for permission in permissions}))
 
 
 def matches_any(method: str, patterns: tuple[str, ...]) -> bool:
@@ -276,6 +297,8 @@ class Faults:
                 )
             _check_value(f"{where}.{name}", name, value, known[name])
         self._check_method(f"{where}.method", entry["method"], kind)
+        if not fnmatch.filter(_services(), entry.get("service", "*")):
+            raise _unknown(f"{where}.service", entry["service"], _services())
         return {**known, **entry}
 
     def _check_method(self, where: str, pattern: str, kind: Kind) -> None:

@@ -16,8 +16,8 @@ from functools import cache
 
 from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
 from gcp_emulator.engine.facts import read_yaml
-from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.propagation import Propagation
 from gcp_emulator.engine.store import Store
 
 _MEMBER = re.compile(
@@ -78,17 +78,17 @@ def policy_etag(policy: Json) -> str:
 class Iam:
     """Reads, writes and evaluates policies."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, propagation: Propagation | None = None) -> None:
         self._policies = store.collection("iam.policies")
-        self._member_exists: Callable[[str], bool] = lambda member: True
+        #: When grants, and new accounts, take effect.
+        self.propagation = propagation or Propagation()
+        self._member_exists: Callable[[str, str], bool] = lambda member, service: True
         self._custom_roles: Callable[[str], Collection[str] | None] = lambda role: None
         #: By the beginning of their names: in which project resources are whose names do not tell.
         self._places: dict[str, Callable[[str], str | None]] = {}
-        #: Grants that are not yet in force, and for how many checks (the fault ``grant_pending``).
-        self._pending: dict[tuple[str, str, str], int] = {}
 
-    def vouch_for(self, member_exists: Callable[[str], bool]) -> None:
-        """Asks ``member_exists`` from now on whether a ``serviceAccount:`` member is there."""
+    def vouch_for(self, member_exists: Callable[[str, str], bool]) -> None:
+        """Asks ``member_exists`` from now on whether a ``serviceAccount:`` member is there for a service."""
         self._member_exists = member_exists
 
     def define_roles(self, permissions_of: Callable[[str], Collection[str] | None]) -> None:
@@ -116,33 +116,26 @@ class Iam:
             if parts[-2:-1] != ["locations"]:
                 yield "/".join(parts)
 
-    def allows(self, identity: Identity | None, permission: str, resource: str) -> bool:
-        """Whether ``identity`` (None: anonymous) has ``permission`` on ``resource`` or through something above it."""
+    def allows(self, identity: Identity | None, permission: str, resource: str, *, service: str = "") -> bool:
+        """Whether ``identity`` (None: anonymous) has ``permission`` on ``resource`` or through something above it.
+
+        ``service`` looks, by default the one whose permission it is.
+        """
+        service = service or permission.partition(".")[0]
         members = {"allUsers"} if identity is None else {"allUsers", "allAuthenticatedUsers", identity.member}
         if identity is not None and identity.kind == "user":
             members.add("domain:" + identity.email.partition("@")[2])
         names = list(self.ancestors(resource))
         policies = [(self._policies.peek(name) or {}).get("bindings", []) for name in names]
         members |= _convenience_members(members, policies[-1], names[-1].removeprefix("projects/"))
-        granting = (
-            (name, binding["role"], member)
+        return any(
+            self.propagation.has_reached((name, binding["role"], member), service)
             for name, bindings in zip(names, policies, strict=True)
             for binding in bindings
             if not members.isdisjoint(binding["members"])
             if self._role_has(binding["role"], permission)
             for member in members.intersection(binding["members"])
         )
-        return self._in_force(list(granting)) if self._pending else any(True for _ in granting)
-
-    def _in_force(self, granting: list[tuple[str, str, str]]) -> bool:
-        """Whether anything of what grants has arrived; what is on its way is one check nearer then."""
-        if any(one not in self._pending for one in granting):
-            return True
-        for one in granting:
-            self._pending[one] -= 1
-            if not self._pending[one]:
-                del self._pending[one]
-        return False
 
     def require(self, identity: Identity | None, permission: str, resource: str) -> None:
         """PERMISSION_DENIED unless :meth:`allows`."""
@@ -161,17 +154,26 @@ class Iam:
             view["bindings"] = policy["bindings"]
         return view
 
-    def set_policy(self, resource: str, policy: Json) -> Json:
-        """Replaces the policy as setIamPolicy does; ABORTED when the given etag is not the current one."""
+    def set_policy(self, resource: str, policy: Json, *, service: str = "iam") -> Json:
+        """Replaces the policy as setIamPolicy of ``service`` does, so that what is granted takes effect by and by; ABORTED when
+        the given etag is not the current one."""
+        before = self._policies.peek(resource) or {"bindings": []}
+        view = self.put_policy(resource, policy, service=service)
+        granted, had = (_grants(resource, one.get("bindings", [])) for one in (view, before))
+        for one in had - granted:
+            self.propagation.forget(one)
+        for one in granted - had:
+            self.propagation.begin(one, "iam.policies.propagation", "grant_pending")
+        return view
+
+    def put_policy(self, resource: str, policy: Json, *, service: str = "iam") -> Json:
+        """As `set_policy`, in force at once: what Google grants by itself, and what a seed does."""
         stored = self._policies.get(resource) or {"version": 1, "bindings": [], "generation": 0}
         given, current = policy.get("etag"), policy_etag(stored)
         if given and given != current:
             raise aborted(_STALE_POLICY.format(given=given, current=current))
-        bindings = self._checked(policy.get("bindings", []))
+        bindings = self._checked(policy.get("bindings", []), service)
         if bindings != stored["bindings"]:
-            if fault := striking("grant_pending"):
-                new = _grants(resource, bindings) - _grants(resource, stored["bindings"])
-                self._pending |= dict.fromkeys(new, fault.calls)
             self._policies.put(
                 resource,
                 {
@@ -194,7 +196,7 @@ class Iam:
                 break
         else:
             bindings.append({"role": role, "members": [member]})
-        self.set_policy(resource, {"bindings": bindings, "etag": view["etag"]})
+        self.put_policy(resource, {"bindings": bindings, "etag": view["etag"]})
 
     def policies_of(self, project: str) -> list[tuple[str, list[Json]]]:
         """Every resource of a project that has a policy with bindings, with these; by name."""
@@ -226,7 +228,7 @@ class Iam:
                 policy["generation"] += 1
                 self._policies.put(name, policy)
 
-    def _checked(self, bindings: list[Json]) -> list[Json]:
+    def _checked(self, bindings: list[Json], service: str) -> list[Json]:
         merged: dict[str, Json] = {}
         for binding in bindings:
             role = binding.get("role", "")
@@ -239,18 +241,18 @@ class Iam:
                     f"Role {role} is not supported for this resource.", field="policy.bindings.role"
                 )
             for member in binding.get("members", []):
-                self._check_member(member)
+                self._check_member(member, service)
             entry = merged.setdefault(role, {"role": role, "members": []})
             entry["members"] = sorted({*entry["members"], *binding.get("members", [])})
         return [merged[role] for role in sorted(merged) if merged[role]["members"]]
 
-    def _check_member(self, member: str) -> None:
+    def _check_member(self, member: str, service: str) -> None:
         if not _MEMBER.fullmatch(member):
             raise invalid_argument(
                 f"Invalid member '{member}': the member type or identifier is malformed.",
                 field="policy.bindings.members",
             )
-        if member.startswith("serviceAccount:") and not self._member_exists(member):
+        if member.startswith("serviceAccount:") and not self._member_exists(member, service):
             raise invalid_argument(
                 f"Service account {member.partition(':')[2]} does not exist.", field="policy.bindings.members"
             )

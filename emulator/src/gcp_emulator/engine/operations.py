@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
@@ -33,16 +34,24 @@ _DEFAULT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Profile:
-    """How long operations take. ``scale`` multiplies the seconds of the realistic profile."""
+    """How long operations take. ``scale`` multiplies the seconds of the realistic profile; ``seed`` is what it draws from."""
 
     name: ProfileName = "instant"
     scale: float = 1.0
+    seed: int = 0
 
     def seconds(self, key: str) -> float:
         """Seconds for the operation ``key`` (a method id, or a key of ``durations`` in some facts)."""
         if self.name == "instant":
             return _INSTANT_SECONDS
         return _durations().get(key, _DEFAULT_SECONDS) * self.scale
+
+    def drawn(self, key: str, what: str) -> float:
+        """Of the seconds for ``key`` a part, at least a fifth, that ``what`` and the seed decide; none with ``instant``."""
+        if self.name == "instant":
+            return 0.0
+        draw = random.Random(f"{self.seed} {key} {what}")  # noqa: S311 - repeatable, not secret
+        return self.seconds(key) * draw.uniform(0.2, 1)
 
 
 @cache

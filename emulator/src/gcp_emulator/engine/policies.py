@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.facts import load_facts
 from gcp_emulator.engine.service import Call, Handler
 
 
@@ -40,7 +41,14 @@ class Policies:
     async def set(self, call: Call) -> Json:
         name = self.name(call)
         self.require(name)
-        return call.context.iam.set_policy(name, call.body.get("policy", {}))
+        service = self._permission.partition(".")[0]
+        return call.context.iam.set_policy(name, call.body.get("policy", {}), service=service)
+
+    @property
+    def _permission(self) -> str:
+        """What the method setIamPolicy needs."""
+        api = self.methods.partition(".")[0]
+        return load_facts(api).methods[f"{self.methods}.setIamPolicy"].permissions[0]
 
     async def test(self, call: Call) -> Json:
         wanted = call.body.get("permissions", [])

@@ -415,7 +415,9 @@ def test_the_caller_must_be_allowed_to_act_as_the_build_s_account(
     emulator.grant(f"projects/{PROJECT}", "roles/cloudbuild.builds.editor", deployer)
     account = f"projects/{PROJECT}/serviceAccounts/{BUILDER}"
 
-    refused = (403, f"caller does not have permission to act as service account {account}")
+    number = emulator.session().get(f"https://iam.googleapis.com/v1/{account}").json()["uniqueId"]
+    told = f"projects/{PROJECT}/serviceAccounts/{number}"
+    refused = (403, f"caller does not have permission to act as service account {told}")
     assert site.refuse(site.request(), deployer) == refused
     emulator.grant(account, "roles/iam.serviceAccountUser", deployer)
     answer = emulator.session(deployer).post(f"{BASE}/projects/{PROJECT}/builds", json=site.request())

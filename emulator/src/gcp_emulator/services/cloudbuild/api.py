@@ -160,10 +160,13 @@ class CloudBuild(Service):
         found = self._accounts.find(account)
         email = found["email"] if found else account
         resource = f"projects/{home}/serviceAccounts/{email}"
-        known = not call.body.get("serviceAccount") or (found is not None and self._accounts.knows(email))
-        if not known or not self.context.iam.allows(call.identity, "iam.serviceAccounts.actAs", resource):
+        known = not call.body.get("serviceAccount") or self._accounts.knows(email, "cloudbuild")
+        if not known or not self.context.iam.allows(
+            call.identity, "iam.serviceAccounts.actAs", resource, service="cloudbuild"
+        ):
+            told = f"projects/{home}/serviceAccounts/{found['uniqueId']}" if found else resource
             raise ApiError(
-                "PERMISSION_DENIED", f"caller does not have permission to act as service account {resource}"
+                "PERMISSION_DENIED", f"caller does not have permission to act as service account {told}"
             )
         return identity_of(email), resource
 

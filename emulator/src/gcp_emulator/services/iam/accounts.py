@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
-from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.jwt import PublicKey, SigningKey
 from gcp_emulator.services.iam.keys import KeyRing
@@ -32,8 +31,6 @@ class ServiceAccounts:
         #: By e-mail; the engine looks here to tell whether a policy member exists.
         self._accounts = context.store.collection("iam.serviceAccounts")
         self._emails = {record["uniqueId"]: email for email, record in self._accounts.items()}
-        #: New accounts that calls do not know yet, and how many (the fault ``unknown_account``).
-        self._unknown: dict[str, int] = {}
         #: By unique id, for undelete.
         self._deleted = context.store.collection("iam.deletedServiceAccounts")
         self.keys = KeyRing(context.store)
@@ -42,19 +39,14 @@ class ServiceAccounts:
         """The record of an account by e-mail or unique id."""
         return self._accounts.get(self._emails.get(email_or_id, email_or_id))
 
-    def knows(self, email: str) -> bool:
-        """Whether a call that names the account finds it."""
-        if email not in self._unknown:
-            return email in self._accounts
-        self._unknown[email] -= 1
-        if not self._unknown[email]:
-            del self._unknown[email]
-        return False
+    def knows(self, email: str, service: str) -> bool:
+        """Whether a service that is told the account finds it."""
+        return email in self._accounts and self._context.iam.propagation.has_reached((email,), service)
 
     def get(self, name: str) -> Json:
         """The record of ``projects/P/serviceAccounts/EMAIL``; NOT_FOUND."""
         found = self._accounts.get(name.rpartition("/")[2])
-        if found is None or found["name"] != name or not self.knows(found["email"]):
+        if found is None or found["name"] != name or not self.knows(found["email"], "iam"):
             raise not_found("Unknown service account")
         return found
 
@@ -87,8 +79,7 @@ class ServiceAccounts:
             raise already_exists(
                 f"Service account {account_id} already exists within project projects/{project}."
             )
-        if fault := striking("unknown_account"):
-            self._unknown[email] = fault.calls
+        self._context.iam.propagation.begin((email,), "iam.serviceAccounts.propagation", "unknown_account")
         return self._add(project, email, display_name, description)
 
     def ensure_default(self, project: str) -> None:

@@ -57,11 +57,11 @@ class IamApi(Service):
     def policies(self) -> Iterable[Policies]:
         return [Policies("iam.projects.serviceAccounts", self.accounts.get)]
 
-    def _exists(self, member: str) -> bool:
+    def _exists(self, member: str, service: str) -> bool:
         """Service accounts of the emulator's own projects must exist; Google's agents always do."""
         email = member.partition(":")[2]
         project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-        return self.context.projects.find(project) is None or self.accounts.knows(email)
+        return self.context.projects.find(project) is None or self.accounts.knows(email, service)
 
     @handles("iam.projects.serviceAccounts.create")
     async def create_account(self, call: Call) -> Json:

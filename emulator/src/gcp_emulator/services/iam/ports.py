@@ -21,8 +21,8 @@ class Accounts(Protocol):
     def find(self, email_or_id: str) -> Json | None:
         """The record of an account by e-mail or unique id."""
 
-    def knows(self, email: str) -> bool:
-        """Whether a call that names the account finds it; a new one may take a while."""
+    def knows(self, email: str, service: str) -> bool:
+        """Whether a service that is told the account finds it; a new one may take a while."""
 
     def get(self, name: str) -> Json:
         """The record of ``projects/P/serviceAccounts/EMAIL``; ApiError NOT_FOUND."""

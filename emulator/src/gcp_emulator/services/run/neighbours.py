@@ -98,9 +98,10 @@ class Neighbours:
         """The deployer must be allowed to act as an existing service account; in Google's words else."""
         home = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
         owner = self._context.projects.find(home)
-        known = owner is None or self._accounts.knows(email)
+        known = owner is None or self._accounts.knows(email, "run")
         resource = f"projects/{owner['projectId'] if owner else project}/serviceAccounts/{email}"
-        if not known or not self._context.iam.allows(caller, "iam.serviceAccounts.actAs", resource):
+        allowed = self._context.iam.allows(caller, "iam.serviceAccounts.actAs", resource, service="run")
+        if not known or not allowed:
             raise ApiError(
                 "PERMISSION_DENIED",
                 f"Permission 'iam.serviceaccounts.actAs' denied on service account {email} (or it may not exist).",

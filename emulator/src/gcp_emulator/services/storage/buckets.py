@@ -182,7 +182,7 @@ class Buckets:
             {"role": b["role"], "members": [m.format(project=bucket["project"]) for m in b["members"]]}
             for b in bindings
         ]
-        self._iam.set_policy(resource_name(name), {"bindings": filled})
+        self._iam.put_policy(resource_name(name), {"bindings": filled})
 
     def configure(self, name: str, changes: Json, params: Json, *, replace: bool) -> None:
         """PATCH (merge) or, with ``replace``, PUT: what is not given goes back to its default."""

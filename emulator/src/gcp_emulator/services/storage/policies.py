@@ -41,7 +41,7 @@ class BucketPolicies:
         members = {member for b in call.body.get("bindings", []) for member in b.get("members", [])}
         if prevents_public_access(bucket) and members & _PUBLIC:
             raise public_access_prevented()
-        iam.set_policy(resource, call.body)
+        iam.set_policy(resource, call.body, service="storage")
         return self._view(call, name)
 
     async def _test(self, call: Call) -> Json:
