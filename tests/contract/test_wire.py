@@ -248,6 +248,7 @@ def test_the_choices_of_an_option_are_values_of_the_document(spec: ResourceSpec)
 IMAGE = _builds.Image.of_source("us-central1-docker.pkg.dev/my-project/djangogcp/polls", "0" * 64)
 BUILD = {"id": "1", "status": "WORKING"}
 GRANT = _policies.Grant("roles/viewer", ("user:a@example.com",), {"title": "t", "expression": "true"})
+SYSTEM_LOG = "projects/my-project/logs/run.googleapis.com%2Fvarlog%2Fsystem"
 EXECUTION = {"name": "projects/p/locations/l/jobs/j/executions/j-1"}
 
 
@@ -304,8 +305,8 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
         {"": {"completionTime": "2026-01-01T00:00:00Z"}},
     ),
     "read the output of an execution": (
-        lambda c: executions(c).output(EXECUTION),
-        {"entries:list": {"entries": [{"textPayload": "x"}]}},
+        lambda c: executions(c).output(EXECUTION, whole=False),
+        {"entries:list": {"entries": [{"textPayload": "Container called exit(0).", "logName": SYSTEM_LOG}]}},
     ),
     "read the exit code of an execution": (lambda c: executions(c).result(EXECUTION), {}),
     "list executions": (lambda c: executions(c).list(5), {}),

@@ -428,6 +428,24 @@ def test_a_job_that_fails_keeps_its_exit_code_and_shows_what_it_printed(cloud: C
     )
 
 
+def test_a_traceback_that_reaches_the_log_in_pieces_is_shown_to_its_end(cloud: Cloud, image: str) -> None:
+    lines = [f"print({number}, flush=True)" for number in range(12)]
+    command = "; ".join([*lines, "raise RuntimeError('the last line')"])
+    container = {"image": image, "command": ["python", "-c"], "args": [command]}
+    template = {"template": {"max_retries": 0, "containers": [container]}}
+    cloud.ok("run_jobs", location=REGION, jobs=[{"name": "late-logs", "template": template}])
+    cloud.running.plan(
+        {"method": "run.projects.locations.jobs.run", "kind": "logs_late", "seconds": 4, "seed": 1},
+        {"method": "logging.entries.list", "kind": "empty_page", "count": 3},
+    )
+    failed = cloud.run("run_job_execution", job="late-logs", location=REGION)
+    assert failed.failed
+    printed = [line for line in failed["output"] if line.isdecimal()]
+    assert printed == [str(number) for number in range(12)]
+    assert "RuntimeError: the last line" in failed["output"]
+    assert "RuntimeError: the last line" in failed.message
+
+
 def test_a_job_is_started_without_waiting(cloud: Cloud, image: str) -> None:
     cloud.ok("run_jobs", **job("started", image, "0"))
     started = cloud.ok("run_job_execution", job="started", location=REGION, wait=False)

@@ -52,7 +52,7 @@ def add_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=float,
-        help="of stall (default: 3600), database_restart (default: 0), unknown_account, grant_pending (default: 3)",
+        help="of stall (default: 3600), database_restart (default: 0), unknown_account, grant_pending (default: 3), logs_late (default: 5)",
     )
     parser.add_argument(
         "--service",

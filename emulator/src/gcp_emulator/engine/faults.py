@@ -84,6 +84,20 @@ KINDS = {
         {"calls": 1},
         ("run.projects.locations.services.create", "run.projects.locations.services.patch"),
     ),
+    "logs_late": Kind(
+        "what is printed reaches the log up to seconds later, each line at its own time",
+        {"seconds": 5.0},
+        (
+            "cloudbuild.*.builds.create",
+            "run.projects.locations.jobs.run",
+            "run.projects.locations.services.create",
+            "run.projects.locations.services.patch",
+        ),
+    ),
+    "empty_page": Kind(
+        "a page without entries, with the token of the first page that has some",
+        methods=("logging.entries.list",),
+    ),
     "database_restart": Kind("all database servers restart after seconds", {"seconds": 0.0}),
     "disk_full": Kind("what the call writes (state, objects, SQL) finds no space"),
 }
@@ -142,6 +156,10 @@ class Fault:
             fnmatch.fnmatchcase(value, wanted[name])
             for name, value in (("method", method), ("caller", caller), ("target", target))
         ) and matches_any(method, KINDS[self.kind].methods)
+
+    def drawn_seconds(self) -> float:
+        """A part of its seconds, drawn repeatably."""
+        return self.seconds * self._random.random()
 
     def is_about(self, service: str) -> bool:
         """Whether a service, named as in its permissions, is one that the fault is about."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.store import Store
 
 #: The fields of a JSON line that Cloud Logging lifts out of the payload
@@ -27,10 +30,15 @@ _SPECIAL = {
 
 
 class Logs:
-    """Appends and reads log entries, oldest first within a project."""
+    """Appends and reads log entries, oldest first within a project.
+
+    Those that the fault ``logs_late`` holds up are read later; a restart lets them arrive.
+    """
 
     def __init__(self, store: Store) -> None:
         self._database: sqlite3.Connection = store.database
+        #: When the entries in these rows can be read.
+        self._arrivals: dict[int, float] = {}
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS logs (id INTEGER PRIMARY KEY, project TEXT, entry TEXT)"
         )
@@ -46,20 +54,24 @@ class Logs:
         **fields: Any,
     ) -> None:
         """One entry. ``log_id`` is plain (``run.googleapis.com/stdout``); ``fields`` are further LogEntry fields."""
-        moment = clock.timestamp()
+        fault = striking("logs_late")
+        late = fault.drawn_seconds() if fault else 0.0
+        now = clock.now()
         entry: Json = {
             "logName": f"projects/{project}/logs/{log_id.replace('/', '%2F')}",
             "resource": resource,
-            "timestamp": moment,
-            "receiveTimestamp": moment,
+            "timestamp": clock.timestamp(now),
+            "receiveTimestamp": clock.timestamp(now + datetime.timedelta(seconds=late)),
             "severity": severity,
             "insertId": secrets.token_hex(8),
             **fields,
         }
         entry["textPayload" if isinstance(payload, str) else "jsonPayload"] = payload
-        self._database.execute(
+        row = self._database.execute(
             "INSERT INTO logs (project, entry) VALUES (?, ?)", (project, json.dumps(entry))
-        )
+        ).lastrowid
+        if late and row is not None:
+            self._arrivals[row] = time.monotonic() + late
 
     def write_line(self, project: str, log_id: str, resource: Json, line: str, **fields: Any) -> None:
         """One printed line; a JSON object becomes a structured entry with its special fields lifted out."""
@@ -83,8 +95,9 @@ class Logs:
         return [(row, json.loads(text)) for row, text in reversed(rows)]
 
     def entries(self, project: str) -> Iterator[tuple[int, Json]]:
-        """Row number and entry, oldest first."""
+        """Row number and entry, oldest first, of what has arrived."""
         for row, text in self._database.execute(
             "SELECT id, entry FROM logs WHERE project = ? ORDER BY id", (project,)
         ):
-            yield row, json.loads(text)
+            if self._arrivals.get(row, 0.0) <= time.monotonic():
+                yield row, json.loads(text)

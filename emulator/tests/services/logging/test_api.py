@@ -58,6 +58,17 @@ def test_pages_hold_every_entry_once_even_when_more_are_written(
     assert "nextPageToken" not in rest
 
 
+@pytest.mark.parametrize("order", ["timestamp asc", "timestamp desc"])
+def test_a_page_may_be_empty_and_not_the_last(emulator: RunningEmulator, order: str) -> None:
+    _print(emulator, "one", "two")
+    emulator.plan({"method": "logging.entries.list", "kind": "empty_page"})
+    first = _list(emulator, orderBy=order)
+    assert list(first) == ["nextPageToken"]
+    rest = _list(emulator, orderBy=order, pageToken=first["nextPageToken"])
+    assert sorted(_texts(rest)) == ["one", "two"]
+    assert "nextPageToken" not in rest
+
+
 def test_written_entries_are_listed(emulator: RunningEmulator) -> None:
     body = {
         "logName": f"projects/{emulator.number}/logs/releases",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from gcp_emulator.engine import clock
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.messages import Headers, Request
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
@@ -647,6 +650,29 @@ def test_a_failing_task_is_retried_and_its_exit_code_kept(client: Client) -> Non
     task = client.get(f"{execution['name']}/tasks")["tasks"][0]
     assert task["lastAttemptResult"]["exitCode"] == 3
     assert [entry["textPayload"] for entry in logs(client, "varlog")] == ["Container called exit(3)."] * 2
+
+
+def test_what_a_task_prints_may_reach_the_log_later_and_in_another_order(client: Client) -> None:
+    client.create_job(job(taskCount=5))
+    fault = {"method": "run.projects.locations.jobs.run", "kind": "logs_late", "seconds": 1.5, "seed": 3}
+    client.emulator.plan(fault)
+    client.run()
+    seen: list[list[str]] = []
+
+    def all_is_there() -> bool:
+        texts = [entry["textPayload"] for entry in logs(client)]
+        if not seen or seen[-1] != texts:
+            seen.append(texts)
+        return len(texts) == 10
+
+    until(all_is_there)
+    # Something came between what was there already.
+    assert any(now[: len(before)] != before for before, now in itertools.pairwise(seen))
+    lags = [
+        clock.parse_timestamp(entry["receiveTimestamp"]) - clock.parse_timestamp(entry["timestamp"])
+        for entry in logs(client)
+    ]
+    assert max(lags) > datetime.timedelta(seconds=0.5)
 
 
 def test_a_retry_can_succeed(client: Client) -> None:

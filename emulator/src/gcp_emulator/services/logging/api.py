@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, invalid_argument
+from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.tables import Table
 from gcp_emulator.services.logging.filter import parse_filter
@@ -153,6 +154,8 @@ def _page(found: list[tuple[str, int, Json]], body: Json, *, descending: bool) -
     size = int(body.get("pageSize") or _DEFAULT_PAGE)
     if not 0 < size <= _MAX_PAGE:
         raise invalid_argument(f"page_size must be between 1 and {_MAX_PAGE}.", field="pageSize")
+    if striking("empty_page"):
+        return {"nextPageToken": _token("9" if descending else "", 0)}
     if token := body.get("pageToken"):
         last = _parse_token(token)
         found = [item for item in found if (item[:2] < last if descending else item[:2] > last)]
@@ -161,8 +164,12 @@ def _page(found: list[tuple[str, int, Json]], body: Json, *, descending: bool) -
         result["entries"] = [entry for _, _, entry in found[:size]]
     if len(found) > size:
         moment, row, _ = found[size - 1]
-        result["nextPageToken"] = base64.urlsafe_b64encode(f"{moment} {row}".encode()).decode()
+        result["nextPageToken"] = _token(moment, row)
     return result
+
+
+def _token(moment: str, row: int) -> str:
+    return base64.urlsafe_b64encode(f"{moment} {row}".encode()).decode()
 
 
 def _parse_token(token: str) -> tuple[str, int]:

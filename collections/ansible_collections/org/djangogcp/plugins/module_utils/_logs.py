@@ -12,30 +12,79 @@ Source: discovery document logging:v2, entries.list; https://cloud.google.com/lo
 
 from __future__ import annotations
 
+import datetime
+import typing as t
+
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
 _LOGGING = "https://logging.googleapis.com/v2"
 _LOG_LINES = 200
+# After so many pages without an entry nobody waits for the next one.
+_EMPTY_PAGES = 20
 
 
-def log_lines(client: Client, project: str, selector: str, *, limit: int = _LOG_LINES) -> list[str]:
-    """The newest lines that a filter of Cloud Logging selects, oldest first.
+def log_entries(client: Client, project: str, selector: str, *, limit: int = _LOG_LINES) -> list[Json]:
+    """The newest entries that a filter of Cloud Logging selects, oldest first.
 
-    What cannot be read is told as a line, because the log is wanted most when something else has failed already.
+    An empty page is not the last one when it has a token: Cloud Logging only had no time to search all there is.
+
+    Raises:
+        ApiError: the log may not be read.
     """
-    body = {
+    body: Json = {
         "resourceNames": [f"projects/{project}"],
         "filter": selector,
         "orderBy": "timestamp desc",
         "pageSize": limit,
     }
     call = Call("read the log", "logging.logEntries.list")
-    try:
+    found: list[Json] = []
+    empty = 0
+    while empty < _EMPTY_PAGES:
         page = client.request("POST", f"{_LOGGING}/entries:list", call, body=body, repeatable=True)
+        entries = page.get("entries") or []
+        found += entries
+        empty += not entries
+        token = page.get("nextPageToken")
+        if not token or len(found) >= limit:
+            break
+        body = {**body, "pageToken": token}
+    return found[:limit][::-1]
+
+
+def log_lines(client: Client, project: str, selector: str, *, limit: int = _LOG_LINES) -> list[str]:
+    """The lines of `log_entries`.
+
+    What cannot be read is told as a line, because the log is wanted most when something else has failed already.
+    """
+    try:
+        return lines_of(log_entries(client, project, selector, limit=limit))
     except DjangoGcpError as error:
-        return [f"(the log cannot be shown: {error.message})"]
-    return [line for entry in reversed(page.get("entries") or []) for line in _text(entry).splitlines()]
+        return [unreadable(error)]
+
+
+def lines_of(entries: t.Iterable[Json]) -> list[str]:
+    """What entries hold, line by line."""
+    return [line for entry in entries for line in _text(entry).splitlines()]
+
+
+def unreadable(error: DjangoGcpError) -> str:
+    """The line that stands for a log that cannot be read."""
+    return f"(the log cannot be shown: {error.message})"
+
+
+def lag(entry: Json) -> float:
+    """How many seconds after it was printed an entry reached the log."""
+    printed, received = entry.get("timestamp"), entry.get("receiveTimestamp")
+    return (moment(received) - moment(printed)).total_seconds() if printed and received else 0.0
+
+
+def moment(timestamp: str) -> datetime.datetime:
+    """A moment as Google tells it, with up to nine digits of a second."""
+    whole, *fraction = timestamp.rstrip("Z").split(".")
+    digits = "".join(fraction)[:6].ljust(6, "0")
+    return datetime.datetime.fromisoformat(f"{whole}.{digits}+00:00")
 
 
 def _text(entry: Json) -> str:

@@ -22,7 +22,13 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     differences,
     get_path,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
+from ansible_collections.org.djangogcp.plugins.module_utils._logs import (
+    lag,
+    lines_of,
+    log_entries,
+    log_lines,
+    unreadable,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
@@ -34,8 +40,17 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
 
 _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-#: How long the first line of a finished execution's log may be on its way to Cloud Logging, in seconds.
-_LOG_SECONDS = 15.0
+#: How long the log of a finished execution is read, in seconds: Cloud Logging says of no entry when it will be there.
+_LOG_SECONDS = 30.0
+# The same where the last line is not needed.
+_FIRST_LOG_SECONDS = 2.0
+# Entries come in any order. When the end of each container is among them, so long nothing new has to come.
+_QUIET_SECONDS = 5.0
+# The same where all was there within a second, as it usually is.
+_PROMPT_QUIET_SECONDS = 2.0
+_SYSTEM_LOG = "run.googleapis.com%2Fvarlog%2Fsystem"
+# How Cloud Run tells the end of a container, in its own log and not in the application's.
+_ENDS = ("Container called exit(", "Container terminated on signal ")
 #: The label that tells what a job was asked to do. It is on the job's template, which gives it to the executions.
 #: Source: run v2, ExecutionTemplate ("describes the data an execution should have when created from a template"), and
 #: https://docs.cloud.google.com/run/docs/configuring/jobs/labels.
@@ -279,6 +294,18 @@ def asked_label(job: Json | None) -> str:
     return str((get_path(job, "template.labels") or {}).get(ASKED_LABEL, ""))
 
 
+class Output(t.NamedTuple):
+    """What an execution has printed.
+
+    Attributes:
+        lines: all of it, oldest line first, also what Cloud Run said beside.
+        cause: what Cloud Run itself said first, "" when it only told the end.
+    """
+
+    lines: list[str]
+    cause: str
+
+
 class Executions:
     """The executions of one job."""
 
@@ -402,20 +429,41 @@ class Executions:
             doing=f"run job {self._job} (execution {name})",
         )
 
-    def output(self, execution: Json) -> list[str]:
-        """What an execution has printed, oldest line first."""
+    def output(self, execution: Json, *, whole: bool = True) -> Output:
+        """What an execution that has ended printed.
+
+        It reaches the log by and by. The lines are all there when Cloud Run has told the end of each container and nothing new
+        has come for a while; when that does not happen in time, the last line says that more may come.
+
+        Args:
+            whole: wait until the last line is there. Otherwise what comes within two seconds will do.
+        """
         name = str(execution["name"]).rpartition("/")[2]
         selector = (
             f'resource.type="cloud_run_job" AND resource.labels.job_name="{self._job}"'
             f' AND labels."run.googleapis.com/execution_name"="{name}"'
         )
-        deadline = Deadline(_LOG_SECONDS if not is_succeeded(execution) else 2.0, self._client.clock)
-        delay = 0.2
-        while True:
-            lines = log_lines(self._client, self._project, selector)
-            if lines or not deadline.sleep(delay):
-                return lines
-            delay *= 2
+        if execution.get("createTime"):
+            # Otherwise all that Cloud Logging keeps is searched.
+            selector += f' AND timestamp>="{execution["createTime"]}"'
+        ends = max(1, int(execution.get("taskCount") or 1)) + int(execution.get("retriedCount") or 0)
+        deadline = Deadline(_LOG_SECONDS if whole else _FIRST_LOG_SECONDS, self._client.clock)
+        entries: list[Json] = []
+        newest = 0.0
+        for delay in delays(first=0.2, factor=1.5, longest=1):
+            try:
+                found = log_entries(self._client, self._project, selector)
+            except DjangoGcpError as error:
+                return Output([*lines_of(entries), unreadable(error)], "")
+            if len(found) != len(entries):
+                entries, newest = found, deadline.waited
+            has_ended = len([entry for entry in entries if _is_end(entry)]) >= ends
+            if has_ended and (not whole or deadline.waited - newest >= _quiet_seconds(execution, entries)):
+                return Output(lines_of(entries), _said_by_cloud_run(entries))
+            if not deadline.sleep(delay):
+                break
+        more = f"(more may come: after {deadline.seconds:.0f} seconds the log does not hold the end of the execution)"
+        return Output([*lines_of(entries), more], _said_by_cloud_run(entries))
 
     def result(self, execution: Json) -> Json:
         """An execution as modules return it."""
@@ -446,6 +494,29 @@ class Executions:
             if code:
                 return int(code)
         return -1
+
+
+def _is_of_cloud_run(entry: Json) -> bool:
+    return str(entry.get("logName", "")).endswith(_SYSTEM_LOG)
+
+
+def _is_end(entry: Json) -> bool:
+    """Whether an entry is Cloud Run's own, and tells the end of a container."""
+    return _is_of_cloud_run(entry) and str(entry.get("textPayload", "")).startswith(_ENDS)
+
+
+def _quiet_seconds(execution: Json, entries: t.Iterable[Json]) -> float:
+    """For how long nothing new may have come to a log that is whole."""
+    slowest = max(map(lag, entries), default=0.0)
+    if slowest < 1 and is_succeeded(execution):
+        return _PROMPT_QUIET_SECONDS
+    return max(_QUIET_SECONDS, slowest)
+
+
+def _said_by_cloud_run(entries: t.Iterable[Json]) -> str:
+    """What Cloud Run itself logged beside the ends of containers, for instance that an account may not use a database."""
+    said = [str(one.get("textPayload", "")) for one in entries if _is_of_cloud_run(one) and not _is_end(one)]
+    return next((text for text in said if text), "")
 
 
 def has_started(execution: Json) -> bool:

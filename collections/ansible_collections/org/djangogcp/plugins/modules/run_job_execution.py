@@ -89,7 +89,10 @@ execution:
     log_uri: https://console.cloud.google.com/logs
     message: ""
 output:
-  description: What the execution printed, oldest line first.
+  description:
+    - What the execution printed, oldest line first. The log is read until it holds the last line, or for 30 seconds; the last item
+      says so when more may come.
+    - With O(once=true), of an execution that succeeded, only what the log holds within two seconds.
   returned: always
   type: list
   elements: str
@@ -110,6 +113,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ExecutionError,
     Executions,
+    Output,
     Overrides,
     has_started,
     is_succeeded,
@@ -136,17 +140,19 @@ RULES = {
 _SHOWN_LINES = 40
 
 
-def explained(job: str, execution: Json, result: Json, output: list[str]) -> ExecutionError:
+def explained(job: str, execution: Json, result: Json, output: Output) -> ExecutionError:
     """The error of an execution that failed."""
     code = result["exit_code"]
     how = f"exit code {code}" if code > 0 else "no exit code"
-    shown = "\n".join(output[-_SHOWN_LINES:]) or "(it printed nothing)"
+    shown = "\n".join(output.lines[-_SHOWN_LINES:]) or "(it printed nothing)"
+    # What Django makes of it is further down, and does not tell why.
+    what = f"{output.cause.rstrip('.')}. Execution" if output.cause else "execution"
     message = (
-        f"Failed to run job {job}: execution {result['name']} ended with {how}: {result['message'].rstrip('.')}. "
+        f"Failed to run job {job}: {what} {result['name']} ended with {how}: {result['message'].rstrip('.')}. "
         f"Fix what failed, and run again. What it printed:\n{shown}"
     )
     refusal = "" if has_started(execution) else result["message"]
-    return ExecutionError(message, {"execution": result, "output": output}, refusal)
+    return ExecutionError(message, {"execution": result, "output": output.lines}, refusal)
 
 
 def refused_secret(error: DjangoGcpError) -> Refusal | None:
@@ -194,10 +200,12 @@ def run(task: Task, executions: Executions) -> Json:
         }
     execution = executions.finish(started, task.wait)
     result = executions.result(execution)
-    output = executions.output(execution) if has_started(execution) else []
+    # Of a release's command that succeeded nobody needs the last line; somebody who runs another one does.
+    whole = not (result["succeeded"] and params["once"])
+    output = executions.output(execution, whole=whole) if has_started(execution) else Output([], "")
     if not result["succeeded"]:
         raise explained(params["job"], execution, result, output)
-    return {"changed": changed, "execution": result, "output": output}
+    return {"changed": changed, "execution": result, "output": output.lines}
 
 
 def main() -> None:

@@ -558,3 +558,119 @@ def test_a_number_that_came_as_text_is_no_difference():
     assert [one.name for one in differences(wanted, decode(found, SERVICE.fields), SERVICE.fields)] == [
         "template.scaling.max_instance_count"
     ]
+
+
+ENTRIES = "https://logging.googleapis.com/v2/entries:list"
+TRACEBACK = ["Operations to perform:", "Traceback (most recent call last):", "OperationalError: no such host"]
+
+
+class Log:
+    """Cloud Logging, in which each entry arrives so many seconds after the first look."""
+
+    def __init__(self, fake_clock, *entries):
+        self.fake_clock, self.began = fake_clock, fake_clock.time
+        self.entries = [entry(number, *one) for number, one in enumerate(entries)]
+
+    def json(self):
+        passed = self.fake_clock.time - self.began
+        arrived = [one for seconds, one in self.entries if seconds <= passed]
+        return {"entries": arrived[::-1]} if arrived else {}
+
+
+def entry(number, seconds, text, log="stdout"):
+    """When it arrives, and the entry."""
+    printed = f"2026-01-01T00:00:00.{number:06}"
+    return seconds, {
+        "logName": f"projects/p/logs/run.googleapis.com%2F{log}",
+        "textPayload": text,
+        "timestamp": f"{printed}123Z",
+        "receiveTimestamp": f"2026-01-01T00:00:{int(seconds):02}.{number:06}Z",
+    }
+
+
+def ended(*, succeeded):
+    state = "CONDITION_SUCCEEDED" if succeeded else "CONDITION_FAILED"
+    return {
+        "name": "projects/p/locations/l/jobs/migrate/executions/migrate-1",
+        "createTime": "2026-01-01T00:00:00.000001Z",
+        "completionTime": "2026-01-01T00:00:09Z",
+        "conditions": [{"type": "Completed", "state": state}],
+    }
+
+
+def logged(google, make_response, log):
+    answer = make_response({"unused": True})
+    answer.json = log.json
+    google.answer("POST", ENTRIES, answer)
+
+
+def test_a_traceback_is_read_to_its_last_line_which_comes_last(google, client, fake_clock, make_response):
+    first, second, last = TRACEBACK
+    end = (0.1, "Container called exit(1).", "varlog%2Fsystem")
+    logged(google, make_response, Log(fake_clock, (0, first), (3, second), (7.5, last), end))
+    printed = of_job(client).output(ended(succeeded=False))
+    assert printed.lines == [*TRACEBACK, "Container called exit(1)."]
+    assert sum(fake_clock.slept) < 20
+    (body,) = {str(sorted(sent.items())) for sent in google.bodies("POST")}
+    assert 'timestamp>="2026-01-01T00:00:00.000001Z"' in body
+
+
+def test_what_is_there_at_once_is_not_waited_for(google, client, fake_clock, make_response):
+    log = Log(fake_clock, (0, "done"), (0, "Container called exit(0).", "varlog%2Fsystem"))
+    logged(google, make_response, log)
+    assert of_job(client).output(ended(succeeded=True), whole=False).lines[0] == "done"
+    assert fake_clock.slept == []
+    assert of_job(client).output(ended(succeeded=True)).lines[0] == "done"
+    assert sum(fake_clock.slept) < 3.1
+
+
+def test_a_log_without_the_end_of_the_execution_says_that_more_may_come(
+    google, client, fake_clock, make_response
+):
+    logged(google, make_response, Log(fake_clock, (0, "Operations to perform:")))
+    printed = of_job(client).output(ended(succeeded=False))
+    assert printed.lines == [
+        "Operations to perform:",
+        "(more may come: after 30 seconds the log does not hold the end of the execution)",
+    ]
+
+
+def test_the_end_that_an_application_prints_is_none(google, client, fake_clock, make_response):
+    logged(google, make_response, Log(fake_clock, (0, "Container called exit(1).")))
+    assert of_job(client).output(ended(succeeded=False)).lines[-1].startswith("(more may come")
+
+
+def test_each_attempt_has_an_end(google, client, fake_clock, make_response):
+    end = "Container called exit(1).", "varlog%2Fsystem"
+    logged(google, make_response, Log(fake_clock, (0, "first"), (0, *end), (12, "second"), (12, *end)))
+    printed = of_job(client).output({**ended(succeeded=False), "retriedCount": 1})
+    assert "second" in printed.lines
+
+
+def test_an_empty_page_with_a_token_is_not_the_last(google, client):
+    end = entry(1, 0, "Container called exit(0).", "varlog%2Fsystem")[1]
+    google.answer("POST", ENTRIES, {"nextPageToken": "a"}, {"nextPageToken": "b"}, {"entries": [end]})
+    assert of_job(client).output(ended(succeeded=True), whole=False).lines == ["Container called exit(0)."]
+    assert [body.get("pageToken") for body in google.bodies("POST")] == [None, "a", "b"]
+
+
+def test_what_cloud_run_itself_says_is_the_cause(google, client, fake_clock, make_response):
+    said = "Cloud SQL connection failed. Please see the page."
+    system = "varlog%2Fsystem"
+    logged(
+        google,
+        make_response,
+        Log(
+            fake_clock,
+            (0, "Cloud SQL connection failed, the application thinks."),
+            (0, said, system),
+            (0, "Container called exit(1).", system),
+        ),
+    )
+    assert of_job(client).output(ended(succeeded=False)).cause == said
+
+
+def test_a_log_that_cannot_be_read_is_told(google, client, refuse):
+    google.answer("POST", ENTRIES, refuse(403, "PERMISSION_DENIED", "no"))
+    (line,) = of_job(client).output(ended(succeeded=False)).lines
+    assert line.startswith("(the log cannot be shown: Failed to read the log")
