@@ -147,7 +147,12 @@ def test_an_entry_that_the_collection_sets_itself_is_refused_by_its_name(name: s
     ("name", "entry"),
     [
         (name, entry)
-        for name in ("djangogcp_environment", "djangogcp_labels", "djangogcp_database_flags")
+        for name in (
+            "djangogcp_environment",
+            "djangogcp_labels",
+            "djangogcp_secrets",
+            "djangogcp_database_flags",
+        )
         for entry in (*OWN_ENTRIES.get(name, ()), "other", "PORT", "\x00")
     ],
 )
@@ -161,6 +166,48 @@ def test_every_wrong_entry_is_named(name: str, entries: dict[str, Any]) -> None:
     wrong = [entry for entry in entries if not RULES[name].entry(entry, entries[entry])]  # type: ignore[misc]
     found = site_problems({**GOOD, name: entries}, SITE, REGIONS)
     assert [message.partition(" ")[0] for message in found] == [f"{name}.{entry}" for entry in wrong]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "", "a secret", "projects/p/secrets/s", ["token"], 7, True,
+        {}, {"name": "token"}, {"path": "/run/a/b"}, {"name": "token", "path": ""}, {"name": 7, "path": "/run/a/b"},
+        {"name": "token", "path": "/run/a/b", "version": "1"}, {"secret": "token", "path": "/run/a/b"},
+        *({"name": "token", "path": path} for path in (
+            "run/a", "/token", "/", "/run/", "/run//a", "/run/../a", "/run/./a", "/run/..a", "/run/a b", "/run/a\n", 7, ["/run/a"],
+            "/run/" + "x" * 300, "/x" * 600, "/run/n\u00e4me", "/run/$(id)",
+        )),
+    ],
+)  # fmt: skip
+def test_a_secret_that_is_not_named_as_one_is_refused_and_not_shown(entry: Any) -> None:
+    (message,) = site_problems({**GOOD, "djangogcp_secrets": {"TOKEN": entry}}, SITE, REGIONS)
+    assert message.startswith(
+        "djangogcp_secrets.TOKEN has a wrong value: expected names of secrets of Secret Manager, or {name: "
+    )
+    check_message(message, "djangogcp_secrets.TOKEN", entry)
+
+
+@pytest.mark.parametrize(
+    ("paths", "wrong"),
+    [
+        (["/proc/token"], "PATH_0"),
+        (["/dev/shm/token"], "PATH_0"),
+        (["/cloudsql/token"], "PATH_0"),
+        (["/app/token"], "PATH_0"),
+        (["/etc/token"], "PATH_0"),
+        (["/run/secrets/a", "/run/secrets/b"], "PATH_1"),
+        (["/run/secrets/a", "/run/secrets/b/key"], "PATH_1"),
+        (["/run/secrets/b/key", "/run/secrets/a"], "PATH_1"),
+    ],
+)
+def test_a_file_that_cloud_run_cannot_mount_there_is_refused(paths: list[str], wrong: str) -> None:
+    entries = {f"PATH_{number}": {"name": f"s-{number}", "path": path} for number, path in enumerate(paths)}
+    (message,) = site_problems({**GOOD, "djangogcp_secrets": entries}, SITE, REGIONS)
+    check_message(message, f"djangogcp_secrets.{wrong}.path", entries[wrong]["path"])
+    # Two files of one secret share a folder.
+    same = {key: {**entry, "name": "one", "path": f"/run/secrets/{key}"} for key, entry in entries.items()}
+    assert site_problems({**GOOD, "djangogcp_secrets": same}, SITE, REGIONS) == []
 
 
 BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,13 @@ def test_a_release_that_fails_its_try_out_has_no_traffic(folder: Folder) -> None
 
 
 def test_a_release_is_served_and_a_second_run_changes_nothing(folder: Folder) -> None:
-    run = folder.play("deploy.yml")
+    secrets = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+    body = {"replication": {"automatic": {}}}
+    folder.rehearsal.api(f"{secrets}?secretId=token", method="POST", body=body)
+    body = {"payload": {"data": base64.b64encode(b"not-for-folders").decode()}}
+    folder.rehearsal.api(f"{secrets}/token:addVersion", method="POST", body=body)
+    asked = {"TOKEN": "token", "TOKEN_FILE": {"name": "token", "path": "/run/secrets/token"}}
+    run = folder.play("deploy.yml", djangogcp_secrets=asked)
     assert run.status == 0, run.output
     current = folder.path / "current"
     assert {path.name for path in current.iterdir()} == {"app.json", "migrate", "collectstatic", "superuser"}
@@ -71,8 +78,14 @@ def test_a_release_is_served_and_a_second_run_changes_nothing(folder: Folder) ->
     assert app["environment"]["ALLOWED_HOSTS"] == "folder.example.com"
     assert app["secrets"]["DATABASE_URL"] == "shelf-web-database-url"
     assert app["command_secrets"]["DATABASE_URL"] == "shelf-migrator-database-url"
+    assert app["secrets"]["TOKEN"] == app["command_secrets"]["TOKEN"] == "token"
+    assert (
+        app["environment"]["TOKEN_FILE"] == app["command_environment"]["TOKEN_FILE"] == "/run/secrets/token"
+    )
+    assert app["secret_files"] == {"/run/secrets/token": "token"}
+    assert app["secret_versions"]["token"] == "1"
     assert not any(value in str(app) for value in folder.rehearsal.secret_values())
-    assert folder.play("deploy.yml").changed_tasks() == []
+    assert folder.play("deploy.yml", djangogcp_secrets=asked).changed_tasks() == []
     # Nothing of Cloud Run was needed, not even its API.
     services = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services"
     assert "has not been used in project" in str(folder.rehearsal.api(services, status=403))

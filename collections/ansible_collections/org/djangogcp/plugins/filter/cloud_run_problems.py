@@ -35,6 +35,7 @@ _value:
     - "djangogcp_memory is '8Gi': expected a size from 512Mi to 4Gi, because djangogcp_cpu is 1."
 """
 
+import posixpath
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -77,6 +78,45 @@ def size_problems(cpu: str, memory: str) -> list[str]:
     ]
 
 
+#: Cloud Run, "Configure secrets", "Disallowed paths and limitations"; /cloudsql has the database's sockets.
+_NOT_MOUNTED = ("/dev", "/proc", "/sys", "/cloudsql")
+#: What an image has here would be hidden. A generated one has the project in /app and its packages in /venv.
+_IN_USE = frozenset(
+    ("/app", "/bin", "/boot", "/etc", "/home", "/lib", "/lib64", "/opt", "/root", "/run", "/sbin", "/usr", "/usr/bin", "/usr/lib",
+     "/usr/local", "/var", "/venv")
+)  # fmt: skip
+
+
+def file_problems(secrets: t.Mapping[str, t.Any]) -> list[str]:
+    """A message for each file with a secret that Cloud Run cannot have there: it mounts a folder for each secret.
+
+    Args:
+        secrets: djangogcp_secrets. What is of a wrong form is left out.
+    """
+    holds: dict[str, str] = {}
+    found = []
+    for variable, entry in secrets.items():
+        if not isinstance(entry, t.Mapping) or not rules.is_site_secret(entry):
+            continue
+        name, folder = entry["name"], posixpath.dirname(entry["path"])
+        near = next((one for one in holds if _is_inside(folder, one) or _is_inside(one, folder)), folder)
+        if any(_is_inside(folder, one) for one in _NOT_MOUNTED) or folder in _IN_USE:
+            expected = f"a file in another folder than {folder}, because Cloud Run or the image has something of its own there"
+        elif near != folder or holds.setdefault(folder, name) != name:
+            expected = (
+                f"a file in a folder of its own, such as /run/secrets/{variable.lower()}/value, because Cloud Run mounts a folder for"
+                f" each secret, and {near} is that of {holds[near]}"
+            )
+        else:
+            continue
+        found.append(problem(f"djangogcp_secrets.{variable}.path", entry["path"], expected))
+    return found
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
 def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
     """What Cloud Run does not take. See DOCUMENTATION."""
     simple = {name: values[name] for name in RULES if isinstance(values.get(name), str | int)}
@@ -84,7 +124,8 @@ def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
     problems = [problem(name, simple[name], RULES[name].expected) for name in wrong]
     if {"djangogcp_cpu", "djangogcp_memory"} <= simple.keys() - set(wrong):
         problems += size_problems(str(simple["djangogcp_cpu"]), str(simple["djangogcp_memory"]))
-    return problems
+    secrets = values.get("djangogcp_secrets")
+    return problems + (file_problems(secrets) if isinstance(secrets, t.Mapping) else [])
 
 
 class FilterModule:

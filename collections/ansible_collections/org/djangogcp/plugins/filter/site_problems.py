@@ -82,35 +82,61 @@ from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
 Values = t.Mapping[str, t.Any]
 
 #: Values that may hold secrets are named, never shown.
-_HIDDEN = frozenset({"djangogcp_environment"})
+_HIDDEN = frozenset({"djangogcp_environment", "djangogcp_secrets"})
 
+_COMPUTED_REASON = "the deploy computes it, and it is no secret. djangogcp_environment can set it otherwise"
 _LABEL_REASON = "it is one of the labels by which this collection knows what is whose"
 _NOT_OURS = "expected no such entry, because"
+# By variable of the environment; see OWN_ENTRIES.
+_SET_OTHERWISE = {
+    "SECRET_KEY": "the key is in the secret {site}-secret-key, which the first deploy makes. To keep the key of an old server,"
+    " make that secret before the first deploy with gcloud secrets create {site}-secret-key --data-file=- and list"
+    " 'secret {site}-secret-key' in djangogcp_adopt",
+    "DATABASE_URL": "the deploy makes the database and puts its address into the secrets {site}-web-database-url and"
+    " {site}-migrator-database-url. Import the data of an old server into it after the first deploy",
+    "DJANGO_SUPERUSER_PASSWORD": "the password is in the secret {site}-superuser-password, which the first deploy makes",
+    "DJANGO_SUPERUSER_EMAIL": "djangogcp_superuser_email sets it. Set that instead",
+    "DJANGO_SUPERUSER_USERNAME": "djangogcp_superuser_username sets it. Set that instead",
+    "GS_MEDIA_BUCKET_NAME": "djangogcp_media_bucket sets it, and makes the bucket and its rights, too. Set that instead",
+    "GS_STATIC_BUCKET_NAME": "djangogcp_static_bucket sets it, and makes the bucket and its rights, too. Set that instead",
+    "WEB_CONCURRENCY": "djangogcp_workers sets it, and the requests and connections of an instance are counted by it. Set that"
+    " instead",
+}
 #: Why an entry of a dictionary with free keys is not a person's to set: what the collection sets itself would drop it, or it
 #: would undo that. {site} is the site's name. What is not here is honoured: ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS and
 #: GOOGLE_CLOUD_PROJECT replace what is set otherwise, GUNICORN_CMD_ARGS are added to it.
 OWN_ENTRIES: dict[str, dict[str, str]] = {
-    "djangogcp_environment": {
-        "SECRET_KEY": "the key is in the secret {site}-secret-key, which the first deploy makes. To keep the key of an old server,"
-        " make that secret before the first deploy with gcloud secrets create {site}-secret-key --data-file=- and list"
-        " 'secret {site}-secret-key' in djangogcp_adopt",
-        "DATABASE_URL": "the deploy makes the database and puts its address into the secrets {site}-web-database-url and"
-        " {site}-migrator-database-url. Import the data of an old server into it after the first deploy",
-        "DJANGO_SUPERUSER_PASSWORD": "the password is in the secret {site}-superuser-password, which the first deploy makes",
-        "DJANGO_SUPERUSER_EMAIL": "djangogcp_superuser_email sets it. Set that instead",
-        "DJANGO_SUPERUSER_USERNAME": "djangogcp_superuser_username sets it. Set that instead",
-        "GS_MEDIA_BUCKET_NAME": "djangogcp_media_bucket sets it, and makes the bucket and its rights, too. Set that instead",
-        "GS_STATIC_BUCKET_NAME": "djangogcp_static_bucket sets it, and makes the bucket and its rights, too. Set that instead",
-        "WEB_CONCURRENCY": "djangogcp_workers sets it, and the requests and connections of an instance are counted by it. Set that"
-        " instead",
+    "djangogcp_environment": _SET_OTHERWISE,
+    # A variable has one value, and none of these is a person's secret.
+    "djangogcp_secrets": {
+        **_SET_OTHERWISE,
+        **dict.fromkeys(
+            (
+                "ALLOWED_HOSTS",
+                "CSRF_TRUSTED_ORIGINS",
+                "DJANGO_SETTINGS_MODULE",
+                "GOOGLE_CLOUD_PROJECT",
+                "GUNICORN_CMD_ARGS",
+            ),
+            _COMPUTED_REASON,
+        ),
     },
     "djangogcp_labels": dict.fromkeys(("managed-by", "site", "region", "purpose"), _LABEL_REASON),
 }
+#: What SITE has before these are the names of the secrets that a deploy makes (role secrets).
+OWN_SECRETS = (
+    "secret-key",
+    "superuser-password",
+    "web-db-password",
+    "migrator-db-password",
+    "web-database-url",
+    "migrator-database-url",
+)
 #: The same of gunicorn's options in GUNICORN_CMD_ARGS: the command line of the generated Dockerfile wins over them, or they
 #: would win over a variable.
 _GUNICORN_OPTIONS = {
     "--threads": "djangogcp_threads sets it, and the requests and connections of an instance are counted by it. Set that instead",
-    "--workers": OWN_ENTRIES["djangogcp_environment"]["WEB_CONCURRENCY"],
+    "--workers": _SET_OTHERWISE["WEB_CONCURRENCY"],
     "--bind": "Cloud Run says where to listen",
     "--worker-tmp-dir": "the generated Dockerfile sets it",
 }
@@ -162,6 +188,7 @@ RULES: dict[str, Rule] = {
     ),
     "djangogcp_labels": rules.LABELS,
     "djangogcp_environment": rules.ENVIRONMENT,
+    "djangogcp_secrets": rules.SITE_SECRETS,
     "djangogcp_superuser_email": pattern(
         "an e-mail address", r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", limit=254
     ),
@@ -350,10 +377,35 @@ def own_entry_problems(name: str, entries: Values, values: Values) -> list[str]:
                 f"{name}.DJANGO_SETTINGS_MODULE is set: {_NOT_OURS} djangogcp_settings_module sets another module."
             )
         found += _gunicorn_problems(f"{name}.GUNICORN_CMD_ARGS", str(entries.get("GUNICORN_CMD_ARGS", "")))
+    if name == "djangogcp_secrets":
+        found += _secret_problems(entries, values)
     if name == "djangogcp_database_flags":
         flag = "cloudsql.iam_authentication"
         if str(entries.get(flag, "on")).lower() not in ("on", "true"):
             found.append(f"{name}.{flag} is set: {_NOT_OURS} it has to be on for the deploy to log in.")
+    return found
+
+
+def _secret_problems(entries: Values, values: Values) -> list[str]:
+    """A message for each secret that is the site's own already, whose variable is plain, too, or whose file holds another one."""
+    own = {f"{values.get('djangogcp_site', 'SITE')}-{name}" for name in OWN_SECRETS}
+    environment = values.get("djangogcp_environment")
+    plain = environment if isinstance(environment, t.Mapping) else {}
+    holds: dict[str, str] = {}
+    found = []
+    for key, entry in entries.items():
+        if not rules.is_site_secret(entry):
+            continue
+        name, path = (entry["name"], entry["path"]) if isinstance(entry, t.Mapping) else (entry, "")
+        if name in own:
+            reason = f"{name} is one of the secrets that the deploy makes, and who needs it gets it already"
+        elif plain.get(key) is not None:
+            reason = f"djangogcp_environment.{key} is set as well. Keep one of them"
+        elif path and holds.setdefault(path, name) != name:
+            reason = f"{path} holds the secret {holds[path]} already. Choose another path"
+        else:
+            continue
+        found.append(f"djangogcp_secrets.{key} is set: {_NOT_OURS} {reason}.")
     return found
 
 

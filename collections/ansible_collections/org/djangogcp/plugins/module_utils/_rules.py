@@ -340,6 +340,28 @@ ENVIRONMENT = each_entry(
     _is_environment_value,
     1000,
 )
+#: The names of files in a volume: Kubernetes, KeyToPath ("may not start with the string '..'").
+_FILE_PATH = re.compile(r"(/(?!\.(\.|/|\Z))[A-Za-z0-9._-]{1,255}){2,}", re.ASCII)
+
+
+def is_site_secret(value: t.Any) -> bool:
+    """The name of a secret, alone or with the path of the file that holds it."""
+    if not isinstance(value, t.Mapping):
+        return isinstance(value, str) and SECRET_ID.test(value)
+    name, path = value.get("name"), value.get("path")
+    if value.keys() != {"name", "path"} or not isinstance(name, str) or not isinstance(path, str):
+        return False
+    return SECRET_ID.test(name) and len(path) <= 1024 and _FILE_PATH.fullmatch(path) is not None
+
+
+#: What a site asks for of secrets that it does not make.
+SITE_SECRETS = each_entry(
+    "names of secrets of Secret Manager, or {name: NAME, path: /FOLDER/FILE} with an absolute path of letters, digits, ., _ and -, by "
+    + ENVIRONMENT_NAME.expected,
+    is_environment_name,
+    is_site_secret,
+    100,
+)
 #: Run, "Build environment variables"; buildpacks have names of their own.
 BUILD_VARIABLES = each_entry(
     "texts of at most 32768 characters by names of variables",

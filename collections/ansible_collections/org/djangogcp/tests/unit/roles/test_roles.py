@@ -87,6 +87,10 @@ TAKEN_BACK = {
     "djangogcp_static_bucket": "b",
     "djangogcp_threads": 8,
     "djangogcp_workers": 2,
+    "djangogcp_out_site_secrets": [
+        {"variable": "TOKEN", "name": "token", "path": "", "version": "7"},
+        {"variable": "KEY_FILE", "name": "key", "path": "/run/secrets/key/pem", "version": "3"},
+    ],
     "djangogcp_out_target": {
         "uri": "https://s-1.r.run.app",
         "hosts": ["s-1.r.run.app", "candidate---s-1.r.run.app"],
@@ -138,6 +142,15 @@ def test_an_entry_that_is_null_is_not_set(tmp_path: Path) -> None:
     assert variables["MODE"] == "live"
     assert variables["ALLOWED_HOSTS"].startswith("s-1.r.run.app,")
     assert variables["GUNICORN_CMD_ARGS"] == "--threads=8 --preload"
+
+
+def test_a_file_with_a_secret_is_named_by_its_variable(tmp_path: Path) -> None:
+    variables, secrets, files = templated(
+        "[__app_variables, __app_site_secrets, __app_secret_files]", tmp_path
+    )
+    assert (variables["KEY_FILE"], "TOKEN" in variables) == ("/run/secrets/key/pem", False)
+    assert secrets == {"TOKEN": "token"}
+    assert files == {"/run/secrets/key/pem": "key"}
 
 
 def test_every_task_that_changes_google_cloud_reports_to_status(role: Path) -> None:

@@ -241,6 +241,25 @@ def test_whatever_the_roles_set_in_the_environment_is_refused_or_honoured() -> N
             " listen.",
         ),
         (
+            {"djangogcp_secrets": {"ALLOWED_HOSTS": "hosts"}},
+            "djangogcp_secrets.ALLOWED_HOSTS is set: expected no such entry, because the deploy computes it, and it is no secret."
+            " djangogcp_environment can set it otherwise.",
+        ),
+        (
+            {"djangogcp_secrets": {"A": "polls-migrator-database-url"}},
+            "djangogcp_secrets.A is set: expected no such entry, because polls-migrator-database-url is one of the secrets that the"
+            " deploy makes, and who needs it gets it already.",
+        ),
+        (
+            {"djangogcp_secrets": {"A": "token"}, "djangogcp_environment": {"A": "x"}},
+            "djangogcp_secrets.A is set: expected no such entry, because djangogcp_environment.A is set as well. Keep one of them.",
+        ),
+        (
+            {"djangogcp_secrets": {name: {"name": name, "path": "/run/secrets/key"} for name in ("A", "B")}},
+            "djangogcp_secrets.B is set: expected no such entry, because /run/secrets/key holds the secret A already. Choose another"
+            " path.",
+        ),
+        (
             {"djangogcp_labels": {"site": "other"}},
             "djangogcp_labels.site is set: expected no such entry, because it is one of the labels by which this collection knows"
             " what is whose.",
@@ -269,6 +288,8 @@ def test_an_entry_that_would_be_dropped_is_refused_with_the_right_way(
             }
         },
         {"djangogcp_environment": {"DJANGO_SUPERUSER_PHONE": "0123"}},
+        {"djangogcp_secrets": {"A": "token", "B": None}, "djangogcp_environment": {"A": None, "B": "x"}},
+        {"djangogcp_secrets": {key: {"name": "token", "path": "/run/secrets/token"} for key in ("A", "B")}},
         {"djangogcp_database_flags": {"cloudsql.iam_authentication": True}},
     ],
 )

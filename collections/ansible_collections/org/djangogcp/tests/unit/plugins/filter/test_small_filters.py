@@ -2,14 +2,16 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The filters container_env and shell_words."""
+"""The filters container_env, secret_volumes, shell_words and site_secrets."""
 
 from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.org.djangogcp.plugins.filter.container_env import container_env
+from ansible_collections.org.djangogcp.plugins.filter.secret_volumes import secret_volumes
 from ansible_collections.org.djangogcp.plugins.filter.shell_words import shell_words
+from ansible_collections.org.djangogcp.plugins.filter.site_secrets import site_secrets
 
 
 def test_variables_and_pinned_secrets_are_sorted_by_name() -> None:
@@ -64,3 +66,100 @@ def test_an_open_quote_is_refused() -> None:
 def test_an_empty_command_is_refused(command: object) -> None:
     with pytest.raises(AnsibleFilterError, match=r"^The command is empty\.$"):
         shell_words(command)
+
+
+def test_the_files_of_a_folder_are_a_volume() -> None:
+    files = {"/run/b/key": "pair", "/run/a/password": "smtp", "/run/b/cert": "pair"}
+    assert secret_volumes(files, {"pair": 3, "smtp": "12"}) == {
+        "volumes": [
+            {
+                "name": "secret-1",
+                "secret": {"secret": "smtp", "items": [{"path": "password", "version": "12"}]},
+            },
+            {
+                "name": "secret-2",
+                "secret": {
+                    "secret": "pair",
+                    "items": [{"path": "cert", "version": "3"}, {"path": "key", "version": "3"}],
+                },
+            },
+        ],
+        "mounts": [
+            {"name": "secret-1", "mount_path": "/run/a"},
+            {"name": "secret-2", "mount_path": "/run/b"},
+        ],
+    }
+    assert secret_volumes({}, {}) == {"volumes": [], "mounts": []}
+
+
+MARK = {"site": "polls", "region": "europe-west1", "former_sites": ["votes"]}
+
+
+def used(*versions: str, **labels: str) -> tuple[str, list[dict[str, str]]]:
+    """What becomes of a secret with versions in these states, the newest first: the version, and why it is refused."""
+    found = [
+        {
+            "name": "smtp",
+            "labels": labels,
+            "versions": [
+                {"version": str(len(versions) - place), "state": state}
+                for place, state in enumerate(versions)
+            ],
+        }
+    ]
+    asked = [{"variable": "A", "name": "smtp", "path": ""}, {"variable": "B", "name": "smtp", "path": "/a/b"}]
+    result = site_secrets(asked, found, "my-project", MARK)
+    assert [{**one, "version": ""} for one in result["secrets"]] == [{**one, "version": ""} for one in asked]
+    (version,) = {one["version"] for one in result["secrets"]}
+    return version, result["refused"]
+
+
+@pytest.mark.parametrize(
+    ("states", "version"),
+    [(["ENABLED"] * 11, "11"), (["DISABLED", "ENABLED", "ENABLED"], "2"), (["DESTROYED", "ENABLED"], "1")],
+)
+def test_the_newest_enabled_version_is_used(states: list[str], version: str) -> None:
+    assert used(*states) == (version, [])
+
+
+@pytest.mark.parametrize("states", [[], ["DISABLED", "DESTROYED"]])
+def test_a_secret_without_an_enabled_version_is_refused_once(states: list[str]) -> None:
+    assert used(*states) == (
+        "",
+        [
+            {
+                "type": "site_secret",
+                "resource": "secret smtp",
+                "reason": "it has no enabled version.",
+                "cure": "Enable one, or add one with its value as standard input: gcloud secrets versions add smtp"
+                " --project=my-project --data-file=-",
+            }
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"managed-by": "djangogcp", "site": "shop", "region": "europe-west1"},
+        {"managed-by": "djangogcp", "site": "polls", "region": "us-central1"},
+    ],
+)
+def test_a_secret_of_another_site_is_refused(labels: dict[str, str]) -> None:
+    ((refused,),) = [used("ENABLED", **labels)[1]]
+    assert refused["reason"] == (
+        f"it belongs to the site {labels['site']} in {labels['region']}, which changes and deletes it as its own."
+    )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"site": "shop"},
+        {"managed-by": "terraform", "site": "shop"},
+        {"managed-by": "djangogcp", "site": "votes", "region": "europe-west1"},
+    ],
+)
+def test_a_secret_of_nobody_else_is_used(labels: dict[str, str]) -> None:
+    assert used("ENABLED", **labels) == ("1", [])
