@@ -59,6 +59,7 @@ _PRINT_LOCK = threading.Lock()
 #: The exit status of `engine.py status` where no engine answers.
 ENGINE_MISSING = 3
 PYTEST = ("pytest", "-q", "-p", "no:randomly")
+RECORDED = "emulator/tests/recording/test_recorded.py"
 APP = ("python", "manage.py", "test")
 #: In the order in which they begin: what tells most for its time, then the long ones, so that none is left alone at the end.
 LAYERS = (
@@ -103,7 +104,9 @@ LAYERS = (
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
-    Layer("unit: emulator", ((*PYTEST, "emulator/tests"),), engine=True),
+    Layer("unit: emulator", ((*PYTEST, "emulator/tests", f"--ignore={RECORDED}"),), engine=True),
+    # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees.
+    Layer("recorded", ((*PYTEST, "-s", "-rs", RECORDED),)),
     Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("integration", ((*PYTEST, "tests/integration"),)),

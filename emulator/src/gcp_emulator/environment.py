@@ -6,11 +6,12 @@ import shlex
 from pathlib import Path
 
 
-def variables(state: Path, port: int, project: str, credentials: Path | None) -> dict[str, str]:
-    """Variable -> value. Some machines preset the CA variables for the system's bundle, so every one is set."""
+def proxy_variables(port: int, certificates: Path) -> dict[str, str]:
+    """Variable -> value of what leads any client through a proxy on this machine whose certificates are in the file ``certificates``. Some
+    machines preset the CA variables for the system's bundle, so every one is set."""
     proxy = f"http://127.0.0.1:{port}"
-    bundle = str(state / "ca" / "bundle.pem")
-    values = {
+    bundle = str(certificates)
+    return {
         "HTTPS_PROXY": proxy,
         "https_proxy": proxy,
         "NO_PROXY": "",
@@ -25,6 +26,13 @@ def variables(state: Path, port: int, project: str, credentials: Path | None) ->
         "CLOUDSDK_PROXY_TYPE": "http",
         "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
         "CLOUDSDK_PROXY_PORT": str(port),
+    }
+
+
+def variables(state: Path, port: int, project: str, credentials: Path | None) -> dict[str, str]:
+    """Variable -> value of what makes any client one of the emulator on this port: the way there, the project, who calls."""
+    values = {
+        **proxy_variables(port, state / "ca" / "bundle.pem"),
         "CLOUDSDK_CONFIG": str(state / "gcloud"),
         "CLOUDSDK_CORE_PROJECT": project,
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",

@@ -1,4 +1,4 @@
-"""``gcp-emulator start | stop | clean | status | env | faults``: one emulator per state folder."""
+"""``gcp-emulator start | stop | clean | status | env | faults``: one emulator per state folder; ``record`` and ``facts check`` need none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from gcp_emulator import environment, seed
-from gcp_emulator.cli import faults
+from gcp_emulator.cli import faults, recording
 from gcp_emulator.workloads.docker.command import DockerError, check_engine
 from gcp_emulator.workloads.images import remove_tree
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except CliError as error:
+    except (CliError, recording.RecordingError) as error:
         print(f"gcp-emulator: {error}", file=sys.stderr)
         return 1
 
@@ -91,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_list(_verb(actions, "list", _faults, "show the plan and what has happened of it"))
     faults.add_add(_verb(actions, "add", _faults, "add a fault, or all of a file"))
     faults.add_clear(_verb(actions, "clear", _faults, "remove one fault, or all; what they held up goes on"))
+    text = "run a command and write down what it and Google Cloud say to each other"
+    record = verbs.add_parser("record", help=text, description=text)
+    recording.add_record(record)
+    record.set_defaults(run=recording.record)
+    facts = verbs.add_parser("facts", help="hold the emulator against recorded conversations")
+    text = "replay recorded conversations with Google Cloud to a fresh emulator, and tell what it answers differently"
+    check = facts.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "check", help=text, description=text
+    )
+    recording.add_check(check)
+    check.set_defaults(run=recording.check)
     return parser
 
 

@@ -302,10 +302,10 @@ class Client:
 
 
 def new_session() -> requests.Session:
-    """A session that keeps as many connections as requests are sent in parallel."""
+    """A session with so many connections to each host at most; more requests wait for one of them, not for a new one."""
     session = requests.Session()
     session.headers["User-Agent"] = USER_AGENT
-    session.mount("https://", _adapter_class()(pool_maxsize=PARALLEL_REQUESTS))
+    session.mount("https://", _adapter_class()(pool_maxsize=PARALLEL_REQUESTS, pool_block=True))
     return session
 
 

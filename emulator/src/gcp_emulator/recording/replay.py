@@ -1,0 +1,209 @@
+"""Recorded conversations sent again, and how the answers differ from Google's.
+
+An exchange agrees when the status is the recorded one, every recorded field is there, and no value differs. What an answer has beyond the
+recording is no difference, because recorders leave fields out. Placeholders that are not known yet are learnt from the first answer that
+has something in their place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from gcp_emulator.recording.form import CONSTANT, PLACEHOLDER, Conversation, Exchange
+
+Send = Callable[[str, str, Any], Awaitable[tuple[int, Any]]]
+"""Given method, address and body (None for none), the status and the answer (None for none, else JSON or ``{"__text__": ...}``)."""
+
+#: Fields whose values are nobody's to predict: only that they are there is compared.
+_VOLATILE = frozenset(
+    (
+        "etag",
+        "fingerprint",
+        "generation",
+        "metageneration",
+        "observedGeneration",
+        "settingsVersion",
+        "databaseInstalledVersion",
+        "maintenanceVersion",
+        "upgradableDatabaseVersions",
+        "gceZone",
+        "certSerialNumber",
+        "startTime",
+        "uid",
+    )
+)
+#: What guards an update against somebody else's: sent with the value that the resource has now.
+_GUARDS = ("etag", "fingerprint", "settingsVersion")
+_UNKNOWN = "x"
+_OPERATION_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An exchange of a conversation, and how the answer differs: one line each."""
+
+    conversation: str
+    exchange: Exchange
+    differences: list[str]
+
+
+@dataclass
+class Replay:
+    """Sends conversations. ``values`` are the placeholders that are known before (``projectId``, ``projectNumber``), ``member`` is who sends."""
+
+    send: Send
+    values: dict[str, str]
+    member: str
+    _known: dict[str, str] = field(default_factory=dict)
+    #: What each address answered last, for the guards of the next update of it.
+    _seen: dict[str, Any] = field(default_factory=dict)
+
+    async def run(self, conversation: Conversation, unique: str) -> list[Outcome]:
+        """Sends the exchanges in order. ``unique`` stands for ``${uniqueId}``, another one for each conversation."""
+        self._known = {**self.values, "uniqueId": unique}
+        self._seen = {}
+        outcomes = []
+        for exchange in conversation.exchanges:
+            if exchange.is_change:
+                # Each change has an operation of its own.
+                self._known = {
+                    key: value for key, value in self._known.items() if "operation" not in key.lower()
+                }
+            url = self._fill(exchange.url)
+            status, answer = await self._answer(exchange, url)
+            if isinstance(answer, dict) and status == 200:
+                self._seen[_resource(url)] = answer
+            outcomes.append(
+                Outcome(conversation.name, exchange, list(self._differences(exchange, status, answer)))
+            )
+        return outcomes
+
+    async def _answer(self, exchange: Exchange, url: str) -> tuple[int, Any]:
+        body = None if exchange.request is None else self._body(url, self._fill(exchange.request))
+        deadline = time.monotonic() + _OPERATION_SECONDS
+        while True:
+            status, answer = await self.send(exchange.method, url, body)
+            if not _goes_on(exchange, status, answer) or time.monotonic() > deadline:
+                return status, answer
+            await asyncio.sleep(0.02)
+
+    def _fill(self, value: Any) -> Any:
+        """A recorded value with what its placeholders stand for."""
+        if isinstance(value, dict):
+            return {self._fill(key): self._fill(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._fill(one) for one in value]
+        if isinstance(value, str):
+            return PLACEHOLDER.sub(lambda found: self._known.get(found[1], _UNKNOWN), value)
+        return value
+
+    def _body(self, url: str, body: Any) -> Any:
+        """A body that is sent: its guards are today's, and who sends it stays the owner of the project."""
+        body = copy.deepcopy(body)
+        _renew(body, self._seen.get(_resource(url), {}))
+        if urlsplit(url).path.endswith(":setIamPolicy") and "cloudresourcemanager." in url:
+            owner = {"role": "roles/owner", "members": [self.member]}
+            body.setdefault("policy", {}).setdefault("bindings", []).append(owner)
+        return body
+
+    def _differences(self, exchange: Exchange, status: int, answer: Any) -> Iterator[str]:
+        if status != exchange.status:
+            yield f"status {status} instead of {exchange.status}: {answer}"
+            return
+        recorded = exchange.response
+        if (
+            "IamPolicy" in exchange.url
+            and "cloudresourcemanager." in exchange.url
+            and isinstance(recorded, dict)
+        ):
+            # A project is made with grants of its own.
+            recorded = {key: value for key, value in recorded.items() if key != "bindings"}
+        yield from self._compare(recorded or {}, answer or {}, "")
+
+    def _compare(self, recorded: Any, answer: Any, path: str) -> Iterator[str]:
+        if isinstance(recorded, dict) and isinstance(answer, dict):
+            for key, value in recorded.items():
+                inner = f"{path}.{key}" if path else key
+                if key not in answer:
+                    yield f"{inner} is missing: {value!r}"
+                elif key not in _VOLATILE:
+                    yield from self._compare(value, answer[key], inner)
+        elif isinstance(recorded, list) and isinstance(answer, list) and len(recorded) == len(answer):
+            for one, other in zip(recorded, answer, strict=True):
+                yield from self._compare(one, other, f"{path}[]")
+        elif isinstance(recorded, str) and isinstance(answer, str):
+            if not self._is_text(recorded, answer):
+                yield f"{path} is {answer!r} instead of {recorded!r}"
+        elif recorded != answer:
+            yield f"{path} is {answer!r} instead of {recorded!r}"
+
+    def _is_text(self, recorded: str, answer: str) -> bool:
+        """Whether a text is the recorded one; learns what placeholders stand for."""
+        if CONSTANT.fullmatch(recorded):
+            return True
+        found = re.fullmatch(self._pattern(recorded), answer)
+        self._known.update(found.groupdict() if found else {})
+        return found is not None
+
+    def _pattern(self, recorded: str) -> str:
+        named: set[str] = set()
+        pattern = ""
+        for number, part in enumerate(PLACEHOLDER.split(recorded)):
+            if number % 2 == 0:
+                pattern += _any_constants(part)
+            elif part in self._known:
+                pattern += re.escape(self._known[part])
+            elif part in named:
+                pattern += f"(?P={part})"
+            else:
+                named.add(part)
+                pattern += f'(?P<{part}>[^/"]+)'
+        return pattern
+
+
+def _any_constants(text: str) -> str:
+    """The pattern of a text in which the recorder's constants stand for anything."""
+    pattern, end = "", 0
+    for found in CONSTANT.finditer(text):
+        pattern += re.escape(text[end : found.start()]) + ".+"
+        end = found.end()
+    return pattern + re.escape(text[end:])
+
+
+def _resource(url: str) -> str:
+    """The address of what a call is about: without its query and custom verb."""
+    return re.sub(
+        r":(get|set)IamPolicy$", ":IamPolicy", urlsplit(url)._replace(query="", fragment="").geturl()
+    )
+
+
+def _goes_on(exchange: Exchange, status: int, answer: Any) -> bool:
+    """Whether an operation goes on whose end was recorded."""
+    recorded = exchange.response
+    if exchange.is_change or status != 200 or not isinstance(answer, dict) or not isinstance(recorded, dict):
+        return False
+    if recorded.get("status") == "DONE":
+        return answer.get("status") in ("PENDING", "RUNNING")
+    return "/operations/" in exchange.url and recorded.get("done") is True and answer.get("done") is not True
+
+
+def _renew(body: Any, current: Any) -> None:
+    """Replaces the guards that a body has by those of the resource as it was answered last, and leaves out those that are not known."""
+    if not isinstance(body, dict):
+        return
+    for key in list(body):
+        value = body[key]
+        if isinstance(value, dict):
+            _renew(value, current.get(key, current) if isinstance(current, dict) else {})
+        elif key in _GUARDS:
+            if isinstance(current, dict) and key in current:
+                body[key] = current[key]
+            else:
+                del body[key]

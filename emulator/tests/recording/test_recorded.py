@@ -1,0 +1,40 @@
+"""What Google Cloud really said, held against the emulator.
+
+``RECORDED_CONVERSATIONS`` names a folder with ``SERVICE/NAME.json`` (`gcp_emulator.recording.form`). The recordings are kept elsewhere; how much
+of them agrees is kept here, and never falls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from gcp_emulator.recording.check import agreement, replay, report
+from gcp_emulator.recording.form import load
+
+_FOLDER = os.environ.get("RECORDED_CONVERSATIONS")
+#: By folder the share of exchanges that agree, in percent.
+AT_LEAST = {
+    "artifactregistry": 50.0,
+    "iam": 100.0,
+    "logging": 50.0,
+    "orgpolicy": 85.0,
+    "pubsub": 80.0,
+    "run": 0.0,
+    "secretmanager": 95.0,
+    "serviceusage": 0.0,
+    "sql": 0.0,
+    "storage": 80.0,
+}
+
+
+@pytest.mark.skipif(not _FOLDER, reason="RECORDED_CONVERSATIONS names no folder with recordings")
+def test_the_emulator_answers_as_google_did(tmp_path: Path) -> None:
+    conversations = [one for one in load(Path(_FOLDER or "")) if one.name.partition("/")[0] in AT_LEAST]
+    outcomes = asyncio.run(replay(conversations, tmp_path / "state"))
+    found = {folder: 100 * agree / total for folder, (agree, total) in agreement(outcomes).items()}
+    told = report(outcomes)
+    print(told)
+    assert {name: share for name, share in found.items() if share < AT_LEAST[name]} == {}, told
