@@ -16,7 +16,7 @@ options:
     elements: dict
     required: true
   found:
-    description: The secrets that there are, as M(org.djangogcp.secrets_info) tells of them.
+    description: The secrets that there are, as M(org.djangogcp.secretmanager_secrets_info) tells of them.
     type: list
     elements: dict
     required: true
