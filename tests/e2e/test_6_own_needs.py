@@ -1,4 +1,4 @@
-"""What a site needs of its own: secrets that its owner made."""
+"""What a site needs of its own: secrets that its owner made, and a rollback by hand that is respected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, PROJECT, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
 
 SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 KEY_FILE = "/run/secrets/payments/key"
@@ -22,6 +22,11 @@ ASKED = {
     "EMAIL_HOST_PASSWORD": "smtp-password",
     "PAYMENTS_KEY_FILE": {"name": "payments_key", "path": KEY_FILE},
     "TAKEN_BACK": None,
+}
+#: What the next release is.
+NEXT: dict[str, Any] = {
+    "djangogcp_secrets": {"EMAIL_HOST_PASSWORD": "smtp-password"},
+    "djangogcp_environment": {"EDITION": "second"},
 }
 #: A page that proves what the site has without telling it.
 PAGE = """
@@ -178,6 +183,59 @@ def test_what_is_no_longer_asked_for_is_taken_back(shop: Shop) -> None:
     assert shop.page() == {"EMAIL_HOST_PASSWORD": digest("second-of-smtp")}
     assert shop.readers("payments_key") == []
     assert shop.readers("smtp-password") == ["shop-migrator", "shop-web"]
+
+
+def serving(shop: Shop) -> str:
+    """The one revision that has all the traffic."""
+    (share,) = [one for one in shop.rehearsal.service("shop")["trafficStatuses"] if one.get("percent")]
+    return str(share.get("revision") or shop.rehearsal.service("shop")["latestReadyRevision"]).rpartition(
+        "/"
+    )[2]
+
+
+def give_traffic(shop: Shop, revision: str) -> None:
+    """What the console does."""
+    traffic = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": revision, "percent": 100}]
+    service = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services/shop"
+    shop.rehearsal.api(f"{service}?updateMask=traffic", method="PATCH", body={"traffic": traffic})
+
+
+def test_a_rollback_by_hand_is_told_and_not_undone(shop: Shop) -> None:
+    good = serving(shop)
+    shop.deployed(**NEXT)
+    bad = serving(shop)
+    assert bad != good
+    give_traffic(shop, good)
+    said = f"{good} serves, and the last deploy gave all the traffic to {bad}: somebody has moved it"
+    for options in ((), ("--check",)):
+        refused = shop.play("deploy.yml", *options, **NEXT)
+        assert refused.status != 0
+        assert f"- service shop (djangogcp_roll_forward_from): {said}" in refused.output
+        assert f"-e djangogcp_roll_forward_from={good}" in refused.output
+        assert refused.changed_tasks() == []
+    assert said in shop.play("playbooks/status.yml", **NEXT).output
+    # Without a change nothing moves, whatever is said.
+    unchanged = shop.play(**NEXT, djangogcp_roll_forward_from=good)
+    assert unchanged.status != 0
+    assert f"Failed to deploy {bad} again: nothing has changed since it was deployed" in unchanged.output
+    assert serving(shop) == good
+
+
+def test_a_change_is_deployed_after_a_rollback_when_what_serves_is_named(shop: Shop) -> None:
+    good = serving(shop)
+    (shop.source / "mysite" / "mended.py").write_text("MENDED = True\n", "utf-8")
+    assert shop.play(**NEXT, djangogcp_roll_forward_from="shop-00001-abc").status != 0
+    shop.deployed(**NEXT, djangogcp_roll_forward_from=good)
+    mended = serving(shop)
+    assert mended != good
+    # The word is about that one rollback: left where it is, it changes nothing.
+    again = shop.deployed(**NEXT, djangogcp_roll_forward_from=good)
+    assert again.counts("shop")["changed"] == 0
+    # What was deployed gets its traffic back by hand, and all is as it was.
+    give_traffic(shop, good)
+    give_traffic(shop, mended)
+    shop.deployed(**NEXT)
+    assert serving(shop) == mended
 
 
 def test_destroy_leaves_them_and_nobody_reads_them(shop: Shop) -> None:

@@ -186,6 +186,9 @@ RULES: dict[str, Rule] = {
         "the former name of the site: lower case letters, digits and hyphens, or nothing",
         r"([a-z][a-z0-9-]*[a-z0-9])?",
     ),
+    "djangogcp_roll_forward_from": pattern(
+        "the name of what serves, such as polls-00007-abc, or nothing", r"([A-Za-z0-9][\w.:@-]*)?", limit=255
+    ),
     "djangogcp_labels": rules.LABELS,
     "djangogcp_environment": rules.ENVIRONMENT,
     "djangogcp_secrets": rules.SITE_SECRETS,

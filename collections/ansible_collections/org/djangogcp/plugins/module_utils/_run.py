@@ -32,6 +32,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._logs import (
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    DEPLOYED_ANNOTATION,
     JOB,
     PLACEHOLDER_ANNOTATION,
     RETRY_ANNOTATION,
@@ -92,6 +93,9 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
     Returns:
         The options with ``traffic`` that leaves everything where it serves now; with all traffic for the newest revision when
         that has it and there is nothing to try out.
+
+    Raises:
+        DjangoGcpError: the newest revision was deployed before, and somebody has given its traffic to another one since.
     """
     if current is None or not is_serving(current):
         return asked
@@ -100,12 +104,50 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
         for change in differences(asked, decode(current, SERVICE.fields), SERVICE.fields)
     )
     serving = {name: percent for name, percent, _tag in _serving(current)}
-    if not changed and serving == {newest_revision(current): 100}:
-        return {**asked, "traffic": [{"type": _LATEST, "percent": 100}]}
+    newest = newest_revision(current)
+    if not changed and serving == {newest: 100}:
+        return with_deployed(current, {**asked, "traffic": [{"type": _LATEST, "percent": 100}]}, newest)
+    moved = moved_traffic(current)
+    if not changed and moved and moved["deployed"] == newest:
+        raise DjangoGcpError(
+            f"Failed to deploy {newest} again: nothing has changed since it was deployed, and somebody has given its traffic to "
+            f"{moved['serving']} since. Deploy a change, or give it the traffic back with gcloud run services update-traffic."
+        )
     pinned = [
         {"type": _REVISION, "revision": name, "percent": percent} for name, percent in sorted(serving.items())
     ]
     return {**asked, "traffic": [*pinned, {"type": _LATEST, "percent": 0, "tag": tag}]}
+
+
+def with_deployed(current: Json | None, asked: Json, revision: str) -> Json:
+    """What to ask for so that the service remembers which revision was given all the traffic.
+
+    Args:
+        current: the service as read.
+        asked: the options.
+        revision: the short name of the revision.
+    """
+    annotations = asked.get("annotations")
+    if annotations is None:
+        annotations = (current or {}).get("annotations") or {}
+    return {**asked, "annotations": {**annotations, DEPLOYED_ANNOTATION: revision}}
+
+
+def moved_traffic(service: Json | None) -> Json | None:
+    """Who serves when it is not the revision that was deployed last, because somebody has moved the traffic since.
+
+    Returns:
+        ``deployed``, the revision that was given all the traffic last, and ``serving``, the one that has most of it. None when
+        the one has all of it, nobody knows of a deploy, or Cloud Run is still at what it was last asked.
+    """
+    service = service or {}
+    deployed = str((service.get("annotations") or {}).get(DEPLOYED_ANNOTATION, ""))
+    shares: dict[str, int] = {}
+    for name, percent, _tag in _serving(service):
+        shares[name] = shares.get(name, 0) + percent
+    if not deployed or not shares or shares == {deployed: 100} or service.get("reconciling"):
+        return None
+    return {"deployed": deployed, "serving": max(sorted(shares), key=lambda name: shares[name])}
 
 
 def with_placeholder(asked: Json, placeholder: Json) -> Json:

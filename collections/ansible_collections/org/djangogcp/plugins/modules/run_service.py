@@ -842,6 +842,8 @@ options:
     description:
       - The revision that has to be the newest one. The task fails if it is not, because somebody else has deployed.
       - With it, traffic for the newest revision is traffic for the one that was tried out.
+      - The annotation C(djangogcp/deployed-revision) of the service remembers it. M(org.djangogcp.run_service_info) tells when another
+        one serves since, and with O(candidate_tag) the task fails rather than try it out again unchanged.
     type: str
   state:
     description:
@@ -964,6 +966,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     serving,
     with_another_try,
     with_candidate,
+    with_deployed,
     with_placeholder,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
@@ -1006,6 +1009,8 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
         # What an adopted service has beside what is asked is no new template.
         asked = dict(owned(SERVICE, ids, asked, current, ownership))
     asked = with_another_try(current, asked)
+    if wanted:
+        asked = with_deployed(current, asked, wanted)
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
 
 

@@ -63,6 +63,21 @@ serving:
       tag: ""
       image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
       placeholder: false
+moved:
+  description:
+    - Who serves when it is not what M(org.djangogcp.run_service) deployed last, because somebody has moved the traffic since, else nothing.
+  returned: success
+  type: dict
+  contains:
+    deployed:
+      description: The revision that was given all the traffic last.
+      type: str
+    serving:
+      description: The revision that has most of it now.
+      type: str
+  sample:
+    deployed: polls-00002-abc
+    serving: polls-00001-xyz
 log:
   description: The newest lines that O(log_revision) printed, at most 30, oldest first.
   returned: success
@@ -74,7 +89,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rul
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
-from ansible_collections.org.djangogcp.plugins.module_utils._run import revision_log, serving
+from ansible_collections.org.djangogcp.plugins.module_utils._run import moved_traffic, revision_log, serving
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
 
 ARGUMENT_SPEC = {
@@ -87,19 +102,22 @@ ARGUMENT_SPEC = {
 def work(task: Task) -> Json:
     """Read it."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
-    found = read(task.client, SERVICE, ids)
+    found = read(task.client, SERVICE, ids, ahead=True)
     revision = task.params["log_revision"]
     return {
         "changed": False,
         "service": SERVICE.show(ids, found) if found else None,
         "serving": serving(task.client, ids, found) if found else [],
+        "moved": moved_traffic(found),
         "log": revision_log(task.client, task.project, revision) if revision else [],
     }
 
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, rules={"name": rules.SERVICE, "log_revision": rules.REVISION})
+    run_module(
+        ARGUMENT_SPEC, work, rules={"name": rules.SERVICE, "log_revision": rules.REVISION}, only_reads=True
+    )
 
 
 if __name__ == "__main__":

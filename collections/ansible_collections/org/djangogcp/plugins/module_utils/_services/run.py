@@ -44,6 +44,9 @@ RETRY_ANNOTATION = "djangogcp/retry-of"
 #: Marks a revision that only says that nothing was released yet.
 PLACEHOLDER_ANNOTATION = "djangogcp/placeholder"
 
+#: The annotation of a service that names the revision that was given all the traffic last, by this collection.
+DEPLOYED_ANNOTATION = "djangogcp/deployed-revision"
+
 _ANNOTATIONS = Field(
     "annotations",
     "The annotations. Annotations that are not in it are removed, so V({}) removes all.",
@@ -52,6 +55,7 @@ _ANNOTATIONS = Field(
 )
 #: Of what is retried; the annotation that says so is not a person's.
 _RETRIED_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(RETRY_ANNOTATION,))
+_SERVICE_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(DEPLOYED_ANNOTATION,))
 _LABELS = Field(
     "labels",
     "The labels. Labels that are not in it are removed, so V({}) removes all.",
@@ -575,7 +579,7 @@ SERVICE = ResourceSpec(
     fields=(
         Field("description", "What the service is for.", rule=rules.text(512)),
         _LABELS,
-        _ANNOTATIONS,
+        _SERVICE_ANNOTATIONS,
         Field(
             "ingress",
             "Where requests may come from.",

@@ -21,11 +21,14 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     has_started,
     is_placeholder,
     labelled,
+    moved_traffic,
     with_another_try,
     with_candidate,
+    with_deployed,
     with_placeholder,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    DEPLOYED_ANNOTATION,
     JOB,
     PLACEHOLDER_ANNOTATION,
     SERVICE,
@@ -57,7 +60,71 @@ def test_the_first_revision_of_a_new_service_serves_at_once():
 
 def test_with_nothing_to_try_out_the_newest_revision_has_all_traffic():
     result = with_candidate(service(), asked("app@sha256:1"), "candidate")
-    assert result == {**asked("app@sha256:1"), "traffic": [{"type": LATEST, "percent": 100}]}
+    assert result == {
+        **asked("app@sha256:1"),
+        "annotations": {DEPLOYED_ANNOTATION: "polls-1"},
+        "traffic": [{"type": LATEST, "percent": 100}],
+    }
+
+
+def moved(deployed, *shares, created="polls-2", **fields):
+    """A service whose traffic is shared after the one revision was deployed."""
+    return {
+        **service(created=created, ready=created),
+        "annotations": {DEPLOYED_ANNOTATION: deployed, "team": "web"},
+        "trafficStatuses": [
+            {"type": REVISION, "revision": name, "percent": percent} for name, percent in shares
+        ],
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("current", "found"),
+    [
+        (None, None),
+        (service(), None),
+        (moved("polls-2", ("polls-2", 100)), None),
+        (moved("polls-2", ("polls-2", 60), ("polls-2", 40)), None),
+        # Cloud Run is still at it, or nothing serves.
+        (moved("polls-2", ("polls-1", 100), reconciling=True), None),
+        (moved("polls-2"), None),
+        (moved("polls-2", ("polls-1", 100)), {"deployed": "polls-2", "serving": "polls-1"}),
+        (moved("polls-2", ("polls-2", 90), ("polls-1", 10)), {"deployed": "polls-2", "serving": "polls-2"}),
+        (moved("polls-1", ("polls-2", 100)), {"deployed": "polls-1", "serving": "polls-2"}),
+    ],
+)
+def test_what_serves_is_compared_with_what_was_deployed(current, found):
+    assert moved_traffic(current) == found
+
+
+def test_what_was_deployed_and_moved_from_is_no_candidate_again():
+    current = moved("polls-2", ("polls-1", 100))
+    with pytest.raises(DjangoGcpError) as caught:
+        with_candidate(current, asked("app@sha256:1"), "candidate")
+    assert caught.value.message == (
+        "Failed to deploy polls-2 again: nothing has changed since it was deployed, and somebody has given its traffic to polls-1"
+        " since. Deploy a change, or give it the traffic back with gcloud run services update-traffic."
+    )
+    # A change is, and so is a revision that no deploy has given the traffic.
+    for image, deployed in (("app@sha256:2", "polls-2"), ("app@sha256:1", "polls-0")):
+        result = with_candidate(moved(deployed, ("polls-1", 100)), asked(image), "candidate")
+        assert [one["type"] for one in result["traffic"]] == [REVISION, LATEST]
+        assert "annotations" not in result
+
+
+def test_what_is_deployed_is_noted_beside_other_annotations():
+    current = moved("polls-1", ("polls-1", 100))
+    assert with_deployed(current, {}, "polls-2") == {
+        "annotations": {"team": "web", DEPLOYED_ANNOTATION: "polls-2"}
+    }
+    assert with_deployed(current, {"annotations": {}}, "polls-2") == {
+        "annotations": {DEPLOYED_ANNOTATION: "polls-2"}
+    }
+    # It is never drift.
+    (annotations,) = [field for field in SERVICE.fields if field.name == "annotations"]
+    asked_for = {"annotations": {"team": "web"}}
+    assert differences(asked_for, decode(current, SERVICE.fields), (annotations,)) == []
 
 
 def test_a_changed_template_gets_a_tag_and_no_traffic_while_the_old_revision_is_pinned():

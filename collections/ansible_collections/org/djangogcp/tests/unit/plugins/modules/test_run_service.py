@@ -9,7 +9,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import PLACEHOLDER_ANNOTATION
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    DEPLOYED_ANNOTATION,
+    PLACEHOLDER_ANNOTATION,
+)
 from ansible_collections.org.djangogcp.plugins.modules import run_service, run_service_info
 
 SERVICES = "https://run.googleapis.com/v2/projects/p/locations/l/services"
@@ -167,7 +170,9 @@ def test_traffic_is_for_the_revision_that_was_tried_out(google, client):
     )
     assert google.bodies("PATCH") == []
     run_service.work(task(client, **options, latest_revision="polls-2"))
-    assert google.bodies("PATCH")[0]["traffic"] == traffic
+    (promoted,) = google.bodies("PATCH")
+    assert promoted["traffic"] == traffic
+    assert promoted["annotations"] == {DEPLOYED_ANNOTATION: "polls-2"}
 
 
 def test_the_log_of_a_revision_is_read_when_it_is_asked_for(google, client):
