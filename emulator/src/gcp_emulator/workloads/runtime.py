@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,12 +28,15 @@ class ImageBuilder(Protocol):
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
+        cache_from: Sequence[Image] | None = None,
+        inline_cache: bool = False,
         log: Log,
     ) -> Image:
         """Build the image of a Dockerfile (a path relative to the context) up to the stage ``target``, default the last.
 
         ``log`` gets one line at a time, as `docker build` prints them. Without ``buildkit`` what needs BuildKit is
-        refused. Cancelling kills what runs. Raises `gcp_emulator.workloads.build.builder.BuildFailed`.
+        refused. With ``cache_from``, what earlier builds made is used only as far as one of these images was built with
+        ``inline_cache`` and holds the result; None uses whatever is there. Cancelling kills what runs. Raises `gcp_emulator.workloads.build.builder.BuildFailed`.
         """
 
     async def close(self) -> None:

@@ -473,3 +473,45 @@ def test_the_cache_stays_below_its_size(tmp_path: Path) -> None:
 
     assert cache.get("a" * 64) is None
     assert cache.get("b" * 64) is not None
+
+
+#: Dependencies in a stage of their own, and what depends on the code in another.
+TWO_STAGES = (
+    f"FROM python:{MINOR}-slim AS dependencies\nCOPY requirements.txt .\nRUN cp requirements.txt /installed\n"
+    f"FROM dependencies AS code\nCOPY main.py .\nRUN cp main.py /compiled\n"
+    f"FROM python:{MINOR}-slim\nCOPY --from=dependencies /installed /installed\nCOPY --from=code /compiled /compiled\nRUN cp /compiled /last\n"
+)
+
+
+@pytest.mark.usefixtures("every_run_cached")
+def test_a_machine_of_its_own_has_what_an_image_holds_and_nothing_else(
+    workshop: Workshop, context: Path
+) -> None:
+    (context / "requirements.txt").write_text("inline-cache==1\n")
+
+    def ran(*cache_from: Image, inline_cache: bool = True) -> tuple[Image, set[str]]:
+        image = workshop.build(context, TWO_STAGES, cache_from=cache_from, inline_cache=inline_cache)
+        done: set[str] = set()
+        for line, after in zip(workshop.lines, workshop.lines[1:], strict=False):
+            if " : RUN " in line and after != " ---> Using cache":
+                done.add(line.rpartition("/")[2])
+        return image, done
+
+    everything = {"installed", "compiled", "last"}
+    plain, done = ran(inline_cache=False)
+    assert done == everything
+    # An image that was built without holds no cache, and a machine has none of another's.
+    assert ran(plain)[1] == ran()[1] == everything
+    first, _ = ran()
+    assert ran(first)[1] == set()
+    # What was copied from a stage is in the image as long as the whole stage is the same.
+    (context / "main.py").write_text("print('changed')\n")
+    second, done = ran(first)
+    assert done == {"compiled", "last"}
+    (context / "requirements.txt").write_text("inline-cache==2\n")
+    assert ran(first, second)[1] == everything
+
+
+def test_buildkit_s_own_argument_needs_no_arg(workshop: Workshop, context: Path) -> None:
+    workshop.build(context, BASE, build_args={"BUILDKIT_INLINE_CACHE": "1"})
+    assert not any("not consumed" in line for line in workshop.lines)

@@ -18,6 +18,8 @@ from gcp_emulator.workloads.runtime import ImageBuilder
 
 Log = Callable[[str], None]
 Push = Callable[[str, Image], str]
+#: The image of a reference, or None when it cannot be pulled.
+Pull = Callable[[str], Image | None]
 
 _NAMES = ("gcr.io/cloud-builders/docker", "docker")
 #: Exit codes of the docker command: a wrong command line, and a failed command.
@@ -44,7 +46,8 @@ def _build_parser() -> _Parser:
     parser.add_argument("--build-arg", action="append", default=[])
     parser.add_argument("--target")
     parser.add_argument("--label", action="append", default=[])
-    for flag in ("--cache-from", "--network", "--platform", "--progress"):
+    parser.add_argument("--cache-from", action="append", default=[])
+    for flag in ("--network", "--platform", "--progress"):
         parser.add_argument(flag, action="append", dest="ignored", default=[])
     for flag in ("--no-cache", "--pull"):
         parser.add_argument(flag, action="append_const", const=flag, dest="ignored")
@@ -56,10 +59,11 @@ def _build_parser() -> _Parser:
 class Docker:
     """The images of one build, as the docker daemon of its machine knows them."""
 
-    def __init__(self, builder: ImageBuilder, workspace: Path, push: Push) -> None:
+    def __init__(self, builder: ImageBuilder, workspace: Path, push: Push, pull: Pull) -> None:
         self._builder = builder
         self._workspace = workspace
         self._push = push
+        self._pull = pull
         #: By every name that the build gave them, with its tag.
         self.images: dict[str, Image] = {}
 
@@ -121,14 +125,17 @@ class Docker:
             # Without a value it is the step's own variable.
             if equals or name in env:
                 build_args[name] = value if equals else env[name]
+        # Off unless asked for, as in Google's builder (Cloud Build runs docker 20.10).
+        buildkit = env.get("DOCKER_BUILDKIT") == "1"
         try:
             image = await self._builder.build(
                 context,
                 dockerfile,
                 build_args=build_args,
                 target=options.target,
-                # Off unless asked for, as in Google's builder (Cloud Build runs docker 20.10).
-                buildkit=env.get("DOCKER_BUILDKIT") == "1",
+                buildkit=buildkit,
+                cache_from=self._caches(options.cache_from, log) if buildkit else [],
+                inline_cache=buildkit and build_args.get("BUILDKIT_INLINE_CACHE") == "1",
                 log=log,
             )
         except BuildFailed as failed:
@@ -137,6 +144,18 @@ class Docker:
         for name in options.tag:
             self.images[_tagged(name)] = image
             log(f"Successfully tagged {_tagged(name)}")
+
+    def _caches(self, names: Sequence[str], log: Log) -> list[Image]:
+        """The images whose inline caches a build uses; BuildKit goes on without one that it cannot pull."""
+        found = []
+        for name in names:
+            log(f"importing cache manifest from {name}")
+            image = self._pull(name)
+            if image is None:
+                log(f"ERROR: {name}: not found")
+            else:
+                found.append(image)
+        return found
 
     def _require(self, name: str) -> Image:
         image = self.find(name)

@@ -67,7 +67,7 @@ class BuildRun:
         self._save = save
         self._default_logs = default_logs
         self._held: set[str] = set()
-        self._docker = Docker(builder, folder, self._push)
+        self._docker = Docker(builder, folder, self._push, self._pull)
         self._lines: list[str] = []
         self._step = "MAIN"
         logging = record.get("options", {}).get("logging", "LOGGING_UNSPECIFIED")
@@ -212,6 +212,15 @@ class BuildRun:
 
     def _push(self, name: str, image: Image) -> str:
         return self._registry.push(self._identity, name, image)
+
+    def _pull(self, name: str) -> Image | None:
+        reference = parse_reference(name)
+        permission = "artifactregistry.repositories.downloadArtifacts"
+        if reference is None or not self._context.iam.allows(
+            self._identity, permission, reference.repository
+        ):
+            return None
+        return self._registry.image(name)
 
     def _hold(self, image: Image) -> None:
         if image.digest not in self._held:

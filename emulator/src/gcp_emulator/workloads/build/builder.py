@@ -12,11 +12,11 @@ import hashlib
 import json
 import platform
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gcp_emulator.workloads.build.base import Interpreters, resolve_base
-from gcp_emulator.workloads.build.cache import LayerCache, in_thread
+from gcp_emulator.workloads.build.cache import BuildCache, LayerCache, in_thread
 from gcp_emulator.workloads.build.copy import CopyError, CopySource, build_context, resolve_inside
 from gcp_emulator.workloads.build.dockerfile import (
     Dockerfile,
@@ -37,6 +37,8 @@ __all__ = ["BuildFailed", "Builder"]
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Build arguments that Docker knows without an ARG.
 _PROXY_ARGUMENTS = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"})
+# What BuildKit itself reads, and no Dockerfile has to declare.
+_BUILDKIT_ARGUMENTS = frozenset({"BUILDKIT_INLINE_CACHE"})
 
 
 class Builder:
@@ -73,6 +75,8 @@ class Builder:
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
+        cache_from: Sequence[Image] | None = None,
+        inline_cache: bool = False,
         log: Log,
     ) -> Image:
         """See `gcp_emulator.workloads.runtime.ImageBuilder`."""
@@ -94,11 +98,13 @@ class Builder:
                     target,
                     log,
                     work,
-                    self._cache,
+                    BuildCache(
+                        self._cache, None if cache_from is None else [one.digest for one in cache_from]
+                    ),
                     self._host,
                     self._interpreters,
                     overlay=self._overlay,
-                ).run(self._images)
+                ).run(self._images, inline_cache=inline_cache)
             except (CopyError, DockerfileError, SandboxUnavailable, OSError) as error:
                 raise BuildFailed("", None, str(error)) from error
             finally:
@@ -146,7 +152,7 @@ class _Build:
         target: str | None,
         log: Log,
         work: Path,
-        cache: LayerCache,
+        cache: BuildCache,
         host: HostAccess,
         interpreters: Interpreters,
         *,
@@ -171,7 +177,7 @@ class _Build:
             raise BuildFailed("", None, f"failed to reach build target {target} in Dockerfile")
         self._target = stage
 
-    async def run(self, images: ImageStore) -> Image:
+    async def run(self, images: ImageStore, *, inline_cache: bool) -> Image:
         """Build the needed stages in order and store the last one's image."""
         for instruction in self._parsed.arguments:
             self._declare_globally(instruction)
@@ -183,7 +189,7 @@ class _Build:
         key = hashlib.sha256(
             json.dumps([target.key, target.config.to_oci()], sort_keys=True).encode()
         ).hexdigest()
-        digest = self.cache.result(key)
+        digest = self.cache.result(key, target.key)
         image = images.get(digest) if digest else None
         for instruction in self._parsed.arguments:
             self._announce(instruction)
@@ -196,7 +202,9 @@ class _Build:
             tree = await target.materialise(share=True)
             image = await in_thread(images.put, tree, target.config, target.python)
             self.cache.remember_result(key, image.digest)
-        unused = sorted(set(self.build_args) - self.used_arguments - _PROXY_ARGUMENTS)
+        if inline_cache:
+            self.cache.put_inline(image.digest, target.inline_keys())
+        unused = sorted(set(self.build_args) - self.used_arguments - _PROXY_ARGUMENTS - _BUILDKIT_ARGUMENTS)
         if unused:
             self.log(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed")
         self.log(f"Successfully built {image.digest.removeprefix('sha256:')[:12]}")

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,7 +52,7 @@ async def copy_tree(source: Path, target: Path, *, share: bool) -> None:
 
 
 class LayerCache:
-    """Layers and results below one folder: ``layers/<key>``, ``results/<key>``, ``mounts/`` and ``work/``.
+    """Layers and results below one folder: ``layers/<key>``, ``results/<key>``, ``inline/<digest>``, ``mounts/`` and ``work/``.
 
     Keys are SHA-256 in hexadecimal. One process at a time may use the folder.
     """
@@ -64,7 +64,7 @@ class LayerCache:
         self._max_bytes = max_bytes
         self._locks: dict[str, asyncio.Lock] = {}
         remove_tree(self.work)
-        for path in (self.work, folder / "layers", folder / "results", folder / "mounts"):
+        for path in (self.work, folder / "layers", folder / "results", folder / "inline", folder / "mounts"):
             path.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -90,7 +90,9 @@ class LayerCache:
         return home / "tree"
 
     async def put(self, key: str, tree: Path, *, share: bool) -> Path:
-        """Store a copy of a tree (see `copy_tree` for ``share``)."""
+        """Store a copy of a tree (see `copy_tree` for ``share``). One that is there stays."""
+        if there := self.get(key):
+            return there
         incoming = self.work / f"layer-{key}"
         incoming.mkdir()
         try:
@@ -117,6 +119,17 @@ class LayerCache:
         """Record what `result` gives."""
         (self._folder / "results" / key).write_text(json.dumps({"digest": digest}))
 
+    def inline(self, digest: str) -> frozenset[str]:
+        """The keys that `put_inline` recorded for an image; none for one that holds no cache."""
+        try:
+            return frozenset(json.loads((self._folder / "inline" / digest).read_text()))
+        except FileNotFoundError:
+            return frozenset()
+
+    def put_inline(self, digest: str, keys: Collection[str]) -> None:
+        """Record whose results an image holds (BuildKit's inline cache, which is a part of the image there)."""
+        (self._folder / "inline" / digest).write_text(json.dumps(sorted(keys)))
+
     def mount(self, name: str) -> Path:
         """The folder of a ``--mount=type=cache``, kept from build to build."""
         path = self._folder / "mounts" / hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -135,8 +148,50 @@ class LayerCache:
             kept += int((home / "size").read_text())
             if number > self._max_layers or (kept > self._max_bytes and number > 1):
                 remove_tree(home)
-        results = sorted(
-            (self._folder / "results").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True
+        for name in ("results", "inline"):
+            paths = sorted(
+                (self._folder / name).iterdir(), key=lambda path: path.stat().st_mtime, reverse=True
+            )
+            for path in paths[10 * self._max_layers :]:
+                path.unlink()
+
+
+class BuildCache:
+    """What of a `LayerCache` one build may use: all of it, or what the machine of a build has, which starts with nothing.
+
+    Such a machine has what the build itself made, and what the images of ``--cache-from`` hold: their own layers, not those of
+    stages that they only copied from ("inline" is "min" mode: https://docs.docker.com/build/cache/backends/inline/).
+    """
+
+    def __init__(self, layers: LayerCache, cache_from: Sequence[str] | None) -> None:
+        """``cache_from``: the digests of images; None: all of the cache."""
+        self._layers = layers
+        self._known = (
+            None if cache_from is None else {key for one in cache_from for key in layers.inline(one)}
         )
-        for path in results[10 * self._max_layers :]:
-            path.unlink()
+        self.building = layers.building
+        self.mount = layers.mount
+        self.remember_result = layers.remember_result
+        self.put_inline = layers.put_inline
+
+    def get(self, key: str, stage: str) -> Path | None:
+        """The tree of a step of a stage, by their keys, or None: as `LayerCache.get`."""
+        return self._layers.get(key) if self._knows(key) or self._knows(stage) else None
+
+    def base(self, key: str) -> Path | None:
+        """The tree of a base image, which every machine pulls."""
+        return self._layers.get(key)
+
+    async def put(self, key: str, tree: Path, *, share: bool) -> Path:
+        """As `LayerCache.put`; the build has it from now on."""
+        made = await self._layers.put(key, tree, share=share)
+        if self._known is not None:
+            self._known.add(key)
+        return made
+
+    def result(self, key: str, stage: str) -> str | None:
+        """The digest of the image that a whole build gave, by its key and that of its last stage, or None."""
+        return self._layers.result(key) if self._knows(stage) else None
+
+    def _knows(self, key: str) -> bool:
+        return self._known is None or key in self._known

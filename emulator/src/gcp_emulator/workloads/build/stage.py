@@ -21,7 +21,7 @@ from gcp_emulator.workloads.build.base import (
     make_environment,
     make_skeleton,
 )
-from gcp_emulator.workloads.build.cache import LayerCache, copy_tree, in_thread
+from gcp_emulator.workloads.build.cache import BuildCache, copy_tree, in_thread
 from gcp_emulator.workloads.build.copy import (
     CopyError,
     CopySource,
@@ -61,7 +61,7 @@ class BuildFailed(Exception):  # noqa: N818 - the name that Cloud Build uses in 
 class Plan(Protocol):
     """What a stage needs to know of the build that it is part of."""
 
-    cache: LayerCache
+    cache: BuildCache
     context: CopySource
     build_args: Mapping[str, str]
     global_arguments: dict[str, str]
@@ -132,6 +132,8 @@ class StageBuild:
     stop_signal: str = ""
     steps: list[Step] = field(default_factory=list)
     parent: StageBuild | None = None
+    #: The stages that it copies from.
+    sources: list[StageBuild] = field(default_factory=list)
     #: The source arguments of every instruction that takes files of this stage and has not yet.
     uses: list[list[str]] = field(default_factory=list)
     snapshot: Path | None = None
@@ -209,7 +211,7 @@ class StageBuild:
         cache, python = self.plan.cache, self.python
         key = hashlib.sha256(f"base {BASE_FORMAT} {python}".encode()).hexdigest()
         async with cache.building(key):
-            if layer := cache.get(key):
+            if layer := cache.base(key):
                 return layer
             tree = self.plan.new_tree()
             await in_thread(make_skeleton, tree, python)
@@ -225,12 +227,12 @@ class StageBuild:
         Raises `BuildFailed`.
         """
         runs = [position for position, step in enumerate(self.steps) if step.is_run]
-        cached = [position for position in runs if self.plan.cache.get(self.steps[position].key)]
+        cached = [position for position in runs if self._cached(self.steps[position])]
         done = cached[-1] + 1 if cached else 0
         if not wanted:
             done = len(self.steps)
         elif done:
-            self.snapshot = self.plan.cache.get(self.steps[done - 1].key)
+            self.snapshot = self._cached(self.steps[done - 1])
         for position, step in enumerate(self.steps):
             announce(step.instruction)
             for note in step.notes:
@@ -244,11 +246,19 @@ class StageBuild:
             elif step.change:
                 self.changes.append((step.instruction, step.change))
 
+    def _cached(self, step: Step) -> Path | None:
+        return self.plan.cache.get(step.key, self.key)
+
+    def inline_keys(self) -> set[str]:
+        """Whose results an image of this stage holds: its own steps', and what it copied from other stages, as a whole."""
+        own = {step.key for step in self.steps} | {source.key for source in self.sources}
+        return own | {self.key} | (self.parent.inline_keys() if self.parent else set())
+
     async def _run_or_reuse(self, step: Step, *, last: bool) -> None:
         cache = self.plan.cache
         async with cache.building(step.key):
             # Another build may have made it since this one looked.
-            if layer := cache.get(step.key):
+            if layer := self._cached(step):
                 self.plan.log(" ---> Using cache")
                 self.snapshot, self.tree, self.changes = layer, None, []
                 return
@@ -359,6 +369,7 @@ class StageBuild:
         content = stage.key if stage else await in_thread(self.plan.context.digest, sources)
         if stage:
             stage.uses.append(sources)
+            self.sources.append(stage)
 
         async def change(tree: Path, share: bool) -> None:
             files = await stage.source(name or "") if stage else self.plan.context

@@ -12,7 +12,7 @@ import configparser
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gcp_emulator.workloads.build.builder import BuildFailed
@@ -47,9 +47,11 @@ class DockerBuilder:
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
+        cache_from: Sequence[Image] | None = None,
+        inline_cache: bool = False,
         log: Log,
     ) -> Image:
-        """See `gcp_emulator.workloads.runtime.ImageBuilder`."""
+        """See `gcp_emulator.workloads.runtime.ImageBuilder`. The engine's own cache stands in for that of images."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             work = Path(name)
