@@ -45,7 +45,7 @@ ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm"}
 #: Nothing is a right value of these.
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",
-    "djangogcp_former_site", "djangogcp_roll_forward_from",
+    "djangogcp_former_site", "djangogcp_roll_forward_from", "djangogcp_rebuild",
 }  # fmt: skip
 #: Words of one line that PostgreSQL, a shell or manage.py may well be given.
 COMMAND = {"manage_command"}
@@ -208,6 +208,16 @@ def test_a_file_that_cloud_run_cannot_mount_there_is_refused(paths: list[str], w
     # Two files of one secret share a folder.
     same = {key: {**entry, "name": "one", "path": f"/run/secrets/{key}"} for key, entry in entries.items()}
     assert site_problems({**GOOD, "djangogcp_secrets": same}, SITE, REGIONS) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["monthly", "2026-02-30", "2026-1-1", "20261128", "2026-W48", "2026-11-28T00:00", 20261128, True]
+)
+def test_a_rebuild_is_weekly_or_a_date(value: Any) -> None:
+    (message,) = site_problems({**GOOD, "djangogcp_rebuild": value}, SITE, REGIONS)
+    check_message(message, "djangogcp_rebuild", value)
+    for right in ("weekly", "2028-02-29"):
+        assert site_problems({**GOOD, "djangogcp_rebuild": right}, SITE, REGIONS) == []
 
 
 BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")

@@ -1,10 +1,11 @@
-"""What a site needs of its own: secrets that its owner made, and a rollback by hand that is respected."""
+"""What a site needs of its own: secrets that its owner made, a rollback by hand that is respected, and builds that are timely and quick."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,45 @@ def test_a_change_is_deployed_after_a_rollback_when_what_serves_is_named(shop: S
     give_traffic(shop, mended)
     shop.deployed(**NEXT)
     assert serving(shop) == mended
+
+
+def build_logs(shop: Shop) -> list[str]:
+    """What each build printed, the oldest first."""
+    api = f"cloudbuild.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/builds"
+    builds = sorted(shop.rehearsal.api(api)["builds"], key=lambda build: build["createTime"])
+    logs = []
+    for build in builds:
+        body = {
+            "resourceNames": [f"projects/{PROJECT}"],
+            "filter": f'resource.type="build" AND resource.labels.build_id="{build["id"]}"',
+            "pageSize": 1000,
+        }
+        entries = shop.rehearsal.api("logging.googleapis.com/v2/entries:list", method="POST", body=body)
+        logs.append("\n".join(entry["textPayload"] for entry in entries["entries"]))
+    return logs
+
+
+def test_a_change_of_the_code_installs_nothing_again(shop: Shop) -> None:
+    first, second = build_logs(shop)
+    installed = "RUN pip install -r requirements.txt\n ---> Using cache"
+    assert "importing cache manifest" not in first
+    assert "RUN pip install -r requirements.txt" in first
+    assert installed not in first
+    assert "importing cache manifest from" in second
+    assert installed in second
+
+
+def test_a_rebuild_builds_the_same_source_once_for_each_date(shop: Shop) -> None:
+    tags = f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/repositories/djangogcp/packages/shop/tags"
+    before = {one["name"] for one in shop.rehearsal.api(tags)["tags"]}
+    for rebuild in ("weekly", "2026-11-28"):
+        run = shop.deployed(**NEXT, djangogcp_rebuild=rebuild)
+        assert any("Start the build" in task for task in run.changed_tasks())
+        assert shop.deployed("--check", **NEXT, djangogcp_rebuild=rebuild).counts("shop")["changed"] == 0
+    made = {one["name"] for one in shop.rehearsal.api(tags)["tags"]} - before
+    (weekly, dated) = sorted(made, key=lambda name: name.endswith("-2026-11-28"))
+    assert re.search(r"/tags/source-[0-9a-f]{24}-\d{4}-w\d\d$", weekly)
+    assert dated.removesuffix("-2026-11-28") == weekly.rpartition("-")[0].rpartition("-")[0]
 
 
 def test_destroy_leaves_them_and_nobody_reads_them(shop: Shop) -> None:

@@ -64,6 +64,7 @@ _value:
 """
 
 
+import datetime
 import math
 import re
 import shlex
@@ -167,6 +168,17 @@ def _is_command(value: t.Any) -> bool:
     )
 
 
+def _is_rebuild(value: t.Any) -> bool:
+    if value in ("", "weekly"):
+        return True
+    if not isinstance(value, str) or re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is None:
+        return False
+    try:
+        return bool(datetime.date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
 #: By variable.
 RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
@@ -197,6 +209,7 @@ RULES: dict[str, Rule] = {
     ),
     "djangogcp_superuser_username": pattern("letters, digits and @.+-_", r"[\w.@+-]+", limit=150),
     "djangogcp_python_version": pattern("a minor version such as 3.13, in quotes", r"3\.\d{1,2}"),
+    "djangogcp_rebuild": Rule("weekly, a date such as 2026-11-28, in quotes, or nothing", _is_rebuild),
     "djangogcp_settings_module": pattern(
         "a module such as config.settings, or nothing", r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?"
     ),

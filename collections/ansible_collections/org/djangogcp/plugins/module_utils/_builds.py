@@ -72,25 +72,27 @@ class Image:
     digest: str = ""
 
     @classmethod
-    def of_source(cls, name: str, source_digest: str) -> Image:
-        """The image of a source. The digest is cut to what a tag has room for and people can compare."""
+    def of_source(cls, name: str, source_digest: str, rebuild: str = "") -> Image:
+        """The image of a source, and of what makes it anew. The digest is cut to what a tag has room for and people can compare."""
         if not _IMAGE.fullmatch(name):
             raise DjangoGcpError(
                 f"image is {name!r}: expected LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME in lower case, without tag or digest."
             )
-        return cls(name, f"source-{source_digest[:24]}")
+        return cls(name, f"source-{source_digest[:24]}" + (f"-{rebuild}" if rebuild else ""))
 
     @property
-    def resource(self) -> str:
-        """The tag's resource name (artifactregistry v1, projects.locations.repositories.packages.tags)."""
+    def package(self) -> str:
+        """The package's resource name (artifactregistry v1, projects.locations.repositories.packages)."""
         found = _IMAGE.fullmatch(self.name)
         if found is None:
             raise DjangoGcpError(f"{self.name!r} is not the name of an image in Artifact Registry.")
         package = urllib.parse.quote(found["package"], safe="")
-        return (
-            f"projects/{found['project']}/locations/{found['location']}/repositories/{found['repository']}"
-            f"/packages/{package}/tags/{self.tag}"
-        )
+        return f"projects/{found['project']}/locations/{found['location']}/repositories/{found['repository']}/packages/{package}"
+
+    @property
+    def resource(self) -> str:
+        """The tag's resource name."""
+        return f"{self.package}/tags/{self.tag}"
 
     @property
     def tagged(self) -> str:
@@ -115,23 +117,35 @@ class BuildRequest:
         service_account: the e-mail address of the account that the build runs as.
         timeout: seconds after which Cloud Build gives up.
         machine_type: a Cloud Build machine type, None for the default one.
+        cache_from: the image whose layers are used where nothing that made them has changed, "" for none.
     """
 
     service_account: str
     timeout: int
     machine_type: str | None = None
+    cache_from: str = ""
 
     def body(
         self, project: str, image: Image, bucket: str, name: str, generation: str, submission: str
     ) -> Json:
         """The Build (cloudbuild v1) that turns an uploaded source into an image. `submission` is a tag of this request alone.
 
+        A build begins on a machine that has no cache. An image that was built with BUILDKIT_INLINE_CACHE says which of its layers
+        came from what (https://docs.docker.com/build/cache/backends/inline/), and one that is gone is no error.
+
         A named service account needs ``options.logging`` (Cloud Build documentation, "Configure user-specified service
         accounts").
         """
         step = {
             "name": "gcr.io/cloud-builders/docker",
-            "args": ["build", "-t", image.tagged, "."],
+            "args": [
+                "build",
+                "--build-arg=BUILDKIT_INLINE_CACHE=1",
+                *([f"--cache-from={self.cache_from}"] if self.cache_from else []),
+                "-t",
+                image.tagged,
+                ".",
+            ],
             # That builder has BuildKit switched off, and a Dockerfile that mounts caches or secrets needs it.
             "env": ["DOCKER_BUILDKIT=1"],
         }
@@ -164,6 +178,19 @@ class Builds:
         if found is None:
             return None
         return dataclasses.replace(image, digest=str(found["version"]).rpartition("/")[2])
+
+    def newest(self, image: Image) -> str:
+        """The newest image of the same name by its digest, whatever its source is; "" when there is none."""
+        call = Call(f"list the versions of image {image.name}", "artifactregistry.versions.list")
+        url = f"{_ARTIFACT_REGISTRY}/{image.package}/versions"
+        try:
+            found = list(self._client.list(url, call, items="versions", params={"pageSize": 1000}))
+        except ApiError as error:
+            if not error.is_absent:
+                raise
+            found = []
+        newest = max(found, key=lambda version: str(version.get("updateTime", "")), default=None)
+        return f"{image.name}@{str(newest['name']).rpartition('/')[2]}" if newest else ""
 
     def find_running(self, image: Image) -> Json | None:
         """A build of this image that an interrupted run has left running.

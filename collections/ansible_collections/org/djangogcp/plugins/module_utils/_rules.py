@@ -305,6 +305,8 @@ IMAGE = pattern(
 )
 #: Build, "Build configuration file schema", "timeout".
 BUILD_SECONDS = between(1, 86400)
+#: A part of a tag, which has at most 128 characters (distribution/reference).
+REBUILD = pattern("1 to 64 letters, digits, ., _ and -", r"[A-Za-z0-9_.-]{1,64}", limit=64)
 MACHINE_TYPE = pattern("a machine type of Cloud Build such as E2_HIGHCPU_8", r"[A-Z][A-Z0-9_]+")
 BUILD_ID = pattern("the id of a build", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -13,6 +13,7 @@ version_added: 0.9.0
 description:
   - Packs a project's source, looks for an image of exactly this source in Artifact Registry by the tag
     C(source-<digest>), and only when there is none has Cloud Build make it from the Dockerfile.
+  - The newest image of the same name is the cache of a build, so that what has not changed (mostly what is installed) is not made again.
   - Version control, caches, virtual environments and files that hold secrets are never uploaded; the notes list them.
     C(.dockerignore) and C(.gcloudignore) are honoured on top of that.
   - With O(wait=false) the build goes on while other tasks run; the same module with O(build_id) tells how far it is.
@@ -56,6 +57,11 @@ options:
   machine_type:
     description:
       - A machine type of Cloud Build, for instance V(E2_HIGHCPU_8).
+    type: str
+  rebuild:
+    description:
+      - A part of the tag beside the source, for instance a date. An image of the same source is built again when it changes, with the
+        base image as it is then.
     type: str
   build_id:
     description:
@@ -163,6 +169,7 @@ ARGUMENT_SPEC = {
     "service_account": {"type": "str"},
     "timeout": {"type": "int", "default": 1200},
     "machine_type": {"type": "str"},
+    "rebuild": {"type": "str"},
     "build_id": {"type": "str"},
     **WAIT_ARGS,
 }
@@ -175,6 +182,7 @@ RULES = {
     "service_account": rules.SERVICE_ACCOUNT,
     "timeout": rules.BUILD_SECONDS,
     "machine_type": rules.MACHINE_TYPE,
+    "rebuild": rules.REBUILD,
     "build_id": rules.BUILD_ID,
 }
 
@@ -195,7 +203,7 @@ def start(task: Task, builds: Builds) -> Json:
     """Find the image of the source, or have it built."""
     params = task.params
     archive = packed(params["source_dir"], params["dockerfile"])
-    wanted = Image.of_source(params["image"], archive.digest)
+    wanted = Image.of_source(params["image"], archive.digest, params["rebuild"] or "")
     source = {"digest": archive.digest, "files": len(archive.files), "bytes": len(archive.content)}
     found = builds.find_image(wanted)
     if found is not None:
@@ -214,7 +222,9 @@ def start(task: Task, builds: Builds) -> Json:
     if build is None:
         name = f"{wanted.name.rpartition('/')[2]}/{wanted.tag}.tar.gz"
         generation = builds.upload(archive, params["source_bucket"], name)
-        request = BuildRequest(params["service_account"], params["timeout"], params["machine_type"])
+        request = BuildRequest(
+            params["service_account"], params["timeout"], params["machine_type"], builds.newest(wanted)
+        )
         build = builds.submit(request, wanted, params["source_bucket"], name, generation)
     return {**followed(task, builds, build, wanted), "changed": True, "source": source, "diff": diff}
 
@@ -241,7 +251,7 @@ def work(task: Task) -> Json:
 
 def check(params: Json) -> list[str]:
     """What would be dropped in silence: a build that is followed is what it was when it was started."""
-    names = ("dockerfile", "source_bucket", "service_account", "machine_type")
+    names = ("dockerfile", "source_bucket", "service_account", "machine_type", "rebuild")
     return [
         f"{name} is set: expected none beside build_id, because that build has been started already."
         for name in names

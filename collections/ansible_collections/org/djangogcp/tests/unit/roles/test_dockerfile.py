@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jinja2
@@ -58,3 +59,15 @@ def test_an_application_is_served_as_what_it_is(
     text = dockerfile(**source)
     assert text.splitlines()[-1] == f'CMD ["/bin/sh", "-c", {json.dumps(command)}]'
     assert ("RUN pip install uvicorn==" in text) is installed
+
+
+def test_what_is_installed_does_not_depend_on_the_code() -> None:
+    stages = [stage.splitlines() for stage in re.split(r"^FROM ", dockerfile(), flags=re.MULTILINE)[1:]]
+    dependencies, code, image = stages
+    assert dependencies[0] == code[0].replace("code", "dependencies") == image[0] + " AS dependencies"
+    assert [line for line in dependencies if line.startswith("COPY")] == [
+        "COPY requirements.txt requirements.txt"
+    ]
+    assert "RUN pip install -r requirements.txt" in dependencies
+    copied = [line for line in image if line.startswith("COPY")]
+    assert copied == ["COPY --from=dependencies /venv /venv", "COPY --from=code /app /app"]

@@ -48,6 +48,36 @@ def test_the_tag_stands_for_the_source():
     assert Image.of_source(NAME, DIGEST).tag == "source-0123456789abcdef01234567"
 
 
+def test_a_rebuild_is_an_image_of_its_own():
+    assert Image.of_source(NAME, DIGEST, "2026-w48").tag == "source-0123456789abcdef01234567-2026-w48"
+
+
+def test_the_newest_image_of_the_name_is_the_cache():
+    versions = f"https://artifactregistry.googleapis.com/v1/{Image(NAME, 't').package}/versions"
+    names = [f"{Image(NAME, 't').package}/versions/sha256:{name}" for name in ("old", "new", "older")]
+    listed = [
+        {"name": name, "updateTime": time}
+        for name, time in zip(
+            names, ("2026-01-02T00:00:00Z", "2026-02-01T00:00:00Z", "2025-12-31T00:00:00Z"), strict=True
+        )
+    ]
+    assert builds({versions: {"versions": listed}}).newest(Image(NAME, "source-1")) == f"{NAME}@sha256:new"
+    assert builds({versions: {"versions": []}}).newest(Image(NAME, "source-1")) == ""
+
+
+def test_a_build_takes_its_cache_from_an_image_and_is_one_for_the_next():
+    def arguments(cache_from):
+        request = BuildRequest("build@p.iam.gserviceaccount.com", 60, cache_from=cache_from)
+        return request.body("p", Image(NAME, "source-1"), "bucket", "object", "1", "submission")["steps"][0][
+            "args"
+        ]
+
+    end = ["-t", f"{NAME}:source-1", "."]
+    assert arguments("") == ["build", "--build-arg=BUILDKIT_INLINE_CACHE=1", *end]
+    cached = f"--cache-from={NAME}@sha256:new"
+    assert arguments(f"{NAME}@sha256:new") == ["build", "--build-arg=BUILDKIT_INLINE_CACHE=1", cached, *end]
+
+
 def test_an_image_is_deployed_by_digest_once_it_is_known():
     image = Image(NAME, "source-1")
     assert image.uri == f"{NAME}:source-1"
@@ -104,7 +134,7 @@ def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
         "steps": [
             {
                 "name": "gcr.io/cloud-builders/docker",
-                "args": ["build", "-t", f"{NAME}:source-1", "."],
+                "args": ["build", "--build-arg=BUILDKIT_INLINE_CACHE=1", "-t", f"{NAME}:source-1", "."],
                 "env": ["DOCKER_BUILDKIT=1"],
             }
         ],
