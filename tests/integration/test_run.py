@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -611,6 +612,37 @@ def test_a_job_starts_as_soon_as_a_right_that_it_was_granted_is_in_force(cloud: 
     found = executions(cloud, "late-job")
     assert [one.get("succeededCount") for one in found] == [1, *[0] * (len(found) - 1)]
     assert len(found) > 2
+
+
+def test_a_job_and_a_service_of_a_new_account_are_made_as_soon_as_cloud_run_knows_it(
+    cloud: Cloud, image: str
+) -> None:
+    cloud.running.plan(
+        {
+            "method": "iam.projects.serviceAccounts.create",
+            "kind": "unknown_account",
+            "service": "run",
+            "seconds": 2,
+        }
+    )
+    account = f"brand-new@{PROJECT}.iam.gserviceaccount.com"
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "brand-new"}])
+    container = {"image": image}
+    task = {"template": {"service_account": account, "containers": [container]}}
+    cloud.ok("run_jobs", location=REGION, jobs=[{"name": "of-new-account", "template": task}])
+    made = cloud.api(f"{RUN}/jobs/of-new-account")
+    assert made["template"]["template"]["serviceAccount"] == account
+
+
+def test_an_account_that_nobody_has_made_is_refused_at_once(cloud: Cloud, image: str) -> None:
+    template = {
+        "service_account": f"nobody@{PROJECT}.iam.gserviceaccount.com",
+        "containers": [{"image": image}],
+    }
+    began = time.monotonic()
+    message = cloud.error("run_service", name="nobodys", location=REGION, template=template)
+    assert "Permission 'iam.serviceaccounts.actAs' denied on service account nobody@" in message
+    assert time.monotonic() - began < 5
 
 
 def test_a_job_that_is_not_there_is_named(cloud: Cloud) -> None:

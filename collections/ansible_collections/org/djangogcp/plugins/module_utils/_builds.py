@@ -42,8 +42,13 @@ _IMAGE = re.compile(
     r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<package>[a-z0-9._/-]+)"
 )
 _LOG_LINES = 40
+# What of a build was asked for, but its tags.
+_ASKED = ("source", "steps", "images", "serviceAccount", "options", "timeout")
 # How Cloud Build refuses a source that the build's account may not read.
 _MAY_NOT_READ = re.compile(r"could not resolve source:.*\b403\b")
+# How it refuses somebody who may not act as that account. The account is told by its number.
+# Source: https://github.com/kohei321dev/spot-diggz/issues/164
+_MAY_NOT_ACT_AS = re.compile(r"does not have permission to act as service account")
 
 
 class BuildError(DjangoGcpError):
@@ -93,6 +98,11 @@ class Image:
     def resource(self) -> str:
         """The tag's resource name."""
         return f"{self.package}/tags/{self.tag}"
+
+    @property
+    def repository(self) -> str:
+        """The name of the repository of Artifact Registry that it is in."""
+        return self.resource.split("/")[5]
 
     @property
     def tagged(self) -> str:
@@ -232,21 +242,36 @@ class Builds:
         """Start a build and return it. When the answer is lost, the tag of the request tells whether it was started."""
 
         def refusal(error: DjangoGcpError) -> Refusal | None:
-            if not _MAY_NOT_READ.search(error.message):
-                return None
-            policy = f"{_STORAGE}/b/{bucket}/iam"
-            return Refusal(
-                request.service_account, f"bucket {bucket}", policy, "storage.buckets.getIamPolicy"
-            )
+            if isinstance(error, ApiError) and _MAY_NOT_READ.search(error.explanation):
+                return Refusal("bucket", bucket, request.service_account)
+            if (
+                isinstance(error, ApiError)
+                and error.status == 403
+                and _MAY_NOT_ACT_AS.search(error.explanation)
+            ):
+                return Refusal("service_account", request.service_account)
+            return None
 
         return once_granted(
-            self._client, lambda: self._submit(request, image, bucket, name, generation), refusal
+            self._client,
+            lambda: self._submit(request, image, bucket, name, generation),
+            refusal,
+            doing=f"start the build of {image.tagged}",
         )
 
     def _submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
-        call = Call(f"start the build of {image.name}:{image.tag}", "cloudbuild.builds.create")
-        submission = f"submission-{uuid.uuid4().hex}"
+        submission = _new_submission()
         body = request.body(self._project, image, bucket, name, generation, submission)
+        return self._create(body, image, submission)
+
+    def _again(self, build: Json, image: Image) -> Json:
+        """Start another build of what a build was made of."""
+        submission = _new_submission()
+        asked = {name: build[name] for name in _ASKED if name in build}
+        return self._create({**asked, "tags": [image.tag, submission]}, image, submission)
+
+    def _create(self, body: Json, image: Image, submission: str) -> Json:
+        call = Call(f"start the build of {image.tagged}", "cloudbuild.builds.create")
         try:
             operation = self._client.request("POST", self._parent, call, body=body)
         except ConnectionLostError:
@@ -271,6 +296,30 @@ class Builds:
             doing=f"build {build['id']}",
             state=lambda last: str(last.get("status", "")),
         )
+
+    def finish(self, build: Json, image: Image, wait: Wait) -> tuple[Json, Image]:
+        """Follow a build to its end; returns it and the image that it has made.
+
+        It is built again when its account may not push yet what it was granted a moment ago.
+
+        Raises:
+            BuildError: as `built_image`.
+        """
+        builds = [build]
+
+        def attempt() -> tuple[Json, Image]:
+            if len(builds) > 1:
+                builds.append(self._again(builds[-1], image))
+            builds.append(self.wait(builds[-1], wait))
+            return builds[-1], self.built_image(builds[-1], image)
+
+        def refusal(error: DjangoGcpError) -> Refusal | None:
+            if not isinstance(error, BuildError) or not _is_push_refused(builds[-1]):
+                return None
+            account = str(builds[-1].get("serviceAccount", "")).rpartition("/")[2]
+            return Refusal("artifact_repository", image.repository, account)
+
+        return once_granted(self._client, attempt, refusal, doing=f"push {image.tagged}")
 
     def built_image(self, build: Json, image: Image) -> Image:
         """The image that a finished build has made.
@@ -313,6 +362,16 @@ def _cure(build: t.Mapping[str, t.Any]) -> str:
             "A step ran out of memory: let it need less, or build with a larger machine_type, and run again."
         )
     return "The end of its log says why; fix the source and run again."
+
+
+def _is_push_refused(build: t.Mapping[str, t.Any]) -> bool:
+    """Whether a build ended because its account may not push. Source of the type: cloudbuild v1, FailureInfo."""
+    return bool(build.get("failureInfo", {}).get("type") == "PUSH_NOT_AUTHORIZED")
+
+
+def _new_submission() -> str:
+    """A tag of one request alone."""
+    return f"submission-{uuid.uuid4().hex}"
 
 
 def is_finished(build: t.Mapping[str, t.Any]) -> bool:

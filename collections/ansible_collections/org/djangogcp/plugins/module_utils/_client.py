@@ -23,6 +23,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     DjangoGcpError,
     api_error,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Granted
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import (
     RETRYABLE_STATUSES,
     Clock,
@@ -80,6 +81,7 @@ class Client:
         ahead: where answers are that were read ahead; none by default.
         absent_when_disabled: take what an API that is not enabled would hold for absent. For check mode on a project whose
             APIs the same run would enable first.
+        granted: where it is noted what was granted; nowhere by default.
 
     Every method raises `ApiError` for an error status, `ConnectionLostError` when it is unknown whether a request that is
     not safe to repeat was carried out, and `DjangoGcpError` when the server cannot be reached.
@@ -94,6 +96,7 @@ class Client:
         read_timeout: float = READ_TIMEOUT_SECONDS,
         ahead: Ahead | None = None,
         absent_when_disabled: bool = False,
+        granted: Granted | None = None,
     ) -> None:
         self._tokens = tokens
         self._session = session
@@ -101,6 +104,8 @@ class Client:
         self._read_timeout = read_timeout
         self._ahead = ahead or Ahead(None, "")
         self._absent_when_disabled = absent_when_disabled
+        #: What was granted so short ago that it may not have taken effect.
+        self.granted = granted or Granted(None)
 
     def get(
         self, url: str, call: Call, *, params: t.Mapping[str, t.Any] | None = None, ahead: bool = False

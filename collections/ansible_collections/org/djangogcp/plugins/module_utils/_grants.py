@@ -4,89 +4,147 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""Rights that were granted a moment ago and are not in force everywhere yet. They are waited out, and only they."""
+"""Rights that were granted a moment ago and have not taken effect everywhere yet. They are waited out, and only they.
+
+Two things have to come together: Google Cloud itself refuses, in an API's error or in the state of a resource, and what it refuses was
+granted here within the last seven minutes (`_granted`). What an application printed is no refusal, whatever it says.
+"""
 
 from __future__ import annotations
 
 import re
 import typing as t
 
-from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils import _progress
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Client
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ApiError,
+    DjangoGcpError,
+    OperationError,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Change
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 
-# Source: https://cloud.google.com/iam/docs/access-change-propagation (policies: about two minutes)
-_GRANT_SECONDS = 120.0
-_SECRETS = "https://secretmanager.googleapis.com/v1"
 # How Cloud Run refuses a revision, or a task, whose account may not read a secret.
 _SECRET_REFUSED = re.compile(
-    r"Permission denied on secret: (projects/[^/\s]+/secrets/[^/\s]+)/\S+ for Revision service account (\S+@\S+?)\.?(?:\s|$)"
+    r"Permission denied on secret: projects/[^/\s]+/secrets/([^/\s]+)/\S+ for Revision service account (\S+@\S+?)\.?(?:\s|$)"
+)
+# How Cloud Run refuses somebody who may not act as an account, or an account that it does not find.
+# Source: https://github.com/google/keyword_factory/issues/22
+_ACT_AS_REFUSED = re.compile(
+    r"Permission 'iam\.serviceaccounts\.actAs' denied on service account (\S+@\S+) \(or it may not exist\)",
+    re.IGNORECASE,
 )
 
 
+# By type of resource, what the roles for it begin with.
+_ROLES_OF = {
+    "secret": "secretmanager",
+    "bucket": "storage",
+    "artifact_repository": "artifactregistry",
+    "service_account": "iam",
+}
+_BASIC_ROLES = ("roles/owner", "roles/editor")
+
+
 class Refusal(t.NamedTuple):
-    """What an account was refused.
+    """What was refused.
 
     Attributes:
-        account: the e-mail address of the service account.
-        resource: what it may not read, in words.
-        policy: the address of the resource's IAM policy.
-        permission: what reading the policy needs.
+        resource_type: a key of `_ROLES_OF`.
+        resource: its name; of a service account the e-mail address.
+        account: the e-mail address of the service account that was refused; "" for whoever called.
     """
 
-    account: str
+    resource_type: str
     resource: str
-    policy: str
-    permission: str
+    account: str = ""
+
+    def may_pass(self, change: Change) -> bool:
+        """Whether the refusal may end when a change takes effect."""
+        if self.account and change.member != f"serviceAccount:{self.account}":
+            return False
+        if change.resource_type == "project":
+            # A role on the project holds for what is in it. What a custom role is for, its name does not tell.
+            service = _ROLES_OF[self.resource_type]
+            return change.role.startswith((f"roles/{service}.", "projects/", "organizations/", *_BASIC_ROLES))
+        return (change.resource_type, change.resource) == (self.resource_type, self.resource)
 
 
 Made = t.TypeVar("Made")
 
 
 def once_granted(
-    client: Client, attempt: t.Callable[[], Made], refusal: t.Callable[[DjangoGcpError], Refusal | None]
+    client: Client,
+    attempt: t.Callable[[], Made],
+    refusal: t.Callable[[DjangoGcpError], Refusal | None],
+    *,
+    doing: str,
 ) -> Made:
-    """What ``attempt`` returns, attempted again for two minutes while a right is refused that the policy has.
+    """What ``attempt`` returns, attempted again while Google Cloud refuses what was granted less than seven minutes ago.
+
+    Whoever watches is told every 30 seconds.
 
     Args:
-        client: reads the policy.
+        client: knows what was granted.
         attempt: does the work; whatever it leaves when it fails must not be in its way the next time.
-        refusal: what an error refused to whom; None for any other error.
+        refusal: what an error refused; None for any other error.
+        doing: a verb phrase, for whoever watches.
 
     Raises:
         DjangoGcpError: of the attempt.
     """
-    deadline = Deadline(_GRANT_SECONDS, client.clock)
-    for delay in delays(first=0.5, factor=2, longest=10):
+    waiting = Waiting(client, doing)
+    while True:
         try:
             return attempt()
         except DjangoGcpError as error:
             refused = refusal(error)
-            if refused is None or not _is_granted(client, refused) or not deadline.sleep(delay):
+            if refused is None or not waiting.goes_on(refused.may_pass):
                 raise
-    raise AssertionError("delays() never ends")
 
 
-def refused_secret(error: DjangoGcpError) -> Refusal | None:
-    """What an error says of a secret that an account of Cloud Run may not read."""
-    return secret_refused_in(error.message)
+class Waiting:
+    """Waits for changes to take effect, from one look to the next.
+
+    Args:
+        client: knows what was granted, and has the clock.
+        doing: what it is done for: a verb phrase, for whoever watches.
+    """
+
+    def __init__(self, client: Client, doing: str) -> None:
+        self._client = client
+        self._doing = doing
+        self._delays = delays(first=0.5, factor=2, longest=10)
+        self._waited = Deadline(0, client.clock)
+
+    def goes_on(self, concerns: t.Callable[[Change], bool]) -> bool:
+        """Sleep until the next look; False at once when no change that may not have taken effect concerns what is waited for."""
+        changes = {
+            change: left for change, left in self._client.granted.changes().items() if concerns(change)
+        }
+        if not changes:
+            return False
+        waited = self._waited.waited
+        if self._client.granted.tells(waited, _progress.EVERY_SECONDS):
+            change = max(changes, key=lambda one: changes[one])
+            state = f"{change.member.partition(':')[2]} is still refused, {change} a moment ago"
+            _progress.tell(_progress.line(self._doing, state, waited, "2 min, at most 7"))
+        self._client.clock.sleep(min(next(self._delays), max(changes.values())))
+        return True
 
 
-def secret_refused_in(text: str) -> Refusal | None:
-    """What Cloud Run's words say of a secret that an account may not read. Not for what an application printed."""
-    found = _SECRET_REFUSED.search(text)
-    if found is None:
-        return None
-    name, account = found.groups()
-    policy = f"{_SECRETS}/{name}:getIamPolicy"
-    return Refusal(account, f"secret {name}", policy, "secretmanager.secrets.getIamPolicy")
+def refused_by_cloud_run(error: DjangoGcpError) -> Refusal | None:
+    """What Cloud Run says, in an API's error or in the state of a resource, that an account or the caller may not do."""
+    if isinstance(error, ApiError | OperationError):
+        return refused_in(error.message)
+    return None
 
 
-def _is_granted(client: Client, refused: Refusal) -> bool:
-    """Whether the resource's policy names the account. Not when nobody can tell: the refusal is what has to be told then."""
-    call = Call(f"read the IAM policy of {refused.resource}", refused.permission)
-    try:
-        bindings = client.get(refused.policy, call).get("bindings", [])
-    except DjangoGcpError:
-        return False
-    return any(f"serviceAccount:{refused.account}" in binding.get("members", []) for binding in bindings)
+def refused_in(text: str) -> Refusal | None:
+    """What Cloud Run's own words refuse. Not for what an application printed."""
+    if found := _SECRET_REFUSED.search(text):
+        return Refusal("secret", found[1], found[2])
+    if found := _ACT_AS_REFUSED.search(text):
+        return Refusal("service_account", found[1])
+    return None

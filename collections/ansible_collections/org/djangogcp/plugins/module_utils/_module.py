@@ -37,6 +37,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Granted
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import ForeignError
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome
@@ -148,6 +149,7 @@ def run_module(
             read_timeout=module.params["request_timeout"],
             ahead=Ahead(folder, tokens.identity, fills=reads_ahead),
             absent_when_disabled=module.check_mode or only_reads,
+            granted=Granted(folder),
         )
         wait = Wait.from_params(module.params) if "wait" in argument_spec else Wait()
         return work(Task(module.params, client, module.check_mode, wait))

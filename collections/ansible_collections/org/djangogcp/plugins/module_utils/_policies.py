@@ -20,15 +20,17 @@ import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import (
+    EFFECT_SECONDS,
+    Change,
+    account_made,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services import iam
 
 # Many sites may grant roles on one project at the same time.
 _CONFLICTS = 12
-# A new service account is known everywhere within about a minute.
-# Source: https://cloud.google.com/iam/docs/access-change-propagation
-_NEW_ACCOUNT_SECONDS = 120.0
 _UNKNOWN_ACCOUNT = re.compile(r"([\w.-]+@[\w.-]+\.gserviceaccount\.com) does not exist")
 
 _ADDRESSES = ("user", "group", "serviceAccount", "domain")
@@ -101,7 +103,7 @@ def ensure_grants(
     # In check mode a task before this one would have made it; nobody has a role on what is not there.
     may_be_absent = check_mode or not any(grant.present for grant in grants)
     conflicts = 0
-    newly_made = Deadline(_NEW_ACCOUNT_SECONDS, client.clock)
+    newly_made = Deadline(EFFECT_SECONDS, client.clock)
     for delay in delays(first=0.2, factor=1.7, longest=5):
         policy = read_policy(client, resource, may_be_absent)
         wanted = with_grants(policy, grants)
@@ -109,6 +111,7 @@ def ensure_grants(
             break
         try:
             _write_policy(client, resource, wanted)
+            _note(client, resource, policy, wanted)
             break
         except ApiError as error:
             conflicts += error.is_stale
@@ -183,12 +186,30 @@ def _write_policy(client: Client, resource: Resource, policy: Json) -> None:
     client.request(method, url, call, body=body, repeatable=True)
 
 
+def _note(client: Client, resource: Resource, policy: Json, wanted: Json) -> None:
+    """Note what was granted, for whoever meets it before it has taken effect."""
+    had, have = (
+        {
+            Change(resource.resource_type, resource.name, binding["role"], normal_member(member))
+            for binding in one.get("bindings") or []
+            for member in binding["members"]
+        }
+        for one in (policy, wanted)
+    )
+    for change in have - had:
+        client.granted.note(change)
+    for change in had - have:
+        client.granted.forget(change)
+
+
 def _is_propagating(client: Client, error: ApiError) -> bool:
     """Whether a member is refused as unknown only because its service account is that new."""
     unknown = _UNKNOWN_ACCOUNT.search(error.explanation)
     if error.status != 400 or not unknown:
         return False
     email = unknown.group(1)
+    if account_made(email) in client.granted.changes():
+        return True
     call = Call(f"read service account {email}", "iam.serviceAccounts.get")
     try:
         return client.find(f"{iam.API}/projects/-/serviceAccounts/{email}", call) is not None

@@ -232,8 +232,8 @@ def start(task: Task, builds: Builds) -> Json:
 def followed(task: Task, builds: Builds, build: Json, image: Image) -> Json:
     """The result of a build: what it has made when it has finished, or how far it is."""
     if task.wait.enabled:
-        build = builds.wait(build, task.wait)
-    if is_finished(build):
+        build, image = builds.finish(build, image, task.wait)
+    elif is_finished(build):
         image = builds.built_image(build, image)
     return {"finished": is_finished(build), "image": image.result(), "build": build_result(build)}
 

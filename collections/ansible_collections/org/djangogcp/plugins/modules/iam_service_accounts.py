@@ -102,6 +102,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import account_made
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -110,7 +111,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     run_module,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._services.iam import SERVICE_ACCOUNT
+from ansible_collections.org.djangogcp.plugins.module_utils._services.iam import (
+    SERVICE_ACCOUNT,
+    account_email,
+)
 
 ARGUMENT_SPEC = {
     "service_accounts": {
@@ -130,7 +134,7 @@ ARGUMENT_SPEC = {
 def work(task: Task) -> dict[str, t.Any]:
     def ensure(account: dict[str, t.Any]) -> Outcome:
         ids = {"project": task.project, "name": account["name"]}
-        return reconcile(
+        outcome = reconcile(
             task.client,
             SERVICE_ACCOUNT,
             ids,
@@ -139,6 +143,9 @@ def work(task: Task) -> dict[str, t.Any]:
             check_mode=task.check_mode,
             ownership=Ownership.from_params(task.params),
         )
+        if outcome.found is None and outcome.wire is not None and not task.check_mode:
+            task.client.granted.note(account_made(account_email(task.project, account["name"])))
+        return outcome
 
     return many_results("service_accounts", for_each(task.params["service_accounts"], ensure))
 

@@ -107,7 +107,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiEr
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import (
     Refusal,
     once_granted,
-    secret_refused_in,
+    refused_by_cloud_run,
+    refused_in,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
@@ -155,11 +156,9 @@ def explained(job: str, execution: Json, result: Json, output: Output) -> Execut
     return ExecutionError(message, {"execution": result, "output": output.lines}, refusal)
 
 
-def refused_secret(error: DjangoGcpError) -> Refusal | None:
-    """What Cloud Run refused to read for an execution before any of its tasks began; None for all else, which is not repeated."""
-    if isinstance(error, ExecutionError):
-        return secret_refused_in(error.refusal)
-    return secret_refused_in(error.message) if isinstance(error, ApiError) else None
+def refused(error: DjangoGcpError) -> Refusal | None:
+    """What Cloud Run refused an execution before any of its tasks began; None for all else, which is not repeated."""
+    return refused_in(error.refusal) if isinstance(error, ExecutionError) else refused_by_cloud_run(error)
 
 
 def begun(task: Task, executions: Executions) -> Json | None:
@@ -178,7 +177,8 @@ def begun(task: Task, executions: Executions) -> Json | None:
 def work(task: Task) -> Json:
     """Run the job."""
     executions = Executions(task.client, task.project, task.params["location"], task.params["job"])
-    return once_granted(task.client, lambda: run(task, executions), refused_secret)
+    job = task.params["job"]
+    return once_granted(task.client, lambda: run(task, executions), refused, doing=f"run job {job}")
 
 
 def run(task: Task, executions: Executions) -> Json:

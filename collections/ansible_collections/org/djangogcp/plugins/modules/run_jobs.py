@@ -773,6 +773,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_by_cloud_run
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -811,15 +812,20 @@ def work(task: Task) -> Json:
 
     def one(job: Json) -> Outcome:
         ids = {"project": task.project, "location": task.params["location"], "name": job["name"]}
-        outcome = reconcile(
+        outcome = once_granted(
             task.client,
-            JOB,
-            ids,
-            functools.partial(labelled, job),
-            state=job["state"],
-            check_mode=task.check_mode,
-            wait=task.wait,
-            ownership=Ownership.from_params(task.params),
+            lambda: reconcile(
+                task.client,
+                JOB,
+                ids,
+                functools.partial(labelled, job),
+                state=job["state"],
+                check_mode=task.check_mode,
+                wait=task.wait,
+                ownership=Ownership.from_params(task.params),
+            ),
+            refused_by_cloud_run,
+            doing=f"make job {job['name']}",
         )
         if outcome.resource:
             # A job that is asked something else than before has not run it.

@@ -945,7 +945,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     OperationError,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
-from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_by_cloud_run
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
@@ -1062,7 +1062,12 @@ def work(task: Task) -> Json:
     """Make the service what is asked."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
     try:
-        outcome = once_granted(task.client, lambda: deploy(task, ids), refused_secret)
+        outcome = once_granted(
+            task.client,
+            lambda: deploy(task, ids),
+            refused_by_cloud_run,
+            doing=f"deploy service {ids['name']}",
+        )
     except OperationError as error:
         raise with_log(task, ids, error) from error
     # What check mode predicts has no address and serves nobody.

@@ -740,7 +740,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
-from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_secret
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_by_cloud_run
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
@@ -772,7 +772,10 @@ def work(task: Task) -> Json:
             ownership=Ownership.from_params(task.params),
         )
 
-    return one_result("worker_pool", once_granted(task.client, ensure, refused_secret))
+    return one_result(
+        "worker_pool",
+        once_granted(task.client, ensure, refused_by_cloud_run, doing=f"deploy worker pool {ids['name']}"),
+    )
 
 
 def main() -> None:

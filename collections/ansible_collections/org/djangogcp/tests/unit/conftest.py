@@ -12,6 +12,7 @@ import pytest
 import requests
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import AuthOptions, TokenSource
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Client
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Granted
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock
 
 
@@ -109,9 +110,14 @@ def fake_clock():
 
 
 @pytest.fixture
-def client(google, fake_clock):
+def granted(tmp_path, fake_clock):
+    return Granted(str(tmp_path), lambda: fake_clock.time)
+
+
+@pytest.fixture
+def client(google, fake_clock, granted):
     tokens = TokenSource(AuthOptions(auth_kind="accesstoken", access_token="token-1"), google, None)
-    return Client(tokens, google, fake_clock.clock)
+    return Client(tokens, google, fake_clock.clock, granted=granted)
 
 
 @pytest.fixture

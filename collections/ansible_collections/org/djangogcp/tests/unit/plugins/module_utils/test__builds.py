@@ -14,6 +14,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._builds import (
     is_finished,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Change, account_made
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 
 NAME = "us-central1-docker.pkg.dev/my-project/djangogcp/polls"
 DIGEST = "0123456789abcdef" * 4
@@ -165,7 +167,7 @@ def test_a_build_whose_answer_was_lost_is_found_by_the_tag_of_its_request(google
     assert google.sent[-1].params["filter"] == f'tags="{body["tags"][1]}"'
 
 
-POLICY = "https://storage.googleapis.com/storage/v1/b/b/iam"
+BUILDER = "b@my-project.iam.gserviceaccount.com"
 MAY_NOT_READ = (
     400,
     {
@@ -178,20 +180,96 @@ MAY_NOT_READ = (
 )
 
 
-def test_a_right_to_read_the_source_that_was_granted_a_moment_ago_is_waited_for(google, client):
-    account = "serviceAccount:b@my-project.iam.gserviceaccount.com"
-    google.answer("POST", BUILDS, MAY_NOT_READ, MAY_NOT_READ, {"metadata": {"build": {"id": "b1"}}})
-    google.answer("GET", POLICY, {"bindings": [{"role": "r", "members": [account]}]})
+MAY_NOT_ACT_AS = (
+    403,
+    {
+        "error": {
+            "code": 403,
+            "status": "PERMISSION_DENIED",
+            "message": "caller does not have permission to act as service account projects/my-project/serviceAccounts/109",
+        }
+    },
+)
+READS = Change("bucket", "b", "roles/storage.objectViewer", f"serviceAccount:{BUILDER}")
+
+
+@pytest.mark.parametrize(
+    ("refused", "change"), [(MAY_NOT_READ, READS), (MAY_NOT_ACT_AS, account_made(BUILDER))]
+)
+def test_what_was_granted_to_the_builds_account_a_moment_ago_is_waited_for(
+    google, client, granted, refused, change
+):
+    granted.note(change)
+    google.answer("POST", BUILDS, refused, refused, {"metadata": {"build": {"id": "b1"}}})
     google.answer("GET", f"{BUILDS}/b1", {"id": "b1", "status": "QUEUED"})
     assert submit(client)["id"] == "b1"
 
 
-def test_a_right_to_read_the_source_that_nobody_granted_is_an_error_at_once(google, client, fake_clock):
-    google.answer("POST", BUILDS, MAY_NOT_READ)
-    google.answer("GET", POLICY, {})
-    with pytest.raises(ApiError, match="could not resolve source"):
+@pytest.mark.parametrize(
+    ("refused", "change"), [(MAY_NOT_READ, account_made("x@p")), (MAY_NOT_ACT_AS, READS)]
+)
+def test_what_nobody_granted_to_it_is_an_error_at_once(google, client, granted, fake_clock, refused, change):
+    granted.note(change)
+    google.answer("POST", BUILDS, refused)
+    with pytest.raises(ApiError):
         submit(client)
     assert fake_clock.slept == []
+
+
+ENDED = {
+    "id": "b1",
+    "status": "FAILURE",
+    "failureInfo": {"type": "PUSH_NOT_AUTHORIZED", "detail": "denied"},
+    "serviceAccount": f"projects/my-project/serviceAccounts/{BUILDER}",
+    "source": {"storageSource": {"bucket": "b", "object": "o.tar.gz", "generation": "7"}},
+    "steps": [{"name": "docker"}],
+    "images": [f"{NAME}:source-1"],
+    "timeout": "600s",
+    "results": {"images": []},
+    "tags": ["source-1", "submission-1"],
+}
+REPOSITORY = NAME.split("/")[2]
+
+
+def finish(client, image=None):
+    image = image or Image(NAME, "source-1")
+    return Builds(client, "my-project", "us-central1").finish({"id": "b1"}, image, Wait())
+
+
+def test_it_is_built_again_until_a_right_to_push_that_was_granted_a_moment_ago_has_taken_effect(
+    google, client, granted
+):
+    granted.note(
+        Change(
+            "artifact_repository", REPOSITORY, "roles/artifactregistry.writer", f"serviceAccount:{BUILDER}"
+        )
+    )
+    google.answer("GET", f"{BUILDS}/b1", ENDED)
+    google.answer("POST", BUILDS, {"metadata": {"build": {"id": "b2"}}})
+    made = {"id": "b2", "status": "SUCCESS", "results": {"images": [{"digest": "sha256:2"}]}}
+    google.answer("GET", f"{BUILDS}/b2", {"id": "b2", "status": "WORKING"}, made)
+    google.answer("POST", "https://logging.googleapis.com/v2/entries:list", {})
+    build, image = finish(client)
+    assert (build["id"], image.digest) == ("b2", "sha256:2")
+    (again,) = [body for body in google.bodies("POST") if "steps" in body]
+    assert {**again, "tags": again["tags"][:1]} == {
+        name: ENDED[name] for name in ("source", "steps", "images", "serviceAccount", "timeout")
+    } | {"tags": ["source-1"]}
+    assert again["tags"][1] != "submission-1"
+
+
+@pytest.mark.parametrize(
+    "build", [ENDED, {**ENDED, "failureInfo": {"type": "USER_BUILD_STEP", "detail": "denied"}}]
+)
+def test_a_build_that_fails_for_another_reason_is_not_built_again(google, client, granted, build):
+    # To push is what fails, and it was not granted; or it was granted, and something else fails.
+    if build is not ENDED:
+        granted.note(Change("artifact_repository", REPOSITORY, "r", f"serviceAccount:{BUILDER}"))
+    google.answer("GET", f"{BUILDS}/b1", build)
+    google.answer("POST", "https://logging.googleapis.com/v2/entries:list", {})
+    with pytest.raises(BuildError):
+        finish(client)
+    assert [body for body in google.bodies("POST") if "steps" in body] == []
 
 
 def test_a_build_that_was_not_started_is_started_once_more(google, client):

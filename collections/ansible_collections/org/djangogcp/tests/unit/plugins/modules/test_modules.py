@@ -8,6 +8,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleFallbackNotFound
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import first_set_env
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Change
 from ansible_collections.org.djangogcp.plugins.module_utils._module import SeveralError, Task, for_each
 from ansible_collections.org.djangogcp.plugins.module_utils._run import labelled
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
@@ -181,7 +182,6 @@ REFUSED = (
     "Permission denied on secret: projects/1/secrets/key/versions/1 for Revision service account "
     "web@p.iam.gserviceaccount.com."
 )
-POLICY = "https://secretmanager.googleapis.com/v1/projects/1/secrets/key:getIamPolicy"
 
 
 def manage(google, client, execution, printed=(), **params):
@@ -199,8 +199,7 @@ def manage(google, client, execution, printed=(), **params):
     google.answer("GET", f"{JOB}/executions/manage-1/tasks", {})
     entries = [{"textPayload": line, "timestamp": "2026-01-01T00:00:00Z"} for line in printed]
     google.answer("POST", "https://logging.googleapis.com/v2/entries:list", {"entries": entries})
-    member = "serviceAccount:web@p.iam.gserviceaccount.com"
-    google.answer("GET", POLICY, {"bindings": [{"role": "r", "members": [member]}]})
+    client.granted.note(Change("secret", "key", "r", "serviceAccount:web@p.iam.gserviceaccount.com"))
     place = {"project": "p", "location": "l", "job": "manage"}
     run_job_execution.work(Task({**options, **place}, client))
 
@@ -228,7 +227,7 @@ def test_an_execution_that_could_not_start_for_a_right_that_was_granted_is_repea
     with pytest.raises(DjangoGcpError, match="Permission denied on secret"):
         manage(google, client, {"condition": {"message": REFUSED}})
     assert starts(google) > 5
-    assert sum(fake_clock.slept) == pytest.approx(120, abs=1)
+    assert sum(fake_clock.slept) == pytest.approx(420, abs=1)
 
 
 def test_a_service_account_is_made_with_its_id_and_changed_with_a_mask(google, client):
