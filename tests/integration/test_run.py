@@ -614,6 +614,58 @@ def test_a_job_starts_as_soon_as_a_right_that_it_was_granted_is_in_force(cloud: 
     assert len(found) > 2
 
 
+UPLOAD = """
+import json, urllib.request
+metadata = "http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token"
+ask = urllib.request.Request(metadata, headers={"Metadata-Flavor": "Google"})
+token = json.load(urllib.request.urlopen(ask))["access_token"]
+url = "https://storage.googleapis.com/upload/storage/v1/b/BUCKET/o?uploadType=media&name=site.css"
+headers = {"Authorization": "Bearer " + token}
+try:
+    urllib.request.urlopen(urllib.request.Request(url, data=b"body {}", headers=headers))
+except urllib.error.HTTPError as error:
+    raise SystemExit(error.read().decode())
+print("uploaded")
+"""
+
+
+def uploader(cloud: Cloud, image: str, name: str) -> dict[str, Any]:
+    """A job with an account of its own that writes to a bucket, and the grant that it needs, which it does not have."""
+    account = f"{name}@{PROJECT}.iam.gserviceaccount.com"
+    bucket = f"{PROJECT}-{name}"
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": name}])
+    cloud.ok("storage_buckets", buckets=[{"name": bucket, "location": REGION}])
+    container = {"image": image, "command": ["python"], "args": ["-c", UPLOAD.replace("BUCKET", bucket)]}
+    template = {"service_account": account, "max_retries": 0, "containers": [container]}
+    cloud.ok("run_jobs", location=REGION, jobs=[{"name": name, "template": {"template": template}}])
+    members = [f"serviceAccount:{account}"]
+    role = "roles/storage.objectUser"
+    return {"resource_type": "bucket", "resource": bucket, "role": role, "members": members}
+
+
+def test_a_job_runs_once_when_its_account_may_use_the_bucket_that_it_was_granted(
+    cloud: Cloud, image: str
+) -> None:
+    grant = uploader(cloud, image, "uploads")
+    cloud.running.plan({"method": "storage.buckets.setIamPolicy", "kind": "grant_pending", "seconds": 4})
+    cloud.ok("iam_members", members=[grant])
+    ran = cloud.ok("run_job_execution", job="uploads", location=REGION, python_args=["-c"], once=True)
+    assert ran["execution"]["succeeded"]
+    own, waiting = executions(cloud, "uploads")
+    assert UPLOAD.split()[0] in str(own["template"])
+    # It is known now that the right has taken effect.
+    assert waiting["succeededCount"] == 1
+    cloud.ok("run_job_execution", job="uploads", location=REGION, python_args=["-c"])
+    assert len(executions(cloud, "uploads")) == 3
+
+
+def test_a_job_that_is_refused_what_nobody_granted_fails_at_once(cloud: Cloud, image: str) -> None:
+    uploader(cloud, image, "ungranted")
+    failed = cloud.run("run_job_execution", job="ungranted", location=REGION, python_args=["-c"])
+    assert "does not have storage.objects.create access" in failed.message
+    assert len(executions(cloud, "ungranted")) == 1
+
+
 def test_a_job_and_a_service_of_a_new_account_are_made_as_soon_as_cloud_run_knows_it(
     cloud: Cloud, image: str
 ) -> None:

@@ -379,6 +379,13 @@ class Executions:
                 return None if execution.get("completionTime") and not is_succeeded(execution) else execution
         return None
 
+    def account_and_databases(self) -> tuple[str, list[str]]:
+        """As which service account the job runs, "" for the project's default one, and which databases it has a socket of."""
+        task = get_path(self._job_now(), "template.template") or {}
+        volumes = [volume.get("cloudSqlInstance", {}) for volume in task.get("volumes") or []]
+        connections = [name for volume in volumes for name in volume.get("instances") or []]
+        return str(task.get("serviceAccount", "")), connections
+
     def _job_now(self) -> Json:
         return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
 
@@ -459,8 +466,8 @@ class Executions:
             f"--project {self._project}'{', or run again' if once else ''}. {again}"
         ) from lost
 
-    def finish(self, execution: Json, wait: Wait) -> Json:
-        """Wait for the end of an execution, good or bad."""
+    def finish(self, execution: Json, wait: Wait, *, doing: str = "") -> Json:
+        """Wait for the end of an execution, good or bad. ``doing`` says what it does, in a verb phrase: run the job by default."""
         name = str(execution["name"]).rpartition("/")[2]
         return poll(
             lambda: self._client.get(
@@ -468,7 +475,7 @@ class Executions:
             ),
             lambda last: bool(last.get("completionTime")),
             Deadline(wait.timeout, self._client.clock),
-            doing=f"run job {self._job} (execution {name})",
+            doing=f"{doing or f'run job {self._job}'} (execution {name})",
         )
 
     def output(self, execution: Json, *, whole: bool = True) -> Output:

@@ -57,6 +57,14 @@ options:
       - The label that M(org.djangogcp.run_jobs) puts on a job tells. A job without it has not run as it is.
     type: bool
     default: false
+  python_args:
+    description:
+      - Arguments with which the job runs the Python code that follows them, for instance V([shell, -c]) of a Django project's C(manage.py).
+      - With them, what the job's account was granted less than seven minutes ago, to use a bucket or a database of Cloud SQL or to sign,
+        is waited for before the job is started, by one execution that tries it. Without them, a right that has not taken effect yet
+        makes the job fail.
+    type: list
+    elements: str
 author:
   - The djangogcp contributors (@djangogcp)
 """
@@ -111,6 +119,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._grants import (
     refused_in,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
+from ansible_collections.org.djangogcp.plugins.module_utils._rights import (
+    STILL_REFUSED,
+    python_code,
+    right_of,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ExecutionError,
     Executions,
@@ -127,6 +141,7 @@ ARGUMENT_SPEC = {
     "env": {"type": "dict"},
     "timeout": {"type": "int"},
     "once": {"type": "bool", "default": False},
+    "python_args": {"type": "list", "elements": "str"},
     **WAIT_ARGS,
 }
 
@@ -134,9 +149,12 @@ ARGUMENT_SPEC = {
 RULES = {
     "job": rules.JOB,
     "args": rules.ARGUMENT,
+    "python_args": rules.ARGUMENT,
     "env": rules.ENVIRONMENT,
     "timeout": rules.TASK_SECONDS,
 }
+# So many seconds may an execution take beside what it waits for.
+_MARGIN = 120
 # So much of the output is shown in the message of a failure.
 _SHOWN_LINES = 40
 
@@ -181,6 +199,37 @@ def work(task: Task) -> Json:
     return once_granted(task.client, lambda: run(task, executions), refused, doing=f"run job {job}")
 
 
+def await_rights(task: Task, executions: Executions) -> None:
+    """Run the job once with code that waits for what its account was granted a moment ago, if there is such a thing.
+
+    Raises:
+        ExecutionError: Cloud Run refused to start it; or a right has not taken effect seven minutes after it was granted.
+    """
+    if not task.client.granted.changes():
+        return
+    account, databases = executions.account_and_databases()
+    changes = task.client.granted.of(account)
+    tried = {change: right for change in changes if (right := right_of(change, databases)) is not None}
+    if not tried:
+        return
+    seconds = max(changes[change] for change in tried)
+    code = python_code([*tried.values()], seconds)
+    started = executions.start(Overrides([*task.params["python_args"], code], timeout=int(seconds) + _MARGIN))
+    wait = Wait(timeout=seconds + 2 * _MARGIN)
+    doing = f"wait until what {account} was granted has taken effect"
+    execution = executions.finish(started, wait, doing=doing)
+    if not has_started(execution) and not is_succeeded(execution):
+        raise explained(task.params["job"], execution, executions.result(execution), Output([], ""))
+    if not is_succeeded(execution):
+        result = executions.result(execution)
+        if result["exit_code"] == STILL_REFUSED:
+            raise explained(task.params["job"], execution, result, executions.output(execution))
+        # Whatever is wrong with the code of the site, running it says better.
+        return
+    for change in tried:
+        task.client.granted.forget(change)
+
+
 def run(task: Task, executions: Executions) -> Json:
     """Run the job once, unless that is not needed."""
     params = task.params
@@ -190,6 +239,8 @@ def run(task: Task, executions: Executions) -> Json:
         return {"changed": changed, "execution": executions.result(found), "output": []}
     if task.check_mode:
         return {"changed": changed, "execution": None, "output": []}
+    if found is None and params["python_args"]:
+        await_rights(task, executions)
     overrides = Overrides(params["args"], params["env"], params["timeout"])
     started = found or executions.start(overrides, once=params["once"])
     if not task.wait.enabled:
