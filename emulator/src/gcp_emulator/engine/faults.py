@@ -99,6 +99,10 @@ KINDS = {
         methods=("logging.entries.list",),
     ),
     "database_restart": Kind("all database servers restart after seconds", {"seconds": 0.0}),
+    "too_many_operations": Kind(
+        "400: Cloud SQL has too many operations on the instance, reads too",
+        methods=("sql.databases.*", "sql.users.*", "sql.instances.executeSql"),
+    ),
     "disk_full": Kind("what the call writes (state, objects, SQL) finds no space"),
 }
 _COMMON: dict[str, Any] = {

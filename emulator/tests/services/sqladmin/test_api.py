@@ -113,7 +113,7 @@ def test_a_new_instance_is_a_postgresql_that_runs(shared: Sql) -> None:
         "databaseVersion": "POSTGRES_15",
         "backendType": "SECOND_GEN",
         "instanceType": "CLOUD_SQL_INSTANCE",
-        "gceZone": "europe-west1-b",
+        "gceZone": "europe-west1-a",
         "selfLink": f"{HOST}/v1/projects/{PROJECT}/instances/main",
     }
     assert {key: instance[key] for key in expected} == expected
@@ -183,7 +183,8 @@ def test_a_patch_merges_messages_and_replaces_labels(shared: Sql) -> None:
         "kind": "sql#backupConfiguration",
         "enabled": True,
         "startTime": "03:00",
-        "pointInTimeRecoveryEnabled": False,
+        "replicationLogArchivingEnabled": False,
+        "transactionalLogStorageState": "TRANSACTIONAL_LOG_STORAGE_STATE_UNSPECIFIED",
         "transactionLogRetentionDays": 7,
         "backupRetentionSettings": {"retentionUnit": "COUNT", "retainedBackups": 7},
     }
@@ -307,14 +308,14 @@ def test_one_operation_runs_at_a_time_and_the_instance_is_pending_meanwhile(tmp_
             )  # fmt: skip
         sql.wait(operation)
         assert sql("GET", "instances/slow")["state"] == "RUNNABLE"
-        first = sql("POST", "instances/slow/databases", {"name": "one"})
-        assert sql.error("POST", "instances/slow/databases", {"name": "two"}) == (
+        update = sql("PATCH", "instances/slow", {"settings": {"userLabels": {"a": "1"}}})
+        assert sql.error("POST", "instances/slow/databases", {"name": "one"}) == (
             409,
             BUSY,
             "operationInProgress",
         )
-        sql.wait(first)
-        sql.do("POST", "instances/slow/databases", {"name": "two"})
+        sql.wait(update)
+        sql.do("POST", "instances/slow/databases", {"name": "one"})
     finally:
         running.stop()
 

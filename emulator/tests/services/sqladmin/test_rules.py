@@ -129,12 +129,6 @@ def test_an_unknown_region_is_refused() -> None:
     )
 
 
-def test_what_is_not_postgresql_is_not_pretended() -> None:
-    assert refusal(BODY | {"databaseVersion": "MYSQL_8_0"})[1] == (
-        "gcp-emulator runs PostgreSQL only; databaseVersion MYSQL_8_0 was not created. Nothing was done."
-    )
-
-
 def test_missing_parameters_are_named() -> None:
     assert (
         refusal(BODY | {"settings": {"edition": "ENTERPRISE"}})[1]
@@ -256,7 +250,7 @@ def test_what_never_changes_is_refused() -> None:
         ),
         (
             {"databaseVersion": "POSTGRES_16"},
-            "gcp-emulator does not emulate major version upgrades; nothing was done.",
+            "gcp-emulator does not emulate major version upgrades of PostgreSQL; nothing was done.",
         ),
         (
             {"settings": before["settings"] | {"dataDiskSizeGb": "10"}},

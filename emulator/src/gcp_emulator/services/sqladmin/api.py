@@ -1,6 +1,7 @@
-"""Cloud SQL Admin, v1 and v1beta4 alike: each instance is a real PostgreSQL server.
+"""Cloud SQL Admin, v1 and v1beta4 alike: each instance of PostgreSQL is a real server; MySQL, SQL Server and replicas are the API only.
 
-Instances and operations are in `instances`; databases, users, backups and SQL in `data`; the ways to connect in `connect`.
+Instances and operations are in `instances`; databases, users, backups and SQL in `data`; the ways to connect in `connect`; replicas in
+`replicas`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterable
 
 import psycopg2
 
-from gcp_emulator.databases.postgres import roles
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import ApiError, Json
@@ -20,9 +20,10 @@ from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.data import Data
-from gcp_emulator.services.sqladmin.describe import Content, describe
+from gcp_emulator.services.sqladmin.describe import Shown, describe
 from gcp_emulator.services.sqladmin.instances import Instances
 from gcp_emulator.services.sqladmin.ports import Attachments, SqlSockets
+from gcp_emulator.services.sqladmin.replicas import Replicas
 from gcp_emulator.services.sqladmin.servers import Servers
 
 
@@ -38,13 +39,14 @@ class SqlAdmin(Service):
         self.servers = Servers(context.state / "sql")
         self.connect = Connect(context, self.servers, records)
         self.instances = Instances(context, self.servers, self.connect, records)
+        self._replicas = Replicas(context, self.instances)
         self._data = Data(context, self.instances, context.ports.find(Secrets))
         self._restarts = Tasks()
         context.ports.offer(SqlSockets, self.connect)
         context.ports.offer(Attachments, self.instances)
 
     def parts(self) -> Iterable[object]:
-        return self.instances, self._data, self.connect
+        return self.instances, self._data, self.connect, self._replicas
 
     async def describe(self, view: View) -> Section | None:
         if view.part:
@@ -52,14 +54,14 @@ class SqlAdmin(Service):
         found = self._records.items(f"{view.project}/")
         return describe([(record, await self._content(key, record)) for key, record in found])
 
-    async def _content(self, key: str, record: Json) -> Content:
+    async def _content(self, key: str, record: Json) -> Shown:
         if record["state"] != "RUNNABLE":
-            return Content()
+            return Shown()
+        content = self.instances.content(key, record)
         try:
-            databases = await self.servers.run(key, roles.list_databases)
-            return Content(databases, await self.servers.run(key, roles.list_users))
+            return Shown(await content.databases(), await content.users(), served=record["served"])
         except (ApiError, psycopg2.Error) as error:
-            return Content(problem=f"The server does not answer: {error}")
+            return Shown(problem=f"The server does not answer: {error}")
 
     async def start(self) -> None:
         """Starts the servers, then goes on with the operations that a stop interrupted."""

@@ -30,6 +30,7 @@ from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin.engines import engine_of
 from gcp_emulator.services.sqladmin.servers import Servers, active
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 _CERTIFICATE_SECONDS = 3600
 #: Kinds of an instance's address and the loopback networks they are from; each has 2**22 addresses.
 _NETWORKS = {"PRIMARY": ipaddress.IPv4Address("127.64.0.0"), "PRIVATE": ipaddress.IPv4Address("127.128.0.0")}
+#: No instance calls anybody from here: this is what stands in recorded conversations in place of an address.
+_OUTGOING = "10.10.10.11"
 _IAM_KINDS = {"CLOUD_IAM_USER": "user", "CLOUD_IAM_SERVICE_ACCOUNT": "service account"}
 
 
@@ -65,7 +68,7 @@ class Connect:
                 self._authorities.put(key, {"pem": found.dump()})
         return self._loaded[key]
 
-    def addresses(self, key: str, settings: Json) -> list[Json]:
+    def addresses(self, key: str, settings: Json, version: str) -> list[Json]:
         """Loopback addresses of the instance's own, stable while it lives.
 
         They follow from its authority's key, so that emulators on one machine do not meet. An emulator that others reach
@@ -75,11 +78,19 @@ class Connect:
         if not ipaddress.ip_address(own).is_loopback:
             return [{"type": "PRIMARY", "ipAddress": own}]
         network = settings["ipConfiguration"]
-        kinds = ["PRIMARY"] if network["ipv4Enabled"] else []
-        kinds += ["PRIVATE"] if network.get("privateNetwork") else []
         digest = self.authority(key).certificate.fingerprint(hashes.SHA256())
         offset = int.from_bytes(digest) % (2**22 - 2) + 1
-        return [{"type": kind, "ipAddress": str(_NETWORKS[kind] + offset)} for kind in kinds]
+        found = (
+            [{"type": "PRIMARY", "ipAddress": str(_NETWORKS["PRIMARY"] + offset)}]
+            if network["ipv4Enabled"]
+            else []
+        )
+        # Recorded so: PostgreSQL tells the address that it calls others from, MySQL and SQL Server do not.
+        if found and engine_of(version).is_postgres:
+            found.append({"type": "OUTGOING", "ipAddress": _OUTGOING})
+        if network.get("privateNetwork"):
+            found.append({"type": "PRIVATE", "ipAddress": str(_NETWORKS["PRIVATE"] + offset)})
+        return found
 
     def server_ca(self, key: str) -> Json:
         """The ``serverCaCert`` of an instance."""
@@ -95,7 +106,9 @@ class Connect:
         if key not in self._listeners:
             self._listeners[key] = TlsListener(self.authority(key), partial(self._serve_tls, key))
         try:
-            await self._listeners[key].listen(one["ipAddress"] for one in record["ipAddresses"])
+            await self._listeners[key].listen(
+                one["ipAddress"] for one in record["ipAddresses"] if one["type"] != "OUTGOING"
+            )
         except OSError as error:
             # All else of the instance works; connectors are told by a refused connection, people here.
             log.error("connectors cannot reach %s on port %d: %s", key, PORT, error)
@@ -208,6 +221,7 @@ class Connect:
             raise failed_precondition(
                 f"The instance {connection_name} is not running (state {record['state']})."
             )
+        self._servers.require_served(key, record)
         return self._servers.address(key)
 
     # IAM database authentication ---------------------------------------------------------------------------------

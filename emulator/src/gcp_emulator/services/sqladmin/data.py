@@ -2,18 +2,16 @@
 
 Sources: https://cloud.google.com/sql/docs/postgres/create-manage-users and .../create-manage-databases (what the API
 does in PostgreSQL), https://cloud.google.com/sql/docs/postgres/executesql-instance (permissions, 30 s, 10 MB).
-``failed to delete user`` and ``failed to delete database`` are quoted from reports of real responses; the other error
-texts follow their form and are assumed.
+"Too many operations" is quoted from https://github.com/GoogleCloudPlatform/k8s-config-connector/issues/403 and
+https://github.com/hashicorp/terraform-provider-google/issues/8291: reads of users and databases were refused so, too.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec
-
-import psycopg2
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from gcp_emulator.databases.postgres import roles, wire
 from gcp_emulator.databases.postgres.cluster import Cluster
@@ -24,10 +22,9 @@ from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin.contents import Content, find_user
 from gcp_emulator.services.sqladmin.instances import Instances
-from gcp_emulator.services.sqladmin.servers import postgres_failure
-
-P = ParamSpec("P")
+from gcp_emulator.services.sqladmin.servers import active
 
 _SQL_SECONDS = 30.0
 _SQL_BYTES = 10 * 2**20
@@ -52,66 +49,61 @@ class Data:
         self,
         call: Call,
         kind: str,
-        failure: str,
-        work: Callable[Concatenate[Cluster, P], None],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        work: Callable[[Content], Coroutine[Any, Any, None]],
+        *,
+        database: str = "",
+        at_once: bool = True,
     ) -> Json:
-        """Does ``work`` in PostgreSQL, then answers with an operation; ``failure`` opens the text when it is refused."""
-        key, _ = self._instances.running(call)
+        """Does ``work`` in the instance, then answers with an operation about it, or about a ``database`` of it.
+
+        With ``at_once`` the operation is done when it is answered (recorded: sqldatabasebasic, sqluser-full).
+        """
+        _require_calm()
+        key, record = self._instances.running(call)
         self._instances.reserve(key)
         try:
-            await self._servers.run(key, work, *args, **kwargs)
-        except psycopg2.Error as error:
-            self._instances.release(key)
-            detail = error.diag.message_detail
-            ending = f" Details: {detail}." if detail else "."
-            raise rules.invalid(f"{failure}{postgres_failure(error)}{ending}") from None
+            await work(self._instances.content(key, record))
         except BaseException:
             self._instances.release(key)
             raise
-        return self._instances.begin(call, key, kind)
+        about = {"targetPath": f"databases/{database}"} if database else {}
+        operation = self._instances.begin(call, key, kind, extra=about)
+        return await self._instances.ended(call, operation) if at_once else operation
 
-    # Databases ---------------------------------------------------------------------------------------------------
-
-    def _database_view(self, call: Call, database: roles.Database) -> Json:
-        project, instance = call.params["project"], call.params["instance"]
-        return {
-            "kind": "sql#database",
-            "name": database.name,
-            "charset": database.charset,
-            "collation": database.collation,
-            "instance": instance,
-            "project": project,
-            "selfLink": rules.link(
-                call, f"projects/{project}/instances/{instance}/databases/{database.name}"
-            ),
-        }
-
-    async def _database(self, call: Call) -> roles.Database:
-        key, _ = self._readable(call)
-        for database in await self._servers.run(key, roles.list_databases):
-            if database.name == call.params["database"]:
-                return database
-        raise not_found("Not Found")
-
-    def _readable(self, call: Call) -> tuple[str, Json]:
-        """As :meth:`running`, but another operation is no obstacle to reading."""
+    def _content(self, call: Call) -> Content:
+        """What is in the call's instance, which must run; another operation on it is no obstacle to looking."""
+        _require_calm()
         key, record = self._instances.instance(call)
         if record["state"] != "RUNNABLE":
             raise rules.invalid(f"Invalid request since instance is not running (state {record['state']}).")
-        return key, record
+        if not active(record["settings"]):
+            raise rules.invalid("Invalid request since instance is not running.")
+        return self._instances.content(key, record)
+
+    # Databases ---------------------------------------------------------------------------------------------------
+
+    def _database_view(self, call: Call, database: Json) -> Json:
+        project, instance = call.params["project"], call.params["instance"]
+        path = f"projects/{project}/instances/{instance}/databases/{database['name']}"
+        view = {"kind": "sql#database", "instance": instance, "project": project, **database}
+        return view | {"etag": rules.etag(database), "selfLink": rules.link(call, path)}
+
+    async def _database(self, call: Call) -> Json:
+        for database in await self._content(call).databases():
+            if database["name"] == call.params["database"]:
+                return database
+        raise rules.FullError("NOT_FOUND", "Not Found")
 
     @handles("sql.databases.insert")
     async def insert_database(self, call: Call) -> Json:
-        name = _named(call.body.get("name"), "database name")
-        charset, collation = (
-            call.body.get("charset", "UTF8"),
-            call.body.get("collation", roles.DEFAULT_COLLATION),
-        )
-        failure = f"failed to create database {name}. Detail: pq: "
+        body = call.body
+        name = _named(body.get("name"), "database name")
+        charset, collation = body.get("charset"), body.get("collation")
         return await self._change(
-            call, "CREATE_DATABASE", failure, roles.create_database, name, charset, collation
+            call,
+            "CREATE_DATABASE",
+            lambda content: content.create_database(name, charset, collation),
+            database=name,
         )
 
     @handles("sql.databases.get")
@@ -120,77 +112,57 @@ class Data:
 
     @handles("sql.databases.list")
     async def list_databases(self, call: Call) -> Json:
-        key, _ = self._readable(call)
-        found = await self._servers.run(key, roles.list_databases)
-        return {"kind": "sql#databasesList", "items": [self._database_view(call, one) for one in found]}
+        found = await self._content(call).databases()
+        items = [self._database_view(call, one) for one in found]
+        return {"kind": "sql#databasesList"} | ({"items": items} if items else {})
 
     @handles("sql.databases.patch", "sql.databases.update")
     async def change_database(self, call: Call) -> Json:
         database = await self._database(call)
-        for field, current in (
-            ("name", database.name),
-            ("charset", database.charset),
-            ("collation", database.collation),
-        ):
-            if call.body.get(field, current) != current:
-                raise rules.invalid(f"The {field} of a PostgreSQL database cannot be changed.")
-        key, _ = self._instances.running(call)
-        return self._instances.begin(call, key, "UPDATE_DATABASE")
+        return await self._change(
+            call,
+            "UPDATE_DATABASE",
+            lambda content: content.change_database(database, call.body),
+            database=database["name"],
+            at_once=False,
+        )
 
     @handles("sql.databases.delete")
     async def delete_database(self, call: Call) -> Json:
-        database = await self._database(call)
-        failure = f'failed to delete database "{database.name}". Detail: pq: '
-        try:
-            return await self._change(call, "DELETE_DATABASE", failure, roles.drop_database, database.name)
-        except ApiError as error:
-            if "must be owner of" not in error.message:
-                raise
-            hint = '(Please use psql client to delete database that is not owned by "cloudsqlsuperuser").'
-            raise ApiError("INVALID_ARGUMENT", f"{error.message} {hint}", reason="invalid") from None
+        name = (await self._database(call))["name"]
+        return await self._change(
+            call, "DELETE_DATABASE", lambda content: content.drop_database(name), database=name, at_once=False
+        )
 
     # Users -------------------------------------------------------------------------------------------------------
 
-    def _user_view(self, call: Call, user: roles.User) -> Json:
-        view = {
+    def _user_view(self, call: Call, user: Json) -> Json:
+        return {
             "kind": "sql#user",
-            "name": user.name,
-            "host": "",
+            "iamStatus": "IAM_STATUS_UNSPECIFIED",
+            "passwordPolicy": {"status": {}},
             "instance": call.params["instance"],
             "project": call.params["project"],
-            "type": user.type,
+            **user,
+            "etag": rules.etag(user),
         }
-        return view | ({"databaseRoles": list(user.roles)} if user.roles else {})
 
-    async def _user(self, call: Call, name: str) -> roles.User:
-        key, _ = self._readable(call)
-        for user in await self._servers.run(key, roles.list_users):
-            if user.name == name:
-                return user
-        raise not_found(f"The user {name} does not exist.", reason="userDoesNotExist")
+    async def _user(self, call: Call, name: str) -> Json:
+        user = find_user(await self._content(call).users(), name, call.params.get("host"))
+        if user is None:
+            raise not_found(f"The user {name} does not exist.", reason="userDoesNotExist")
+        return user
 
     @handles("sql.users.insert")
     async def insert_user(self, call: Call) -> Json:
         body = call.body
-        for unsupported in ("passwordPolicy", "serverRoles", "sqlserverUserDetails", "dualPasswordType"):
-            if unsupported in body:
-                raise failed_precondition(
-                    f"gcp-emulator does not emulate {unsupported} of users; nothing was done."
-                )
         kind = body.get("type", "BUILT_IN")
         name = _named(body.get("name"), "user name")
-        password = body.get("password")
         if name.startswith("cloudsql"):
             raise rules.invalid(f"failed to create user {name}: the name is reserved for Cloud SQL.")
         if kind != "BUILT_IN":
             _check_iam_user(name, kind, body)
-        work = roles.put_user
-        failure = f"failed to create user {name}: . "
-        # An empty list cannot be told from none in a protocol buffer: the default applies.
-        wanted = body.get("databaseRoles") or None
-        return await self._change(
-            call, "CREATE_USER", failure, work, name, kind, password=password, roles=wanted
-        )
+        return await self._change(call, "CREATE_USER", lambda content: content.put_user(body))
 
     @handles("sql.users.get")
     async def get_user(self, call: Call) -> Json:
@@ -198,35 +170,26 @@ class Data:
 
     @handles("sql.users.list")
     async def list_users(self, call: Call) -> Json:
-        key, _ = self._readable(call)
-        found = await self._servers.run(key, roles.list_users)
-        return {"kind": "sql#usersList", "items": [self._user_view(call, user) for user in found]}
+        found = await self._content(call).users()
+        items = [self._user_view(call, user) for user in found]
+        return {"kind": "sql#usersList"} | ({"items": items} if items else {})
 
     @handles("sql.users.update")
     async def update_user(self, call: Call) -> Json:
         name = _named(call.params.get("name") or call.body.get("name"), "user name")
         user = await self._user(call, name)
-        password = call.body.get("password")
-        granted = call.params.get("databaseRoles", [])
-        if password is not None and user.type != "BUILT_IN":
+        if call.body.get("password") is not None and "type" in user:
             raise rules.invalid("For IAM users, password or hostname should not be specified.")
-        revoke = bool(call.params.get("revokeExistingRoles"))
-
-        def update(cluster: Cluster) -> None:
-            if granted or revoke:
-                roles.set_roles(cluster, name, granted, revoke_existing=revoke)
-            if password is not None:
-                roles.set_password(cluster, name, password)
-
-        return await self._change(call, "UPDATE_USER", f"failed to update user {name}: . ", update)
+        granted, revoke = call.params.get("databaseRoles", []), bool(call.params.get("revokeExistingRoles"))
+        return await self._change(
+            call, "UPDATE_USER", lambda content: content.change_user(user, call.body, granted, revoke=revoke)
+        )
 
     @handles("sql.users.delete")
     async def delete_user(self, call: Call) -> Json:
         name = _named(call.params.get("name"), "user name")
-        await self._user(call, name)
-        return await self._change(
-            call, "DELETE_USER", f"failed to delete user {name}: . ", roles.drop_user, name
-        )
+        user = await self._user(call, name)
+        return await self._change(call, "DELETE_USER", lambda content: content.drop_user(user))
 
     # Backups -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +217,9 @@ class Data:
         async def work() -> None:
             backup.update(status="RUNNING", startTime=clock.timestamp())
             self._backups.put(name, backup)
-            backup["maxChargeableBytes"] = str(await self._servers.run(key, Cluster.backup, identifier))
+            if record["served"]:
+                size = await self._servers.run(key, Cluster.backup, identifier)
+                backup["maxChargeableBytes"] = str(size)
 
         def end(error: ApiError | None) -> None:
             backup.update(status="FAILED" if error else "SUCCESSFUL", endTime=clock.timestamp())
@@ -267,7 +232,7 @@ class Data:
             self._backups.put(name, backup)
 
         context = {"backupContext": {"kind": "sql#backupContext", "backupId": identifier}}
-        return self._instances.begin(call, key, "BACKUP_VOLUME", work(), end, context)
+        return self._instances.begin(call, key, "BACKUP_VOLUME", work(), end, extra=context)
 
     def _backup(self, call: Call) -> tuple[str, Json]:
         key, _ = self._instances.instance(call)
@@ -295,10 +260,10 @@ class Data:
     @handles("sql.backupRuns.delete")
     async def delete_backup(self, call: Call) -> Json:
         name, backup = self._backup(call)
-        key, _ = self._instances.running(call)
+        key, record = self._instances.running(call)
 
         async def work() -> None:
-            if backup["status"] == "SUCCESSFUL":
+            if backup["status"] == "SUCCESSFUL" and record["served"]:
                 await self._servers.run(key, Cluster.drop_backup, backup["id"])
             self._backups.delete(name)
 
@@ -314,13 +279,15 @@ class Data:
 
     @handles("sql.instances.executeSql")
     async def execute_sql(self, call: Call) -> Json:
-        key, record = self._readable(call)
+        self._content(call)
+        key, record = self._instances.instance(call)
         settings, body = record["settings"], call.body
         if settings.get("dataApiAccess") != "ALLOW_DATA_API":
             raise rules.invalid("The instance doesn't allow using executeSql to access this instance.")
         for field in ("sqlStatement", "database"):
             if not body.get(field):
                 raise rules.invalid(f"Missing parameter: {field}.")
+        self._servers.require_served(key, record)
         user, password = self._login(call, key, settings)
         began = time.monotonic()
         if striking("disk_full"):
@@ -362,6 +329,13 @@ class Data:
             )
         call.require("secretmanager.versions.access", name)
         return body["user"], self._secrets.payload(name).decode()
+
+
+def _require_calm() -> None:
+    if striking("too_many_operations"):
+        raise rules.invalid(
+            "Too many operations are being executed on the instance. Please try again later.."
+        )
 
 
 def _named(name: str | None, what: str) -> str:

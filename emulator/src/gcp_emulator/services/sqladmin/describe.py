@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gcp_emulator.databases.postgres.roles import Database, User
 from gcp_emulator.engine.describe import Cell, Code, Group, Panel, Quiet, Section, Table, Tile, state
 from gcp_emulator.engine.errors import Json
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a running instance told of itself; ``problem`` says why it could not."""
+class Shown:
+    """What is in an instance, as the API tells it; ``problem`` says why that is not known, ``served`` whether a server runs for it."""
 
-    databases: Sequence[Database] = ()
-    users: Sequence[User] = ()
+    databases: Sequence[Json] = ()
+    users: Sequence[Json] = ()
     problem: str = ""
+    served: bool = True
 
 
-def describe(instances: Sequence[tuple[Json, Content]]) -> Section:
+def describe(instances: Sequence[tuple[Json, Shown]]) -> Section:
     """The instances of a project."""
     return Section(
         "Databases",
@@ -28,19 +28,26 @@ def describe(instances: Sequence[tuple[Json, Content]]) -> Section:
     )
 
 
-def _instance(record: Json, content: Content) -> Panel:
+def _instance(record: Json, content: Shown) -> Panel:
     settings = record["settings"]
-    installed = record.get("databaseInstalledVersion")
+    runs = f"really runs {record['databaseInstalledVersion']}" if content.served else "no server runs here"
     flags = ", ".join(f"{flag['name']}={flag['value']}" for flag in settings.get("databaseFlags", []))
     facts: dict[str, Cell] = {
-        "Version": (record["databaseVersion"], Quiet(f" (really runs {installed})") if installed else ""),
+        "Version": (record["databaseVersion"], Quiet(f" ({runs})")),
         "Machine": ", ".join(settings.get(name, "") for name in ("tier", "edition", "availabilityType")),
         "Region": record["region"],
         "Connection": Code(record.get("connectionName", "")),
         "Deletion protection": "on" if settings.get("deletionProtectionEnabled") else "off",
     }
-    databases = [[one.name, one.charset, one.collation] for one in content.databases]
-    users = [[one.name, one.type.replace("_", " ").lower(), ", ".join(one.roles)] for one in content.users]
+    databases = [[one["name"], one["charset"], one["collation"]] for one in content.databases]
+    users = [
+        [
+            one["name"],
+            one.get("type", "BUILT_IN").replace("_", " ").lower(),
+            ", ".join(one.get("databaseRoles", [])),
+        ]
+        for one in content.users
+    ]
     return Panel(
         record["name"],
         [state(record["state"])],

@@ -1,8 +1,9 @@
-"""Instances and operations, each instance a real PostgreSQL server.
+"""Instances and operations. An instance of PostgreSQL that is no replica is a real server; the others are noted, and not run.
 
 Sources: the discovery documents sqladmin:v1 and sqladmin:v1beta4 (20261018), and the pages that
 :mod:`gcp_emulator.services.sqladmin.rules` names. Databases, users, backups and SQL are in
-:mod:`gcp_emulator.services.sqladmin.data`, the ways to connect in :mod:`gcp_emulator.services.sqladmin.connect`.
+:mod:`gcp_emulator.services.sqladmin.data`, the ways to connect in :mod:`gcp_emulator.services.sqladmin.connect`, replicas in
+:mod:`gcp_emulator.services.sqladmin.replicas`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_
 from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
-from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin import rules, topology
 from gcp_emulator.services.sqladmin.connect import Connect
+from gcp_emulator.services.sqladmin.contents import Content, PostgresContent, StoredContent
+from gcp_emulator.services.sqladmin.engines import MYSQL, POSTGRES, SQLSERVER, engine_of
 from gcp_emulator.services.sqladmin.servers import Servers, active
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,18 @@ log = logging.getLogger(__name__)
 _NAME_LOCK = datetime.timedelta(days=7)
 #: Called when an operation has ended, with its error or None.
 End = Callable[[ApiError | None], None]
+#: The versions for which flags are listed.
+_VERSIONS = [
+    *(f"POSTGRES_{major}" for major in range(13, 19)),
+    *("MYSQL_5_7", "MYSQL_8_0", "MYSQL_8_4"),
+    *(
+        f"SQLSERVER_{year}_{kind}"
+        for year in (2019, 2022)
+        for kind in ("STANDARD", "ENTERPRISE", "EXPRESS", "WEB")
+    ),
+]
+#: What is noted of an operation and not told.
+_UNTOLD = frozenset({"instance", "targetPath"})
 
 
 class Instances:
@@ -44,6 +59,7 @@ class Instances:
         self._deleted = context.store.collection("sqladmin.deletedInstances")
         self._operations = context.store.collection("sqladmin.operations")
         self._backups = context.store.collection("sqladmin.backupRuns")
+        self._contents = context.store.collection("sqladmin.contents")
         #: Instances with an operation that has not ended.
         self._busy: set[str] = set()
 
@@ -60,7 +76,9 @@ class Instances:
     async def restart_all(self) -> None:
         """Restarts every server that runs here."""
         ours = [(key, record) for key, record in self._instances.items() if not self.servers.is_attached(key)]
-        running = [(key, record) for key, record in ours if record["state"] == "RUNNABLE"]
+        running = [
+            (key, record) for key, record in ours if record["state"] == "RUNNABLE" and record["served"]
+        ]
         for key, record in running:
             await self.servers.apply(key, record["settings"], restart=True)
 
@@ -71,12 +89,12 @@ class Instances:
         """
         record = self._new_record(project, body)
         key = f"{project}/{record['name']}"
-        record |= {"state": "RUNNABLE", "databaseInstalledVersion": record["databaseVersion"]}
+        record |= {"state": "RUNNABLE", "databaseInstalledVersion": record["databaseVersion"], "served": True}
         self.servers.attach(key, host, port)
         self._instances.put(key, record)
 
     async def _bring_back(self, key: str, record: Json) -> None:
-        if self.servers.is_attached(key):
+        if self.servers.is_attached(key) or not record["served"]:
             await self._connect.open_port(key)
             return
         if record["state"] not in ("RUNNABLE", "FAILED", "PENDING_DELETE"):
@@ -92,14 +110,14 @@ class Instances:
         await self._connect.open_port(key)
 
     def _resume(self, name: str, operation: Json) -> None:
-        key = f"{operation['targetProject']}/{operation['targetId']}"
+        key = operation["instance"]
         record = self._instances.get(key)
         kind = operation["operationType"]
-        if record is None or kind not in ("CREATE", "DELETE", "UPDATE", "RESTART"):
+        if record is None or kind not in ("CREATE", "CREATE_REPLICA", "DELETE", "UPDATE", "RESTART"):
             error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
             self._operations.put(name, _finish(operation, error))
             return
-        if kind == "CREATE":
+        if kind in ("CREATE", "CREATE_REPLICA"):
             method, work, end = "insert", self._create(key, record, None), self._created(key)
         elif kind == "DELETE":
             method, work, end = "delete", self._destroy(key), self._removed(key)
@@ -134,12 +152,13 @@ class Instances:
         kind: str,
         work: Coroutine[Any, Any, None] | None = None,
         end: End | None = None,
+        *,
         extra: Json | None = None,
     ) -> Json:
         """Starts an operation of type ``kind`` on the instance ``key`` and returns its first view.
 
         ``work`` is what it does (None: it is done already and only the time passes); ``end`` is called when it ends,
-        unless the emulator is stopped meanwhile.
+        unless the emulator is stopped meanwhile. ``extra`` are further fields; ``targetPath`` is what it is about below the instance.
         """
         project, _, instance = key.partition("/")
         identifier = clock.new_id()
@@ -153,10 +172,18 @@ class Instances:
             "user": call.identity.email,
             "targetId": instance,
             "targetProject": project,
+            "instance": key,
             **(extra or {}),
         }
         self._launch(name, operation, key, work, call.method.id, end)
         return self._operation_view(call, operation)
+
+    async def ended(self, call: Call, operation: Json) -> Json:
+        """The operation when it has ended; as it is when something holds it up."""
+        name = f"projects/{operation['targetProject']}/operations/{operation['name']}"
+        patience = self._context.operations.profile.seconds(call.method.id) + 1
+        await self._context.operations.wait(name, patience)
+        return self._operation_view(call, self._operations.get(name) or operation)
 
     def _launch(
         self,
@@ -208,8 +235,9 @@ class Instances:
 
     def _operation_view(self, call: Call, operation: Json) -> Json:
         project, instance = operation["targetProject"], operation["targetId"]
-        return operation | {
-            "targetLink": rules.link(call, f"projects/{project}/instances/{instance}"),
+        below = f"/{operation['targetPath']}" if "targetPath" in operation else ""
+        return {key: value for key, value in operation.items() if key not in _UNTOLD} | {
+            "targetLink": rules.link(call, f"projects/{project}/instances/{instance}{below}"),
             "selfLink": rules.link(call, f"projects/{project}/operations/{operation['name']}"),
         }
 
@@ -227,7 +255,8 @@ class Instances:
     async def list_operations(self, call: Call) -> Json:
         found = [op for _, op in self._operations.items(f"projects/{call.params['project']}/operations/")]
         wanted = call.params.get("instance")
-        views = [self._operation_view(call, op) for op in found if wanted in (None, op["targetId"])]
+        key = f"{call.params['project']}/{wanted}"
+        views = [self._operation_view(call, op) for op in found if not wanted or op["instance"] == key]
         views.sort(key=lambda op: op["insertTime"], reverse=True)
         return {"kind": "sql#operationsList"} | call.page(views, "items", size_parameter="maxResults")
 
@@ -242,12 +271,14 @@ class Instances:
         key, record = self.instance(call)
         self.require_idle(key)
         if record["state"] != "RUNNABLE" or not active(record["settings"]):
-            raise ApiError(
-                "ABORTED",
-                "The instance or operation is not in an appropriate state to handle the request.",
-                reason="invalidState",
-            )
+            raise rules.wrong_state()
         return key, record
+
+    def content(self, key: str, record: Json) -> Content:
+        """What is in an instance."""
+        if record["served"]:
+            return PostgresContent(self.servers, key)
+        return StoredContent(self._contents, key, engine_of(record["databaseVersion"]))
 
     @handles("sql.instances.insert")
     async def insert_instance(self, call: Call) -> Json:
@@ -255,34 +286,75 @@ class Instances:
         name = rules.new_instance(project, call.body)["name"]
         key = f"{project}/{name}"
         self._require_free_name(key)
+        primary = self._primary(call.body, project)
         record = self._new_record(project, call.body)
-        asked = rules.major_version(record["databaseVersion"])
+        if record["served"]:
+            await self._choose_server(key, record)
+            self._require_free_name(key)
+        self._instances.put(key, record)
+        work = self._create(key, record, call.body.get("rootPassword"))
+        if primary is None:
+            return self.begin(call, key, "CREATE", work, self._created(key))
+        topology.add_replica(self._instances, primary, record["name"])
+        # Recorded so: sqlinstance-replica-direct.
+        about = {"targetId": call.body["masterInstanceName"]}
+        return self.begin(call, key, "CREATE_REPLICA", work, self._created(key), extra=about)
+
+    async def _choose_server(self, key: str, record: Json) -> None:
+        """Notes which PostgreSQL will run the instance."""
+        asked = engine_of(record["databaseVersion"]).major
         binaries = await self.servers.choose(asked)
         if binaries.major != asked:
             log.warning(
                 "PostgreSQL %s runs the instance %s, which asks for version %s", binaries.version, key, asked
             )
-        self._require_free_name(key)
         record["databaseInstalledVersion"] = "POSTGRES_" + binaries.version.replace(".", "_")
-        self._instances.put(key, record)
-        work = self._create(key, record, call.body.get("rootPassword"))
-        return self.begin(call, key, "CREATE", work, self._created(key))
+
+    def _primary(self, body: Json, project: str) -> str | None:
+        """The key of the primary of the replica that is asked for, None for an instance that is no replica."""
+        if "masterInstanceName" not in body:
+            return None
+        key = rules.instance_key(body["masterInstanceName"], project)
+        record = self._instances.get(key)
+        if record is None:
+            raise ApiError(
+                "PERMISSION_DENIED",
+                "The client is not authorized to make this request.",
+                reason="notAuthorized",
+            )
+        self.require_idle(key)
+        if record["state"] != "RUNNABLE":
+            raise rules.wrong_state()
+        body.setdefault("databaseVersion", record["databaseVersion"])
+        return key
 
     def _new_record(self, project: str, body: Json) -> Json:
         """What is stored of a new instance; ApiError when Cloud SQL would refuse it."""
         record = rules.new_instance(project, body)
-        name, region = record["name"], record["region"]
+        name, region, settings = record["name"], record["region"], record["settings"]
+        engine = engine_of(record["databaseVersion"])
         record |= {
             "kind": "sql#instance",
             "state": "PENDING_CREATE",
             "createTime": clock.timestamp(),
             "backendType": "SECOND_GEN",
-            "instanceType": "CLOUD_SQL_INSTANCE",
             "connectionName": f"{project}:{region}:{name}",
-            "gceZone": record.get("gceZone") or f"{region}-b",
+            "databaseInstalledVersion": engine.minor,
+            "maintenanceVersion": engine.maintenance_version,
             "serviceAccountEmailAddress": _agent(self._context.projects.number(project), name),
-            "ipAddresses": self._connect.addresses(f"{project}/{name}", record["settings"]),
+            "ipAddresses": self._connect.addresses(f"{project}/{name}", settings, record["databaseVersion"]),
+            "satisfiesPzi": True,
+            "sqlNetworkArchitecture": "NEW_NETWORK_ARCHITECTURE",
+            "served": engine.is_postgres and record["instanceType"] == "CLOUD_SQL_INSTANCE",
+            **rules.zones(settings, region),
+            **engine.filled("instance"),
         }
+        if engine.gemini is not None:
+            record["geminiConfig"] = engine.gemini
+        if "masterInstanceName" in record:
+            record["masterInstanceName"] = rules.instance_key(record["masterInstanceName"], project).replace(
+                "/", ":"
+            )
         record["settings"] |= {"kind": "sql#settings", "settingsVersion": "1"}
         return record
 
@@ -298,8 +370,9 @@ class Instances:
             )
 
     async def _create(self, key: str, record: Json, root_password: str | None) -> None:
-        major = rules.major_version(record["databaseVersion"])
-        await self.servers.create(key, record["settings"], major, root_password)
+        if record["served"]:
+            major = engine_of(record["databaseVersion"]).major
+            await self.servers.create(key, record["settings"], major, root_password)
         await self._connect.open_port(key)
 
     def _created(self, key: str) -> End:
@@ -327,13 +400,16 @@ class Instances:
     def _instance_view(self, call: Call, record: Json) -> Json:
         link = rules.link(call, f"projects/{record['project']}/instances/{record['name']}")
         authority = self._connect.server_ca(f"{record['project']}/{record['name']}")
-        return record | {"selfLink": link, "etag": _etag(record), "serverCaCert": authority}
+        view = {key: value for key, value in record.items() if key != "served"}
+        if upgrades := engine_of(record["databaseVersion"]).upgrades:
+            view["upgradableDatabaseVersions"] = upgrades
+        return view | {"selfLink": link, "etag": _etag(record), "serverCaCert": authority}
 
     @handles("sql.instances.patch")
     async def patch_instance(self, call: Call) -> Json:
         _, record = self.instance(call)
         raw = call.raw_body.get("settings") or {}
-        settings = rules.merge_settings(record["settings"], call.body.get("settings", {}), raw)
+        settings = rules.patched_settings(record["settings"], call.body.get("settings", {}), raw)
         return self._update(call, record | _without_secrets(call.body) | {"settings": settings})
 
     @handles("sql.instances.update")
@@ -341,32 +417,50 @@ class Instances:
         _, record = self.instance(call)
         if "settingsVersion" not in call.body.get("settings", {}):
             raise rules.invalid("Missing parameter: settings.settingsVersion.")
-        return self._update(call, record | _without_secrets(call.body))
+        kept = {
+            key: value
+            for key, value in record.items()
+            if key not in ("replicaConfiguration", "replicationCluster")
+        }
+        return self._update(call, kept | _without_secrets(call.body))
 
     def _update(self, call: Call, wanted: Json) -> Json:
         key, record = self.instance(call)
         self.require_idle(key)
         if record["state"] != "RUNNABLE":
-            raise ApiError(
-                "ABORTED",
-                "The instance or operation is not in an appropriate state to handle the request.",
-                reason="invalidState",
-            )
+            raise rules.wrong_state()
         before = record["settings"]
         given = call.body.get("settings", {}).get("settingsVersion")
         if given is not None and given != before["settingsVersion"]:
             raise precondition_failed("Condition does not match.", reason="staleData")
         rules.check_update(record, wanted)
-        settings = rules.complete_settings(wanted["settings"], rules.major_version(record["databaseVersion"]))
-        settings |= {"kind": "sql#settings", "settingsVersion": str(int(before["settingsVersion"]) + 1)}
-        self._instances.put(
-            key, wanted | {"settings": settings, "ipAddresses": self._connect.addresses(key, settings)}
+        engine = engine_of(wanted["databaseVersion"])
+        is_replica = record["instanceType"] == "READ_REPLICA_INSTANCE"
+        settings = rules.complete_settings(
+            wanted["settings"], engine, record["region"], is_replica=is_replica
         )
-        work = self._apply(key, settings, restart=rules.needs_restart(before, settings))
+        settings |= {"kind": "sql#settings", "settingsVersion": before["settingsVersion"]}
+        rules.check_maintenance(record, wanted | {"settings": settings})
+        if wanted["databaseVersion"] != record["databaseVersion"]:
+            wanted |= {
+                "databaseInstalledVersion": engine.minor,
+                "maintenanceVersion": engine.maintenance_version,
+            }
+        settings["settingsVersion"] = str(int(before["settingsVersion"]) + 1)
+        wanted |= {
+            "settings": settings,
+            "ipAddresses": self._connect.addresses(key, settings, wanted["databaseVersion"]),
+            **rules.zones(settings, record["region"]),
+        }
+        self._instances.put(key, wanted)
+        topology.name_failover_replica(self._instances, record, wanted)
+        work = self._apply(key, settings, restart=record["served"] and rules.needs_restart(before, settings))
         return self.begin(call, key, "UPDATE", work, self._applied(key))
 
     async def _apply(self, key: str, settings: Json, *, restart: bool) -> None:
-        await self.servers.apply(key, settings, restart=restart)
+        record = self._instances.get(key)
+        if record is not None and record["served"]:
+            await self.servers.apply(key, settings, restart=restart)
         await self._connect.open_port(key)
 
     def _applied(self, key: str) -> End:
@@ -389,6 +483,12 @@ class Instances:
                 "protection, update the instance settings with deletionProtectionEnabled set to false.",
                 reason="deletionProtectionEnabled",
             )
+        if record.get("replicaNames"):
+            raise ApiError(
+                "INVALID_ARGUMENT",
+                "The requested operation is not valid for a replication master instance.",
+                reason="errorReplicationMasterInvalidOperation",
+            )
         if call.params.get("enableFinalBackup") or record["settings"].get("finalBackupConfig", {}).get(
             "enabled"
         ):
@@ -405,7 +505,11 @@ class Instances:
             if error is not None:
                 self._set_state(key, "FAILED")
                 return
+            record = self._instances.get(key)
+            if record is not None and "masterInstanceName" in record:
+                topology.remove_replica(self._instances, record)
             self._instances.delete(key)
+            self._contents.delete(key)
             self._deleted.put(key, {"time": clock.timestamp()})
             # A deleted instance takes its backups with it.
             for backup in self._backups.names(key + "/"):
@@ -424,13 +528,18 @@ class Instances:
     @handles("sql.flags.list")
     async def list_flags(self, call: Call) -> Json:
         version = call.params.get("databaseVersion")
-        items = [_flag_view(name, flag, version) for name, flag in rules.flags().items()]
+        versions = [version] if version else _VERSIONS
+        items = [
+            _flag_view(name, flag, [one for one in versions if one.startswith(f"{engine}_")])
+            for engine in (POSTGRES, MYSQL, SQLSERVER)
+            for name, flag in rules.flags(engine).items()
+        ]
         return {"kind": "sql#flagsList", "items": [item for item in items if item["appliesTo"]]}
 
     @handles("sql.tiers.list")
     async def list_tiers(self, call: Call) -> Json:
         limits = rules.limits()
-        names = list(limits["shared_core_tiers"])
+        names = [*limits["shared_core_tiers"], *limits["predefined_tiers"]]
         names += [
             f"{family}-{size}" for family, sizes in limits["enterprise_plus_tiers"].items() for size in sizes
         ]
@@ -439,7 +548,7 @@ class Instances:
                 "kind": "sql#tier",
                 "tier": name,
                 "RAM": str(int(rules.tier_memory(name)) * 2**20),
-                "DiskQuota": str(3062 * 2**30 if name in limits["shared_core_tiers"] else 65536 * 2**30),
+                "DiskQuota": str(rules.largest_disk(name) * 2**30),
                 "region": limits["regions"],
             }
             for name in names
@@ -473,17 +582,12 @@ def _agent(number: str, name: str) -> str:
     )
 
 
-def _flag_view(name: str, flag: Json, version: str | None) -> Json:
-    majors = [version] if version else [f"POSTGRES_{major}" for major in range(13, 19)]
+def _flag_view(name: str, flag: Json, versions: list[str]) -> Json:
     view: Json = {
         "kind": "sql#flag",
         "name": name,
         "type": flag["type"],
-        "appliesTo": [
-            one
-            for one in majors
-            if one.startswith("POSTGRES_") and rules.major_version(one) >= flag.get("since", 0)
-        ],
+        "appliesTo": [one for one in versions if rules.is_available(flag, engine_of(one))],
         "requiresRestart": bool(flag.get("restart")),
     }
     if flag["type"] == "INTEGER":

@@ -1,36 +1,55 @@
-"""What Cloud SQL accepts of an instance, apart from HTTP and PostgreSQL: defaults, limits and their error texts.
+"""What Cloud SQL accepts of an instance, apart from HTTP and servers: defaults, limits and their error texts.
 
 Sources: https://cloud.google.com/sql/docs/postgres/create-instance (machine types, editions),
 https://cloud.google.com/sql/docs/postgres/admin-api/rest/v1/instances (defaults and ranges of fields),
-https://cloud.google.com/sql/docs/postgres/flags. Texts quoted from reports of real responses: tier and edition, log
-retention, existing instance, stale settings, operation in progress, invalid flag value; the others are assumed.
+https://cloud.google.com/sql/docs/postgres/flags; recorded conversations for what is filled in (facts.yaml). Texts quoted from reports of real
+responses: tier and edition, log retention, existing instance, stale settings, operation in progress, invalid flag value, a primary that
+has replicas (GoogleCloudPlatform/gcp-service-broker#466), a primary that is not there (hashicorp/terraform-provider-google#1069). Of
+mockgcp/mocksql in GoogleCloudPlatform/k8s-config-connector, a mock that was held against Google: binary logs, instance type,
+maintenance version. The others are assumed.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import ipaddress
+import json
 import math
 import re
 from functools import cache
 from typing import Any
 
-from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.errors import ApiError, ErrorStyle, Json, failed_precondition, not_found
 from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.service import Call
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.engine.validate import is_number
+from gcp_emulator.services.sqladmin.engines import Engine, engine_of
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_CUSTOM_TIER = re.compile(r"db-custom-(\d+)-(\d+)")
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
 #: ``PROJECT:INSTANCE`` may be this long.
 _MAX_FULL_NAME = 98
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+#: Of an instance that asks for no version (assumed).
+_DEFAULT_VERSION = "MYSQL_8_0"
 _SERVER_CA_MODE = "GOOGLE_MANAGED_INTERNAL_CA"
+_TYPES = ("CLOUD_SQL_INSTANCE", "READ_REPLICA_INSTANCE")
+#: What is kept of a new instance beside its settings.
+_KEPT = ("diskEncryptionConfiguration", "masterInstanceName", "replicaConfiguration", "replicationCluster")
 #: What a patch of ``settings`` replaces whole although it is an object.
 _MAPS = frozenset({"userLabels"})
+
+
+class FullError(ApiError):
+    """An error that Cloud SQL tells in the newer form too, with ``status`` (recorded: sqldatabasebasic)."""
+
+    def body(self, style: ErrorStyle) -> Json:
+        return super().body("both")
 
 
 def invalid(text: str, *, reason: str = "invalid") -> ApiError:
@@ -46,28 +65,18 @@ def limits() -> Json:
 
 
 @cache
-def flags() -> dict[str, Json]:
-    """flags.yaml: flag name -> type, limits, restart, since, applied."""
-    loaded: dict[str, Json] = read_yaml("services/sqladmin/flags.yaml")["flags"]
+def flags(engine: str) -> dict[str, Json]:
+    """flags.yaml of an engine: flag name -> type, limits, restart, since, applied."""
+    loaded: dict[str, Json] = read_yaml("services/sqladmin/flags.yaml")["flags"][engine]
     return loaded
-
-
-def major_version(database_version: str) -> int:
-    """``POSTGRES_17`` -> 17, ``POSTGRES_9_6`` -> 9; refuses what is not PostgreSQL, for nothing here runs it."""
-    found = re.fullmatch(r"POSTGRES_(\d+)(?:_\d+)?", database_version)
-    if found is None:
-        raise failed_precondition(
-            f"gcp-emulator runs PostgreSQL only; databaseVersion {database_version} was not created. Nothing was done."
-        )
-    return int(found[1])
 
 
 def tier_memory(tier: str) -> float:
     """Megabytes of memory of a valid tier."""
-    shared: dict[str, int] = limits()["shared_core_tiers"]
-    if tier in shared:
-        return float(shared[tier])
-    if custom := re.fullmatch(r"db-custom-(\d+)-(\d+)", tier):
+    named: dict[str, int] = limits()["shared_core_tiers"] | limits()["predefined_tiers"]
+    if tier in named:
+        return float(named[tier])
+    if custom := _CUSTOM_TIER.fullmatch(tier):
         return int(custom[2])
     return int(tier.rpartition("-")[2]) * float(limits()["enterprise_plus_mb_per_cpu"])
 
@@ -89,34 +98,38 @@ def new_instance(project: str, body: Json) -> Json:
     region = body.get("region", "us-central1")
     if region not in limits()["regions"]:
         raise invalid(f"Invalid value for region: {region}.")
-    version = body.get("databaseVersion")
-    if version is None:
-        raise failed_precondition(
-            "gcp-emulator runs PostgreSQL only, and without databaseVersion Cloud SQL makes a MySQL instance. "
-            "Nothing was done."
-        )
-    for unsupported in ("masterInstanceName", "replicaConfiguration", "onPremisesConfiguration", "nodeCount"):
+    if version := body.get("maintenanceVersion"):
+        raise invalid(f"Maintenance version ({version}) must not be set.")
+    for unsupported in ("onPremisesConfiguration", "nodeCount"):
         if unsupported in body:
             raise failed_precondition(f"gcp-emulator does not emulate {unsupported}; nothing was done.")
-    settings = complete_settings(body.get("settings", {}), major_version(version))
+    if body.get("instanceType", "CLOUD_SQL_INSTANCE") not in _TYPES:
+        raise failed_precondition(f"gcp-emulator does not emulate {body['instanceType']}; nothing was done.")
+    engine = engine_of(body.get("databaseVersion", _DEFAULT_VERSION))
+    is_replica = "masterInstanceName" in body
+    if engine.name == "SQLSERVER" and not (body.get("rootPassword") or is_replica):
+        raise invalid("Missing parameter: rootPassword.")
+    settings = complete_settings(body.get("settings", {}), engine, region, is_replica=is_replica)
     instance: Json = {
         "name": name,
         "project": project,
         "region": region,
-        "databaseVersion": version,
+        "databaseVersion": engine.version,
+        "instanceType": "READ_REPLICA_INSTANCE" if is_replica else "CLOUD_SQL_INSTANCE",
         "settings": settings,
     }
-    return instance | {key: body[key] for key in ("diskEncryptionConfiguration", "gceZone") if key in body}
+    return instance | {key: body[key] for key in _KEPT if key in body}
 
 
-def complete_settings(given: Json, major: int) -> Json:
-    """Settings with defaults; ApiError when a value, or a combination, is refused."""
+def complete_settings(given: Json, engine: Engine, region: str, *, is_replica: bool = False) -> Json:
+    """Settings with what Cloud SQL fills in; ApiError when a value, or a combination, is refused."""
     settings = copy.deepcopy(given)
     settings.pop("settingsVersion", None)
-    settings.setdefault("edition", "ENTERPRISE_PLUS" if major >= 16 else "ENTERPRISE")
+    settings.setdefault("edition", engine.default_edition)
     plus = settings["edition"] == "ENTERPRISE_PLUS"
-    _check_tier(settings.get("tier"), settings["edition"])
+    _check_tier(settings.get("tier"), settings["edition"], engine)
     for key, value in (
+        ("authorizedGaeApplications", []),
         ("availabilityType", "ZONAL"),
         ("pricingPlan", "PER_USE"),
         ("replicationType", "SYNCHRONOUS"),
@@ -124,21 +137,71 @@ def complete_settings(given: Json, major: int) -> Json:
         ("storageAutoResize", True),
         ("storageAutoResizeLimit", "0"),
         ("dataDiskType", "PD_SSD"),
-        ("dataDiskSizeGb", "10"),
+        ("dataDiskSizeGb", "20" if plus else "10"),
         ("connectorEnforcement", "NOT_REQUIRED"),
         ("deletionProtectionEnabled", False),
+        *engine.filled("settings").items(),
     ):
         settings.setdefault(key, value)
-    if int(settings["dataDiskSizeGb"]) < 10:
-        raise invalid(f"Invalid disk size ({settings['dataDiskSizeGb']} GB); the minimum is 10 GB.")
-    settings["backupConfiguration"] = _backups(settings.get("backupConfiguration", {}), plus=plus)
-    settings["ipConfiguration"] = _network(settings.get("ipConfiguration", {}))
-    _check_insights(settings.get("insightsConfig", {}))
+    _check_disk(settings)
+    settings["locationPreference"] = {
+        "zone": f"{region}-a",
+        **settings.get("locationPreference", {}),
+        "kind": "sql#locationPreference",
+    }
+    if "maintenanceWindow" in settings:
+        settings["maintenanceWindow"]["kind"] = "sql#maintenanceWindow"
+    settings["backupConfiguration"] = _backups(settings.get("backupConfiguration"), engine, plus=plus)
+    settings["ipConfiguration"] = _network(settings.get("ipConfiguration", {})) | engine.filled("network")
+    if "insightsConfig" in settings:
+        _check_insights(settings["insightsConfig"])
+        # Switches that are off are not told, numbers are (recorded: sqlinstance-insightsconfig-qpm-default).
+        settings["insightsConfig"] = {k: v for k, v in settings["insightsConfig"].items() if v is not False}
+    if not settings.get("dataCacheConfig", {}).get("dataCacheEnabled"):
+        settings.pop("dataCacheConfig", None)
     _check_labels(settings.get("userLabels", {}))
-    check_flags(settings.get("databaseFlags", []), major)
+    check_flags(settings.get("databaseFlags", []), engine)
     if "connectionPoolConfig" in settings and not plus:
         raise invalid("Connection pool is only supported for Enterprise Plus edition..")
+    if engine.is_mysql and not is_replica:
+        _check_binary_log(settings)
     return settings
+
+
+def _check_binary_log(settings: Json) -> None:
+    backups = settings["backupConfiguration"]
+    has_log = backups.get("binaryLogEnabled", False)
+    if settings["availabilityType"] == "REGIONAL" and not has_log:
+        raise ApiError(
+            "INVALID_ARGUMENT",
+            "Invalid flag for instance role: MySQL HA non-replica instances need to have binary logging enabled.",
+            reason="invalidFlagForInstanceRole",
+        )
+    if has_log and not backups["enabled"]:
+        raise ApiError(
+            "INVALID_ARGUMENT",
+            "Binary log must be disabled when backup is disabled or the instance must be a replica instance with a MySQL 5.7 or "
+            "above version.",
+            reason="invalid",
+        )
+
+
+def largest_disk(tier: str) -> int:
+    """Gigabytes of the largest disk of a tier."""
+    return 3062 if tier in limits()["shared_core_tiers"] else 65536
+
+
+def _check_disk(settings: Json) -> None:
+    size, limit = int(settings["dataDiskSizeGb"]), int(settings["storageAutoResizeLimit"])
+    largest = largest_disk(settings["tier"])
+    if size < 10:
+        raise invalid(f"Invalid disk size ({size} GB); the minimum is 10 GB.")
+    if size > largest:
+        raise invalid(f"Invalid disk size ({size} GB); the maximum for {settings['tier']} is {largest} GB.")
+    if limit and limit < size:
+        raise invalid(
+            f"The storage auto resize limit ({limit} GB) must be 0, or at least the disk size ({size} GB)."
+        )
 
 
 def merge_settings(current: Json, changes: Json, raw: Json) -> Json:
@@ -158,22 +221,76 @@ def merge_settings(current: Json, changes: Json, raw: Json) -> Json:
     return merged
 
 
+def patched_settings(current: Json, changes: Json, raw: Json) -> Json:
+    """Settings after a patch; what follows from what is changed takes its default again."""
+    merged = merge_settings(current, changes, raw)
+    network = changes.get("ipConfiguration", {})
+    for asked, other in (("sslMode", "requireSsl"), ("requireSsl", "sslMode")):
+        if asked in network and other not in network:
+            merged["ipConfiguration"].pop(other, None)
+    if merged.get("edition") != current["edition"]:
+        merged = _new_edition(merged, changes.get("backupConfiguration", {}))
+    return merged
+
+
+def _new_edition(settings: Json, asked: Json) -> Json:
+    """``settings`` with a new edition, which has its own defaults for backups; ``asked`` is said of backups in the same call.
+
+    Source: mockgcp/mocksql/sqlinstance.go of GoogleCloudPlatform/k8s-config-connector.
+    """
+    followed = {"backupRetentionSettings", "transactionLogRetentionDays", "replicationLogArchivingEnabled"}
+    backups = {
+        key: value
+        for key, value in settings["backupConfiguration"].items()
+        if key in asked or key not in followed
+    }
+    changed = settings | {"backupConfiguration": backups}
+    if settings["edition"] == "ENTERPRISE_PLUS":
+        changed.setdefault("dataCacheConfig", {"dataCacheEnabled": True})
+    return changed
+
+
 def check_update(before: Json, after: Json) -> None:
-    """What may never change: region and name never, disks never shrink."""
+    """What may never change: region, name and type never, disks never shrink, versions only go up."""
+    if after.get("instanceType", before["instanceType"]) != before["instanceType"]:
+        raise invalid("instanceType cannot be updated.")
     for field, label in (("region", "Region"), ("name", "Name")):
         if after.get(field, before[field]) != before[field]:
             raise invalid(f"{label} of an instance cannot be changed ({before[field]} to {after[field]}).")
-    if after.get("databaseVersion", before["databaseVersion"]) != before["databaseVersion"]:
-        raise failed_precondition("gcp-emulator does not emulate major version upgrades; nothing was done.")
+    _check_upgrade(before["databaseVersion"], after["databaseVersion"])
     old, new = (int(one["settings"].get("dataDiskSizeGb", 10)) for one in (before, after))
     if new < old:
         raise invalid(f"Disk size cannot be decreased ({old} GB to {new} GB).")
 
 
+def _check_upgrade(before: str, after: str) -> None:
+    if after == before:
+        return
+    engine = engine_of(before)
+    if after not in {one["name"] for one in engine.upgrades}:
+        raise invalid(f"The database version cannot be changed from {before} to {after}.")
+    if engine.is_postgres:
+        raise failed_precondition(
+            "gcp-emulator does not emulate major version upgrades of PostgreSQL; nothing was done."
+        )
+
+
+def check_maintenance(before: Json, after: Json) -> None:
+    """A new maintenance version comes alone; another database version brings its own."""
+    kept = ("databaseVersion", "settings")
+    if before["maintenanceVersion"] != after["maintenanceVersion"] and any(
+        before[one] != after[one] for one in kept
+    ):
+        raise invalid(
+            "Upgrading maintenance version and changing other fields at the same time is not allowed."
+        )
+
+
 def server_settings(settings: Json) -> dict[str, str]:
     """The lines of postgresql.conf that an instance's settings mean."""
     chosen = {flag["name"]: flag.get("value", "on") for flag in settings.get("databaseFlags", [])}
-    applied = {name: value for name, value in chosen.items() if flags()[name].get("applied", True)}
+    known = flags("POSTGRES")
+    applied = {name: value for name, value in chosen.items() if known[name].get("applied", True)}
     applied.setdefault("max_connections", str(max_connections(settings["tier"])))
     if chosen.get("cloudsql.logical_decoding") == "on":
         applied["wal_level"] = "logical"
@@ -188,21 +305,21 @@ def flag_enabled(settings: Json, name: str) -> bool:
 
 
 def needs_restart(before: Json, after: Json) -> bool:
-    """Whether Cloud SQL restarts the instance to apply the change."""
+    """Whether Cloud SQL restarts a PostgreSQL instance to apply the change."""
     if before["tier"] != after["tier"] or before["edition"] != after["edition"]:
         return True
     old, new = ({f["name"]: f.get("value") for f in one.get("databaseFlags", [])} for one in (before, after))
     changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-    return any(flags()[name].get("restart") for name in changed)
+    return any(flags("POSTGRES")[name].get("restart") for name in changed)
 
 
-def check_flags(given: list[Json], major: int) -> None:
+def check_flags(given: list[Json], engine: Engine) -> None:
     """Known flags, each once, with values of their type and range."""
     seen: set[str] = set()
     for flag in given:
         name, value = flag.get("name", ""), flag.get("value", "")
-        known = flags().get(name)
-        if known is None or major < known.get("since", 0):
+        known = flags(engine.name).get(name)
+        if known is None or not is_available(known, engine):
             raise ApiError(
                 "INVALID_ARGUMENT", f"The requested flag is not supported: {name}.", reason="invalidFlagName"
             )
@@ -215,6 +332,13 @@ def check_flags(given: list[Json], major: int) -> None:
                 f"Value requested is not valid. Failed to set {name}: {problem}.",
                 reason="invalidFlagValue",
             )
+
+
+def is_available(flag: Json, engine: Engine) -> bool:
+    """Whether the version has the flag."""
+    since, until = (str(flag.get(key, "")) for key in ("since", "until"))
+    first, last = (tuple(int(part) for part in text.split(".")) if text else None for text in (since, until))
+    return (first is None or engine.order >= first) and (last is None or engine.order <= last)
 
 
 def _flag_problem(known: Json, value: str) -> str | None:
@@ -233,22 +357,21 @@ def _flag_problem(known: Json, value: str) -> str | None:
     return None
 
 
-def _check_tier(tier: Any, edition: str) -> None:
+def _check_tier(tier: Any, edition: str, engine: Engine) -> None:
     if not tier:
         raise invalid("Missing parameter: settings.tier.")
-    shared, plus = limits()["shared_core_tiers"], limits()["enterprise_plus_tiers"]
-    family, _, size = tier.rpartition("-")
-    is_plus = is_number(size) and int(size) in plus.get(family, ())
-    custom = re.fullmatch(r"db-custom-(\d+)-(\d+)", tier)
-    if not (tier in shared or custom or is_plus):
-        raise invalid(
-            "Only custom or shared-core instance Billing Tier type allowed for PostgreSQL database."
-        )
-    if is_plus != (edition == "ENTERPRISE_PLUS"):
+    is_plus, custom = is_plus_tier(tier), _CUSTOM_TIER.fullmatch(tier)
+    known = (tier in limits()["shared_core_tiers"] and engine.name != "SQLSERVER") or custom or is_plus
+    if not known and not (engine.is_mysql and tier in limits()["predefined_tiers"]):
+        allowed = "Only custom or shared-core instance Billing Tier type allowed for PostgreSQL database."
+        raise invalid(allowed if engine.is_postgres else f"Invalid Tier ({tier}) for {engine.label}.")
+    # Google took a custom tier for MySQL in Enterprise Plus (recorded: sqlinstance-replicationcluster-direct).
+    fits_plus = is_plus or (engine.is_mysql and custom is not None)
+    if is_plus if edition == "ENTERPRISE" else not fits_plus:
         other = "db-custom-*" if is_plus else "db-perf-optimized-N-*"
         raise invalid(
             f"Invalid Tier ({tier}) for ({edition}) Edition. Use a predefined Tier like {other} instead. "
-            "Learn more at https://cloud.google.com/sql/docs/postgres/create-instance#machine-types."
+            f"Learn more at https://cloud.google.com/sql/docs/{engine.name.lower()}/create-instance#machine-types."
         )
     if custom:
         cpus, memory = int(custom[1]), int(custom[2])
@@ -260,29 +383,57 @@ def _check_tier(tier: Any, edition: str) -> None:
             )
 
 
-def _backups(given: Json, *, plus: bool) -> Json:
+def is_plus_tier(tier: str) -> bool:
+    """Whether a tier is one of the edition Enterprise Plus."""
+    family, _, size = tier.rpartition("-")
+    return is_number(size) and int(size) in limits()["enterprise_plus_tiers"].get(family, ())
+
+
+def _backups(asked: Json | None, engine: Engine, *, plus: bool) -> Json:
+    """The backup configuration; ``asked`` is None when nothing was said of it."""
+    given = asked or {}
     backups = {
         "kind": "sql#backupConfiguration",
-        "enabled": False,
+        "enabled": plus and asked is None,
         "startTime": "00:00",
-        "pointInTimeRecoveryEnabled": False,
         "transactionLogRetentionDays": 14 if plus else 7,
         **given,
+        **engine.filled("backups"),
     }
     retention = {"retentionUnit": "COUNT", "retainedBackups": 15 if plus else 7}
     backups["backupRetentionSettings"] = retention | given.get("backupRetentionSettings", {})
-    longest = 35 if plus else 7
+    if plus:
+        backups["backupTier"] = "STANDARD"
+    _check_backups(backups, engine, longest=35 if plus else 7)
+    if engine.is_postgres:
+        backups.pop("binaryLogEnabled", None)
+        if asked is not None:
+            backups.setdefault("replicationLogArchivingEnabled", False)
+        elif plus:
+            backups["pointInTimeRecoveryEnabled"] = True
+    elif engine.is_mysql:
+        # Its point-in-time recovery is the binary log.
+        backups.pop("pointInTimeRecoveryEnabled", None)
+        if plus and backups["enabled"]:
+            backups.setdefault("binaryLogEnabled", True)
+    in_storage = plus or backups.get("binaryLogEnabled", False)
+    backups["transactionalLogStorageState"] = (
+        "CLOUD_STORAGE" if in_storage else "TRANSACTIONAL_LOG_STORAGE_STATE_UNSPECIFIED"
+    )
+    return backups
+
+
+def _check_backups(backups: Json, engine: Engine, *, longest: int) -> None:
     if not 1 <= backups["transactionLogRetentionDays"] <= longest:
         raise invalid(f"The number of transaction log retention days must be between 1 and {longest}.")
     if not 1 <= backups["backupRetentionSettings"]["retainedBackups"] <= 365:
         raise invalid("The number of retained backups must be between 1 and 365.")
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", backups["startTime"]):
         raise invalid(f"Invalid backup start time ({backups['startTime']}); it must be in the format HH:MM.")
-    if backups["pointInTimeRecoveryEnabled"] and not backups["enabled"]:
+    if backups.get("pointInTimeRecoveryEnabled") and not backups["enabled"]:
         raise invalid("Backups must be enabled to enable point-in-time recovery.")
-    if backups.get("binaryLogEnabled"):
+    if backups.get("binaryLogEnabled") and not engine.is_mysql:
         raise invalid("Binary log can only be enabled for MySQL instances.")
-    return backups
 
 
 def _network(given: Json) -> Json:
@@ -342,6 +493,36 @@ def instance(records: Collection, call: Call) -> tuple[str, Json]:
     if record is None:
         raise not_found("The Cloud SQL instance does not exist.", reason="instanceDoesNotExist")
     return key, record
+
+
+def instance_key(name: str, project: str) -> str:
+    """The key of an instance that another names, as ``PROJECT:INSTANCE`` or in the project of both."""
+    other, _, short = name.rpartition(":")
+    return f"{other or project}/{short}"
+
+
+def wrong_state() -> ApiError:
+    """409: the instance cannot do it as it is."""
+    return ApiError(
+        "ABORTED",
+        "The instance or operation is not in an appropriate state to handle the request.",
+        reason="invalidState",
+    )
+
+
+def zones(settings: Json, region: str) -> Json:
+    """Where an instance serves from, and its standby."""
+    preference = settings["locationPreference"]
+    found: Json = {"gceZone": preference["zone"]}
+    if settings["availabilityType"] == "REGIONAL":
+        other = next(f"{region}-{one}" for one in "bc" if f"{region}-{one}" != preference["zone"])
+        found["secondaryGceZone"] = preference.get("secondaryZone", other)
+    return found
+
+
+def etag(body: Json) -> str:
+    """The etag of a document: it follows from what the document says."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def link(call: Call, path: str) -> str:

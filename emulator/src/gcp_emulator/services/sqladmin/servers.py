@@ -15,8 +15,9 @@ from gcp_emulator.databases.postgres import roles as postgres_roles
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.postgres.process import PostgresError
-from gcp_emulator.engine.errors import ApiError, Json, failed_precondition
+from gcp_emulator.engine.errors import Json, failed_precondition
 from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin.engines import engine_of
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -54,12 +55,17 @@ class Servers:
             )
         cluster = self._clusters.get(key)
         if cluster is None:
-            raise ApiError(
-                "ABORTED",
-                "The instance or operation is not in an appropriate state to handle the request.",
-                reason="invalidState",
-            )
+            raise rules.wrong_state()
         return cluster
+
+    def require_served(self, key: str, record: Json) -> None:
+        """FAILED_PRECONDITION when no server runs for the instance: it is of another engine, or a replica."""
+        if not record["served"]:
+            engine = engine_of(record["databaseVersion"])
+            what = "replicas" if engine.is_postgres else f"servers of {engine.label}"
+            raise failed_precondition(
+                f"gcp-emulator does not run {what}: nobody can connect to {key}, of which there is the control plane only. Nothing was done."
+            )
 
     async def choose(self, major: int) -> PostgresBinaries:
         """The installed server for that major version, or the nearest; FAILED_PRECONDITION when there is none."""
