@@ -285,7 +285,7 @@ class Client:
                 raise ConnectionLostError(
                     f"Failed to {call.doing}: {_host(url)} answered HTTP {status} ({refusal.explanation.rstrip('.')})."
                 )
-            if not self._is_just_enabled(refusal) or not deadline.sleep(delay):
+            if not (refusal.is_crowded or self._is_just_enabled(refusal)) or not deadline.sleep(delay):
                 raise refusal
         raise AssertionError("delays() never ends")
 

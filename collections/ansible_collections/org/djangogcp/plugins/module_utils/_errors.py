@@ -154,8 +154,19 @@ class ApiError(DjangoGcpError):
 
     @property
     def is_busy(self) -> bool:
-        """Whether another operation on the same resource has to finish first (sqladmin: operationInProgress)."""
-        return bool({self.code, self.reason} & {"operationInProgress", "instanceAlreadyUpdating"})
+        """Whether other operations on the same resource have to finish first (sqladmin: operationInProgress, too many at once)."""
+        return self.is_crowded or bool(
+            {self.code, self.reason} & {"operationInProgress", "instanceAlreadyUpdating"}
+        )
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a Cloud SQL instance has more to do than it takes: nothing was done, and reads are refused so, too.
+
+        Source: https://github.com/GoogleCloudPlatform/k8s-config-connector/issues/403 and
+        https://github.com/hashicorp/terraform-provider-google/issues/8291.
+        """
+        return self.status == 400 and "Too many operations are being executed" in self.explanation
 
     @property
     def already_exists(self) -> bool:

@@ -22,6 +22,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadli
 _PASSING = re.compile(r"internal error|unavailable|try again|aborted|deadline exceeded", re.IGNORECASE)
 
 
+_A_MINUTE = 60
+_LONGEST_DELAY_AT_FIRST = 3
+_LONGEST_DELAY = 10
+
+
 @dataclasses.dataclass(frozen=True)
 class Wait:
     """How long a task waits.
@@ -52,9 +57,10 @@ def poll(
     state: t.Callable[[Polled], str] = lambda last: "",
     usual: str = "",
 ) -> Polled:
-    """Read until it is done. The first reads come quickly, later ones up to 3 s apart. Whoever watches is told every 30 s.
+    """Read until it is done. The first reads come quickly, those of a minute 3 s apart, later ones up to 10 s: many sites may wait
+    for one instance, and users have 180 reads of Cloud SQL a minute. Whoever watches is told every 30 s.
 
-    A read is about as far away as a sixth of what was waited so far, which is what may be lost after the end.
+    A read is at most about as far away as a sixth of what was waited so far, which is what may be lost after the end.
 
     Args:
         read: reads the thing that is waited for.
@@ -68,14 +74,14 @@ def poll(
         WaitTimeoutError: the deadline has passed.
     """
     told = int(deadline.waited // _progress.EVERY_SECONDS)
-    for delay in delays(first=0.2, factor=1.25, longest=3):
+    for delay in delays(first=0.2, factor=1.25, longest=_LONGEST_DELAY):
         last = read()
         if done(last):
             return last
         if deadline.waited >= (told + 1) * _progress.EVERY_SECONDS:
             told = int(deadline.waited // _progress.EVERY_SECONDS)
             _progress.tell(_progress.line(doing, state(last), deadline.waited, usual))
-        if not deadline.sleep(delay):
+        if not deadline.sleep(delay if deadline.waited >= _A_MINUTE else min(delay, _LONGEST_DELAY_AT_FIRST)):
             reached = state(last)
             raise WaitTimeoutError(
                 f"Failed to {doing}: not finished after {deadline.seconds:.0f} seconds"

@@ -82,6 +82,26 @@ def test_retry_after_is_honoured(google, client, fake_clock, make_response):
     assert fake_clock.slept == [17]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_instance_with_too_much_to_do_is_asked_again_at_growing_intervals(
+    google, client, fake_clock, method
+):
+    text = "Invalid request: Too many operations are being executed on the instance. Please try again later.."
+    crowded = (400, {"error": {"code": 400, "message": text, "errors": [{"reason": "invalid"}]}})
+    google.answer(method, URL, crowded, crowded, crowded, {"items": []})
+    assert client.request(method, URL, CALL, body={} if method == "POST" else None) == {"items": []}
+    first, second, third = fake_clock.slept
+    assert 0.25 <= first <= 0.5 <= second <= 1 <= third <= 2
+
+
+def test_an_instance_that_stays_busy_is_told(google, client, fake_clock):
+    text = "Invalid request: Too many operations are being executed on the instance. Please try again later.."
+    google.answer("GET", URL, (400, {"error": {"code": 400, "message": text}}))
+    with pytest.raises(ApiError, match="Too many operations"):
+        client.get(URL, CALL)
+    assert sum(fake_clock.slept) == pytest.approx(180)
+
+
 def test_a_retry_after_beyond_the_deadline_is_not_waited_for(google, client, fake_clock, make_response):
     google.answer("GET", URL, make_response((503, ""), headers={"Retry-After": "3600"}))
     with pytest.raises(ApiError, match=r"HTTP 503"):

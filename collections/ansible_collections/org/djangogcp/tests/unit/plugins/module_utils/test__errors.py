@@ -69,6 +69,10 @@ def test_an_oauth_refusal_is_understood():
     assert error.message == "Failed to read toy car: Bad key (HTTP 400 invalid_grant)."
 
 
+#: What Cloud SQL answers to reads, too.
+CROWDED = "Invalid request: Too many operations are being executed on the instance. Please try again later.."
+
+
 @pytest.mark.parametrize(
     ("status", "error", "stale", "busy", "exists"),
     [
@@ -84,6 +88,14 @@ def test_an_oauth_refusal_is_understood():
             False,
         ),
         (409, {"errors": [{"reason": "operationInProgress"}]}, False, True, False),
+        (400, {"message": CROWDED, "errors": [{"reason": "invalid"}]}, False, True, False),
+        (
+            400,
+            {"message": "Invalid request: instance name.", "errors": [{"reason": "invalid"}]},
+            False,
+            False,
+            False,
+        ),
         (409, {"status": "ALREADY_EXISTS"}, False, False, True),
         (409, {"errors": [{"reason": "conflict"}]}, False, False, True),
     ],

@@ -49,3 +49,20 @@ def test_what_is_never_done_is_told_until_it_is_given_up(told, fake_clock):
 @pytest.mark.parametrize(("seconds", "words"), [(30.9, "30 s"), (60, "1 min 0 s"), (3725, "62 min 5 s")])
 def test_a_time_is_told_in_words(seconds, words):
     assert _progress.elapsed(seconds) == words
+
+
+def test_looks_at_what_takes_long_grow_apart(told, fake_clock):
+    began = fake_clock.time
+    poll(
+        lambda: fake_clock.time - began,
+        lambda seconds: seconds > 600,
+        Deadline(900, fake_clock.clock),
+        doing="wait",
+    )
+    passed, early, late = 0.0, [], []
+    for seconds in fake_clock.slept:
+        (early if passed < 60 else late).append(seconds)
+        passed += seconds
+    assert max(early) <= 3
+    assert 5 < max(late) <= 10
+    assert len(late) < 120
