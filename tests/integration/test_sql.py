@@ -104,6 +104,64 @@ def test_an_update_that_goes_on_is_waited_for(cloud: Cloud) -> None:
     cloud.ok("sql_instance", name=name, state="absent")
 
 
+def test_an_instance_of_mysql_with_a_replica_a_database_and_users(cloud: Cloud) -> None:
+    shop = {
+        "name": "shop",
+        "region": REGION,
+        "database_version": "MYSQL_8_0",
+        "edition": "ENTERPRISE",
+        "tier": "db-n1-standard-1",
+        "database_flags": {"slow_query_log": True, "max_connections": 100},
+        "backup_configuration": {"enabled": True, "binary_log_enabled": True, "start_time": "03:00"},
+        "location_preference": {"zone": f"{REGION}-b"},
+        "password_validation_policy": {"enable_password_policy": True, "min_length": 12},
+        "user_labels": {"site": "shop"},
+    }
+    replica = {
+        "name": "shop-copy",
+        "region": REGION,
+        "master_instance_name": "shop",
+        "tier": "db-n1-standard-1",
+    }
+    database = {"instance": "shop", "name": "wares", "charset": "utf8mb4", "collation": "utf8mb4_bin"}
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "clerk", "value": "s3cret-Word-1"}])
+    clerk = {"name": "clerk", "password_secret": "clerk", "database_roles": ["reader"]}
+    here, anywhere = clerk | {"host": "10.0.0.5"}, clerk | {"host": "%"}
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("sql_instance", shop),
+        ("sql_instance", replica),
+        ("sql_database", database),
+        ("sql_users", {"instance": "shop", "users": [here, anywhere]}),
+    ]
+    for again in (False, True):
+        assert [cloud.ok(module, **options)["changed"] for module, options in steps] == [not again] * len(
+            steps
+        )
+    assert cloud.api(f"{URL}/shop")["replicaNames"] == ["shop-copy"]
+    told = cloud.ok("sql_users_info", instance="shop")["users"]
+    assert [(one["name"], one["host"]) for one in told] == [
+        ("clerk", ""),
+        ("clerk", "10.0.0.5"),
+        ("root", ""),
+    ]
+    assert (
+        cloud.ok("sql_database_info", instance="shop", names=["wares"])["databases"][0]["collation"]
+        == "utf8mb4_bin"
+    )
+    cloud.ok("sql_users", instance="shop", users=[{"name": "clerk", "host": "10.0.0.5", "state": "absent"}])
+    hosts = [one["host"] for one in cloud.api(f"{URL}/shop/users")["items"]]
+    assert hosts == ["", ""]
+    cloud.ok("sql_instance", name="shop-copy", state="absent")
+    cloud.ok("sql_instance", name="shop", state="absent")
+
+
+def test_an_instance_with_too_much_to_do_is_asked_again(cloud: Cloud, sql_instance: str) -> None:
+    cloud.running.plan({"method": "sql.databases.get", "kind": "too_many_operations", "count": 2})
+    assert cloud.ok("sql_database", instance=sql_instance, name="postgres")["changed"] is False
+    cloud.running.plan({"method": "sql.databases.insert", "kind": "too_many_operations"})
+    assert cloud.ok("sql_database", instance=sql_instance, name="crowded")["changed"] is True
+
+
 def test_the_region_of_an_instance_cannot_change(cloud: Cloud, sql_instance: str) -> None:
     assert cloud.error("sql_instance", name=sql_instance, region="europe-west1") == (
         f"Failed to update SQL instance {sql_instance}: Google Cloud cannot change region from 'us-central1' to "

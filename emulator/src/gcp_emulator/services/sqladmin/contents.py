@@ -208,11 +208,15 @@ class StoredContent:
         self._put("users", [one for one in self._content["users"] if not _is_same(one, user)])
 
 
-def find_user(users: Iterable[Json], name: str, host: str | None) -> Json | None:
-    """The user of that name and host. For any host it is the one of that name, whatever its host (recorded: sqluser-full)."""
+def find_user(users: Iterable[Json], name: str, host: str | None, *, any_host: bool = False) -> Json | None:
+    """The user of that name and host, or the only one of that name when no host is said.
+
+    With ``any_host`` any host ("%") says none (recorded: sqluser-full changes a user of one host so).
+    """
     named = [one for one in users if one["name"] == name]
     exact = [one for one in named if _host(one["host"]) == _host(host)]
-    loose = named if _host(host) == "" and len(named) == 1 else []
+    is_open = host is None or (any_host and _host(host) == "")
+    loose = named if is_open and len(named) == 1 else []
     return next(iter(exact or loose), None)
 
 

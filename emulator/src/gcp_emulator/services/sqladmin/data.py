@@ -148,7 +148,9 @@ class Data:
         }
 
     async def _user(self, call: Call, name: str) -> Json:
-        user = find_user(await self._content(call).users(), name, call.params.get("host"))
+        found = await self._content(call).users()
+        changes = call.method.id == "sql.users.update"
+        user = find_user(found, name, call.params.get("host"), any_host=changes)
         if user is None:
             raise not_found(f"The user {name} does not exist.", reason="userDoesNotExist")
         return user

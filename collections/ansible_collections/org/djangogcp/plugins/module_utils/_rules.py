@@ -439,7 +439,10 @@ SQL_USER = Rule(
     lambda value: _is_sql_name(value, 255 if "@" in str(value) else 63),
 )
 #: SQL, "Database versions".
-SQL_VERSION = pattern("a version of PostgreSQL such as POSTGRES_17", r"POSTGRES_(9_6|1\d|[2-9]\d)")
+SQL_VERSION = pattern(
+    "a version of PostgreSQL or MySQL such as POSTGRES_17 or MYSQL_8_4",
+    r"POSTGRES_(9_6|1\d|[2-9]\d)|MYSQL_\d{1,2}_\d{1,2}(_\d{1,3})?",
+)
 #: SQL, "Machine series overview".
 SQL_TIER = pattern(
     "a machine such as db-f1-micro, db-custom-2-7680 or db-perf-optimized-N-2",
@@ -458,6 +461,14 @@ SQL_FLAGS = each_entry(
     200,
 )
 #: SQL, "Instance settings", "Storage capacity".
+#: MySQL, "Specifying Account Names": an address, a network, a name, with % for any text.
+SQL_HOST = pattern(
+    "a host of MySQL such as 10.0.0.5 or %",
+    r"(%|[A-Za-z0-9_-]+%?)(\.(%|[A-Za-z0-9_-]+%?))*(/\d{1,3}(\.\d{1,3}){3})?|[0-9a-fA-F]*:[0-9a-fA-F:.]*",
+    limit=255,
+)
+#: google.protobuf.Duration in JSON.
+DURATION = pattern("seconds such as 2592000s", r"\d{1,12}s")
 DISK_GB = between(10, 65536)
 TIME_OF_DAY = pattern("a time such as 03:00, in quotes", r"([01]\d|2[0-3]):[0-5]\d")
 RETAINED_BACKUPS = between(1, 365)

@@ -37,9 +37,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
     read_text,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
-    SHARED_USER,
     USER,
     sql_user_name,
+    user_spec,
 )
 
 
@@ -77,6 +77,8 @@ def ensure_users(task: Task, instance: str, user: Json, claims: Claims | None = 
     # A user that several sites share is nobody's.
     claims = None if user["append_roles"] else claims
     ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
+    if user["host"] is not None:
+        ids["host"] = user["host"]
     if user["state"] == "present":
         return [_present(task, ids, user, claims)]
     if user["per_version"]:
@@ -104,7 +106,7 @@ def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome
             result["password"] = secrets.token_urlsafe(32)
         return result
 
-    spec = SHARED_USER if user["append_roles"] else USER
+    spec = user_spec(shared=user["append_roles"], host=user["host"])
     outcome = reconcile(
         task.client,
         spec,
@@ -127,14 +129,14 @@ def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome
     if is_made and roles is not None and not user["append_roles"]:
         # An empty list in JSON is an unset field to Google: a user that is made with none gets cloudsqlsuperuser, which
         # only an update revokes.
-        reconcile(task.client, USER, ids, asked, wait=task.wait)
+        reconcile(task.client, spec, ids, asked, wait=task.wait)
     return outcome
 
 
 def _absent(task: Task, ids: Ids, claims: Claims | None) -> Outcome:
     outcome = reconcile(
         task.client,
-        USER,
+        user_spec(host=ids.get("host")),
         ids,
         {},
         state="absent",

@@ -33,10 +33,10 @@ options:
     default: present
   # From the table DATABASE of _services/sqladmin.py: written by tests/module_docs.py.
   charset:
-    description: The character set, for instance V(UTF8). It cannot be changed later.
+    description: The character set, for instance V(UTF8), or V(utf8mb4) of MySQL. It cannot be changed later.
     type: str
   collation:
-    description: The collation, for instance V(en_US.UTF8). It cannot be changed later.
+    description: The collation, for instance V(en_US.UTF8), or V(utf8mb4_0900_ai_ci) of MySQL. It cannot be changed later.
     type: str
   # End of the table.
   claim_secret:

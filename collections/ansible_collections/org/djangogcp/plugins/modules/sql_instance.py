@@ -10,7 +10,7 @@ module: sql_instance
 short_description: Manage a Cloud SQL instance
 version_added: 0.9.0
 description:
-  - Makes a Cloud SQL for PostgreSQL instance what is asked, and changes it in place where Google Cloud can.
+  - Makes a Cloud SQL instance of PostgreSQL or MySQL what is asked, and changes it in place where Google Cloud can.
   - An empty value removes what is there, for instance V({}) of O(maintenance_window).
   - Only what is asked is compared and changed. Some changes restart the instance, for instance of O(tier).
   - The name of a deleted instance stays locked for one week.
@@ -38,13 +38,14 @@ options:
     type: str
   database_version:
     description:
-      - The engine and its version, for instance V(POSTGRES_17).
+      - The engine and its version, for instance V(POSTGRES_17) or V(MYSQL_8_4). The roles of this collection need PostgreSQL.
       - An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances
         patch NAME --database-version=VERSION) upgrades it.
     type: str
   tier:
     description:
-      - The machine type, for instance V(db-f1-micro), V(db-custom-2-7680) or V(db-perf-optimized-N-2).
+      - The machine type, for instance V(db-f1-micro), V(db-custom-2-7680) or V(db-perf-optimized-N-2). MySQL has V(db-n1-standard-1)
+        and the like too.
       - V(db-perf-optimized-N-*) needs O(edition=ENTERPRISE_PLUS), the others O(edition=ENTERPRISE).
     type: str
   edition:
@@ -70,6 +71,16 @@ options:
   storage_auto_resize:
     description: Whether the disk grows by itself.
     type: bool
+  storage_auto_resize_limit:
+    description: The size in GB to which the disk grows by itself at most, V(0) for no limit.
+    type: int
+  data_cache_config:
+    description: The data cache. O(edition=ENTERPRISE_PLUS) only.
+    type: dict
+    suboptions:
+      data_cache_enabled:
+        description: Whether it is on.
+        type: bool
   database_flags:
     description: All database flags by name. Flags that are not in it are removed, so V({}) removes all.
     type: dict
@@ -87,7 +98,10 @@ options:
         description: The region or multi-region that holds them.
         type: str
       point_in_time_recovery_enabled:
-        description: Whether any moment can be restored.
+        description: Whether any moment can be restored. Of MySQL O(backup_configuration.binary_log_enabled) says so.
+        type: bool
+      binary_log_enabled:
+        description: 'Whether MySQL writes a binary log: any moment can be restored, and replicas can be made.'
         type: bool
       transaction_log_retention_days:
         description: How many days back, 1 to 7 for V(ENTERPRISE), to 35 for V(ENTERPRISE_PLUS).
@@ -127,6 +141,39 @@ options:
             description: The network, in CIDR notation.
             type: str
             required: true
+  location_preference:
+    description: Where the instance is, in its region.
+    type: dict
+    suboptions:
+      zone:
+        description: The zone that it serves from.
+        type: str
+      secondary_zone:
+        description: The zone of the standby.
+        type: str
+  password_validation_policy:
+    description: What passwords of built-in users must be like.
+    type: dict
+    suboptions:
+      enable_password_policy:
+        description: Whether the policy applies.
+        type: bool
+      min_length:
+        description: At least so many characters.
+        type: int
+      complexity:
+        description: Which kinds of characters are needed.
+        type: str
+        choices: [COMPLEXITY_DEFAULT]
+      reuse_interval:
+        description: How many earlier passwords cannot be used again.
+        type: int
+      disallow_username_substring:
+        description: Whether the user's name must not be in the password.
+        type: bool
+      password_change_interval:
+        description: How long a password is kept at least, such as V(7200s). PostgreSQL only.
+        type: str
   insights_config:
     description: Query Insights.
     type: dict
@@ -174,6 +221,9 @@ options:
   user_labels:
     description: The labels. Labels that are not in it are removed, so V({}) removes all.
     type: dict
+  master_instance_name:
+    description: The instance in the same project whose read replica this is. It cannot be changed later.
+    type: str
   # End of the table.
   wait_timeout:
     default: 1800
@@ -312,12 +362,25 @@ def work(task: Task) -> dict[str, t.Any]:
     return {**one_result("instance", outcome), "operation": operation["name"] if operation else ""}
 
 
+def check(params: dict[str, t.Any]) -> list[str]:
+    """What would be dropped in silence, and asked for again at every run."""
+    backups = params["backup_configuration"] or {}
+    is_mysql = (params["database_version"] or "").startswith("MYSQL_")
+    if is_mysql and backups.get("point_in_time_recovery_enabled"):
+        return [
+            "backup_configuration.point_in_time_recovery_enabled is true: expected binary_log_enabled in its place, which is how MySQL "
+            "restores any moment."
+        ]
+    return []
+
+
 def main() -> None:
     run_module(
         ARGUMENT_SPEC,
         work,
         rules={"name": rules.SQL_INSTANCE},
         tables={"": INSTANCE.fields},
+        check=check,
         required_by={"database_version": ["region"]},
     )
 

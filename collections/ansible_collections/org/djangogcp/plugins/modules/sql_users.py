@@ -53,6 +53,26 @@ options:
         type: str
         choices: [BUILT_IN, CLOUD_IAM_USER, CLOUD_IAM_SERVICE_ACCOUNT, CLOUD_IAM_GROUP]
         default: BUILT_IN
+      host:
+        description: The host that a user of MySQL comes from, V(%) for any. Users of one name and different hosts are different
+          users.
+        type: str
+      password_policy:
+        description: What is asked of the password of a user of MySQL.
+        type: dict
+        suboptions:
+          allowed_failed_attempts:
+            description: How often a wrong password may be given.
+            type: int
+          enable_failed_attempts_check:
+            description: Whether wrong passwords lock the user.
+            type: bool
+          enable_password_verification:
+            description: Whether the user has to give the old password to change it.
+            type: bool
+          password_expiration_duration:
+            description: How long the password is valid, such as V(2592000s).
+            type: str
       database_roles:
         description: All roles that the user is a member of, in any order. Others are revoked, unless O(users[].append_roles=true).
         type: list
@@ -135,6 +155,15 @@ EXAMPLES = r"""
         password_secret: polls-web-db-password
         per_version: true
         in_use_version: "3"
+
+- name: Ensure a user of MySQL
+  org.djangogcp.sql_users:
+    project: my-project
+    instance: shop
+    users:
+      - name: clerk
+        host: "%"
+        password_secret: clerk-db-password
 
 - name: Remove a user
   org.djangogcp.sql_users:
@@ -236,7 +265,12 @@ def _user_problems(user: dict[str, t.Any], name: str) -> list[str]:
 
 def check(params: dict[str, t.Any]) -> list[str]:
     """What would be dropped in silence."""
-    names = [{"name": f"{user['name']}{'_N' if user['per_version'] else ''}"} for user in params["users"]]
+    names = [
+        {
+            "name": f"{user['name']}{'_N' if user['per_version'] else ''}{'@' + user['host'] if user['host'] else ''}"
+        }
+        for user in params["users"]
+    ]
     problems = repeated_problems(names, "users")
     for number, user in enumerate(params["users"]):
         problems += _user_problems(user, f"users[{number}]")

@@ -55,11 +55,34 @@ def _network(value: str) -> str:
     return value[value.find("projects/") :] if "projects/" in value else value
 
 
+def _single(value: str) -> str:
+    """One address as a network of its own."""
+    return value if "/" in value else f"{value}/32"
+
+
+def _charset(value: str) -> str:
+    """A character set: utf8 is what MySQL calls utf8mb3, and PostgreSQL does not look at case."""
+    return "UTF8" if value.upper() == "UTF8MB3" else value.upper()
+
+
+def _collation(value: str) -> str:
+    """A collation: en_US.utf8, en_US.UTF-8 and en_US.UTF8 are one, and so are those of MySQL's utf8 and utf8mb3."""
+    name = value.casefold().replace("utf-8", "utf8")
+    return f"utf8_{name.removeprefix('utf8mb3_')}" if name.startswith("utf8mb3_") else name
+
+
 _BACKUP = (
     switch("enabled", "Whether a backup is made every day."),
     Field("start_time", "When, as C(HH:MM) in UTC.", rule=rules.TIME_OF_DAY),
     Field("location", "The region or multi-region that holds them.", rule=rules.LOCATION),
-    switch("point_in_time_recovery_enabled", "Whether any moment can be restored."),
+    switch(
+        "point_in_time_recovery_enabled",
+        "Whether any moment can be restored. Of MySQL O(backup_configuration.binary_log_enabled) says so.",
+    ),
+    switch(
+        "binary_log_enabled",
+        "Whether MySQL writes a binary log: any moment can be restored, and replicas can be made.",
+    ),
     Field(
         "transaction_log_retention_days",
         "How many days back, 1 to 7 for V(ENTERPRISE), to 35 for V(ENTERPRISE_PLUS).",
@@ -97,7 +120,13 @@ _IP = (
         kind=Kind.SET,
         fields=(
             Field("name", "What it is.", rule=rules.line(250)),
-            Field("value", "The network, in CIDR notation.", required=True, rule=rules.NETWORK_RANGE),
+            Field(
+                "value",
+                "The network, in CIDR notation.",
+                required=True,
+                normalize=_single,
+                rule=rules.NETWORK_RANGE,
+            ),
         ),
         replace=True,
     ),
@@ -118,6 +147,27 @@ _INSIGHTS = (
     ),
     switch("record_application_tags", "Whether the tags of sqlcommenter are kept."),
     switch("record_client_address", "Whether the client's address is kept."),
+)
+_LOCATION = (
+    Field("zone", "The zone that it serves from.", rule=rules.LOCATION),
+    Field("secondary_zone", "The zone of the standby.", rule=rules.LOCATION),
+)
+_PASSWORDS = (
+    switch("enable_password_policy", "Whether the policy applies."),
+    Field("min_length", "At least so many characters.", type="int", rule=rules.between(0, 2147483647)),
+    Field("complexity", "Which kinds of characters are needed.", choices=("COMPLEXITY_DEFAULT",)),
+    Field(
+        "reuse_interval",
+        "How many earlier passwords cannot be used again.",
+        type="int",
+        rule=rules.between(0, 100),
+    ),
+    switch("disallow_username_substring", "Whether the user's name must not be in the password."),
+    Field(
+        "password_change_interval",
+        "How long a password is kept at least, such as V(7200s). PostgreSQL only.",
+        rule=rules.DURATION,
+    ),
 )
 _MAINTENANCE = (
     Field("day", "The day of the week in UTC, V(1) is Monday.", type="int", rule=rules.WEEKDAY),
@@ -149,7 +199,7 @@ def _upgrade(ids: Ids, change: Difference) -> str:
 
 
 def _instance_body(ids: Ids, wire: Json) -> Json:
-    if not wire.get("databaseVersion"):
+    if not wire.get("databaseVersion") and not wire.get("masterInstanceName"):
         raise DjangoGcpError(
             f"Failed to create SQL instance {ids['name']}: without database_version Cloud SQL would make a MySQL instance. Add "
             "database_version; when the instance was made a moment ago, run again."
@@ -183,7 +233,7 @@ INSTANCE = ResourceSpec(
         Field(
             "database_version",
             (
-                "The engine and its version, for instance V(POSTGRES_17).",
+                "The engine and its version, for instance V(POSTGRES_17) or V(MYSQL_8_4). The roles of this collection need PostgreSQL.",
                 "An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances patch"
                 " NAME --database-version=VERSION) upgrades it.",
             ),
@@ -194,7 +244,8 @@ INSTANCE = ResourceSpec(
         Field(
             "tier",
             (
-                "The machine type, for instance V(db-f1-micro), V(db-custom-2-7680) or V(db-perf-optimized-N-2).",
+                "The machine type, for instance V(db-f1-micro), V(db-custom-2-7680) or V(db-perf-optimized-N-2). MySQL has V(db-n1-standard-1)"
+                " and the like too.",
                 "V(db-perf-optimized-N-*) needs O(edition=ENTERPRISE_PLUS), the others O(edition=ENTERPRISE).",
             ),
             wire="settings.tier",
@@ -238,6 +289,20 @@ INSTANCE = ResourceSpec(
         ),
         switch("storage_auto_resize", "Whether the disk grows by itself.", wire="settings.storageAutoResize"),
         Field(
+            "storage_auto_resize_limit",
+            "The size in GB to which the disk grows by itself at most, V(0) for no limit.",
+            type="int",
+            wire="settings.storageAutoResizeLimit",
+            codec=INT64,
+            rule=rules.between(0, 65536),
+        ),
+        Field(
+            "data_cache_config",
+            "The data cache. O(edition=ENTERPRISE_PLUS) only.",
+            wire="settings.dataCacheConfig",
+            fields=(switch("data_cache_enabled", "Whether it is on."),),
+        ),
+        Field(
             "database_flags",
             "All database flags by name. Flags that are not in it are removed, so V({}) removes all.",
             wire="settings.databaseFlags",
@@ -255,6 +320,18 @@ INSTANCE = ResourceSpec(
             mask="settings.backupConfiguration",
         ),
         Field("ip_configuration", "The network.", wire="settings.ipConfiguration", fields=_IP),
+        Field(
+            "location_preference",
+            "Where the instance is, in its region.",
+            wire="settings.locationPreference",
+            fields=_LOCATION,
+        ),
+        Field(
+            "password_validation_policy",
+            "What passwords of built-in users must be like.",
+            wire="settings.passwordValidationPolicy",
+            fields=_PASSWORDS,
+        ),
         Field("insights_config", "Query Insights.", wire="settings.insightsConfig", fields=_INSIGHTS),
         Field(
             "maintenance_window",
@@ -288,6 +365,13 @@ INSTANCE = ResourceSpec(
             kind=Kind.MAP,
             rule=rules.LABELS,
         ),
+        Field(
+            "master_instance_name",
+            "The instance in the same project whose read replica this is. It cannot be changed later.",
+            change=Change.IMMUTABLE,
+            normalize=lambda name: name.rpartition(":")[2],
+            rule=rules.SQL_INSTANCE,
+        ),
         Field("connection_name", change=Change.OUTPUT),
         Field("create_time", change=Change.OUTPUT),
         Field("database_installed_version", change=Change.OUTPUT),
@@ -297,6 +381,9 @@ INSTANCE = ResourceSpec(
             change=Change.OUTPUT,
             fields=(Field("type"), Field("ip_address")),
         ),
+        Field("instance_type", change=Change.OUTPUT),
+        Field("maintenance_version", change=Change.OUTPUT),
+        Field("replica_names", kind=Kind.SET, change=Change.OUTPUT),
         Field("service_account_email_address", change=Change.OUTPUT),
         Field("settings_version", wire="settings.settingsVersion", codec=INT64, change=Change.OUTPUT),
         Field("state", change=Change.OUTPUT),
@@ -379,35 +466,39 @@ DATABASE = ResourceSpec(
     fields=(
         Field(
             "charset",
-            "The character set, for instance V(UTF8). It cannot be changed later.",
+            "The character set, for instance V(UTF8), or V(utf8mb4) of MySQL. It cannot be changed later.",
             change=Change.IMMUTABLE,
-            normalize=str.upper,
+            normalize=_charset,
             rule=rules.CHARSET,
         ),
         Field(
             "collation",
-            "The collation, for instance V(en_US.UTF8). It cannot be changed later.",
+            "The collation, for instance V(en_US.UTF8), or V(utf8mb4_0900_ai_ci) of MySQL. It cannot be changed later.",
             change=Change.IMMUTABLE,
+            normalize=_collation,
             rule=rules.COLLATION,
         ),
     ),
 )
 
 
-def _update_user(plan: Plan, *, revoke_others: bool = True) -> Request:
+def _update_user(plan: Plan, *, revoke_others: bool = True, host: str | None = None) -> Request:
     """users.update names the user and the roles in the query, and ignores the roles of its body."""
     user = plan.current
-    params: Json = {"name": user["name"]}
+    params: Json = {"name": user["name"], "host": host}
     roles = next((change for change in plan.changes if change.name == "database_roles"), None)
     if roles is not None:
         revoke = revoke_others and bool(set(roles.before or []) - set(roles.after))
         params.update(databaseRoles=plan.merged["databaseRoles"], revokeExistingRoles=revoke or None)
     body = {"name": user["name"], **{path: plan.merged[path] for path in plan.secrets}}
+    if any(change.name.startswith("password_policy") for change in plan.changes):
+        policy = plan.merged.get("passwordPolicy") or {}
+        body["passwordPolicy"] = {key: value for key, value in policy.items() if key != "status"}
     return Request("PUT", params, body, _users_path(user))
 
 
-def _delete_user(ids: Ids) -> Request:
-    return Request("DELETE", {"name": ids["name"]}, {}, _users_path(ids))
+def _delete_user(ids: Ids, *, host: str | None = None) -> Request:
+    return Request("DELETE", {"name": ids["name"], "host": host}, {}, _users_path(ids))
 
 
 def _users_path(names: t.Mapping[str, t.Any]) -> str:
@@ -437,7 +528,35 @@ USER = ResourceSpec(
             change=Change.IMMUTABLE,
             default="BUILT_IN",
         ),
+        Field(
+            "host",
+            "The host that a user of MySQL comes from, V(%) for any. Users of one name and different hosts are different users.",
+            change=Change.CREATE_ONLY,
+            rule=rules.SQL_HOST,
+        ),
         Field("password", kind=Kind.SECRET),
+        Field(
+            "password_policy",
+            "What is asked of the password of a user of MySQL.",
+            fields=(
+                Field(
+                    "allowed_failed_attempts",
+                    "How often a wrong password may be given.",
+                    type="int",
+                    rule=rules.between(0, 2147483647),
+                ),
+                switch("enable_failed_attempts_check", "Whether wrong passwords lock the user."),
+                switch(
+                    "enable_password_verification",
+                    "Whether the user has to give the old password to change it.",
+                ),
+                Field(
+                    "password_expiration_duration",
+                    "How long the password is valid, such as V(2592000s).",
+                    rule=rules.DURATION,
+                ),
+            ),
+        ),
         Field(
             "database_roles",
             "All roles that the user is a member of, in any order. Others are revoked, unless O(users[].append_roles=true).",
@@ -448,8 +567,19 @@ USER = ResourceSpec(
 )
 
 
-#: A user whom several sites share: what another site has granted since the user was read must not be revoked.
-SHARED_USER = dataclasses.replace(USER, update=functools.partial(_update_user, revoke_others=False))
+def user_spec(*, shared: bool = False, host: str | None = None) -> ResourceSpec:
+    """The table of a user.
+
+    Args:
+        shared: several sites share the user: what another site has granted since the user was read must not be revoked.
+        host: the host of a user of MySQL, which is a part of the name; None for PostgreSQL.
+    """
+    return dataclasses.replace(
+        USER,
+        path=USER.path if host is None else f"{USER.path}?host={{host}}",
+        update=functools.partial(_update_user, revoke_others=not shared, host=host),
+        delete=functools.partial(_delete_user, host=host),
+    )
 
 
 def sql_user_name(user_type: str, name: str) -> str:
