@@ -226,7 +226,7 @@ REFUSED = {
     "sql_database_info": ("cloudsql.databases.list", "roles/cloudsql.admin"),
     "sql_instance": ("cloudsql.instances.get", "roles/cloudsql.admin"),
     "sql_instance_info": ("cloudsql.instances.list", "roles/cloudsql.admin"),
-    "sql_statements": ("cloudsql.instances.executesql", "roles/cloudsql.admin"),
+    "sql_statements": ("cloudsql.instances.executeSql", "roles/cloudsql.admin"),
     "sql_users": ("secretmanager.versions.get", "roles/secretmanager.admin"),
     "sql_users_info": ("cloudsql.users.list", "roles/cloudsql.admin"),
     "storage_buckets": ("storage.buckets.create", "roles/storage.admin"),

@@ -324,7 +324,7 @@ def operation(emulator: RunningEmulator, name: str) -> dict[str, Any]:
 def test_an_operation_fails(emulator: RunningEmulator) -> None:
     emulator.plan({"method": REPOSITORY_CREATE, "kind": "operation_fails"})
     began = emulator.session().post(f"{REPOSITORIES}?repositoryId=r", json={"format": "DOCKER"}).json()
-    until(lambda: bool(operation(emulator, began["name"])["done"]))
+    until(lambda: bool(operation(emulator, began["name"]).get("done")))
     assert operation(emulator, began["name"])["error"] == {
         "code": 13,
         "message": "An internal error has occurred.",
@@ -335,9 +335,9 @@ def test_an_operation_hangs_until_the_fault_is_removed(emulator: RunningEmulator
     emulator.plan({"method": REPOSITORY_CREATE, "kind": "operation_hangs"})
     began = emulator.session().post(f"{REPOSITORIES}?repositoryId=r", json={"format": "DOCKER"}).json()
     time.sleep(0.2)  # ten times as long as operations take
-    assert not operation(emulator, began["name"])["done"]
+    assert not operation(emulator, began["name"]).get("done")
     emulator.session(None).delete(f"{emulator.proxy}/_emulator/faults")
-    until(lambda: bool(operation(emulator, began["name"])["done"]))
+    until(lambda: bool(operation(emulator, began["name"]).get("done")))
     assert "error" not in operation(emulator, began["name"])
 
 
@@ -368,7 +368,7 @@ def test_each_service_learns_of_a_new_service_account_at_its_own_time(emulator: 
     session = emulator.session()
     accounts = f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts"
     email = session.post(accounts, json={"accountId": "new-one"}).json()["email"]
-    policy = {"bindings": [{"role": "roles/run.viewer", "members": [f"serviceAccount:{email}"]}]}
+    policy = {"bindings": [{"role": "roles/secretmanager.viewer", "members": [f"serviceAccount:{email}"]}]}
     secret = create(emulator).json()["name"].rpartition("/")[2]
     refused = session.post(f"{SECRETS}/{secret}:setIamPolicy", json={"policy": policy})
     assert (refused.status_code, refused.json()["error"]["message"]) == (

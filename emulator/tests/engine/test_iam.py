@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.facts import read_yaml
-from gcp_emulator.engine.iam import Iam, role_has, role_permissions
+from gcp_emulator.engine.iam import Iam
+from gcp_emulator.engine.iam_roles import permission_fits, role_fits, role_has, role_names, role_permissions
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.store import Store
 
@@ -179,6 +180,70 @@ def test_policies_that_make_no_sense_are_refused(iam: Iam, binding: dict[str, ob
     assert "bindings" not in iam.get_policy(SECRET)
 
 
+@pytest.mark.parametrize(
+    ("role", "resource", "fits"),
+    [
+        ("roles/run.admin", "projects/p", True),
+        ("roles/run.admin", "projects/_/buckets/media", False),
+        ("roles/run.invoker", "projects/p/locations/r/services/s", True),
+        ("roles/storage.objectViewer", "projects/_/buckets/media", True),
+        ("roles/storage.objectViewer", SECRET, False),
+        ("roles/run.builder", "projects/p/locations/r/repositories/images", True),
+        ("roles/iam.serviceAccountUser", "projects/p/serviceAccounts/a@p.iam.gserviceaccount.com", True),
+        (
+            "roles/secretmanager.secretAccessor",
+            "projects/p/serviceAccounts/a@p.iam.gserviceaccount.com",
+            False,
+        ),
+        ("roles/viewer", SECRET, True),
+    ],
+)
+def test_a_role_is_bound_where_it_gives_something(iam: Iam, role: str, resource: str, fits: bool) -> None:
+    assert role_fits(role, resource) is fits
+    policy = {"bindings": [{"role": role, "members": [ANN.member]}]}
+    if fits:
+        assert iam.set_policy(resource, policy)["bindings"] == policy["bindings"]
+    else:
+        with pytest.raises(ApiError, match=f"Role {role} is not supported for this resource."):
+            iam.set_policy(resource, policy)
+
+
+def test_a_role_whose_permissions_are_not_known_is_bound_and_grants_nothing(iam: Iam) -> None:
+    iam.add_binding("projects/p", "roles/firebasehosting.admin", ANN.member)
+    assert not iam.allows(ANN, "firebasehosting.sites.update", "projects/p")
+    with pytest.raises(ApiError, match="is not supported for this resource"):
+        iam.add_binding("projects/p", "roles/firebasehosting.emperor", ANN.member)
+
+
+@pytest.mark.parametrize(
+    ("permission", "resource", "fits"),
+    [
+        ("cloudsql.instances.executeSql", "projects/p", True),
+        ("cloudsql.instances.executesql", "projects/p", False),
+        ("compute.instances.get", "projects/p", True),
+        ("no.such", "projects/p", False),
+        ("storage.*", "projects/p", False),
+        ("resourcemanager.projects.list", "projects/p", False),
+        ("resourcemanager.projects.list", "folders/1", True),
+        ("secretmanager.versions.access", SECRET, True),
+        ("run.services.get", SECRET, False),
+    ],
+)
+def test_permissions_that_are_none_cannot_be_tested(
+    iam: Iam, permission: str, resource: str, fits: bool
+) -> None:
+    assert permission_fits(permission, resource) is fits
+    if fits:
+        assert iam.test_permissions(ANN, [permission], resource) == []
+    else:
+        with pytest.raises(ApiError) as refused:
+            iam.test_permissions(ANN, [permission], resource)
+        assert (refused.value.code, refused.value.message) == (
+            400,
+            f"Permission {permission} is not valid for this resource.",
+        )
+
+
 def test_forgetting_a_resource_drops_the_policies_below_it_too(iam: Iam) -> None:
     for name in (SECRET, f"{SECRET}/versions/1", "projects/p/secrets/s2"):
         iam.add_binding(name, ACCESSOR, ANN.member)
@@ -206,3 +271,11 @@ def test_every_role_has_a_title_a_status_and_permissions() -> None:
         assert set(role) == {"title", "status", "permissions"}, name
         assert role["status"] in ("verified", "assumed"), name
         assert role_permissions(name), name
+
+
+def test_the_names_of_roles_are_google_s() -> None:
+    assert len(role_names()) > 2000
+    assert all(name.startswith("roles/") for name in role_names())
+    assert {"roles/owner", "roles/cloudbuild.builds.editor", "roles/compute.instanceAdmin.v1"} <= set(
+        role_names()
+    )

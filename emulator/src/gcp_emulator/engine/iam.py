@@ -7,15 +7,13 @@ Sources: https://cloud.google.com/iam/docs/reference/rest/v1/Policy, https://clo
 from __future__ import annotations
 
 import base64
-import fnmatch
 import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import cache
 
 from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
-from gcp_emulator.engine.facts import read_yaml
+from gcp_emulator.engine.iam_roles import permission_fits, role_fits, role_has, role_permissions
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.propagation import Propagation
 from gcp_emulator.engine.store import Store
@@ -28,22 +26,6 @@ _STALE_POLICY = (
     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. "
     "The request's ETag '{given}' did not match the current policy's ETag '{current}'."
 )
-
-
-@cache
-def role_permissions(role: str) -> tuple[str, ...] | None:
-    """The permission patterns of a predefined role, or None when engine/roles.yaml does not know it."""
-    roles: dict[str, Json] = read_yaml("engine/roles.yaml")["roles"]
-    found = roles.get(role)
-    if found is None:
-        return None
-    return tuple(f"{kind}.{verb}" for kind, verbs in found["permissions"].items() for verb in verbs)
-
-
-@cache
-def role_has(role: str, permission: str) -> bool:
-    """Whether ``role`` grants ``permission`` (``*`` in the data matches any text)."""
-    return any(fnmatch.fnmatchcase(permission, pattern) for pattern in role_permissions(role) or ())
 
 
 _CONVENIENCE = {
@@ -143,7 +125,13 @@ class Iam:
             raise permission_denied(permission, resource)
 
     def test_permissions(self, identity: Identity, permissions: Iterable[str], resource: str) -> list[str]:
-        """Those of ``permissions`` that the caller has, in their order (testIamPermissions)."""
+        """Those of ``permissions`` that the caller has, in their order (testIamPermissions); INVALID_ARGUMENT for what is none here."""
+        permissions = list(permissions)
+        for permission in permissions:
+            if not permission_fits(permission, resource):
+                raise invalid_argument(
+                    f"Permission {permission} is not valid for this resource.", field="permissions"
+                )
         return [permission for permission in permissions if self.allows(identity, permission, resource)]
 
     def get_policy(self, resource: str) -> Json:
@@ -172,7 +160,7 @@ class Iam:
         given, current = policy.get("etag"), policy_etag(stored)
         if given and given != current:
             raise aborted(_STALE_POLICY.format(given=given, current=current))
-        bindings = self._checked(policy.get("bindings", []), service)
+        bindings = self._checked(policy.get("bindings", []), resource, service)
         if bindings != stored["bindings"]:
             self._policies.put(
                 resource,
@@ -228,7 +216,7 @@ class Iam:
                 policy["generation"] += 1
                 self._policies.put(name, policy)
 
-    def _checked(self, bindings: list[Json], service: str) -> list[Json]:
+    def _checked(self, bindings: list[Json], resource: str, service: str) -> list[Json]:
         merged: dict[str, Json] = {}
         for binding in bindings:
             role = binding.get("role", "")
@@ -236,7 +224,12 @@ class Iam:
                 raise invalid_argument(
                     f"The emulator does not evaluate IAM conditions (binding of {role}); it refuses them rather than ignore them."
                 )
-            if role_permissions(role) is None and self._custom_roles(role) is None:
+            known = (
+                role_fits(role, resource)
+                if role_permissions(role) is not None
+                else self._custom_roles(role) is not None
+            )
+            if not known:
                 raise invalid_argument(
                     f"Role {role} is not supported for this resource.", field="policy.bindings.role"
                 )

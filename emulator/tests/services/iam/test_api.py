@@ -183,6 +183,9 @@ def test_roles_tell_their_permissions(emulator: RunningEmulator) -> None:
         404,
         "The role named roles/run.emperor was not found.",
     )
-    listed = session.get(f"{BASE}/roles", params={"pageSize": "1000"}).json()["roles"]
+    listed = session.get(f"{BASE}/roles", params={"pageSize": "10000"}).json()["roles"]
     assert "includedPermissions" not in listed[0]
     assert {"roles/owner", "roles/run.admin", "roles/cloudsql.client"} <= {role["name"] for role in listed}
+    assert len(listed) > 2000
+    bare = session.get(f"{BASE}/roles/firebasehosting.admin").json()
+    assert ("includedPermissions" in bare, "grants nothing" in bare["description"]) == (False, True)

@@ -13,6 +13,7 @@ from gcp_emulator.engine import masks
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.iam_roles import role_names
 from gcp_emulator.engine.jwt import PublicKey
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
@@ -21,7 +22,7 @@ from gcp_emulator.services.iam.accounts import ServiceAccounts
 from gcp_emulator.services.iam.custom_roles import ROLES, CustomRoles
 from gcp_emulator.services.iam.describe import describe
 from gcp_emulator.services.iam.ports import Accounts
-from gcp_emulator.services.iam.roles import role_names, role_view
+from gcp_emulator.services.iam.roles import role_view
 
 _MUTABLE = frozenset({"displayName", "description"})
 _LIMITS = {"displayName": 100, "description": 256}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gcp_emulator.engine.describe import Badge, Cell, Group, Items, Panel, Quiet, Section, Table, Tile
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.iam_roles import role_permissions
 
 Grants = tuple[str, list[Json]]
 """A resource and the bindings of its policy."""
@@ -46,10 +47,16 @@ def _account(record: Json, bound: list[str]) -> list[Cell]:
 
 def _resource(resource: str, bindings: list[Json]) -> Panel:
     kind, name = _words(resource)
-    rows = [[one["role"], Items(one["members"], lines=True)] for one in bindings]
+    rows = [[_role(one["role"]), Items(one["members"], lines=True)] for one in bindings]
     return Panel(
         (Quiet(kind), f" {name}"), tables=[Table(f"Grants on {resource}", ("Role", "Members"), rows)]
     )
+
+
+def _role(role: str) -> Cell:
+    if role.startswith("roles/") and not role_permissions(role):
+        return (role, " ", Badge("permissions unknown: grants nothing", "warn"))
+    return role
 
 
 def _place(grants: Grants) -> tuple[bool, str, str]:

@@ -604,7 +604,7 @@ def execute_sql(
         ApiError: the API refuses.
         DjangoGcpError: the database refuses.
     """
-    call = Call(doing, "cloudsql.instances.executesql")
+    call = Call(doing, "cloudsql.instances.executeSql")
     body = {"database": database, "sqlStatement": sql, "autoIamAuthn": True}
     url = f"{API}/projects/{project}/instances/{instance}/executeSql"
     answer = client.request("POST", url, call, body=body, repeatable=repeatable)
