@@ -62,7 +62,7 @@ def test_without_it_there_is_no_metadata_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("more: 1", "must hold `projects`, `users` and `metadata` only"),
+        ("more: 1", "must hold `billing_accounts`, `metadata`, `organizations`, `projects`, `users` only"),
         (SEED.replace("f1-micro", "none"), "127.0.0.1:5432"),
     ],
 )
@@ -71,4 +71,41 @@ def test_a_seed_that_cannot_be_is_refused(tmp_path: Path, text: str, message: st
     (tmp_path / "seed.yaml").write_text(text, "utf-8")
     with pytest.raises(seed.SeedError, match=message):
         running.call(seed.apply, running.context, tmp_path / "seed.yaml")
+    running.stop()
+
+
+ORGANIZED = """
+organizations:
+  - id: "123456789012"
+    domain: example.com
+    bindings: [{role: roles/resourcemanager.organizationAdmin, members: ["user:chief@example.com"]}]
+    folders:
+      - {id: "345678901234", name: Sites, folders: [{id: "456789012345", name: Small ones}]}
+billing_accounts: [{id: 012345-6789AB-CDEF01, bindings: [{role: roles/logging.admin, members: ["user:chief@example.com"]}]}]
+projects: [{id: in-a-folder, parent: folders/456789012345, apis: [cloudresourcemanager.googleapis.com]}]
+"""
+
+
+def test_a_seed_declares_what_is_above_projects(tmp_path: Path) -> None:
+    running = RunningEmulator(tmp_path / "state")
+    (tmp_path / "seed.yaml").write_text(ORGANIZED, "utf-8")
+    for _ in range(2):
+        running.call(seed.apply, running.context, tmp_path / "seed.yaml")
+    chief, other = running.session("user:chief@example.com"), running.session("user:other@example.com")
+    base = "https://cloudresourcemanager.googleapis.com"
+    ancestry = chief.post(f"{base}/v1/projects/in-a-folder:getAncestry", json={}).json()["ancestor"]
+    assert [(one["resourceId"]["type"], one["resourceId"]["id"]) for one in ancestry] == [
+        ("project", "in-a-folder"),
+        ("folder", "456789012345"),
+        ("folder", "345678901234"),
+        ("organization", "123456789012"),
+    ]
+    assert chief.get(f"{base}/v3/organizations/123456789012").json()["displayName"] == "example.com"
+    assert chief.get(f"{base}/v3/projects/in-a-folder").json()["parent"] == "folders/456789012345"
+    assert other.get(f"{base}/v3/organizations/123456789012").status_code == 403
+    assert other.get(f"{base}/v3/projects/in-a-folder").status_code == 403
+    sinks = "https://logging.googleapis.com/v2/billingAccounts/{}/sinks"
+    assert chief.get(sinks.format("012345-6789AB-CDEF01")).status_code == 200
+    for undeclared in ("https://logging.googleapis.com/v2/organizations/9/sinks", sinks.format("9")):
+        assert chief.get(undeclared).status_code == 403
     running.stop()

@@ -2,8 +2,17 @@
 
 A seed is a YAML file::
 
+    organizations:                              # without these, whatever organisation is named is there, for everybody
+      - id: "123456789012"
+        domain: example.com
+        bindings: [{role: roles/resourcemanager.organizationAdmin, members: ["user:someone@example.com"]}]
+        folders:                                # which may have bindings and folders of their own
+          - {id: "345678901234", name: Sites}
+    billing_accounts:
+      - {id: 012345-6789AB-CDEF01, bindings: [{role: roles/billing.admin, members: ["user:someone@example.com"]}]}
     projects:
       - id: my-project
+        parent: folders/345678901234
         apis: [sqladmin.googleapis.com]         # enabled, besides those that Google enables
         service_accounts: [my-site]             # my-site@my-project.iam.gserviceaccount.com
         bindings:                               # who may do what, on the project
@@ -29,6 +38,7 @@ import yaml
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
+from gcp_emulator.services.cloudresourcemanager.ports import Hierarchy
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
 from gcp_emulator.services.oauth2.ports import Logins
@@ -36,6 +46,7 @@ from gcp_emulator.services.sqladmin.ports import Attachments
 
 #: The client that `gcloud auth application-default login` writes; any value is accepted.
 _CLIENT_ID = "emulator.apps.googleusercontent.com"
+_KEYS = frozenset({"organizations", "billing_accounts", "projects", "users", "metadata"})
 
 
 class SeedError(Exception):
@@ -48,8 +59,14 @@ def apply(context: Context, path: Path) -> None:
         seed: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SeedError(f"{path}: {error}") from None
-    if not isinstance(seed, dict) or set(seed) - {"projects", "users", "metadata"}:
-        raise SeedError(f"{path}: the top level must hold `projects`, `users` and `metadata` only")
+    if not isinstance(seed, dict) or set(seed) - _KEYS:
+        raise SeedError(
+            f"{path}: the top level must hold {', '.join(f'`{key}`' for key in sorted(_KEYS))} only"
+        )
+    for organization in seed.get("organizations", []):
+        _declare(context, f"organizations/{organization['id']}", organization, organization.get("domain"))
+    for account in seed.get("billing_accounts", []):
+        _declare(context, f"billingAccounts/{account['id']}", account, account.get("name"))
     for project in seed.get("projects", []):
         if context.projects.find(project["id"]) is None:
             _make_project(context, project)
@@ -67,15 +84,32 @@ def apply(context: Context, path: Path) -> None:
         )
 
 
+def _declare(
+    context: Context, name: str, fields: dict[str, Any], display_name: str | None, parent: str | None = None
+) -> None:
+    hierarchy = context.ports.find(Hierarchy)
+    if not hierarchy.is_declared(name):
+        hierarchy.declare(name, display_name or "", parent)
+        _bind(context, name, fields)
+    for folder in fields.get("folders", []):
+        _declare(context, f"folders/{folder['id']}", folder, folder.get("name"), name)
+
+
+def _bind(context: Context, name: str, fields: dict[str, Any]) -> None:
+    for binding in fields.get("bindings", []):
+        for member in binding["members"]:
+            context.iam.add_binding(name, binding["role"], member)
+
+
 def _make_project(context: Context, project: dict[str, Any]) -> None:
     context.projects.create(project["id"], display_name=project.get("name"), created=clock.timestamp())
     for api in project.get("apis", []):
         context.projects.set_enabled(project["id"], api, enabled=True)
     for account in project.get("service_accounts", []):
         context.ports.find(Accounts).create(project["id"], account)
-    for binding in project.get("bindings", []):
-        for member in binding["members"]:
-            context.iam.add_binding(f"projects/{project['id']}", binding["role"], member)
+    if parent := project.get("parent"):
+        context.ports.find(Hierarchy).put_under(project["id"], parent)
+    _bind(context, f"projects/{project['id']}", project)
 
 
 def credentials_path(state: Path, email: str) -> Path:

@@ -244,6 +244,43 @@ def test_permissions_that_are_none_cannot_be_tested(
         )
 
 
+def test_a_policy_that_nobody_has_written_has_an_etag_only(iam: Iam) -> None:
+    assert iam.get_policy(SECRET) == {"etag": "ACAB"}
+    written = iam.set_policy(SECRET, {"etag": "ACAB", "bindings": []})
+    assert (set(written), written["version"]) == ({"etag", "version"}, 1)
+    with pytest.raises(ApiError, match="concurrent policy changes"):
+        iam.set_policy(SECRET, {"etag": "ACAB"})
+
+
+def test_only_what_the_mask_names_is_written(iam: Iam) -> None:
+    audited = [{"service": "allServices", "auditLogConfigs": [{"logType": "DATA_READ"}]}]
+    iam.add_binding("projects/p", "roles/viewer", ANN.member)
+    iam.set_policy("projects/p", {"auditConfigs": audited}, {"auditConfigs"})
+    policy = iam.set_policy("projects/p", {"bindings": [{"role": "roles/editor", "members": [ANN.member]}]})
+    assert (policy["auditConfigs"], policy["bindings"][0]["role"]) == (audited, "roles/editor")
+
+
+class Tree:
+    """Projects in one folder of one organisation; everybody may do everything in others."""
+
+    def above(self, name: str) -> str | None:
+        return {"projects/p": "folders/1", "folders/1": "organizations/2"}.get(name)
+
+    def open(self, name: str) -> bool:
+        return name == "organizations/3"
+
+
+def test_what_is_granted_above_a_project_holds_in_it(iam: Iam) -> None:
+    iam.hang(Tree())
+    iam.add_binding("organizations/2", ACCESSOR, ANN.member)
+    assert iam.allows(ANN, ACCESS, SECRET)
+    assert not iam.allows(ANN, ACCESS, "projects/q/secrets/s")
+    assert iam.policies_of("p") == []
+    assert iam.allows(ANN, "logging.sinks.create", "organizations/3/sinks/s")
+    assert not iam.allows(None, "logging.sinks.create", "organizations/3/sinks/s")
+    assert not iam.allows(ANN, "logging.sinks.create", "organizations/2/sinks/s")
+
+
 def test_forgetting_a_resource_drops_the_policies_below_it_too(iam: Iam) -> None:
     for name in (SECRET, f"{SECRET}/versions/1", "projects/p/secrets/s2"):
         iam.add_binding(name, ACCESSOR, ANN.member)

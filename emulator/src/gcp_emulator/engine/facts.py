@@ -12,6 +12,7 @@ GoogleCloudPlatform/k8s-config-connector, ``pkg/test/resourcefixture``) that fac
         permission: secretmanager.secrets.create     # one, a list, or `none`
         resource: "{parent}"                         # the resource it is checked on; default: resource|name|parent
         required: [replication]                      # body fields (dotted)
+      logging.{projects,folders}.sinks.get: ...      # each of these
     output_only: {Secret: [name, createTime]}        # beyond the document's readOnly
     told: {PolicyRule: [enforce]}                    # answers leave out fields that are zero, but these (in a oneof, optional)
     tolerated_query: [project]                       # unknown to the document, sent by shipped clients
@@ -74,6 +75,13 @@ def _method(raw: Json) -> MethodFacts:
     )
 
 
+def _spelt_out(methods: str) -> list[str]:
+    """``a.{b,c}.d`` is ``a.b.d`` and ``a.c.d``."""
+    before, _, rest = methods.partition("{")
+    choices, _, after = rest.partition("}")
+    return [before + choice + after for choice in choices.split(",")] if rest else [methods]
+
+
 @cache
 def apis() -> tuple[str, ...]:
     """The APIs that have facts, sorted: the names of their folders in ``services``."""
@@ -86,7 +94,11 @@ def load_facts(api: str) -> Facts:
     """The facts of ``api``; KeyError when a method lacks its permission."""
     raw = read_yaml(f"services/{api}/facts.yaml")
     return Facts(
-        methods={method: _method(entry) for method, entry in raw.get("methods", {}).items()},
+        methods={
+            method: _method(entry)
+            for spelling, entry in raw.get("methods", {}).items()
+            for method in _spelt_out(spelling)
+        },
         output_only=raw.get("output_only", {}),
         told=raw.get("told"),
         tolerated_query=frozenset(raw.get("tolerated_query", ())),

@@ -1,6 +1,7 @@
 """IAM, evaluated: policies with etags on resources, roles as permission lists, inheritance upwards.
 
-Resource names are the relative ones of the APIs (``projects/p/secrets/s``); buckets are ``projects/_/buckets/b``.
+Resource names are the relative ones of the APIs (``projects/p/secrets/s``); buckets are ``projects/_/buckets/b``. What is above
+projects (folders, organisations) and beside them (billing accounts) is a `Hierarchy`'s to tell.
 Sources: https://cloud.google.com/iam/docs/reference/rest/v1/Policy, https://cloud.google.com/iam/docs/policies.
 """
 
@@ -11,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Protocol
 
 from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
 from gcp_emulator.engine.iam_roles import permission_fits, role_fits, role_has, role_permissions
@@ -22,6 +24,7 @@ _MEMBER = re.compile(
     r"(allUsers|allAuthenticatedUsers|(user|group|domain|serviceAccount|deleted:\w+|projectOwner|projectEditor|projectViewer):\S+"
     r"|principal(Set)?://\S+)"
 )
+_PROJECT = re.compile(r"projects/[^/]+")
 _STALE_POLICY = (
     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. "
     "The request's ETag '{given}' did not match the current policy's ETag '{current}'."
@@ -57,6 +60,22 @@ def policy_etag(policy: Json) -> str:
     return base64.b64encode(hashlib.sha256(canonical.encode()).digest()[:6]).decode()
 
 
+#: What is written where a mask does not say it: https://cloud.google.com/iam/docs/reference/rest/v1/Policy.
+_WRITTEN = ("bindings", "etag")
+#: The etag of a policy that nobody has written (recorded: pubsubsubscription-cloudstorage has one without a version).
+_UNWRITTEN = "ACAB"
+
+
+class Hierarchy(Protocol):
+    """Where projects and folders are."""
+
+    def above(self, name: str) -> str | None:
+        """The folder or organisation that ``projects/ID`` or ``folders/ID`` is in; None where there is none."""
+
+    def open(self, name: str) -> bool:
+        """Whether whoever has signed in may do everything in ``organizations/ID``, ``folders/ID`` or ``billingAccounts/ID``."""
+
+
 class Iam:
     """Reads, writes and evaluates policies."""
 
@@ -68,6 +87,7 @@ class Iam:
         self._custom_roles: Callable[[str], Collection[str] | None] = lambda role: None
         #: By the beginning of their names: in which project resources are whose names do not tell.
         self._places: dict[str, Callable[[str], str | None]] = {}
+        self._hierarchy: Hierarchy | None = None
 
     def vouch_for(self, member_exists: Callable[[str, str], bool]) -> None:
         """Asks ``member_exists`` from now on whether a ``serviceAccount:`` member is there for a service."""
@@ -84,8 +104,21 @@ class Iam:
         """Asks ``project_of`` for the project of resources whose names begin with ``prefix``; None where there is none."""
         self._places[prefix] = project_of
 
+    def hang(self, hierarchy: Hierarchy) -> None:
+        """Asks ``hierarchy`` from now on what is above projects."""
+        self._hierarchy = hierarchy
+
     def ancestors(self, resource: str) -> Iterator[str]:
-        """``resource`` itself and everything above it, up to the project."""
+        """``resource`` itself and everything above it, up to the organisation."""
+        name = resource
+        for name in self._in_project(resource):
+            yield name
+        while self._hierarchy is not None and (above := self._hierarchy.above(name)) is not None:
+            name = above
+            yield name
+
+    def _in_project(self, resource: str) -> Iterator[str]:
+        """``resource`` itself and what is above it, up to the project (or the folder, organisation, billing account)."""
         yield resource
         for prefix, project_of in self._places.items():
             if resource.startswith(prefix):
@@ -109,7 +142,13 @@ class Iam:
             members.add("domain:" + identity.email.partition("@")[2])
         names = list(self.ancestors(resource))
         policies = [(self._policies.peek(name) or {}).get("bindings", []) for name in names]
-        members |= _convenience_members(members, policies[-1], names[-1].removeprefix("projects/"))
+        project = next((at for at, name in enumerate(names) if _PROJECT.fullmatch(name)), None)
+        if project is not None:
+            members |= _convenience_members(
+                members, policies[project], names[project].removeprefix("projects/")
+            )
+        elif identity is not None and self._hierarchy is not None and self._hierarchy.open(names[-1]):
+            return True
         return any(
             self.propagation.has_reached((name, binding["role"], member), service)
             for name, bindings in zip(names, policies, strict=True)
@@ -135,18 +174,20 @@ class Iam:
         return [permission for permission in permissions if self.allows(identity, permission, resource)]
 
     def get_policy(self, resource: str) -> Json:
-        """The policy as getIamPolicy returns it; an empty one has an etag too."""
-        policy = self._policies.get(resource) or {"version": 1, "bindings": [], "generation": 0}
+        """The policy as getIamPolicy returns it; one that nobody has written has an etag only."""
+        policy = self._policies.get(resource)
+        if policy is None:
+            return {"etag": _UNWRITTEN}
         view: Json = {"version": policy["version"], "etag": policy_etag(policy)}
-        if policy["bindings"]:
-            view["bindings"] = policy["bindings"]
-        return view
+        return view | {name: policy[name] for name in ("bindings", "auditConfigs") if policy.get(name)}
 
-    def set_policy(self, resource: str, policy: Json, *, service: str = "iam") -> Json:
-        """Replaces the policy as setIamPolicy of ``service`` does, so that what is granted takes effect by and by; ABORTED when
-        the given etag is not the current one."""
+    def set_policy(
+        self, resource: str, policy: Json, fields: Collection[str] = _WRITTEN, *, service: str = "iam"
+    ) -> Json:
+        """Replaces those ``fields`` of the policy as setIamPolicy of ``service`` does, so that what is granted takes effect by and by;
+        ABORTED when the given etag is not the current one."""
         before = self._policies.peek(resource) or {"bindings": []}
-        view = self.put_policy(resource, policy, service=service)
+        view = self.put_policy(resource, policy, fields, service=service)
         granted, had = (_grants(resource, one.get("bindings", [])) for one in (view, before))
         for one in had - granted:
             self.propagation.forget(one)
@@ -154,20 +195,27 @@ class Iam:
             self.propagation.begin(one, "iam.policies.propagation", "grant_pending")
         return view
 
-    def put_policy(self, resource: str, policy: Json, *, service: str = "iam") -> Json:
+    def put_policy(
+        self, resource: str, policy: Json, fields: Collection[str] = _WRITTEN, *, service: str = "iam"
+    ) -> Json:
         """As `set_policy`, in force at once: what Google grants by itself, and what a seed does."""
-        stored = self._policies.get(resource) or {"version": 1, "bindings": [], "generation": 0}
-        given, current = policy.get("etag"), policy_etag(stored)
+        written = self._policies.get(resource)
+        stored = written or {"bindings": [], "generation": 0}
+        given, current = policy.get("etag"), policy_etag(stored) if written else _UNWRITTEN
         if given and given != current:
             raise aborted(_STALE_POLICY.format(given=given, current=current))
-        bindings = self._checked(policy.get("bindings", []), resource, service)
-        if bindings != stored["bindings"]:
+        bindings = stored["bindings"]
+        if "bindings" in fields:
+            bindings = self._checked(policy.get("bindings", []), resource, service)
+        audited = policy.get("auditConfigs") if "auditConfigs" in fields else stored.get("auditConfigs")
+        if written is None or bindings != stored["bindings"] or audited != stored.get("auditConfigs"):
             self._policies.put(
                 resource,
                 {
                     # "Policy versions": without conditions, which are refused, it is 1 whatever was sent.
                     "version": 1,
                     "bindings": bindings,
+                    "auditConfigs": audited,
                     "generation": stored["generation"] + 1,
                 },
             )
@@ -191,7 +239,7 @@ class Iam:
         return [
             (name, policy["bindings"])
             for name, policy in self._policies.items()
-            if policy["bindings"] and list(self.ancestors(name))[-1] == f"projects/{project}"
+            if policy["bindings"] and f"projects/{project}" in self.ancestors(name)
         ]
 
     def forget(self, resource: str) -> None:

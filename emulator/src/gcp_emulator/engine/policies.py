@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.facts import load_facts
 from gcp_emulator.engine.service import Call, Handler
+from gcp_emulator.engine.validate import camel
 
 
 def _resource(call: Call) -> str:
@@ -42,7 +43,9 @@ class Policies:
         name = self.name(call)
         self.require(name)
         service = self._permission.partition(".")[0]
-        return call.context.iam.set_policy(name, call.body.get("policy", {}), service=service)
+        mask = call.body.get("updateMask") or "bindings,etag"
+        fields = frozenset(camel(path.strip()) for path in mask.split(","))
+        return call.context.iam.set_policy(name, call.body.get("policy", {}), fields, service=service)
 
     @property
     def _permission(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -170,3 +171,127 @@ def test_a_viewer_reads_and_changes_nothing(emulator: RunningEmulator) -> None:
     assert reader.get(f"{GLOBAL}/buckets").status_code == 200
     refused = reader.post(f"{BASE}/sinks", json={"name": "one", "destination": TOPIC})
     assert "Permission 'logging.sinks.create' denied" in message(refused, 403)
+
+
+def test_a_restricted_or_indexed_bucket(session: requests.Session) -> None:
+    index = {"fieldPath": "jsonPayload.user", "type": "INDEX_TYPE_STRING"}
+    body = {"restrictedFields": ["jsonPayload.secret"], "indexConfigs": [index]}
+    made = ok(session.post(f"{GLOBAL}/buckets?bucketId=indexed", json=body))
+    assert made["restrictedFields"] == ["jsonPayload.secret"]
+    assert made["indexConfigs"] == [index | {"createTime": made["indexConfigs"][0]["createTime"]}]
+    twice = session.patch(
+        f"{GLOBAL}/buckets/indexed?updateMask=indexConfigs", json={"indexConfigs": [index, index]}
+    )
+    assert twice.status_code == 400
+    too_long = session.patch(
+        f"{GLOBAL}/buckets/indexed?updateMask=retentionDays", json={"retentionDays": 3651}
+    )
+    assert message(too_long, 400) == "The retention period must be between 1 and 3650 days."
+
+
+def finished(session: requests.Session, operation: dict[str, Any]) -> dict[str, Any]:
+    deadline = time.monotonic() + 10
+    while not operation.get("done"):
+        assert time.monotonic() < deadline
+        operation = ok(session.get(f"https://logging.googleapis.com/v2/{operation['name']}"))
+    return operation
+
+
+def test_the_life_of_a_link(emulator: RunningEmulator, session: requests.Session) -> None:
+    bucket = f"{GLOBAL}/buckets/_Default"
+    refused = session.post(f"{bucket}/links?linkId=mine", json={})
+    assert "Log Analytics" in message(refused, 400)
+    upgraded = ok(
+        session.post(f"{bucket}:updateAsync?updateMask=analyticsEnabled", json={"analyticsEnabled": True})
+    )
+    assert upgraded["metadata"]["@type"] == "type.googleapis.com/google.logging.v2.BucketMetadata"
+    assert upgraded["metadata"]["updateBucketRequest"]["updateMask"] == "analyticsEnabled"
+    assert finished(session, upgraded)["response"]["analyticsEnabled"] is True
+    back = session.patch(f"{bucket}?updateMask=analyticsEnabled", json={"analyticsEnabled": False})
+    assert message(back, 400) == "Log Analytics cannot be disabled once it is enabled on a bucket."
+
+    name = f"projects/{PROJECT}/locations/global/buckets/_Default/links/mine"
+    assert message(session.get(f"{bucket}/links/mine"), 404) == f"{name} does not exist"
+    begun = ok(
+        session.post(f"{bucket}/links?linkId=mine&$alt=json;enum-encoding=int", json={"description": "d"})
+    )
+    assert begun["name"].startswith(f"projects/{emulator.number}/locations/global/operations/")
+    assert (begun["metadata"]["state"], begun["metadata"]["createLinkRequest"]) == (
+        1,
+        {"parent": name.removesuffix("/links/mine"), "linkId": "mine"},
+    )
+    ended = finished(session, begun)
+    assert (ended["metadata"]["state"], "endTime" in ended["metadata"]) == ("OPERATION_STATE_SUCCEEDED", True)
+    link = ok(session.get(f"{bucket}/links/mine"))
+    assert ended["response"] == {"@type": "type.googleapis.com/google.logging.v2.Link", **link}
+    assert link == {
+        "name": name,
+        "description": "d",
+        "lifecycleState": "ACTIVE",
+        "createTime": link["createTime"],
+        "bigqueryDataset": {"datasetId": f"bigquery.googleapis.com/projects/{PROJECT}/datasets/mine"},
+    }
+    gone = finished(session, ok(session.delete(f"{bucket}/links/mine")))
+    assert gone["response"] == {"@type": "type.googleapis.com/google.protobuf.Empty"}
+    assert ok(session.get(f"{bucket}/links")) == {}
+    assert len(ok(session.get(f"{GLOBAL}/operations"))["operations"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("parent", "writer"),
+    [
+        ("organizations/12", "service-org-12"),
+        ("folders/34", "service-folder-34"),
+        ("billingAccounts/012345-6789AB-CDEF01", "service-billing-012345-6789AB-CDEF01"),
+    ],
+)
+def test_others_than_projects_have_sinks_exclusions_and_buckets(
+    session: requests.Session, parent: str, writer: str
+) -> None:
+    base = f"https://logging.googleapis.com/v2/{parent}"
+    made = ok(session.post(f"{base}/sinks", json={"name": "all", "destination": TOPIC}))
+    assert made["writerIdentity"] == f"serviceAccount:{writer}@gcp-sa-logging.iam.gserviceaccount.com"
+    assert (
+        ok(session.put(f"{base}/sinks/all?updateMask=filter", json={"filter": "a", "name": "all"}))["filter"]
+        == "a"
+    )
+    children = session.patch(f"{base}/sinks/all?updateMask=includeChildren", json={"includeChildren": True})
+    assert (children.status_code == 200) is (not parent.startswith("billing"))
+    exclusion = ok(session.post(f"{base}/exclusions", json={"name": "noise", "filter": "severity<INFO"}))
+    assert exclusion["name"] == f"{parent}/exclusions/noise"
+    assert message(session.get(f"{base}/exclusions/none"), 404) == (
+        f"Exclusion {parent}/exclusions/none does not exist"
+    )
+    buckets = ok(session.get(f"{base}/locations/global/buckets"))["buckets"]
+    assert [one["description"] for one in buckets] == ["Default bucket", "Audit bucket"]
+
+
+def test_a_project_has_no_children_to_include(session: requests.Session) -> None:
+    sink = {"name": "all", "destination": TOPIC, "includeChildren": True}
+    assert "organizations and folders only" in message(session.post(f"{BASE}/sinks", json=sink), 400)
+
+
+@pytest.mark.parametrize("kind", ["linearBuckets", "exponentialBuckets", "explicitBuckets"])
+def test_the_buckets_of_a_distribution_are_kept(session: requests.Session, kind: str) -> None:
+    options = {
+        "linearBuckets": {"numFiniteBuckets": 5, "width": 2.5, "offset": 1.0},
+        "exponentialBuckets": {"numFiniteBuckets": 4, "growthFactor": 2.5, "scale": 0.5},
+        "explicitBuckets": {"bounds": [1.5, 4.5]},
+    }
+    metric = {
+        "name": "latency",
+        "filter": "severity>=ERROR",
+        "valueExtractor": "EXTRACT(jsonPayload.ms)",
+        "labelExtractors": {"path": "EXTRACT(jsonPayload.path)"},
+        "bucketOptions": {kind: options[kind]},
+        "metricDescriptor": {
+            "valueType": "DISTRIBUTION",
+            "labels": [{"key": "path", "valueType": "STRING"}],
+            "launchStage": "GA",
+            "metadata": {"ingestDelay": "1s"},
+        },
+    }
+    made = ok(session.post(f"{BASE}/metrics", json=metric))
+    assert made["bucketOptions"] == {kind: options[kind]}
+    assert made["metricDescriptor"]["labels"] == [{"key": "path"}]
+    assert {"launchStage", "metadata"}.isdisjoint(made["metricDescriptor"])

@@ -1,21 +1,23 @@
-"""Cloud Resource Manager v1 and v3: projects and their IAM policies.
+"""Cloud Resource Manager v1 and v3: projects and their IAM policies; folders and organisations are in `folders`.
 
-Sources: https://cloud.google.com/resource-manager/reference/rest/v1/projects and v3/projects. There is no organisation, so
-projects are neither made nor deleted through the API: a seed makes them.
+Sources: https://cloud.google.com/resource-manager/reference/rest/v1/projects and v3/projects. Projects are neither made nor deleted
+through the API: a seed makes them.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, invalid_argument
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.services.cloudresourcemanager.folders import Folders
+from gcp_emulator.services.cloudresourcemanager.hierarchy import Resources
+from gcp_emulator.services.cloudresourcemanager.ports import Hierarchy
+from gcp_emulator.services.cloudresourcemanager.queries import matches
 
-_TERM = re.compile(r"""(?P<key>[A-Za-z.]+)\s*[:=]\s*(?P<value>"[^"]*"|[^\s"]+)""")
 _KEYS = {
     "id": "projectId",
     "projectid": "projectId",
@@ -24,11 +26,12 @@ _KEYS = {
     "state": "state",
     "lifecyclestate": "state",
     "projectnumber": "projectNumber",
+    "parent": "parent",
 }
 
 
-class _ProjectPolicies(Policies):
-    """Of projects, which the engine has found before."""
+class _ResourcePolicies(Policies):
+    """Of projects (which the engine has found before), folders and organisations."""
 
     async def set(self, call: Call) -> Json:
         if "policy" not in call.body:
@@ -42,8 +45,25 @@ class ResourceManager(Service):
     api = "cloudresourcemanager"
     versions = ("v1", "v3")
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._resources = Resources(context)
+        self._folders = Folders(context, self._resources)
+        context.ports.offer(Hierarchy, self._resources)
+
+    def parts(self) -> Iterable[object]:
+        return self, self._folders
+
     def policies(self) -> Iterable[Policies]:
-        return [_ProjectPolicies("cloudresourcemanager.projects", self.context.projects.find, self._name)]
+        return [
+            _ResourcePolicies("cloudresourcemanager.projects", self.context.projects.find, self._name),
+            _ResourcePolicies("cloudresourcemanager.folders", self._folders.folder),
+            _ResourcePolicies("cloudresourcemanager.organizations", self._policy_of_organization),
+        ]
+
+    def _policy_of_organization(self, name: str) -> None:
+        if not self._resources.open(name):
+            self._folders.organization(name)
 
     @handles("cloudresourcemanager.projects.get")
     async def get_project(self, call: Call) -> Json:
@@ -51,8 +71,9 @@ class ResourceManager(Service):
 
     @handles("cloudresourcemanager.projects.list")
     async def list_projects(self, call: Call) -> Json:
-        if call.params.get("parent"):
-            raise invalid_argument("The emulator's projects have no parent; leave `parent` out.")
+        if parent := call.params.get("parent"):
+            call.require("resourcemanager.projects.list", parent)
+            return self._visible(call, f"parent:{parent}")
         return self._visible(call, call.params.get("filter"))
 
     @handles("cloudresourcemanager.projects.search")
@@ -66,7 +87,7 @@ class ResourceManager(Service):
             if self.context.iam.allows(
                 call.identity, "resourcemanager.projects.get", f"projects/{project['projectId']}"
             )
-            and _matches(project, query)
+            and matches({**project, "parent": self._parent(project)}, query, _KEYS)
         ]
         return call.page(found, "projects", default=500)
 
@@ -82,10 +103,20 @@ class ResourceManager(Service):
         given = next(call.params[key] for key in ("name", "resource", "projectId") if key in call.params)
         return given if "/" in given else f"projects/{given}"
 
-    @staticmethod
-    def _view(call: Call, project: Mapping[str, Any]) -> Json:
+    @handles("cloudresourcemanager.projects.getAncestry")
+    async def get_ancestry(self, call: Call) -> Json:
+        project = self._project(call)
+        above = list(self.context.iam.ancestors(f"projects/{project['projectId']}"))
+        return {"ancestor": [{"resourceId": _resource_id(name)} for name in above]}
+
+    def _parent(self, project: Mapping[str, Any]) -> str:
+        return self._resources.above(f"projects/{project['projectId']}") or ""
+
+    def _view(self, call: Call, project: Mapping[str, Any]) -> Json:
+        parent = self._parent(project)
         if call.method.path.startswith("v1/"):
             return {
+                **({"parent": _resource_id(parent)} if parent else {}),
                 "projectNumber": project["projectNumber"],
                 "projectId": project["projectId"],
                 "lifecycleState": project["state"],
@@ -93,6 +124,7 @@ class ResourceManager(Service):
                 "createTime": project["createTime"],
             }
         return {
+            **({"parent": parent} if parent else {}),
             "name": f"projects/{project['projectNumber']}",
             "projectId": project["projectId"],
             "state": project["state"],
@@ -103,18 +135,7 @@ class ResourceManager(Service):
         }
 
 
-def _matches(project: Mapping[str, Any], query: str | None) -> bool:
-    """Whether the project fits every ``key:value`` of a query (``*`` matches any text, letter case does not matter)."""
-    if not query:
-        return True
-    terms = list(_TERM.finditer(query))
-    rest = re.sub(r"\bAND\b", "", _TERM.sub("", query)).strip()
-    if rest or not terms:
-        raise invalid_argument(f"Request contains an invalid argument: filter {query!r} at {rest!r}.")
-    for term in terms:
-        key = _KEYS.get(term["key"].lower())
-        if key is None:
-            raise invalid_argument(f"The emulator does not filter projects by {term['key']}.")
-        if not fnmatch.fnmatchcase(project[key].lower(), term["value"].strip('"').lower()):
-            return False
-    return True
+def _resource_id(name: str) -> Json:
+    """``folders/1`` as version 1 has it."""
+    kind, _, given = name.partition("/")
+    return {"type": kind.removesuffix("s"), "id": given}

@@ -13,10 +13,12 @@ from urllib.parse import unquote
 from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, invalid_argument
 from gcp_emulator.engine.faults import striking
+from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.tables import Table
+from gcp_emulator.services.logging.changes import Changes
 from gcp_emulator.services.logging.filter import parse_filter
-from gcp_emulator.services.logging.tables import BUCKETS, TABLES
+from gcp_emulator.services.logging.tables import BUCKETS, TABLES, VIEWS
 
 _LOG_NAME = re.compile(r"projects/(?P<project>[^/]+)/logs/(?P<log>[^/]+)")
 _ORDERS = {"": False, "timestamp": False, "timestamp asc": False, "timestamp desc": True}
@@ -42,7 +44,15 @@ class CloudLogging(Service):
     def tables(self) -> Iterable[Table]:
         return TABLES
 
-    @handles("logging.projects.locations.buckets.undelete")
+    def policies(self) -> Iterable[Policies]:
+        return [
+            Policies(methods, lambda name: VIEWS.require(self.context, name)) for methods in VIEWS.methods
+        ]
+
+    def parts(self) -> Iterable[object]:
+        return self, Changes(self.context)
+
+    @handles(*(f"{methods}.undelete" for methods in BUCKETS.methods))
     async def undelete_bucket(self, call: Call) -> Json:
         name = call.params["name"]
         bucket = BUCKETS.require(call.context, name)
