@@ -98,3 +98,35 @@ def test_a_spec_that_resets_holds_nothing_else(session: requests.Session) -> Non
     refused = session.post(POLICIES, json={"name": NAME, "spec": {"reset": True, **OPEN}})
     assert "neither rules nor inheritFromParent" in message(refused, 400)
     assert ok(session.post(POLICIES, json={"name": NAME, "spec": {"reset": True}}))["spec"]["reset"] is True
+
+
+@pytest.mark.parametrize("parent", ["folders/34", "organizations/12"])
+def test_others_than_projects_have_policies(session: requests.Session, parent: str) -> None:
+    url = f"https://orgpolicy.googleapis.com/v2/{parent}/policies"
+    made = ok(session.post(url, json={"name": f"{parent}/policies/{CONSTRAINT}", "spec": OPEN}))
+    assert made["name"] == f"{parent}/policies/{CONSTRAINT}"
+    assert ok(session.get(url)) == {"policies": [made]}
+
+
+def test_the_life_of_a_custom_constraint(session: requests.Session) -> None:
+    base = "https://orgpolicy.googleapis.com/v2/organizations/12/customConstraints"
+    constraint = {
+        "name": "organizations/12/customConstraints/custom.noUpgrade",
+        "resourceTypes": ["container.googleapis.com/NodePool"],
+        "methodTypes": [1, "UPDATE"],
+        "condition": "resource.management.autoUpgrade == false",
+        "actionType": 2,
+    }
+    url = f"{base}/custom.noUpgrade"
+    assert message(session.get(url), 404) == "Requested entity was not found."
+    made = ok(session.post(base, json=constraint))
+    spelt = constraint | {"methodTypes": ["CREATE", "UPDATE"], "actionType": "DENY"}
+    assert made == spelt | {"updateTime": made["updateTime"]}
+    told = ok(session.get(f"{url}?$alt=json;enum-encoding=int"))
+    assert (told["methodTypes"], told["actionType"]) == ([1, 2], 2)
+    changed = ok(session.patch(url, json=spelt | {"displayName": "No upgrades"}))
+    assert changed["displayName"] == "No upgrades"
+    other = session.patch(url, json=spelt | {"resourceTypes": ["run.googleapis.com/Service"]})
+    assert message(other, 400) == "The field 'resourceTypes' cannot be changed."
+    ok(session.delete(url))
+    assert ok(session.get(base)) == {}

@@ -1,4 +1,4 @@
-"""Organization Policy v2: the policies of projects are stored (see `tables`); nothing is constrained by them."""
+"""Organization Policy v2: policies and custom constraints are stored (see `tables`); nothing is constrained by them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from gcp_emulator.engine.service import Service
 from gcp_emulator.engine.tables import Table
-from gcp_emulator.services.orgpolicy.tables import POLICIES
+from gcp_emulator.services.orgpolicy.tables import CUSTOM_CONSTRAINTS, POLICIES
 
 
 class OrganizationPolicy(Service):
@@ -14,4 +14,4 @@ class OrganizationPolicy(Service):
     versions = ("v2",)
 
     def tables(self) -> Iterable[Table]:
-        return (POLICIES,)
+        return POLICIES, CUSTOM_CONSTRAINTS

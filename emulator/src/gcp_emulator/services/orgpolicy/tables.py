@@ -1,7 +1,7 @@
-"""The policies of projects, as they are stored. Which constraints there are, and what they keep away, is not known here.
+"""Policies and custom constraints, as they are stored. Which constraints Google has, and what they keep away, is not known here.
 
 Source: https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest/v2/projects.policies (etags, what a call without a mask
-replaces, `reset`) and the recordings that facts.yaml names.
+replaces, `reset`), .../v2/organizations.customConstraints and the recordings that facts.yaml names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _complete(call: Call, name: str, policy: Json) -> Json:
 
 POLICIES = Table(
     message=("orgpolicy", "v2", "GoogleCloudOrgpolicyV2Policy"),
-    methods=("orgpolicy.projects.policies",),
+    methods=("orgpolicy.projects.policies", "orgpolicy.folders.policies", "orgpolicy.organizations.policies"),
     id=r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9]+)+",
     bad_id="Invalid constraint name '{id}'.",
     id_from="full:name",
@@ -42,4 +42,15 @@ POLICIES = Table(
     times=(),
     guard="etag",
     complete=_complete,
+)
+CUSTOM_CONSTRAINTS = Table(
+    message=("orgpolicy", "v2", "GoogleCloudOrgpolicyV2CustomConstraint"),
+    methods=("orgpolicy.organizations.customConstraints",),
+    id=r"custom\.[A-Za-z0-9]{1,62}",
+    bad_id="Invalid custom constraint name '{id}'.",
+    id_from="full:name",
+    required=("resourceTypes", "methodTypes", "condition", "actionType"),
+    immutable=frozenset({"resourceTypes"}),
+    replaces=frozenset({"patch"}),
+    times=("updateTime",),
 )
