@@ -140,3 +140,31 @@ def test_every_emulated_api_can_be_enabled(emulator: RunningEmulator) -> None:
     known = set(read_yaml("services/serviceusage/facts.yaml")["services"])
     enabled = emulator.call(emulator.context.projects.enabled, emulator.project)
     assert set(enabled) - known == {"www.googleapis.com"}  # OAuth's document, which needs no enabling
+
+
+BETA = "https://serviceusage.googleapis.com/v1beta1/projects/test-project/services"
+
+
+@pytest.mark.parametrize(
+    ("service", "agent"),
+    [
+        ("pubsub", "service-{}@gcp-sa-pubsub.iam.gserviceaccount.com"),
+        ("run", "service-{}@serverless-robot-prod.iam.gserviceaccount.com"),
+        ("bigquery", "bq-{}@bigquery-encryption.iam.gserviceaccount.com"),
+        ("compute", None),
+    ],
+)
+def test_the_agent_of_a_service_is_told(emulator: RunningEmulator, service: str, agent: str | None) -> None:
+    url = f"{BETA}/{service}.googleapis.com:generateServiceIdentity"
+    first = emulator.session().post(url).json()
+    assert (first["done"], first["response"].get("email")) == (True, agent and agent.format(emulator.number))
+    assert emulator.session().post(url).json() == first
+    assert first["response"]["@type"].endswith("/google.api.serviceusage.v1beta1.ServiceIdentity")
+
+
+def test_no_agent_is_told_of_a_service_that_is_none(emulator: RunningEmulator) -> None:
+    answer = emulator.session().post(f"{BETA}/none.googleapis.com:generateServiceIdentity")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        403,
+        "Not found or permission denied for service(s): none.googleapis.com.",
+    )

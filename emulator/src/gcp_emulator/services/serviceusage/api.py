@@ -1,11 +1,12 @@
-"""Service Usage v1: which APIs a project has enabled.
+"""Service Usage v1 and v1beta1: which APIs a project has enabled, and the service agents of these.
 
-Source: https://cloud.google.com/service-usage/docs/reference/rest/v1/services. What can be enabled and what depends on what is
+Source: https://cloud.google.com/service-usage/docs/reference/rest/v1/services and v1beta1/services. What can be enabled and what depends on what is
 data in facts.yaml; what a new project starts with, in engine/projects.yaml.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Coroutine
 from typing import Any
@@ -19,6 +20,7 @@ from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.iam.ports import Accounts
 
 _TYPE = "type.googleapis.com/google.api.serviceusage.v1."
+_EMPTY = {"@type": "type.googleapis.com/google.protobuf.Empty"}
 _FILTER = re.compile(r"\s*state\s*:\s*(ENABLED|DISABLED)\s*")
 _MAX_BATCH_ENABLE = 20
 _MAX_BATCH_GET = 30
@@ -27,12 +29,14 @@ _MAX_PAGE = 200
 
 class ServiceUsage(Service):
     api = "serviceusage"
+    versions = ("v1", "v1beta1")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._accounts = context.ports.find(Accounts)
         facts = read_yaml("services/serviceusage/facts.yaml")
         self._titles: dict[str, str] = facts["services"]
+        self._agents: dict[str, str] = facts["agents"]
         self._depends_on: dict[str, list[str]] = facts["depends_on"]
         self._creates_default_account: frozenset[str] = frozenset(facts["creates_default_account"])
 
@@ -97,9 +101,23 @@ class ServiceUsage(Service):
         async def work() -> Json:
             for service in [name, *dependents]:
                 self.context.projects.set_enabled(project, service, enabled=False)
+            if _is_beta(call):
+                return _EMPTY
             return {"@type": f"{_TYPE}DisableServiceResponse", "service": self._view(project, name)}
 
         return self._start(call, project, [name], work())
+
+    @handles("serviceusage.services.generateServiceIdentity")
+    async def generate_service_identity(self, call: Call) -> Json:
+        project, name = _service(call.params["parent"])
+        self._check_known([name])
+        identity: Json = {"@type": "type.googleapis.com/google.api.serviceusage.v1beta1.ServiceIdentity"}
+        # Some services have no agent that this method tells, as Compute Engine has.
+        if agent := self._agents.get(name):
+            email = agent.format(number=self.context.projects.number(project))
+            digits = int(hashlib.sha256(email.encode()).hexdigest(), 16) % 10**20
+            identity |= {"email": email, "uniqueId": str(10**20 + digits)}
+        return {"name": "operations/finished.DONE_OPERATION", "done": True, "response": identity}
 
     @handles("serviceusage.operations.get")
     async def get_operation(self, call: Call) -> Json:
@@ -109,6 +127,8 @@ class ServiceUsage(Service):
         self._check_known(names)
 
         def response() -> Json:
+            if _is_beta(call):
+                return _EMPTY
             views = [self._view(project, name) for name in names]
             if batch:
                 return {"@type": f"{_TYPE}BatchEnableServicesResponse", "services": views}
@@ -172,6 +192,10 @@ class ServiceUsage(Service):
             "config": {"name": name, "title": self._titles[name]},
             "state": state,
         }
+
+
+def _is_beta(call: Call) -> bool:
+    return call.method.path.startswith("v1beta1/")
 
 
 def _project(parent: str) -> str:
