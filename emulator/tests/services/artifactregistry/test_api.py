@@ -22,7 +22,7 @@ OWNER = "owner@example.com"
 
 def wait(emulator: RunningEmulator, operation: dict[str, Any]) -> dict[str, Any]:
     deadline = time.monotonic() + 5
-    while not operation["done"]:
+    while not operation.get("done"):
         assert time.monotonic() < deadline, operation
         operation = emulator.session().get(f"{BASE}/{operation['name']}").json()
     return operation
@@ -67,8 +67,13 @@ def test_a_repository_is_created_by_an_operation_and_read_back(emulator: Running
         "mode": "STANDARD_REPOSITORY",
         "description": "d",
         "labels": {"a": "b"},
-        "sizeBytes": "0",
         "registryUri": "us-central1-docker.pkg.dev/test-project/web",
+        "satisfiesPzi": True,
+        "vulnerabilityScanningConfig": {
+            "enablementState": "SCANNING_DISABLED",
+            "enablementStateReason": "API containerscanning.googleapis.com is not enabled.",
+            "lastEnableTime": found["createTime"],
+        },
     }
     assert get(emulator, f"{PARENT}/repositories")["repositories"] == [found]
 
@@ -306,3 +311,52 @@ def test_references_are_taken_apart() -> None:
     assert parsed.package == "projects/p-1/locations/europe-west1/repositories/r/packages/a%2Fb"
     assert (parsed.tag, parsed.digest) == ("t", None)
     assert parse_reference("europe-west1-docker.pkg.dev/p-1/r/A") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "reason"),
+    [
+        (
+            {"mode": "VIRTUAL_REPOSITORY"},
+            "UNSUPPORTED",
+            "Repository mode VIRTUAL_REPOSITORY is not supported.",
+        ),
+        ({"mode": "REMOTE_REPOSITORY"}, "UNSUPPORTED", "Repository mode REMOTE_REPOSITORY is not supported."),
+        ({"format": "APT"}, "UNSUPPORTED", "Repository format APT is not supported."),
+        ({}, "ACTIVE", None),
+        (
+            {"vulnerabilityScanningConfig": {"enablementConfig": "DISABLED"}},
+            "DISABLED",
+            "Scanning is disabled for this repository.",
+        ),
+    ],
+)
+def test_what_is_scanned_for_vulnerabilities_is_told(
+    emulator: RunningEmulator, body: dict[str, Any], state: str, reason: str | None
+) -> None:
+    emulator.call(
+        emulator.context.projects.set_enabled,
+        "test-project",
+        "containerscanning.googleapis.com",
+        enabled=True,
+    )
+    create(emulator, **body)
+    told = get(emulator, REPOSITORY)["vulnerabilityScanningConfig"]
+    assert (told["enablementState"], told.get("enablementStateReason")) == (f"SCANNING_{state}", reason)
+
+
+def test_the_upstreams_of_a_virtual_repository_can_be_changed(emulator: RunningEmulator) -> None:
+    create(emulator, "packages", format="PYTHON")
+    policy = {"id": "own", "priority": 1, "repository": f"{PARENT}/repositories/packages"}
+    create(
+        emulator,
+        format="PYTHON",
+        mode="VIRTUAL_REPOSITORY",
+        virtualRepositoryConfig={"upstreamPolicies": [policy]},
+    )
+    assert get(emulator, REPOSITORY)["registryUri"] == "us-central1-python.pkg.dev/test-project/web"
+    changed = {"virtualRepositoryConfig": {"upstreamPolicies": [policy | {"priority": 20}]}}
+    answer = emulator.session().patch(
+        f"{BASE}/{REPOSITORY}?updateMask=virtualRepositoryConfig.upstreamPolicies", json=changed
+    )
+    assert answer.json()["virtualRepositoryConfig"] == changed["virtualRepositoryConfig"]
