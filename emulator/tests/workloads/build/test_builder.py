@@ -478,7 +478,7 @@ def test_the_cache_stays_below_its_size(tmp_path: Path) -> None:
 #: Dependencies in a stage of their own, and what depends on the code in another.
 TWO_STAGES = (
     f"FROM python:{MINOR}-slim AS dependencies\nCOPY requirements.txt .\nRUN cp requirements.txt /installed\n"
-    f"FROM dependencies AS code\nCOPY main.py .\nRUN cp main.py /compiled\n"
+    f"FROM python:{MINOR}-slim AS code\nCOPY main.py .\nRUN cp main.py /compiled\n"
     f"FROM python:{MINOR}-slim\nCOPY --from=dependencies /installed /installed\nCOPY --from=code /compiled /compiled\nRUN cp /compiled /last\n"
 )
 
@@ -504,10 +504,11 @@ def test_a_machine_of_its_own_has_what_an_image_holds_and_nothing_else(
     assert ran(plain)[1] == ran()[1] == everything
     first, _ = ran()
     assert ran(first)[1] == set()
-    # What was copied from a stage is in the image as long as the whole stage is the same.
+    # What was copied from a stage is in the image as long as the whole stage is the same...
     (context / "main.py").write_text("print('changed')\n")
     second, done = ran(first)
     assert done == {"compiled", "last"}
+    # ... and so is what was copied before.
     (context / "requirements.txt").write_text("inline-cache==2\n")
     assert ran(first, second)[1] == everything
 

@@ -132,8 +132,9 @@ class StageBuild:
     stop_signal: str = ""
     steps: list[Step] = field(default_factory=list)
     parent: StageBuild | None = None
-    #: The stages that it copies from.
-    sources: list[StageBuild] = field(default_factory=list)
+    #: The steps of other stages that copy from it, and the stages that start with it.
+    takers: list[tuple[StageBuild, Step]] = field(default_factory=list)
+    children: list[StageBuild] = field(default_factory=list)
     #: The source arguments of every instruction that takes files of this stage and has not yet.
     uses: list[list[str]] = field(default_factory=list)
     snapshot: Path | None = None
@@ -149,11 +150,13 @@ class StageBuild:
     def on_stage(cls, plan: Plan, other: StageBuild) -> StageBuild:
         """A stage that starts with an earlier one (``FROM build``)."""
         other.uses.append(["/"])
-        return cls(
+        stage = cls(
             plan, other.python, other.key, env=dict(other.env), working_dir=other.working_dir, user=other.user,
             shell=other.shell, cmd=other.cmd, entrypoint=other.entrypoint, ports=dict(other.ports),
             labels=dict(other.labels), stop_signal=other.stop_signal, parent=other,
         )  # fmt: skip
+        other.children.append(stage)
+        return stage
 
     @property
     def config(self) -> ImageConfig:
@@ -211,7 +214,7 @@ class StageBuild:
         cache, python = self.plan.cache, self.python
         key = hashlib.sha256(f"base {BASE_FORMAT} {python}".encode()).hexdigest()
         async with cache.building(key):
-            if layer := cache.base(key):
+            if layer := cache.get(key):
                 return layer
             tree = self.plan.new_tree()
             await in_thread(make_skeleton, tree, python)
@@ -247,12 +250,19 @@ class StageBuild:
                 self.changes.append((step.instruction, step.change))
 
     def _cached(self, step: Step) -> Path | None:
-        return self.plan.cache.get(step.key, self.key)
+        may_use = self.plan.cache.knows(step.key) or self.is_held()
+        return self.plan.cache.get(step.key) if may_use else None
+
+    def is_held(self) -> bool:
+        """Whether an image of the cache holds all that is taken from this stage, so that nothing of it is made for that."""
+        return any(self.plan.cache.knows(step.key) or stage.is_held() for stage, step in self.takers) or any(
+            stage.is_held() for stage in self.children
+        )
 
     def inline_keys(self) -> set[str]:
-        """Whose results an image of this stage holds: its own steps', and what it copied from other stages, as a whole."""
-        own = {step.key for step in self.steps} | {source.key for source in self.sources}
-        return own | {self.key} | (self.parent.inline_keys() if self.parent else set())
+        """The keys of the steps whose results an image of this stage holds."""
+        own = {self.key, *(step.key for step in self.steps)}
+        return own | (self.parent.inline_keys() if self.parent else set())
 
     async def _run_or_reuse(self, step: Step, *, last: bool) -> None:
         cache = self.plan.cache
@@ -369,7 +379,7 @@ class StageBuild:
         content = stage.key if stage else await in_thread(self.plan.context.digest, sources)
         if stage:
             stage.uses.append(sources)
-            self.sources.append(stage)
+            stage.takers.append((self, step))
 
         async def change(tree: Path, share: bool) -> None:
             files = await stage.source(name or "") if stage else self.plan.context
