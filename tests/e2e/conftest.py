@@ -1,4 +1,4 @@
-"""The deployed rehearsals of the end-to-end tests, which run in file order and leave them deployed."""
+"""The deployed rehearsals of the end-to-end tests. Each is deployed once, and every file gets it as it was then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, ROOT, Rehearsal, Run, engine_answers
+from tests.e2e.rehearsal import Rehearsal, Run, engine_answers
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,15 @@ def first_run(rehearsal: Rehearsal) -> Run:
     """The first ``make rehearse``; everything else needs it to have succeeded."""
     run = rehearsal.make("rehearse")
     assert run.status == 0, run.output
+    rehearsal.save()
     return run
+
+
+@pytest.fixture(scope="module")
+def model_site(rehearsal: Rehearsal, first_run: Run) -> Rehearsal:
+    """The rehearsal after the first run, whatever other files did to it."""
+    rehearsal.restore()
+    return rehearsal
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +57,7 @@ def deployed(request: pytest.FixtureRequest) -> Rehearsal:
     """The rehearsal with the site deployed: in processes, or in containers where a test asks for it with `both_runtimes`."""
     if getattr(request, "param", "process") == "docker":
         return request.getfixturevalue("in_containers")
-    request.getfixturevalue("first_run")
-    return request.getfixturevalue("rehearsal")
+    return request.getfixturevalue("model_site")
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,23 @@ class SideBySide:
 
 
 @pytest.fixture(scope="session")
-def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
+def three_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SideBySide]:
     """The sites east, north and south of one small project, deployed from nothing."""
     folder = tmp_path_factory.mktemp("side-by-side")
     rehearsal = Rehearsal(folder / "home", REHEARSAL_SCALE="0.01")
-    started = rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
-    assert started.status == 0, started.output
+    rehearsal.start()
     site = projects.small_site(projects.startproject(folder / "project"))
     inventory = projects.inventory(folder / "hosts.yml", dict.fromkeys(("east", "north", "south"), site))
     try:
         run = rehearsal.playbook("deploy.yml", "--forks", "3", inventory=inventory)
+        rehearsal.save()
         yield SideBySide(rehearsal, inventory, run)
     finally:
         rehearsal.make("rehearse-clean")
+
+
+@pytest.fixture(scope="module")
+def side_by_side(three_sites: SideBySide) -> SideBySide:
+    """The three sites after their first run, whatever other files did to them."""
+    three_sites.rehearsal.restore()
+    return three_sites

@@ -16,6 +16,7 @@ import google.auth.transport.requests
 import google.oauth2.credentials
 import psycopg2
 import requests
+from gcp_emulator.workloads.images import remove_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
@@ -68,6 +69,7 @@ class Rehearsal:
         for name in ("ANSIBLE_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
             self._environment.pop(name, None)
         self._sessions: dict[str, requests.Session] = {}
+        self._is_as_saved = False
 
     @property
     def state(self) -> Path:
@@ -80,6 +82,36 @@ class Rehearsal:
     def make(self, verb: str, *, timeout: float = 900) -> Run:
         """``make VERB`` in the checkout."""
         return self._run(["make", verb], timeout)
+
+    def start(self) -> None:
+        """The emulator and the variables that lead to it, without a deploy."""
+        started = self._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
+        assert started.status == 0, started.output
+
+    def save(self) -> None:
+        """Keeps everything as it is now, for `restore`."""
+        self._copy(self.home, self._saved)
+        self._is_as_saved = True
+
+    def restore(self) -> None:
+        """Makes everything what it was at `save`, for somebody who is going to change it."""
+        if not self._is_as_saved:
+            self._copy(self._saved, self.home)
+            self._sessions.clear()
+        self._is_as_saved = False
+
+    @property
+    def _saved(self) -> Path:
+        return self.home.with_name(f"{self.home.name}-saved")
+
+    def _copy(self, source: Path, target: Path) -> None:
+        """Copies one folder over another while the emulator stands still. Databases have owners of their own, which only cp keeps."""
+        stopped = self.make("rehearse-stop")
+        assert stopped.status == 0, stopped.output
+        if target.exists():
+            remove_tree(target)
+        subprocess.run(["cp", "-a", source, target], check=True)
+        self.start()
 
     def shell(self, line: str, *, timeout: float = 600) -> Run:
         """A line of shell after ``. .rehearsal/env``, as the README has it."""

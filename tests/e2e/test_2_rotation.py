@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import threading
 import urllib.parse
-from collections.abc import Iterator
 
 import psycopg2
 import pytest
@@ -93,13 +92,11 @@ def may_log_in(rehearsal: Rehearsal, user: str, password: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def rotating(rehearsal: Rehearsal, first_run: Run) -> Iterator[Rehearsal]:
-    """The site, opening a connection for each request; afterwards as it was."""
-    run = rehearsal.playbook("deploy.yml", *CONNECTION_PER_REQUEST)
+def rotating(model_site: Rehearsal) -> Rehearsal:
+    """The site, opening a connection for each request."""
+    run = model_site.playbook("deploy.yml", *CONNECTION_PER_REQUEST)
     assert run.status == 0, run.output
-    yield rehearsal
-    run = rehearsal.playbook("deploy.yml")
-    assert run.status == 0, run.output
+    return model_site
 
 
 def test_a_new_password_is_taken_into_use_without_a_failed_request(rotating: Rehearsal) -> None:

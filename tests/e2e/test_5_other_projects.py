@@ -54,23 +54,23 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model_site(rehearsal: Rehearsal, first_run: Run) -> Any:
+def before(model_site: Rehearsal) -> Any:
     """The service of the model site, before there are others."""
-    return rehearsal.service("polls")
+    return model_site.service("polls")
 
 
 @pytest.fixture(scope="module")
-def run(rehearsal: Rehearsal, model_site: Any, inventory: Path) -> Run:
+def run(model_site: Rehearsal, before: Any, inventory: Path) -> Run:
     """The deploy of all; everything else needs it to have succeeded."""
-    done = rehearsal.playbook("deploy.yml", inventory=inventory)
+    done = model_site.playbook("deploy.yml", inventory=inventory)
     assert done.status == 0, done.output
     return done
 
 
 @pytest.fixture
-def deployed_projects(rehearsal: Rehearsal, run: Run) -> Rehearsal:
+def deployed_projects(model_site: Rehearsal, run: Run) -> Rehearsal:
     """The rehearsal with these projects deployed."""
-    return rehearsal
+    return model_site
 
 
 @pytest.mark.parametrize(("site", "admin"), ADMINS)
@@ -161,8 +161,8 @@ def test_a_second_run_changes_nothing(deployed_projects: Rehearsal, inventory: P
     )
 
 
-def test_the_model_site_was_left_alone(deployed_projects: Rehearsal, model_site: Any) -> None:
-    assert deployed_projects.service("polls") == model_site
+def test_the_model_site_was_left_alone(deployed_projects: Rehearsal, before: Any) -> None:
+    assert deployed_projects.service("polls") == before
     assert deployed_projects.get("polls", "/polls/").status_code == 200
 
 

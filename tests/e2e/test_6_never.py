@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, OPERATOR, PROJECT, REGION, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import OPERATOR, PROJECT, REGION, Rehearsal, Run
 
 INSTANCES = f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances"
 STORAGE = "storage.googleapis.com/storage/v1/b"
@@ -109,8 +109,7 @@ class Team:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     found = Team(tmp_path_factory.mktemp("never"))
-    started = found.rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
-    assert started.status == 0, started.output
+    found.rehearsal.start()
     found.deployed("first")
     yield found
     found.rehearsal.make("rehearse-clean")

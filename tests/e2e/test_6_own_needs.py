@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run
 
 SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 KEY_FILE = "/run/secrets/payments/key"
@@ -98,8 +98,7 @@ def digest(value: str) -> str:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     found = Shop(tmp_path_factory.mktemp("shop"))
-    started = found.rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
-    assert started.status == 0, started.output
+    found.rehearsal.start()
     yield found
     found.rehearsal.make("rehearse-clean")
 

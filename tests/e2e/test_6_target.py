@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import PROJECT, REGION, ROOT, Rehearsal, Run
 
 COLLECTIONS = f"{ROOT / 'collections'}:{ROOT / 'tests' / 'e2e' / 'targets'}"
 
@@ -41,8 +41,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
     found = Folder(tmp_path_factory.mktemp("folder"))
-    started = found.rehearsal._run([str(BIN / "python"), str(ROOT / "tools" / "rehearse.py"), "env"], 90)
-    assert started.status == 0, started.output
+    found.rehearsal.start()
     yield found
     found.rehearsal.make("rehearse-clean")
 
