@@ -112,3 +112,11 @@ def test_what_a_killed_emulator_left_open_ends_at_the_start() -> None:
         scoped.get(ZONE, "o")["error"]["errors"][0]["message"]
         == "The emulator was stopped while the operation ran."
     )
+
+
+def test_an_operation_may_be_done_when_it_is_answered() -> None:
+    operations, scoped = _make(Store(None))
+    begun = scoped.done(ZONE, "setLabels", TARGET, user="ann@example.com", target_id="7")
+    assert (begun["status"], begun["progress"], begun["targetId"]) == ("DONE", 100, "7")
+    assert scoped.get(ZONE, begun["name"]) == begun
+    assert operations.spans("p", "1") == ()

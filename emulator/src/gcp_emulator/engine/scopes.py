@@ -80,10 +80,12 @@ class ScopedOperations:
         )
         return operation
 
-    def done(self, scope: Scope, verb: str, target: str, *, user: str, target_id: str = "") -> Json:
+    def done(
+        self, scope: Scope, verb: str, target: str, *, user: str, target_id: str = "", progress: int = 100
+    ) -> Json:
         """An operation as :meth:`start` begins one, of work that is done already."""
         full, operation = self._new(scope, verb, target, user, target_id)
-        operation |= {"status": "DONE", "endTime": clock.timestamp()}
+        operation |= {"status": "DONE", "progress": progress, "endTime": clock.timestamp()}
         self._collection.put(full, operation)
         return operation
 

@@ -1,4 +1,4 @@
-"""Compute Engine v1, as far as the networks go that other services are put into: see `networks`. Machines and load balancers there are none."""
+"""Compute Engine v1: networks that other services are put into, and load balancers, as they are stored (`networks`, `balancing`). There are no machines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gcp_emulator.engine.errors import ErrorStyle, Json
 from gcp_emulator.engine.scopes import Scope, ScopedOperations
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Response
-from gcp_emulator.services.compute import networks, places
+from gcp_emulator.services.compute import balancing, networks, places
 from gcp_emulator.services.compute.kinds import Kind, Methods
-from gcp_emulator.services.compute.networks import ADDRESSES, NETWORKS, ROUTERS, SUBNETWORKS
+from gcp_emulator.services.compute.networks import NETWORKS
 from gcp_emulator.services.compute.ports import Networks
 
-KINDS = (NETWORKS, SUBNETWORKS, ADDRESSES, ROUTERS)
+KINDS = (*networks.KINDS, *balancing.KINDS)
 
 
 class Compute(Service):
@@ -39,7 +39,7 @@ class Compute(Service):
         return [self._methods(kind) for kind in KINDS]
 
     def _methods(self, kind: Kind) -> Methods:
-        return Methods(kind, self._operations, self._prepare)
+        return Methods(kind, KINDS, self._operations, self._prepare)
 
     def _prepare(self, project: str) -> None:
         if project not in self._prepared:
@@ -70,6 +70,35 @@ class Compute(Service):
         network = NETWORKS.require(self.context, path)
         work = partial(networks.remove_peering, self.context, path, call.body.get("name", ""))
         return self._methods(NETWORKS).begin(call, path, network, work)
+
+    # Places.
+
+    @handles("compute.regions.list")
+    async def list_regions(self, call: Call) -> Json:
+        project = call.params["project"]
+        return self._places(call, "region", [places.region(project, name) for name in places.regions()])
+
+    @handles("compute.regions.get")
+    async def get_region(self, call: Call) -> Json:
+        places.require(call.params)
+        return places.region(call.params["project"], call.params["region"])
+
+    @handles("compute.zones.list")
+    async def list_zones(self, call: Call) -> Json:
+        project = call.params["project"]
+        found = [places.zone(project, name) for region in places.regions() for name in places.zones(region)]
+        return self._places(call, "zone", found)
+
+    @handles("compute.zones.get")
+    async def get_zone(self, call: Call) -> Json:
+        places.require(call.params)
+        return places.zone(call.params["project"], call.params["zone"])
+
+    @staticmethod
+    def _places(call: Call, kind: str, found: list[Json]) -> Json:
+        page = call.page(found, "items", size_parameter="maxResults", default=500)
+        path = f"projects/{call.params['project']}/{kind}s"
+        return {"kind": f"compute#{kind}List", "id": path, "selfLink": places.link_to(path), **page}
 
     # Operations.
 

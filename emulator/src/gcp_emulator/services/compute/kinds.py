@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any
 
 from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.context import Context
@@ -32,8 +32,7 @@ from gcp_emulator.engine.scopes import Scope, ScopedOperations
 from gcp_emulator.engine.service import Call, Handler
 from gcp_emulator.services.compute import places
 
-Verb = Literal["insert", "get", "list", "aggregatedList", "patch", "update", "setLabels", "delete"]
-_VERBS: tuple[Verb, ...] = (
+_VERBS = (
     "insert",
     "get",
     "list",
@@ -53,17 +52,14 @@ _NO_LABELS = "42WmSpB8rSM="
 
 Complete = Callable[[Call, str, Json, Json | None], Json]
 """Given the call, the path, the resource about to be stored and the one that is stored: the resource as it is stored. Raises ApiError."""
-Check = Callable[[Call, str, Json], None]
 Show = Callable[[Context, str, Json], Json]
 Effect = Callable[[Context, str, Json], None]
+Keeps = Callable[[Json, str, str], bool]
+"""Given a resource that is to go, its path, and the path of one that names it: whether that keeps it."""
 
 
 def _unchanged(call: Call, path: str, resource: Json, before: Json | None) -> Json:
     return resource
-
-
-def _allowed(call: Call, path: str, resource: Json) -> None:
-    return None
 
 
 def _nothing(context: Context, path: str, resource: Json) -> None:
@@ -72,6 +68,10 @@ def _nothing(context: Context, path: str, resource: Json) -> None:
 
 def _as_stored(context: Context, path: str, resource: Json) -> Json:
     return resource
+
+
+def _keeps(resource: Json, path: str, user: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -90,19 +90,26 @@ class Kind:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     #: Fields that never change.
     immutable: frozenset[str] = frozenset({"name"})
-    #: Fields that are shown as links, however they were written.
-    links: frozenset[str] = frozenset()
+    #: Fields, at any depth, that name other resources, and which of them are shown as they were written; the others are shown as links.
+    refers: frozenset[str] = frozenset()
+    as_written: frozenset[str] = frozenset()
     #: Checks and completes what is about to be stored.
     complete: Complete = _unchanged
-    #: Refuses a deletion.
-    removable: Check = _allowed
+    #: Which of the resources that name one keep it from being deleted.
+    kept_by: Keeps = _keeps
     #: Completes what is shown.
     show: Show = _as_stored
     #: What follows when one has been made, and when one is gone.
     made: Effect = _nothing
     gone: Effect = _nothing
-    #: Verbs whose operations are done when they are answered.
+    #: Verbs that write the fields of their body (``setTarget``).
+    setters: frozenset[str] = frozenset()
+    #: Verbs whose operations are done when they are answered, also of one collection alone (``urlMaps.insert``).
     at_once: frozenset[str] = frozenset({"setLabels"})
+    #: What these say of their progress.
+    progress: int = 0
+    #: What operations are called that have not the name of their verb.
+    operation_types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def store(self) -> str:
@@ -159,10 +166,32 @@ class Kind:
         scope = _scope(path)
         if scope.place and (where := scope.kind.removesuffix("s")) in self.fields:
             shown[where] = places.link_to(scope.path)
-        project = scope.project
-        for name in self.links & set(shown):
-            shown[name] = places.link_to(places.path_of(shown[name], project, context.projects))
-        return self.show(context, path, shown)
+        names = self.refers - self.as_written
+        linked = self._linked(
+            shown, names, lambda link: places.path_of(link, scope.project, context.projects)
+        )
+        return self.show(context, path, linked)
+
+    def _linked(
+        self, value: Any, names: frozenset[str], path_of: Callable[[str], str], *, named: bool = False
+    ) -> Any:
+        if isinstance(value, dict):
+            return {key: self._linked(one, names, path_of, named=key in names) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._linked(one, names, path_of, named=named) for one in value]
+        is_link = named and isinstance(value, str) and places.is_path(value)
+        return places.link_to(path_of(value)) if is_link else value
+
+    def references(self, resource: Any, *, named: bool = False) -> Iterator[str]:
+        """What a resource names others by."""
+        if isinstance(resource, dict):
+            for key, one in resource.items():
+                yield from self.references(one, named=key in self.refers)
+        elif isinstance(resource, list):
+            for one in resource:
+                yield from self.references(one, named=named)
+        elif named and isinstance(resource, str) and places.is_path(resource):
+            yield resource
 
     def referred(self, call: Call, name: str, link: str) -> tuple[str, Json]:
         """Path and resource that a field refers to; ApiError INVALID_ARGUMENT."""
@@ -179,6 +208,15 @@ class Kind:
         """The path of the resource that a call is about."""
         last = re.findall(r"\{(\w+)\}", call.method.path)[-1]
         return f"{Scope.of(call.params).path}/{self.collection}/{call.params[last]}"
+
+    def operation_type(self, method_id: str) -> str:
+        """What the operation of a method is called."""
+        collection, _, verb = method_id.removeprefix("compute.").partition(".")
+        return self.operation_types.get(f"{collection}.{verb}") or self.operation_types.get(verb) or verb
+
+    def is_at_once(self, method_id: str) -> bool:
+        """Whether the operation of a method is done when it is answered."""
+        return not self.at_once.isdisjoint({method_id.removeprefix("compute."), method_id.rpartition(".")[2]})
 
     def new(self, path: str, resource: Json) -> Json:
         return {
@@ -206,6 +244,12 @@ def fingerprint(content: Json) -> str:
     return base64.urlsafe_b64encode(digest[:8]).decode()
 
 
+def _same(given: str, current: str) -> bool:
+    """Whether two fingerprints are the same, in either alphabet of base64."""
+    alphabet = str.maketrans("-_", "+/")
+    return given.translate(alphabet) == current.translate(alphabet)
+
+
 def _scope(path: str) -> Scope:
     """Where a path is."""
     parts = path.split("/")
@@ -221,6 +265,8 @@ class Methods:
     """The standard methods of a kind."""
 
     kind: Kind
+    #: All kinds there are: what is named by another is kept.
+    kinds: tuple[Kind, ...]
     operations: ScopedOperations
     #: Called with the project before anything is looked at.
     prepare: Callable[[str], None]
@@ -230,30 +276,41 @@ class Methods:
         return {
             f"compute.{methods}.{verb}": partial(self.answer, verb)
             for methods in self.kind.methods
-            for verb in _VERBS
+            for verb in (*_VERBS, *self.kind.setters)
             if f"compute.{methods}.{verb}" in document().methods
         }
 
-    async def answer(self, verb: Verb, call: Call) -> Json:
+    async def answer(self, verb: str, call: Call) -> Json:
         places.check(call.params)
         self.prepare(call.params["project"])
-        found: Json = getattr(self, f"_{verb}")(call)
-        return found
+        work: Callable[[Call], Json] = self._set if verb in self.kind.setters else getattr(self, f"_{verb}")
+        return work(call)
 
     def begin(self, call: Call, path: str, resource: Json, work: Callable[[], None]) -> Json:
         """The operation of a method that does ``work`` with the resource."""
 
-        verb, scope, user = call.method.id.rpartition(".")[2], Scope.of(call.params), call.identity.email
-        if verb in self.kind.at_once:
+        kind, scope, user = (
+            self.kind.operation_type(call.method.id),
+            Scope.of(call.params),
+            call.identity.email,
+        )
+        if self.kind.is_at_once(call.method.id):
             work()
-            return self.operations.done(scope, verb, path, user=user, target_id=resource["id"])
+            return self.operations.done(
+                scope,
+                kind,
+                path,
+                user=user,
+                target_id=resource["id"],
+                progress=self.kind.progress,
+            )
 
         async def run() -> Json:
             work()
             return {}
 
         return self.operations.start(
-            scope, verb, path, run(), key=call.method.id, user=user, target_id=resource["id"]
+            scope, kind, path, run(), key=call.method.id, user=user, target_id=resource["id"]
         )
 
     def _insert(self, call: Call) -> Json:
@@ -334,7 +391,7 @@ class Methods:
     def _change(self, call: Call, path: str, before: Json, after: Json) -> Json:
         kind = self.kind
         given = call.body.get("fingerprint")
-        if given and given != before.get("fingerprint"):
+        if given and not _same(given, before.get("fingerprint", "")):
             raise precondition_failed("Invalid fingerprint.")
         for name in sorted(kind.immutable):
             if name in call.body and name in before and after.get(name) != before[name]:
@@ -348,15 +405,24 @@ class Methods:
     def _setLabels(self, call: Call) -> Json:  # noqa: N802 - it answers the method of this name
         path = self.kind.path(call)
         resource = self.kind.require(call.context, path)
-        if call.body.get("labelFingerprint") != resource["labelFingerprint"]:
+        if not _same(call.body.get("labelFingerprint", ""), resource["labelFingerprint"]):
             raise precondition_failed("Labels fingerprint either invalid or resource labels have changed")
         resource["labels"] = call.body.get("labels", {})
         return self.begin(call, path, resource, partial(self.kind.put, call.context, path, resource))
 
+    def _set(self, call: Call) -> Json:
+        path = self.kind.path(call)
+        before = self.kind.require(call.context, path)
+        return self._change(call, path, before, {**before, **call.body})
+
     def _delete(self, call: Call) -> Json:
         path = self.kind.path(call)
         resource = self.kind.require(call.context, path)
-        self.kind.removable(call, path, resource)
+        if user := next(self._users(call, path, resource), None):
+            raise invalid_argument(
+                f"The {self.kind.noun} resource '{path}' is already being used by '{user}'",
+                reason="resourceInUseByAnotherResource",
+            )
 
         def remove() -> None:
             call.context.store.collection(self.kind.store).delete(path)
@@ -364,6 +430,15 @@ class Methods:
             self.kind.gone(call.context, path, resource)
 
         return self.begin(call, path, resource, remove)
+
+    def _users(self, call: Call, path: str, resource: Json) -> Iterator[str]:
+        """The paths of what names a resource, and keeps it."""
+        project, projects = call.params["project"], call.context.projects
+        for kind in self.kinds:
+            for user, one in kind.of(call.context, f"projects/{project}/"):
+                named = {places.path_of(link, project, projects) for link in kind.references(one)}
+                if path in named and self.kind.kept_by(resource, path, user):
+                    yield user
 
 
 def merged(before: Json, changes: Json, raw: Json) -> Json:

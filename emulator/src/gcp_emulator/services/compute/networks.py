@@ -92,29 +92,10 @@ def _show_network(context: Context, path: str, network: Json) -> Json:
     return network | {"subnetworks": subnetworks} if subnetworks else network
 
 
-def _network_removable(call: Call, path: str, network: Json) -> None:
-    for user in _users_of_network(call.context, path):
-        raise in_use("network", path, user)
-
-
-def _users_of_network(context: Context, path: str) -> Iterator[str]:
-    """What keeps a network: auto mode's own subnetworks go with it."""
-    project, name = path.split("/")[1], path.rpartition("/")[2]
-    automatic = bool((NETWORKS.find(context, path) or {}).get("autoCreateSubnetworks"))
-    for kind in (SUBNETWORKS, ROUTERS, ADDRESSES):
-        for user, one in kind.of(context, f"projects/{project}/"):
-            own = automatic and kind is SUBNETWORKS and user.endswith(f"/{name}")
-            named = one.get("network")
-            if named and not own and places.path_of(named, project, context.projects) == path:
-                yield user
-
-
-def in_use(noun: str, path: str, user: str) -> ApiError:
-    """400: something else needs the resource."""
-    return invalid_argument(
-        f"The {noun} resource '{path}' is already being used by '{user}'",
-        reason="resourceInUseByAnotherResource",
-    )
+def _network_kept_by(network: Json, path: str, user: str) -> bool:
+    """Auto mode's own subnetworks keep nobody: they go with their network."""
+    own = "/subnetworks/" in user and user.endswith(f"/{network['name']}")
+    return not (own and network["autoCreateSubnetworks"])
 
 
 def _network_gone(context: Context, network: str, record: Json) -> None:
@@ -145,14 +126,6 @@ def _complete_subnetwork(call: Call, path: str, subnetwork: Json, before: Json |
 
 def _show_subnetwork(context: Context, path: str, subnetwork: Json) -> Json:
     return subnetwork | {"gatewayAddress": str(_range(subnetwork["ipCidrRange"])[1])}
-
-
-def _subnetwork_removable(call: Call, path: str, subnetwork: Json) -> None:
-    project = path.split("/")[1]
-    for user, one in ADDRESSES.of(call.context, f"projects/{project}/regions/"):
-        named = one.get("subnetwork")
-        if named and places.path_of(named, project, call.context.projects) == path:
-            raise in_use("subnetwork", path, user)
 
 
 def _range(text: str) -> _Network:
@@ -200,8 +173,7 @@ def _free_address(call: Call, address: Json) -> str:
     if address.get("ipVersion") == "IPV6":
         return str(_EXTERNAL_6[secrets.randbits(64)])
     if address.get("addressType") != "INTERNAL":
-        taken = {one.get("address") for _, one in ADDRESSES.of(call.context, "projects/")}
-        return next(str(one) for one in _EXTERNAL.hosts() if str(one) not in taken)
+        return external_address(call.context)
     if "subnetwork" in address:
         _, subnetwork = SUBNETWORKS.referred(call, "subnetwork", address["subnetwork"])
         whole, length = _range(subnetwork["ipCidrRange"]), 32
@@ -223,6 +195,14 @@ def _free_address(call: Call, address: Json) -> str:
     if free is None:
         raise ApiError("RESOURCE_EXHAUSTED", f"The range {whole} is exhausted.", code=400, reason="invalid")
     return str(free.network_address)
+
+
+def external_address(context: Context) -> str:
+    """An external address that nothing has."""
+    taken = {one.get("address") for _, one in ADDRESSES.of(context, "projects/")}
+    rules = context.store.collection("compute.forwardingRules").items()
+    taken |= {one.get("IPAddress") for _, one in rules}
+    return next(str(one) for one in _EXTERNAL.hosts() if str(one) not in taken)
 
 
 def _ranges(call: Call, network: str, *, within: bool) -> Iterator[_Network]:
@@ -280,7 +260,8 @@ NETWORKS = Kind(
     noun="network",
     defaults={"networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL"},
     complete=_complete_network,
-    removable=_network_removable,
+    operation_types={"patch": "compute.networks.patch"},
+    kept_by=_network_kept_by,
     show=_show_network,
     made=_network_made,
     gone=_network_gone,
@@ -299,8 +280,8 @@ SUBNETWORKS = Kind(
         "state": "READY",
     },
     immutable=frozenset({"name", "network", "ipCidrRange"}),
+    refers=frozenset({"network"}),
     complete=_complete_subnetwork,
-    removable=_subnetwork_removable,
     show=_show_subnetwork,
 )
 ADDRESSES = Kind(
@@ -309,6 +290,8 @@ ADDRESSES = Kind(
     methods=("addresses", "globalAddresses"),
     noun="address",
     defaults={"addressType": "EXTERNAL", "description": "", "networkTier": "PREMIUM"},
+    refers=frozenset({"network", "subnetwork"}),
+    as_written=frozenset({"network", "subnetwork"}),
     complete=_complete_address,
 )
 ROUTERS = Kind(
@@ -319,6 +302,7 @@ ROUTERS = Kind(
     required=("name", "network"),
     defaults={"encryptedInterconnectRouter": False},
     immutable=frozenset({"name"}),
-    links=frozenset({"network"}),
+    refers=frozenset({"network"}),
     complete=_complete_router,
 )
+KINDS = (NETWORKS, SUBNETWORKS, ADDRESSES, ROUTERS)
