@@ -159,3 +159,39 @@ def test_nothing_is_published(emulator: RunningEmulator, session: requests.Sessi
     answer = session.post(f"{BASE}/topics/orders:publish", json={"messages": [{"data": "aGk="}]})
     assert "does not emulate pubsub.projects.topics.publish; nothing was done" in message(answer, 400)
     emulator.expect_unhandled("pubsub.projects.topics.publish")
+
+
+def test_the_life_of_a_schema(session: requests.Session) -> None:
+    url, name = f"{BASE}/schemas", f"projects/{PROJECT}/schemas/order"
+    missing = session.get(f"{url}/order")
+    assert message(missing, 404) == f"Resource not found (resource={name})."
+    body = {"type": "AVRO", "definition": '{"type": "string"}'}
+    made = ok(session.post(url, params={"schemaId": "order"}, json=body))
+    assert (made["name"], made["type"], made["definition"]) == (name, "AVRO", body["definition"])
+    assert made["revisionId"]
+    assert made["revisionCreateTime"]
+    assert ok(session.get(f"{url}/order")) == made
+    (basic,) = ok(session.get(url))["schemas"]
+    assert set(made) - set(basic) == {"definition"}
+    settings = {"schemaSettings": {"schema": name, "encoding": "JSON"}}
+    assert ok(session.put(f"{BASE}/topics/typed", json=settings))["schemaSettings"]["schema"] == name
+    absent = {"schemaSettings": {"schema": f"{name}-none", "encoding": "JSON"}}
+    assert session.put(f"{BASE}/topics/untyped", json=absent).status_code == 404
+    ok(session.delete(f"{url}/order"))
+    assert session.get(f"{url}/order").status_code == 404
+
+
+def test_policies_of_subscriptions_are_made_whole(session: requests.Session) -> None:
+    body = {
+        "topic": TOPIC,
+        "retryPolicy": {"minimumBackoff": "20s"},
+        "deadLetterPolicy": {"deadLetterTopic": TOPIC},
+    }
+    made = ok(session.put(f"{BASE}/subscriptions/worker", json=body))
+    assert made["retryPolicy"] == {"minimumBackoff": "20s", "maximumBackoff": "600s"}
+    assert made["deadLetterPolicy"]["maxDeliveryAttempts"] == 5
+    cleared = {"subscription": {"name": SUBSCRIPTION}, "updateMask": "ackDeadlineSeconds"}
+    assert ok(session.patch(f"{BASE}/subscriptions/worker", json=cleared))["ackDeadlineSeconds"] == 10
+    for wrong in ({"ackDeadlineSeconds": 601}, {"deadLetterPolicy": {"maxDeliveryAttempts": 4}}):
+        refused = session.put(f"{BASE}/subscriptions/other", json={"topic": TOPIC, **wrong})
+        assert refused.status_code == 400

@@ -1,4 +1,4 @@
-"""Pub/Sub v1: topics, subscriptions and snapshots are stored (see `tables`); nothing is published, pulled or pushed."""
+"""Pub/Sub v1: schemas, topics, subscriptions and snapshots are stored (see `tables`); nothing is published, pulled or pushed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics, subscriptions and snapshots, as they are stored. No message passes through them.
+"""Schemas, topics, subscriptions and snapshots, as they are stored. No message passes through them.
 
 Source: https://cloud.google.com/pubsub/docs/reference/rest (fields and defaults), https://cloud.google.com/pubsub/docs/pubsub-basics
 (names). The texts of errors are those that client libraries' users quote.
@@ -7,9 +7,10 @@ Source: https://cloud.google.com/pubsub/docs/reference/rest (fields and defaults
 from __future__ import annotations
 
 import datetime
+import secrets
 
 from gcp_emulator.engine import clock
-from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.errors import Json, invalid_argument
 from gcp_emulator.engine.service import Call
 from gcp_emulator.engine.tables import Table
 
@@ -22,7 +23,21 @@ _EXPORTS = {"bigqueryConfig", "bigtableConfig", "cloudStorageConfig"}
 _SNAPSHOT_LIFE = datetime.timedelta(days=7)
 
 
+def _complete_schema(call: Call, name: str, schema: Json) -> Json:
+    return schema | {"revisionId": secrets.token_hex(4), "revisionCreateTime": clock.timestamp()}
+
+
+def _show_schema(call: Call, name: str, schema: Json) -> Json:
+    """A list tells the definitions only where it is asked to, get unless it is asked not to."""
+    verb = call.method.id.rpartition(".")[2]
+    view = call.params.get("view") or "SCHEMA_VIEW_UNSPECIFIED"
+    is_basic = view == "BASIC" or (verb == "list" and view != "FULL")
+    return {key: value for key, value in schema.items() if key != "definition" or not is_basic}
+
+
 def _complete_topic(call: Call, name: str, topic: Json) -> Json:
+    if schema := topic.get("schemaSettings", {}).get("schema"):
+        SCHEMAS.require(call.context, call.context.projects.canonical(schema))
     # What takes nothing in from elsewhere has no state.
     return topic | {"state": "ACTIVE"} if topic.get("ingestionDataSourceSettings") else topic
 
@@ -31,11 +46,28 @@ def _complete_subscription(call: Call, name: str, subscription: Json) -> Json:
     if SUBSCRIPTIONS.find(call.context, name) is None:
         TOPICS.require(call.context, subscription["topic"])
         call.require("pubsub.topics.attachSubscription", subscription["topic"])
+    _complete_policies(subscription)
     for export in _EXPORTS & set(subscription):
         subscription[export]["state"] = "ACTIVE"
     if files := subscription.get("cloudStorageConfig"):
         _complete_files(subscription, files)
     return subscription | {"state": "ACTIVE"}
+
+
+def _complete_policies(subscription: Json) -> None:
+    """Policies that are given are whole, and a deadline of 0 is the usual one."""
+    if "retryPolicy" in subscription:
+        backoff = {"minimumBackoff": "10s", "maximumBackoff": "600s"}
+        subscription["retryPolicy"] = backoff | subscription["retryPolicy"]
+    if "deadLetterPolicy" in subscription:
+        attempts = subscription["deadLetterPolicy"].setdefault("maxDeliveryAttempts", 5)
+        if not 5 <= attempts <= 100:
+            raise invalid_argument("The maximum number of delivery attempts has to be between 5 and 100.")
+    subscription["ackDeadlineSeconds"] = subscription.get("ackDeadlineSeconds") or 10
+    if not 10 <= subscription["ackDeadlineSeconds"] <= 600:
+        raise invalid_argument(
+            f"Invalid ack deadline given: (ack_deadline={subscription['ackDeadlineSeconds']})."
+        )
 
 
 def _complete_files(subscription: Json, files: Json) -> None:
@@ -67,6 +99,20 @@ def _complete_snapshot(call: Call, name: str, snapshot: Json) -> Json:
     return snapshot | {"topic": source["topic"], "expireTime": clock.timestamp(clock.now() + _SNAPSHOT_LIFE)}
 
 
+SCHEMAS = Table(
+    message=("pubsub", "v1", "Schema"),
+    methods=("pubsub.projects.schemas",),
+    id=_ID,
+    bad_id="Invalid [schemas] name: (name={name})",
+    id_from="query:schemaId",
+    required=("type", "definition"),
+    times=(),
+    complete=_complete_schema,
+    show=_show_schema,
+    # The whole name, where the others say the last part of it.
+    missing="Resource not found (resource={name}).",
+    taken=_TAKEN,
+)
 TOPICS = Table(
     message=("pubsub", "v1", "Topic"),
     methods=("pubsub.projects.topics",),
@@ -116,4 +162,4 @@ SNAPSHOTS = Table(
     missing=_MISSING,
     taken=_TAKEN,
 )
-TABLES = (TOPICS, SUBSCRIPTIONS, SNAPSHOTS)
+TABLES = (SCHEMAS, TOPICS, SUBSCRIPTIONS, SNAPSHOTS)
