@@ -264,12 +264,14 @@ def test_acls_are_refused_in_google_s_words(emulator: RunningEmulator) -> None:
 def test_what_is_not_emulated_is_refused_and_reported(emulator: RunningEmulator) -> None:
     _create(emulator)
     session = emulator.session()
-    folder = session.post(f"{API}/b/first-bucket/folders", json={"name": "x/"})
-    assert folder.status_code == 400
+    policy = session.get(f"{API}/b/first-bucket/managedFolders/x/iam")
+    assert policy.status_code == 400
     held = session.post(f"{API}/b?project={PROJECT}&enableObjectRetention=true", json={"name": "held-bucket"})
     assert _error(held)[2] == "gcp-emulator does not emulate object retention; nothing was done."
     assert session.get("https://storage.googleapis.com/first-bucket").status_code == 400
-    emulator.expect_unhandled("storage.folders.insert", "GET https://storage.googleapis.com/first-bucket")
+    emulator.expect_unhandled(
+        "storage.managedFolders.getIamPolicy", "GET https://storage.googleapis.com/first-bucket"
+    )
 
 
 def test_the_service_agent_is_named_by_the_project_s_number(emulator: RunningEmulator) -> None:

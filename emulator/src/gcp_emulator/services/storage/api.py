@@ -43,6 +43,7 @@ from gcp_emulator.services.storage.errors import (
     refuse_encryption,
 )
 from gcp_emulator.services.storage.files import Files
+from gcp_emulator.services.storage.folders import Folders
 from gcp_emulator.services.storage.media import media_response
 from gcp_emulator.services.storage.notifications import Notifications
 from gcp_emulator.services.storage.objects import WRITABLE, Objects, Write, content_of, object_etag, view
@@ -83,6 +84,7 @@ class Storage(Service):
         self._access = Access(context.iam, self._buckets, self._acls)
         self._objects = Objects(store, self._files, self._access, self._acls)
         self._notifications = Notifications(context, self._access)
+        self._folders = Folders(store, self._buckets, self._objects, self._access)
         self._uploads = Uploads(store, self._files, self._buckets, self._objects)
         self._xml = XmlApi(
             context.tokens,
@@ -139,7 +141,7 @@ class Storage(Service):
 
     def parts(self) -> Iterable[object]:
         lists = AccessControls(self._buckets, self._objects, self._access, self._acls)
-        return (self, self._notifications, lists)
+        return (self, self._notifications, self._folders, lists)
 
     def policies(self) -> Iterable[BucketPolicies]:
         return [BucketPolicies(self._buckets, self._access)]
@@ -237,12 +239,6 @@ class Storage(Service):
             "hierarchicalNamespace": bucket.get("hierarchicalNamespace", {"enabled": False}),
         }
 
-    @handles("storage.managedFolders.list")
-    async def list_managed_folders(self, call: Call) -> Json:
-        """None: they cannot be made here. `gcloud storage rm -r` asks before it deletes a bucket."""
-        self._access.require(call.identity, "storage.managedFolders.list", call.params["bucket"])
-        return {"kind": "storage#managedFolders"}
-
     @handles("storage.buckets.patch")
     async def patch_bucket(self, call: Call) -> Json:
         return self._configure(call, with_nulls(call.body, call.raw_body), replace=False)
@@ -263,7 +259,7 @@ class Storage(Service):
         name = call.params["bucket"]
         bucket = self._access.require(call.identity, "storage.buckets.delete", name)
         check_conditions(call.params, 0, bucket["metageneration"])
-        if not self._objects.is_empty(name):
+        if not self._objects.is_empty(name) or self._folders.has_any(name):
             raise already_exists("The bucket you tried to delete is not empty.", reason="conflict")
         self._buckets.delete(name)
         self._notifications.forget(name)
