@@ -124,6 +124,20 @@ def test_the_list_of_an_object_opens_it(emulator: RunningEmulator, owner: reques
     assert short(changed["acl"]) == [("allAuthenticatedUsers", "READER"), mine]
 
 
+def test_an_upload_tells_lists_where_it_is_asked_to(
+    emulator: RunningEmulator, owner: requests.Session
+) -> None:
+    assert "acl" not in upload(owner, "one")
+    told = upload(owner, "two", projection="full")
+    assert short(told["acl"])[-1] == ("user-owner@example.com", "OWNER")
+    session = owner.post(
+        "https://storage.googleapis.com/upload/storage/v1/b/listed-bucket/o?uploadType=resumable",
+        json={"name": "three", "acl": [{"entity": "allUsers", "role": "READER"}]},
+    )
+    finished = owner.put(session.headers["location"], data=b"hello").json()
+    assert short(finished["acl"]) == [("allUsers", "READER"), ("user-owner@example.com", "OWNER")]
+
+
 def test_predefined_lists(emulator: RunningEmulator, owner: requests.Session) -> None:
     upload(owner, "open", predefinedAcl="publicRead")
     upload(owner, "shut", predefinedAcl="private")

@@ -54,6 +54,7 @@ from gcp_emulator.services.storage.records import (
     NotModifiedError,
     check_conditions,
     number,
+    wants_lists,
     with_nulls,
 )
 from gcp_emulator.services.storage.uploads import Uploads
@@ -201,7 +202,7 @@ class Storage(Service):
             raise not_emulated("object retention")
         name = self._buckets.create(project, call.body, call.params)
         given = bool(call.body.get("acl") or call.body.get("defaultObjectAcl"))
-        return self._buckets.view(name, self._buckets.get(name), full=_is_full(call, default=given))
+        return self._buckets.view(name, self._buckets.get(name), full=wants_lists(call.params, default=given))
 
     @handles("storage.buckets.list")
     async def list_buckets(self, call: Call) -> Json:
@@ -210,7 +211,7 @@ class Storage(Service):
         if call.params.get("softDeleted"):
             raise not_emulated("soft-deleted buckets")
         found = self._buckets.of_project(project, call.params.get("prefix") or "")
-        full = _is_full(call)
+        full = wants_lists(call.params)
         views = [self._buckets.view(name, bucket, full=full) for name, bucket in found]
         page = call.page(views, "items", size_parameter="maxResults", default=1000)
         return {"kind": "storage#buckets", **page}
@@ -225,7 +226,7 @@ class Storage(Service):
             check_conditions(call.params, 0, bucket["metageneration"], read=True)
         except NotModifiedError:
             return Response(304)
-        return self._buckets.view(name, bucket, full=_is_full(call))
+        return self._buckets.view(name, bucket, full=wants_lists(call.params))
 
     @handles("storage.buckets.getStorageLayout")
     async def get_storage_layout(self, call: Call) -> Json:
@@ -252,7 +253,7 @@ class Storage(Service):
         bucket = self._access.require(call.identity, "storage.buckets.update", name)
         check_conditions(call.params, 0, bucket["metageneration"])
         self._buckets.configure(name, changes, call.params, replace=replace)
-        return self._buckets.view(name, self._buckets.get(name), full=_is_full(call, default=True))
+        return self._buckets.view(name, self._buckets.get(name), full=wants_lists(call.params, default=True))
 
     @handles("storage.buckets.delete")
     async def delete_bucket(self, call: Call) -> Response:
@@ -421,7 +422,9 @@ class Storage(Service):
 
     def _view(self, call: Call, record: Json, *, default: bool = False) -> Json:
         """The object as a call wants to see it."""
-        full = _is_full(call, default=default) and not is_uniform(self._buckets.get(record["bucket"]))
+        full = wants_lists(call.params, default=default) and not is_uniform(
+            self._buckets.get(record["bucket"])
+        )
         return view(record, full=full)
 
     def _project(self, call: Call) -> str:
@@ -433,11 +436,6 @@ class Storage(Service):
         api = discovery.load("storage", "v1")
         self.context.projects.require_enabled(record["projectId"], api.host, api.title)
         return str(record["projectId"])
-
-
-def _is_full(call: Call, *, default: bool = False) -> bool:
-    """Whether a call wants access control lists, too."""
-    return bool(call.params.get("projection", "full" if default else "noAcl") == "full")
 
 
 def _object_method(request: Request) -> str:

@@ -54,6 +54,11 @@ def merge(current: Json, changes: Json) -> Json:
     return result
 
 
+def wants_lists(params: Mapping[str, Any], *, default: bool = False) -> bool:
+    """Whether a call wants owner and access control lists, too (``projection``)."""
+    return bool(params.get("projection", "full" if default else "noAcl") == "full")
+
+
 def number(text: str) -> int:
     """A generation or metageneration of a query parameter; 400 when it is no number."""
     try:

@@ -22,10 +22,11 @@ from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.validate import BodyValidator, is_number, parse_json, query_parameters
 from gcp_emulator.front.messages import Headers, Request, Response, json_response
-from gcp_emulator.services.storage.buckets import Buckets, refuse_acl_parameters
+from gcp_emulator.services.storage.buckets import Buckets, is_uniform, refuse_acl_parameters
 from gcp_emulator.services.storage.errors import refuse_encryption
 from gcp_emulator.services.storage.files import Files
 from gcp_emulator.services.storage.objects import Objects, Write, view
+from gcp_emulator.services.storage.records import wants_lists
 
 #: A session accepts bytes in multiples of this size, but for the last ones.
 _GRANULE = 256 * 1024
@@ -77,7 +78,12 @@ class Uploads:
         self._objects.check(write)
         write.metadata = _digests(request.headers) | write.metadata
         record = self._objects.commit(write, await self._files.store(media))
-        return json_response(view(record))
+        return json_response(self._view(write, record))
+
+    def _view(self, write: Write, record: Json) -> Json:
+        """The object as an upload answers it."""
+        wanted = wants_lists(write.params, default=bool(write.metadata.get("acl")))
+        return view(record, full=wanted and not is_uniform(self._buckets.get(write.bucket)))
 
     async def _begin_session(
         self, request: Request, identity: Identity | None, bucket: str, params: Json
@@ -160,9 +166,10 @@ class Uploads:
             self._forget(upload_id)
             raise
         # Asked again (the answer got lost), a finished session shows the object.
-        self._sessions.put(upload_id, {"started": session["started"], "object": view(record)})
+        shown = self._view(write, record)
+        self._sessions.put(upload_id, {"started": session["started"], "object": shown})
         self._locks.pop(upload_id, None)
-        return json_response(view(record))
+        return json_response(shown)
 
     async def cancel(self, upload_id: str) -> Response:
         """DELETE: ends a session and frees its bytes. 499 is what Cloud Storage answers."""
