@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import google_crc32c
 import pytest
+import requests
+from gcp_emulator.engine import clock
 
 from emulator.tests.running import RunningEmulator
 
@@ -100,3 +103,71 @@ def test_secrets_survive_a_restart(emulator: RunningEmulator) -> None:
         assert base64.b64decode(again.session().get(path).json()["payload"]["data"]) == b"kept"
     finally:
         again.stop()
+
+
+TOPICS = [{"name": "projects/test-project/topics/t"}]
+
+
+def _make(emulator: RunningEmulator, name: str, **fields: object) -> requests.Response:
+    body = {"replication": {"automatic": {}}, **fields}
+    return emulator.session().post(f"{BASE}/projects/{emulator.project}/secrets?secretId={name}", json=body)
+
+
+def test_how_long_a_secret_lives_is_told_as_its_end(emulator: RunningEmulator) -> None:
+    made = _make(emulator, "brief", ttl="86400s", labels={"a": "b"}, annotations={"c": "d"}).json()
+    assert ("ttl" in made, made["labels"], made["annotations"]) == (False, {"a": "b"}, {"c": "d"})
+    lived = clock.parse_timestamp(made["expireTime"]) - clock.parse_timestamp(made["createTime"])
+    assert abs(lived.total_seconds() - 86400) < 60
+    url = f"{BASE}/projects/{emulator.project}/secrets/brief"
+    longer = emulator.session().patch(f"{url}?updateMask=ttl", json={"ttl": "172800s"}).json()
+    assert longer["expireTime"] > made["expireTime"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"topics": TOPICS, "rotation": {"rotationPeriod": "3600s"}},
+            "Next rotation time must be set while the rotation period is set.",
+        ),
+        (
+            {"rotation": {"nextRotationTime": "2030-01-01T00:00:00Z"}},
+            "Topics must be set while the rotation is set.",
+        ),
+    ],
+)
+def test_a_rotation_needs_a_time_and_topics(
+    emulator: RunningEmulator, fields: dict[str, object], message: str
+) -> None:
+    refused = _make(emulator, "turning", **fields)
+    assert (refused.status_code, refused.json()["error"]["message"]) == (400, message)
+
+
+def test_a_version_may_be_destroyed_later(emulator: RunningEmulator) -> None:
+    assert _make(emulator, "one", versionDestroyTtl="86400s").status_code == 200
+    _add(emulator, b"first")
+    session = emulator.session()
+    version = f"{BASE}/projects/{emulator.project}/secrets/one/versions/1"
+    waiting = session.post(f"{version}:destroy", json={}).json()
+    assert (waiting["state"], "destroyTime" in waiting) == ("DISABLED", False)
+    due = clock.parse_timestamp(waiting["scheduledDestroyTime"])
+    assert emulator.call(emulator.context.timers.due, "secretmanager.destroy", _name(emulator)) == due
+    saved = session.post(f"{version}:enable", json={}).json()
+    assert (saved["state"], "scheduledDestroyTime" in saved) == ("ENABLED", False)
+    assert emulator.call(emulator.context.timers.due, "secretmanager.destroy", _name(emulator)) is None
+
+
+def test_a_version_that_was_to_be_destroyed_is_when_its_time_has_come(emulator: RunningEmulator) -> None:
+    assert _make(emulator, "one", versionDestroyTtl="0.05s").status_code == 200
+    _add(emulator, b"first")
+    session = emulator.session()
+    version = f"{BASE}/projects/{emulator.project}/secrets/one/versions/1"
+    assert session.post(f"{version}:destroy", json={}).json()["state"] == "DISABLED"
+    deadline = time.monotonic() + 10
+    while (found := session.get(version).json())["state"] != "DESTROYED":
+        assert time.monotonic() < deadline
+    assert ("destroyTime" in found, "scheduledDestroyTime" in found) == (True, False)
+
+
+def _name(emulator: RunningEmulator) -> str:
+    return f"projects/{emulator.project}/secrets/one/versions/1"

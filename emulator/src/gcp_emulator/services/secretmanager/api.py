@@ -6,6 +6,7 @@ Source: https://cloud.google.com/secret-manager/docs/reference/rest (texts as it
 from __future__ import annotations
 
 import base64
+import datetime
 import re
 from collections.abc import Iterable
 
@@ -34,6 +35,8 @@ _MUTABLE = frozenset(
     }
 )
 _MAX_PAYLOAD = 65536
+#: The timers of versions that end when their secret's ``versionDestroyTtl`` has passed.
+_DESTROY = "secretmanager.destroy"
 
 
 class SecretManager(Service):
@@ -45,6 +48,7 @@ class SecretManager(Service):
         context.ports.offer(Secrets, self)
         self._secrets = context.store.collection("secretmanager.secrets")
         self._versions = context.store.collection("secretmanager.versions")
+        context.timers.handle(_DESTROY, self._destroy)
 
     async def describe(self, view: View) -> Section | None:
         return None if view.part else describe(self._secrets, self._versions, view)
@@ -103,7 +107,12 @@ class SecretManager(Service):
         name = f"{call.params['parent']}/secrets/{secret_id}"
         if name in self._secrets:
             raise already_exists(f"Secret [{self._public(name)}] already exists.")
-        record = {**call.body, "createTime": clock.timestamp(), "etag": clock.new_etag(), "lastVersion": 0}
+        record = {
+            **_settled(call.body),
+            "createTime": clock.timestamp(),
+            "etag": clock.new_etag(),
+            "lastVersion": 0,
+        }
         self._secrets.put(name, record)
         return self._secret_view(name, record)
 
@@ -124,7 +133,7 @@ class SecretManager(Service):
         record = self.secret(name)
         self._check_etag(call.body.get("etag"), record)
         paths = masks.parse_mask(call.params.get("updateMask"), body=call.body, mutable=_MUTABLE)
-        record = masks.apply_mask(record, call.body, paths) | {"etag": clock.new_etag()}
+        record = _settled(masks.apply_mask(record, call.body, paths)) | {"etag": clock.new_etag()}
         self._secrets.put(name, record)
         return self._secret_view(name, record)
 
@@ -133,6 +142,7 @@ class SecretManager(Service):
         name = call.params["name"]
         self._check_etag(call.params.get("etag"), self.secret(name))
         for version in self._versions.names(name + "/versions/"):
+            self.context.timers.cancel(_DESTROY, version)
             self._versions.delete(version)
         self._secrets.delete(name)
         self.context.iam.forget(name)
@@ -207,11 +217,29 @@ class SecretManager(Service):
         self._check_etag(call.body.get("etag"), record)
         if record["state"] == "DESTROYED":
             raise failed_precondition(f"Secret Version [{self._public(name)}] is already in DESTROYED state.")
-        record |= {"state": state, "etag": clock.new_etag()}
-        if state == "DESTROYED":
-            record |= {"data": "", "destroyTime": clock.timestamp()}
+        # Whatever is said of a version that waits for its end saves it; only to destroy it again hastens nothing.
+        record.pop("scheduledDestroyTime", None)
+        self.context.timers.cancel(_DESTROY, name)
+        delay = self.secret(name.partition("/versions/")[0]).get("versionDestroyTtl")
+        if state == "DESTROYED" and delay:
+            due = clock.now() + datetime.timedelta(seconds=clock.seconds(delay))
+            record |= {"state": "DISABLED", "scheduledDestroyTime": clock.timestamp(due)}
+            self.context.timers.set(_DESTROY, name, due)
+        else:
+            record["state"] = state
+            if state == "DESTROYED":
+                record |= {"data": "", "destroyTime": clock.timestamp()}
+        record["etag"] = clock.new_etag()
         self._versions.put(name, record)
         return self._version_view(name, record)
+
+    async def _destroy(self, name: str, body: Json) -> None:
+        """The end of a version that was scheduled."""
+        if record := self._versions.get(name):
+            record.pop("scheduledDestroyTime", None)
+            now = clock.timestamp()
+            record |= {"state": "DESTROYED", "data": "", "destroyTime": now, "etag": clock.new_etag()}
+            self._versions.put(name, record)
 
     @staticmethod
     def _check_etag(given: str | None, record: Json) -> None:
@@ -219,3 +247,20 @@ class SecretManager(Service):
             raise failed_precondition(
                 f"The etag provided [{given}] does not match the etag of the current state of the resource."
             )
+
+
+def _settled(secret: Json) -> Json:
+    """The secret as it is kept: when it expires for how long it lives, without what is input only. INVALID_ARGUMENT.
+
+    Of a rotation: https://github.com/kyma-project/test-infra/pull/13626 (the text), and that topics are needed,
+    https://cloud.google.com/secret-manager/docs/secret-rotation (the text is assumed).
+    """
+    kept = {key: value for key, value in secret.items() if key not in ("ttl", "tags")}
+    if ttl := secret.get("ttl"):
+        kept["expireTime"] = clock.timestamp(clock.now() + datetime.timedelta(seconds=clock.seconds(ttl)))
+    if rotation := kept.get("rotation"):
+        if rotation.get("rotationPeriod") and not rotation.get("nextRotationTime"):
+            raise invalid_argument("Next rotation time must be set while the rotation period is set.")
+        if not kept.get("topics"):
+            raise invalid_argument("Topics must be set while the rotation is set.")
+    return kept
