@@ -110,3 +110,18 @@ def test_ids_that_cannot_be_are_refused(
     session: requests.Session, role: dict[str, Any], role_id: str, status: int
 ) -> None:
     assert session.post(BASE, json={"roleId": role_id, "role": {}}).status_code == status
+
+
+@pytest.mark.parametrize("permission", ["run.jobs.fly", "resourcemanager.projects.list", "storage.*"])
+def test_a_role_of_a_project_has_permissions_that_it_can_give(
+    session: requests.Session, permission: str
+) -> None:
+    made = {
+        "roleId": "odd_one",
+        "role": {"title": "Odd", "includedPermissions": ["run.jobs.run", permission]},
+    }
+    refused = session.post(BASE, json=made)
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        400,
+        f"Permission {permission} is not valid.",
+    )

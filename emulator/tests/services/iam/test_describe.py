@@ -36,3 +36,21 @@ def test_grants_go_by_resource_with_the_project_first() -> None:
     (table,) = accounts.content
     assert isinstance(table, Table)
     assert table.rows == [[(ACCOUNT, " ", Badge("disabled", "warn")), "", "5"]]
+
+
+def test_a_role_that_grants_nothing_here_is_marked() -> None:
+    iam = Iam(Store(None))
+    for role in ("roles/viewer", "roles/firebasehosting.admin", "projects/p/roles/own"):
+        iam.define_roles(lambda name: ("run.jobs.run",) if name == "projects/p/roles/own" else None)
+        iam.add_binding("projects/p", role, f"serviceAccount:{ACCOUNT}")
+    section = describe([], iam.policies_of("p"))
+    (panel,) = [one for one in section.groups[1].content if isinstance(one, Panel)]
+    assert [row[0] for row in panel.tables[0].rows] == [
+        "projects/p/roles/own",
+        (
+            "roles/firebasehosting.admin",
+            " ",
+            Badge("permissions unknown: grants nothing", "warn"),
+        ),
+        "roles/viewer",
+    ]

@@ -132,7 +132,7 @@ def test_how_long_a_secret_lives_is_told_as_its_end(emulator: RunningEmulator) -
         ),
         (
             {"rotation": {"nextRotationTime": "2030-01-01T00:00:00Z"}},
-            "Topics must be set while the rotation is set.",
+            "There must be at least one topic configured when a Rotation policy is set.",
         ),
     ],
 )
@@ -141,6 +141,19 @@ def test_a_rotation_needs_a_time_and_topics(
 ) -> None:
     refused = _make(emulator, "turning", **fields)
     assert (refused.status_code, refused.json()["error"]["message"]) == (400, message)
+
+
+def test_an_alias_is_of_a_version_that_is_there(emulator: RunningEmulator) -> None:
+    assert _make(emulator, "early", versionAliases={"prod": "1"}).status_code == 400
+    _create(emulator)
+    _add(emulator, b"first")
+    url = f"{BASE}/projects/{emulator.project}/secrets/one"
+    session = emulator.session()
+    refused = session.patch(f"{url}?updateMask=versionAliases", json={"versionAliases": {"prod": "2"}})
+    assert refused.json()["error"]["message"] == "Aliases cannot be assigned to versions that don't exist"
+    named = session.patch(f"{url}?updateMask=versionAliases", json={"versionAliases": {"prod": "1"}})
+    assert named.json()["versionAliases"] == {"prod": "1"}
+    assert session.get(f"{url}/versions/prod").json()["name"].endswith("/versions/1")
 
 
 def test_a_version_may_be_destroyed_later(emulator: RunningEmulator) -> None:

@@ -191,7 +191,8 @@ class IamApi(Service):
         self.accounts.get(name.partition("/keys/")[0])
         record = self.accounts.keys.get(name)
         if record is None:
-            raise not_found(f"Service account key {name.rpartition('/')[2]} does not exist.")
+            # https://github.com/GoogleCloudPlatform/k8s-config-connector/blob/master/mockgcp/mockiam/serviceaccountkeys.go
+            raise not_found("Unknown service account key")
         return name, record
 
     @handles("iam.roles.get")

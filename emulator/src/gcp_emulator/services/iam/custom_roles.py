@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument
+from gcp_emulator.engine.iam_roles import permission_fits
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.tables import Table
 
@@ -23,6 +24,12 @@ def _delete(call: Call, name: str, role: Json) -> Json:
 def _complete(call: Call, name: str, role: Json) -> Json:
     if role.get("deleted"):
         raise failed_precondition(f"You can't update role {name}, because it is deleted.")
+    for permission in role.get("includedPermissions", []):
+        # The text: https://github.com/aquasecurity/cloudsploit/issues/978.
+        if not permission_fits(permission, name.partition("/roles/")[0]):
+            raise invalid_argument(
+                f"Permission {permission} is not valid.", field="role.included_permissions"
+            )
     return role
 
 

@@ -107,6 +107,8 @@ class SecretManager(Service):
         name = f"{call.params['parent']}/secrets/{secret_id}"
         if name in self._secrets:
             raise already_exists(f"Secret [{self._public(name)}] already exists.")
+        if call.body.get("versionAliases"):
+            raise invalid_argument("Aliases cannot be assigned to versions that don't exist")
         record = {
             **_settled(call.body),
             "createTime": clock.timestamp(),
@@ -134,6 +136,9 @@ class SecretManager(Service):
         self._check_etag(call.body.get("etag"), record)
         paths = masks.parse_mask(call.params.get("updateMask"), body=call.body, mutable=_MUTABLE)
         record = _settled(masks.apply_mask(record, call.body, paths)) | {"etag": clock.new_etag()}
+        aliased = {f"{name}/versions/{number}" for number in record.get("versionAliases", {}).values()}
+        if not aliased <= set(self._versions.names(name + "/versions/")):
+            raise invalid_argument("Aliases cannot be assigned to versions that don't exist")
         self._secrets.put(name, record)
         return self._secret_view(name, record)
 
@@ -252,8 +257,8 @@ class SecretManager(Service):
 def _settled(secret: Json) -> Json:
     """The secret as it is kept: when it expires for how long it lives, without what is input only. INVALID_ARGUMENT.
 
-    Of a rotation: https://github.com/kyma-project/test-infra/pull/13626 (the text), and that topics are needed,
-    https://cloud.google.com/secret-manager/docs/secret-rotation (the text is assumed).
+    Texts: https://github.com/kyma-project/test-infra/pull/13626 and
+    https://github.com/GoogleCloudPlatform/k8s-config-connector/blob/master/mockgcp/mocksecretmanager/secrets.go.
     """
     kept = {key: value for key, value in secret.items() if key not in ("ttl", "tags")}
     if ttl := secret.get("ttl"):
@@ -262,5 +267,7 @@ def _settled(secret: Json) -> Json:
         if rotation.get("rotationPeriod") and not rotation.get("nextRotationTime"):
             raise invalid_argument("Next rotation time must be set while the rotation period is set.")
         if not kept.get("topics"):
-            raise invalid_argument("Topics must be set while the rotation is set.")
+            raise invalid_argument(
+                "There must be at least one topic configured when a Rotation policy is set."
+            )
     return kept
