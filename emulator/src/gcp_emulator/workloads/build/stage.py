@@ -255,9 +255,9 @@ class StageBuild:
 
     def is_held(self) -> bool:
         """Whether an image of the cache holds all that is taken from this stage, so that nothing of it is made for that."""
-        return any(self.plan.cache.knows(step.key) or stage.is_held() for stage, step in self.takers) or any(
-            stage.is_held() for stage in self.children
-        )
+        taken = [self.plan.cache.knows(step.key) or stage.is_held() for stage, step in self.takers]
+        begun = [stage.is_held() for stage in self.children]
+        return bool(taken or begun) and all(taken + begun)
 
     def inline_keys(self) -> set[str]:
         """The keys of the steps whose results an image of this stage holds."""
