@@ -277,6 +277,7 @@ def grants(kind: str) -> Callable[[Any], Any]:
 
 REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "look up an image": (lambda c: builds(c).find_image(IMAGE), {"": {"version": "p/sha256:1"}}),
+    "list the versions of an image": (lambda c: builds(c).newest(IMAGE), {"": {"versions": []}}),
     "find a running build": (lambda c: builds(c).find_running(IMAGE), {}),
     "upload a source": (
         lambda c: builds(c).upload(Archive("0", (), b""), "bucket", "polls/o.tar.gz"),
