@@ -28,15 +28,17 @@ class ImageBuilder(Protocol):
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
-        cache_from: Sequence[Image] | None = None,
+        machine: set[str] | None = None,
+        cache_from: Sequence[Image] = (),
         inline_cache: bool = False,
         log: Log,
     ) -> Image:
         """Build the image of a Dockerfile (a path relative to the context) up to the stage ``target``, default the last.
 
         ``log`` gets one line at a time, as `docker build` prints them. Without ``buildkit`` what needs BuildKit is
-        refused. With ``cache_from``, what earlier builds made is used only as far as one of these images was built with
-        ``inline_cache`` and holds the result; None uses whatever is there. Cancelling kills what runs. Raises `gcp_emulator.workloads.build.builder.BuildFailed`.
+        refused. ``machine`` is what the machine of the build has already, an empty set at first, to which the build adds; what
+        earlier builds made elsewhere is used only as far as an image of ``cache_from`` was built with ``inline_cache`` and holds the
+        result. None uses whatever is there. Cancelling kills what runs. Raises `gcp_emulator.workloads.build.builder.BuildFailed`.
         """
 
     async def close(self) -> None:

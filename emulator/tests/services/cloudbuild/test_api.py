@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import shutil
+import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -177,6 +178,29 @@ def test_an_image_based_on_python_runs_its_commands(site: Site, emulator: Runnin
     image = emulator.call(emulator.emulator.service(ArtifactRegistry).image, IMAGE)
     assert image is not None
     assert (image.root / "out").read_text() == "42\n"
+
+
+def test_a_build_has_the_cache_that_an_image_brings_and_goes_on_without(site: Site) -> None:
+    python = f"python:{sys.version_info[0]}.{sys.version_info[1]}-slim"
+    site.upload(Dockerfile=f"FROM {python}\nRUN sleep 2.1; date +%s%N > /made\n")
+    gone = f"--cache-from={IMAGE}-gone"
+    inline = "--build-arg=BUILDKIT_INLINE_CACHE=1"
+    step = {"name": "gcr.io/cloud-builders/docker", "env": ["DOCKER_BUILDKIT=1"]}
+
+    def built(*options: str) -> tuple[str, list[str]]:
+        request = site.request(steps=[{**step, "args": ["build", *options, "-t", IMAGE, "."]}])
+        build = site.build(request)
+        assert build["status"] == "SUCCESS"
+        return build["results"]["images"][0]["digest"], site.logs(build["id"])
+
+    first, log = built(inline, gone)
+    assert f"ERROR: {IMAGE}-gone: not found" in log
+    same, log = built(f"--cache-from={IMAGE.removesuffix(':v1')}@{first}")
+    assert " ---> Using cache" in log
+    assert same == first
+    other, log = built()
+    assert " ---> Using cache" not in log
+    assert other != first
 
 
 def test_a_failing_dockerfile_fails_the_build_and_pushes_nothing(

@@ -489,8 +489,11 @@ def test_a_machine_of_its_own_has_what_an_image_holds_and_nothing_else(
 ) -> None:
     (context / "requirements.txt").write_text("inline-cache==1\n")
 
-    def ran(*cache_from: Image, inline_cache: bool = True) -> tuple[Image, set[str]]:
-        image = workshop.build(context, TWO_STAGES, cache_from=cache_from, inline_cache=inline_cache)
+    def ran(
+        *cache_from: Image, inline_cache: bool = True, machine: set[str] | None = None
+    ) -> tuple[Image, set[str]]:
+        options = {"machine": set() if machine is None else machine, "cache_from": cache_from}
+        image = workshop.build(context, TWO_STAGES, inline_cache=inline_cache, **options)
         done: set[str] = set()
         for line, after in zip(workshop.lines, workshop.lines[1:], strict=False):
             if " : RUN " in line and after != " ---> Using cache":
@@ -502,6 +505,9 @@ def test_a_machine_of_its_own_has_what_an_image_holds_and_nothing_else(
     assert done == everything
     # An image that was built without holds no cache, and a machine has none of another's.
     assert ran(plain)[1] == ran()[1] == everything
+    one_machine: set[str] = set()
+    assert ran(machine=one_machine)[1] == everything
+    assert ran(machine=one_machine)[1] == set()
     first, _ = ran()
     assert ran(first)[1] == set()
     # What was copied from a stage is in the image as long as the whole stage is the same...

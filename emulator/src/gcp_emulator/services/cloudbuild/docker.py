@@ -64,6 +64,8 @@ class Docker:
         self._workspace = workspace
         self._push = push
         self._pull = pull
+        #: What its builds have made; a build begins on a machine that has nothing.
+        self._machine: set[str] = set()
         #: By every name that the build gave them, with its tag.
         self.images: dict[str, Image] = {}
 
@@ -134,6 +136,7 @@ class Docker:
                 build_args=build_args,
                 target=options.target,
                 buildkit=buildkit,
+                machine=self._machine,
                 cache_from=self._caches(options.cache_from, log) if buildkit else [],
                 inline_cache=buildkit and build_args.get("BUILDKIT_INLINE_CACHE") == "1",
                 log=log,
@@ -150,7 +153,7 @@ class Docker:
         found = []
         for name in names:
             log(f"importing cache manifest from {name}")
-            image = self._pull(name)
+            image = self.find(name) or self._pull(name)
             if image is None:
                 log(f"ERROR: {name}: not found")
             else:

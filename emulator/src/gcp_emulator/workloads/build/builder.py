@@ -75,7 +75,8 @@ class Builder:
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
-        cache_from: Sequence[Image] | None = None,
+        machine: set[str] | None = None,
+        cache_from: Sequence[Image] = (),
         inline_cache: bool = False,
         log: Log,
     ) -> Image:
@@ -98,9 +99,7 @@ class Builder:
                     target,
                     log,
                     work,
-                    BuildCache(
-                        self._cache, None if cache_from is None else [one.digest for one in cache_from]
-                    ),
+                    BuildCache(self._cache, machine, [one.digest for one in cache_from]),
                     self._host,
                     self._interpreters,
                     overlay=self._overlay,
@@ -202,6 +201,7 @@ class _Build:
             tree = await target.materialise(share=True)
             image = await in_thread(images.put, tree, target.config, target.python)
             self.cache.remember_result(key, image.digest)
+        self.cache.made(target.inline_keys())
         if inline_cache:
             self.cache.put_inline(image.digest, target.inline_keys())
         unused = sorted(set(self.build_args) - self.used_arguments - _PROXY_ARGUMENTS - _BUILDKIT_ARGUMENTS)

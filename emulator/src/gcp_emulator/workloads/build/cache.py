@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -159,17 +159,16 @@ class LayerCache:
 class BuildCache:
     """What of a `LayerCache` one build may use: all of it, or what the machine of a build has, which starts with nothing.
 
-    Such a machine has what the build itself made, and what the images of ``--cache-from`` hold: their own layers, not those of
+    Such a machine has what its builds made, and what the images of ``--cache-from`` hold: their own layers, not those of
     stages that they only copied from ("inline" is "min" mode: https://docs.docker.com/build/cache/backends/inline/; tried with
     Docker 26.1).
     """
 
-    def __init__(self, layers: LayerCache, cache_from: Sequence[str] | None) -> None:
-        """``cache_from``: the digests of images; None: all of the cache."""
+    def __init__(self, layers: LayerCache, machine: set[str] | None, cache_from: Sequence[str]) -> None:
+        """``machine``: the keys of what it has, which grow; None: all of the cache. ``cache_from``: the digests of images."""
         self._layers = layers
-        self._known = (
-            None if cache_from is None else {key for one in cache_from for key in layers.inline(one)}
-        )
+        self._known = machine
+        self.made(key for one in cache_from for key in layers.inline(one))
         self.building = layers.building
         self.mount = layers.mount
         self.remember_result = layers.remember_result
@@ -186,9 +185,13 @@ class BuildCache:
     async def put(self, key: str, tree: Path, *, share: bool) -> Path:
         """As `LayerCache.put`; the build has it from now on."""
         made = await self._layers.put(key, tree, share=share)
-        if self._known is not None:
-            self._known.add(key)
+        self.made([key])
         return made
+
+    def made(self, keys: Iterable[str]) -> None:
+        """The machine has the results of these steps from now on."""
+        if self._known is not None:
+            self._known.update(keys)
 
     def result(self, key: str, step: str) -> str | None:
         """The digest of the image that a whole build gave, by its key and that of its last step, or None."""

@@ -47,7 +47,8 @@ class DockerBuilder:
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
-        cache_from: Sequence[Image] | None = None,
+        machine: set[str] | None = None,
+        cache_from: Sequence[Image] = (),
         inline_cache: bool = False,
         log: Log,
     ) -> Image:
