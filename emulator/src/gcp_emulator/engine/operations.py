@@ -95,19 +95,30 @@ class Operations:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(
-        self, name: str, work: Coroutine[Any, Any, Json], *, key: str, metadata: Json | None = None
+        self,
+        name: str,
+        work: Coroutine[Any, Any, Json],
+        *,
+        key: str,
+        metadata: Json | None = None,
+        ended: Callable[[], Json | None] = lambda: None,
     ) -> Json:
         """Starts ``work`` as the google.longrunning operation ``name`` and returns its first view.
 
-        ``work`` returns the response (with ``@type``) or raises ApiError. ``key`` picks the duration.
+        ``work`` returns the response (with ``@type``) or raises ApiError. ``key`` picks the duration. ``ended`` tells the metadata
+        of the finished operation; None: as they were.
         """
+
+        def finish(operation: Json, result: Json | None, error: ApiError | None) -> Json:
+            if (last := ended()) is not None:
+                operation["metadata"] = last
+            return finish_long_running(operation, result, error)
+
         operation: Json = {"name": name, "done": False}
         if metadata is not None:
             operation["metadata"] = metadata
         target = str((metadata or {}).get("name", "")).rpartition("/")[2]
-        self.launch(
-            self._long_running, name, operation, work, key=key, finish=finish_long_running, target=target
-        )
+        self.launch(self._long_running, name, operation, work, key=key, finish=finish, target=target)
         return operation
 
     def adopt(self, collection: Collection, is_done: IsDone, finish: Finish) -> None:

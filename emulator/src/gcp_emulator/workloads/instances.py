@@ -10,7 +10,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gcp_emulator.front.tasks import ConnectionHandler, Tasks
@@ -103,8 +103,9 @@ class InstanceSpec:
     """One container to run.
 
     ``container`` is its name in log lines; ``command`` and ``args`` replace the image's ENTRYPOINT and CMD when not empty;
-    ``port`` is where it serves, None for a job's task; ``env`` comes last, over the image's and the platform's.
-    ``metadata`` serves 169.254.169.254:80, ``proxy`` every other outgoing connection (HTTPS_PROXY). ``cpus`` and ``memory``
+    ``port`` is where it serves, None when nowhere; ``task`` is set by `run_task`: a job's task is asked nothing while it runs;
+    ``env`` comes last, over the image's and the platform's.
+    ``siblings`` pass on what goes to other containers of the instance. ``metadata`` serves 169.254.169.254:80, ``proxy`` every other outgoing connection (HTTPS_PROXY). ``cpus`` and ``memory``
     (bytes) are its limits, ``sandbox`` makes what it runs in.
     """
 
@@ -117,8 +118,10 @@ class InstanceSpec:
     args: tuple[str, ...] = ()
     working_dir: str = ""
     port: int | None = 8080
+    task: bool = False
     volumes: tuple[Volume, ...] = ()
     sockets: tuple[UnixListener, ...] = ()
+    siblings: tuple[TcpListener, ...] = ()
     ca_bundle: Path | None = None
     startup_probe: Probe | None = None
     liveness_probe: Probe | None = None
@@ -151,12 +154,14 @@ class Instance:
         self._watchers = Tasks()
 
     async def start(self) -> None:
-        """Returns when the startup probe has passed. Raises `InstanceError`, or `SandboxUnavailable`."""
+        """Returns when the startup probe, if there is one, has passed. Raises `InstanceError`, or `SandboxUnavailable`."""
         await self._execute()
-        if self.spec.port is None:
+        if self.spec.task:
             return
+        probe = self.spec.startup_probe or (Probe.default(self.spec.port) if self.spec.port else None)
         try:
-            await self._until_ready(self.spec.startup_probe or Probe.default(self.spec.port))
+            if probe is not None:
+                await self._until_ready(probe)
         except BaseException:
             await self.kill()
             raise
@@ -164,11 +169,12 @@ class Instance:
         if self.spec.liveness_probe:
             self._watchers.start(self._watch(self.spec.liveness_probe, reporter))
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the container's port. Raises OSError when it does not accept."""
-        assert self._sandbox
-        assert self.spec.port
-        return await self._sandbox.connect(self.spec.port)
+    async def connect(self, port: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a port of the container, its own by default. Raises OSError when it does not accept."""
+        port = port or self.spec.port
+        if self._sandbox is None or port is None:
+            raise ConnectionRefusedError(f"nothing listens on {port}")
+        return await self._sandbox.connect(port)
 
     async def wait(self) -> Exit:
         assert self._sandbox
@@ -336,7 +342,7 @@ def _sandbox_spec(spec: InstanceSpec) -> tuple[SandboxSpec, TcpListener]:
         uid=uid,
         gid=gid,
         volumes=spec.volumes,
-        listeners=(TcpListener(METADATA_ADDRESS, 80, spec.metadata), proxy, *spec.sockets),
+        listeners=(TcpListener(METADATA_ADDRESS, 80, spec.metadata), proxy, *spec.siblings, *spec.sockets),
         hosts=dict.fromkeys(_METADATA_NAMES, METADATA_ADDRESS),
         ca_bundle=spec.ca_bundle,
         cpus=spec.cpus,
@@ -382,7 +388,7 @@ async def run_task(
 ) -> TaskResult:
     """Run a container to its end, at most ``limit`` seconds. Cancelling stops it with the usual grace."""
     started = time.time()
-    instance = Instance(spec, on_log)
+    instance = Instance(replace(spec, task=True), on_log)
     try:
         await instance.start()
     except InstanceError as error:

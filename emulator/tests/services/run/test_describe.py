@@ -8,6 +8,7 @@ from gcp_emulator.engine.store import Store
 from gcp_emulator.services.run.describe import describe, short_digest
 
 SERVICE = "projects/p/locations/us-central1/services/shop"
+POOL = "projects/p/locations/us-central1/workerPools/worker"
 CONTAINER = {
     "image": "us-central1-docker.pkg.dev/p/r/shop@sha256:" + "ab" * 32,
     "env": [
@@ -25,8 +26,8 @@ def ready(state: str) -> Json:
 def described(project: str = "p") -> Section:
     """A service with two revisions; the newer one has a tag and no traffic."""
     store = Store(None)
-    names = ("run.services", "run.revisions", "run.jobs", "run.executions")
-    services, revisions, jobs, executions = (store.collection(name) for name in names)
+    names = ("run.services", "run.revisions", "run.jobs", "run.executions", "run.workerPools")
+    services, revisions, jobs, executions, pools = (store.collection(name) for name in names)
     for number, state in (("1", "SUCCEEDED"), ("2", "FAILED")):
         status = {"createTime": f"2026-01-0{number}T00:00:00.000000Z", "conditions": [ready(state)]}
         revisions.put(
@@ -38,7 +39,18 @@ def described(project: str = "p") -> Section:
         "trafficStatuses": [{"percent": 100}, {"revision": "shop-2", "tag": "candidate"}],
     }
     services.put(SERVICE, {"spec": {"invokerIamDisabled": True}, "status": status})
-    return describe(services, revisions, jobs, executions, View(project, "123"), 8910)
+    pools.put(
+        POOL,
+        {
+            "spec": {"scaling": {"manualInstanceCount": 2}, "template": {"containers": [CONTAINER]}},
+            "status": {
+                "terminalCondition": ready("SUCCEEDED"),
+                "latestReadyRevision": f"{POOL}/revisions/worker-1",
+                "instanceSplitStatuses": [{"percent": 100}],
+            },
+        },
+    )
+    return describe(services, revisions, jobs, executions, pools, View(project, "123"), 8910)
 
 
 def panel() -> Panel:
@@ -81,3 +93,11 @@ def test_another_projects_services_are_not_shown() -> None:
 
 def test_an_image_is_named_by_the_beginning_of_its_digest() -> None:
     assert short_digest(CONTAINER["image"]) == "shop@sha256:abababababab"
+
+
+def test_a_worker_pool_shows_its_instances_and_no_value_of_a_variable() -> None:
+    (found,) = described().groups[1].content
+    assert isinstance(found, Panel)
+    assert (found.facts["Instances"], found.badges) == ("2", [Badge("ready", "good")])
+    assert found.tables[0].rows == [["worker-1", Share(100)]]
+    assert "plain-value" not in str(found)

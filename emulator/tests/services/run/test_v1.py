@@ -300,7 +300,7 @@ class Client:
         def decided() -> bool:
             found.update(self.ok("GET", path))
             status = found["status"]
-            fresh = status["observedGeneration"] == found["metadata"]["generation"]
+            fresh = status.get("observedGeneration") == found["metadata"]["generation"]
             return fresh and status["conditions"][0]["status"] != "Unknown"
 
         until(decided)
@@ -417,7 +417,7 @@ def test_a_job_runs_and_its_execution_and_tasks_can_be_found(client: Client) -> 
     assert task["metadata"]["labels"]["run.googleapis.com/runningState"] == "Succeeded"
     assert client.ok("DELETE", f"{JOBS}/jobs/migrate")["status"] == "Success"
     until(lambda: client.call("GET", f"{JOBS}/jobs/migrate").status_code == 404)
-    assert client.ok("GET", f"{JOBS}/executions")["items"] == []
+    assert "items" not in client.ok("GET", f"{JOBS}/executions")
 
 
 def test_bodies_of_another_kind_or_name_and_hosts_without_a_region_are_refused(client: Client) -> None:
@@ -460,4 +460,4 @@ def test_v1_asks_for_the_permissions_of_v2(client: Client) -> None:
 def test_dry_run_checks_and_makes_nothing(client: Client) -> None:
     shown = client.ok("POST", f"{SERVING}/services", service(), dryRun="all")
     assert "run.googleapis.com/operation-id" not in shown["metadata"]["annotations"]
-    assert client.ok("GET", f"{SERVING}/services")["items"] == []
+    assert "items" not in client.ok("GET", f"{SERVING}/services")

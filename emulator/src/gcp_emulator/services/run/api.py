@@ -1,6 +1,7 @@
 """Cloud Run Admin API v2, and the addresses of the services that run.
 
-Services, revisions and traffic are in `services`, their addresses in `serving`, jobs in `jobs`; `templates` says
+What services and worker pools have in common is in `deployed`, what they have alone in `services` and `worker_pools`, addresses
+are in `serving`, jobs in `jobs`; `templates` says
 what is refused, `containers` makes containers of templates, and `neighbours` is the only place that knows other services.
 """
 
@@ -24,6 +25,7 @@ from gcp_emulator.services.run.neighbours import Neighbours
 from gcp_emulator.services.run.ports import Invoker
 from gcp_emulator.services.run.services import ServicesApi
 from gcp_emulator.services.run.serving import Serving
+from gcp_emulator.services.run.worker_pools import WorkerPoolsApi
 
 _WAIT_SECONDS = 30.0
 
@@ -41,25 +43,35 @@ class CloudRun(Service):
         containers = Containers(context, neighbours)
         self.services = ServicesApi(context, neighbours, containers)
         self.jobs = JobsApi(context, neighbours, containers)
+        self.worker_pools = WorkerPoolsApi(context, neighbours, containers)
         self._serving = Serving(context, neighbours, self.services)
         context.ports.offer(CloudRun, self)
         context.ports.offer(Invoker, self._serving)
 
     def parts(self) -> Iterable[object]:
-        return self, self.services, self.jobs
+        return self, self.services, self.jobs, self.worker_pools
 
     def policies(self) -> Iterable[Policies]:
         return (
-            Policies("run.projects.locations.services", partial(records.found, self.services.services)),
+            Policies("run.projects.locations.services", partial(records.found, self.services.declared)),
             Policies("run.projects.locations.jobs", partial(records.found, self.jobs.jobs)),
+            Policies(
+                "run.projects.locations.workerPools", partial(records.found, self.worker_pools.declared)
+            ),
         )
 
     async def describe(self, view: View) -> Section | None:
         if view.part:
             return None
-        services, jobs = self.services, self.jobs
+        services, jobs, pools = self.services, self.jobs, self.worker_pools
         return describe(
-            services.services, services.revisions, jobs.jobs, jobs.executions, view, self.context.port
+            services.declared,
+            services.revisions,
+            jobs.jobs,
+            jobs.executions,
+            pools.declared,
+            view,
+            self.context.port,
         )
 
     def routes(self) -> Iterable[Route]:
@@ -68,9 +80,10 @@ class CloudRun(Service):
     async def start(self) -> None:
         await self.services.start()
         await self.jobs.start()
+        await self.worker_pools.start()
 
     async def stop(self) -> None:
-        await asyncio.gather(self.services.stop(), self.jobs.stop())
+        await asyncio.gather(self.services.stop(), self.jobs.stop(), self.worker_pools.stop())
 
     @handles("run.projects.locations.operations.get")
     async def get_operation(self, call: Call) -> Json:

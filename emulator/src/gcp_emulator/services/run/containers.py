@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from gcp_emulator.databases.postgres.pipe import pipe
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.front.tasks import ConnectionHandler
 from gcp_emulator.services.run import templates
 from gcp_emulator.services.run.names import Name
-from gcp_emulator.services.run.neighbours import Neighbours
+from gcp_emulator.services.run.neighbours import Neighbours, Refusal
 from gcp_emulator.workloads.images import Image
-from gcp_emulator.workloads.instances import InstanceSpec, Probe
-from gcp_emulator.workloads.sandbox.process import LogHandler, UnixListener, Volume
+from gcp_emulator.workloads.instances import Instance, InstanceSpec, Probe
+from gcp_emulator.workloads.pods import Pod
+from gcp_emulator.workloads.sandbox.process import LogHandler, TcpListener, UnixListener, Volume
 
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
+#: Volumes that are stored, and their words: nothing here mounts them.
+_NOT_MOUNTED = {"gcs": "buckets of Cloud Storage", "nfs": "NFS servers"}
 _SYSTEM_SEVERITY = (
     ("failed", "ERROR"),
     ("exceeded", "ERROR"),
@@ -31,42 +39,78 @@ class Containers:
         self._context = context
         self._neighbours = neighbours
 
-    def check(self, name: Name, template: Json, *, job: bool) -> None:
-        """Raises `Refusal` when the image or a secret cannot be had."""
-        image = self._neighbours.image(template["containers"][0]["image"], name.project)
-        self.prepare(name, template, image, {}, {"labels": {"project_id": name.project}}, {}, job=job)
+    async def check(self, name: Name, template: Json, *, mounted: bool = True) -> None:
+        """Raises `Refusal` when an image or a secret cannot be had, or, with ``mounted``, when a volume cannot."""
+        for volume in template.get("volumes", ()) if mounted else ():
+            for kind, what in _NOT_MOUNTED.items():
+                if kind in volume:
+                    raise Refusal(
+                        f"gcp-emulator does not mount {what}: volume '{volume['name']}'.", "INTERNAL"
+                    )
+        for index, container in enumerate(template["containers"]):
+            image = await self._neighbours.image(container["image"], name.project)
+            resource = {"labels": {"project_id": name.project}}
+            self.prepare(name, template, index, image, {}, resource, {})
+
+    def instance(
+        self, name: Name, template: Json, images: Sequence[Image], env: dict[str, str], resource: Json
+    ) -> Instance:
+        """An instance of a revision with all its containers, not yet started. Raises `Refusal` when a secret cannot be had.
+
+        Containers of an instance reach one another on localhost, at the ports that they or their probes name.
+        """
+        containers = template["containers"]
+        made: dict[int, Instance] = {}
+        ports = {index: templates.ports_of(container) for index, container in enumerate(containers)}
+        order = templates.start_order(containers)
+        main = templates.ingress_index(containers)
+        for index in [*(one for one in order if one != main), main]:
+            elsewhere = {port: other for other in ports for port in ports[other] if other != index}
+            listeners = tuple(
+                TcpListener("127.0.0.1", port, _passing_on(made, other, port))
+                for port, other in sorted(elsewhere.items())
+                if port not in ports[index]
+            )
+            spec, log = self.prepare(name, template, index, images[index], env, resource, {})
+            spec = replace(spec, siblings=listeners)
+            if index != main or len(containers) == 1:
+                made[index] = Instance(spec, log)
+            else:
+                place = order.index(main)
+                before, after = ([made[one] for one in part] for part in (order[:place], order[place + 1 :]))
+                made[index] = Pod(spec, log, before, after)
+        return made[main]
 
     def prepare(
         self,
         name: Name,
         template: Json,
+        index: int,
         image: Image,
         env: dict[str, str],
         resource: Json,
         labels: dict[str, str],
-        *,
-        job: bool,
     ) -> tuple[InstanceSpec, LogHandler]:
-        """What to run for a template (a revision's or a task's), with secrets read now as its service account, and where
-        its lines go.
+        """What to run for one container of a template (a revision's or a task's), with secrets read now as its service account,
+        and where its lines go.
 
         ``env`` are the platform's variables, ``resource`` and ``labels`` those of its log entries. Raises `Refusal` when
         a secret cannot be had.
         """
-        container = template["containers"][0]
+        container = template["containers"][index]
         account = template["serviceAccount"]
         instance_id = secrets.token_hex(32)
-        container_name = container.get("name") or f"{name.id}-1"
+        container_name = container.get("name") or f"{name.id}-{index + 1}"
         log = self._log(resource, {**labels, "instanceId": instance_id}, container_name)
-        volumes, sockets = self._volumes(name, template, account, log)
-        port = None if job else int(container["ports"][0]["containerPort"])
+        volumes, sockets = self._volumes(name, template, container, account, log)
+        port = int(container["ports"][0]["containerPort"]) if container.get("ports") else None
         spec = InstanceSpec(
             image=image,
             container=container_name,
             command=tuple(container.get("command", ())),
             args=tuple(container.get("args", ())),
             working_dir=container.get("workingDir", ""),
-            env=self._environment(name, container, account),
+            env=self._environment(name, container, index, account),
             platform_env=env,
             port=port,
             volumes=volumes,
@@ -82,11 +126,11 @@ class Containers:
         )
         return spec, log
 
-    def _environment(self, name: Name, container: Json, account: str) -> dict[str, str]:
+    def _environment(self, name: Name, container: Json, place: int, account: str) -> dict[str, str]:
         env: dict[str, str] = {}
         for index, entry in enumerate(container.get("env", ())):
             if reference := entry.get("valueSource", {}).get("secretKeyRef"):
-                field = f"spec.template.spec.containers[0].env[{index}].value_from.secret_key_ref.name"
+                field = f"spec.template.spec.containers[{place}].env[{index}].value_from.secret_key_ref.name"
                 payload = self._neighbours.secret(
                     reference["secret"], reference["version"], name.project, account, field
                 )
@@ -96,22 +140,22 @@ class Containers:
         return env
 
     def _volumes(
-        self, name: Name, template: Json, account: str, log: LogHandler
+        self, name: Name, template: Json, container: Json, account: str, log: LogHandler
     ) -> tuple[tuple[Volume, ...], tuple[UnixListener, ...]]:
         volumes: dict[str, Volume] = {}
         sockets: list[UnixListener] = []
-        mounts = {
-            mount["name"]: mount["mountPath"] for mount in template["containers"][0].get("volumeMounts", ())
-        }
+        mounts = {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", ())}
         for index, volume in enumerate(template.get("volumes", ())):
+            if volume["name"] not in mounts and "cloudSqlInstance" not in volume:
+                continue
             path = mounts.get(volume["name"], "/cloudsql").rstrip("/")
             if "secret" in volume:
                 volumes[path] = Volume(path, self._secret_files(name, volume["secret"], account, index))
             elif "emptyDir" in volume:
                 volumes[path] = Volume(path, mode=0o1777)
-            else:
+            elif "cloudSqlInstance" in volume:
                 volumes[path] = Volume(path)
-                for connection in volume.get("cloudSqlInstance", {}).get("instances", ()):
+                for connection in volume["cloudSqlInstance"].get("instances", ()):
                     handler = self._neighbours.database(connection, account, log)
                     sockets.append(UnixListener(f"{path}/{connection}/{_POSTGRES_SOCKET}", handler))
         return tuple(volumes.values()), tuple(sockets)
@@ -147,6 +191,19 @@ class Containers:
                 )
 
         return write
+
+
+def _passing_on(made: Mapping[int, Instance], index: int, port: int) -> ConnectionHandler:
+    """Connects to a port of another container of the same instance; it refuses while that one does not listen."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there = await made[index].connect(port)
+        except (KeyError, OSError):
+            return
+        await pipe(reader, writer, *there)
+
+    return handle
 
 
 def _probe(probe: Json | None, *, startup: bool) -> Probe | None:

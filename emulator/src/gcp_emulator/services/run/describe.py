@@ -1,4 +1,4 @@
-"""Cloud Run on the state page: services with their revisions and traffic, jobs with their executions."""
+"""Cloud Run on the state page: services with their revisions and traffic, worker pools, jobs with their executions."""
 
 from __future__ import annotations
 
@@ -38,17 +38,20 @@ def describe(
     revisions: Collection,
     jobs: Collection,
     executions: Collection,
+    pools: Collection,
     view: View,
     port: int,
 ) -> Section:
-    """The services and jobs of a project; a browser finds the emulator at ``port``."""
+    """The services, worker pools and jobs of a project; a browser finds the emulator at ``port``."""
     below = f"projects/{view.project}/"
     found = [_Service(name, record, revisions, view.number, port) for name, record in services.items(below)]
+    working = [_worker_pool(name, record) for name, record in pools.items(below)]
     made = [_job(name, record, executions) for name, record in jobs.items(below)]
     return Section(
         "Cloud Run",
         [
             Group([one.panel() for one in found], "There is no service.", "Services"),
+            Group(working, "There is no worker pool.", "Worker pools"),
             Group(made, "There is no job.", "Jobs", anchor="jobs"),
         ],
         tiles=[Tile(len(found), "services"), Tile(len(made), "jobs", "jobs")],
@@ -141,6 +144,30 @@ class _Service:
     def _browser(self, host: str) -> str:
         """Where a browser finds a run.app host; `*.localhost` is loopback and counts as a secure context."""
         return f"http://{host}.localhost:{self._port}/"
+
+
+def _worker_pool(full: str, record: Json) -> Panel:
+    template, status = record["spec"]["template"], record["status"]
+    ready = status.get("terminalCondition", {})
+    container = template["containers"][0]
+    latest = short(status.get("latestReadyRevision", ""))
+    instances = [
+        [split.get("revision") or latest, Share(split.get("percent", 0))]
+        for split in status.get("instanceSplitStatuses", [])
+    ]
+    return Panel(
+        Name.of(full).id,
+        [_readiness(ready)],
+        str(ready.get("message", "")),
+        {
+            "Instances": str(record["spec"]["scaling"]["manualInstanceCount"]),
+            "Image": Code(short_digest(container["image"])),
+            "Runs as": template.get("serviceAccount", ""),
+            "Changed": (Moment(status.get("updateTime", "")), f" by {status.get('lastModifier', '')}"),
+        },
+        more=_variables(container),
+        tables=[Table("Instances", ("Revision", "Share"), instances, empty="No revision has any")],
+    )
 
 
 def _job(full: str, record: Json, executions: Collection) -> Panel:

@@ -59,7 +59,7 @@ class JobsApi:
         """After a start: jobs that were being made are made, executions that a killed emulator left running failed."""
         for name, job in self.jobs.items():
             if job["status"]["reconciling"]:
-                self._settle(Name.of(name))
+                await self._settle(Name.of(name))
         for name, execution in self.executions.items():
             if "completionTime" not in execution:
                 for task in self.tasks.names(f"{name}/tasks/"):
@@ -228,7 +228,15 @@ class JobsApi:
         task = spec["template"]["template"]
         self.neighbours.require_act_as(call.identity, task["serviceAccount"], name.project)
         self.neighbours.require_image_access(call.identity, task["containers"][0]["image"])
-        status = record["status"] if record else {**records.born(call), "executionCount": 0}
+        status = (
+            record["status"]
+            if record
+            else {
+                **records.born(call),
+                "executionCount": 0,
+                "latestCreatedExecution": {},
+            }
+        )
         record = {"spec": spec, "status": status}
         if call.params.get("validateOnly"):
             return records.validated(name, "Job", records.view(str(name), record))
@@ -239,23 +247,23 @@ class JobsApi:
             "conditions": [],
         }
         self.jobs.put(str(name), record)
-        return records.operate(call, name, "Job", records.view(str(name), record), self._make_ready(name))
+        return records.declare(call, name, "Job", self.jobs, self._make_ready(name))
 
     async def _make_ready(self, name: Name) -> Json:
-        record = self._settle(name)
+        record = await self._settle(name)
         outcome = record["status"]["terminalCondition"]
         if outcome["state"] == "CONDITION_FAILED":
             raise ApiError("FAILED_PRECONDITION", outcome["message"])
         return records.view(str(name), record)
 
-    def _settle(self, name: Name) -> Json:
+    async def _settle(self, name: Name) -> Json:
         """Find out whether a declared job can run, and store the answer."""
         record = records.found(self.jobs, str(name))
         status = record["status"]
         try:
             if error := operation_failure():
                 raise Refusal(error.message, "INTERNAL")
-            self.containers.check(name, record["spec"]["template"]["template"], job=True)
+            await self.containers.check(name, record["spec"]["template"]["template"], mounted=False)
             outcome = condition("Ready", "SUCCEEDED")
         except Refusal as refusal:
             outcome = condition("Ready", "FAILED", str(refusal), reason=refusal.reason)
@@ -311,7 +319,7 @@ class JobsApi:
     async def _execute(self, name: Name, full: str, names: list[str]) -> None:
         execution = records.found(self.executions, full)
         try:
-            self.containers.check(name, execution["template"], job=True)
+            await self.containers.check(name, execution["template"])
         except Refusal as refusal:
             self._end_before_start(full, execution, names, refusal)
             return
@@ -372,8 +380,8 @@ class JobsApi:
             "run.googleapis.com/task_attempt": env["CLOUD_RUN_TASK_ATTEMPT"],
         }
         try:
-            image = self.neighbours.image(task["containers"][0]["image"], name.project)
-            spec, on_log = self.containers.prepare(name, task, image, env, resource, labels, job=True)
+            image = await self.neighbours.image(task["containers"][0]["image"], name.project)
+            spec, on_log = self.containers.prepare(name, task, 0, image, env, resource, labels)
             result = await run_task(spec, clock.seconds(task["timeout"]), on_log)
         except (Refusal, SandboxUnavailable, SandboxError, OSError) as error:
             return None, str(error)

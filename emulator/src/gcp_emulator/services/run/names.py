@@ -15,13 +15,13 @@ from gcp_emulator.engine.facts import read_yaml
 TYPE = "type.googleapis.com/google.cloud.run.v2."
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _NAME = re.compile(
-    r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/(?P<kind>services|jobs)/(?P<id>[^/]+)"
+    r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/(?P<kind>services|jobs|workerPools)/(?P<id>[^/]+)"
 )
 
 
 @dataclass(frozen=True)
 class Name:
-    """The parts of ``projects/PROJECT/locations/REGION/{services|jobs}/ID`` (anything below is cut off)."""
+    """The parts of ``projects/PROJECT/locations/REGION/{services|jobs|workerPools}/ID`` (anything below is cut off)."""
 
     project: str
     region: str

@@ -14,8 +14,10 @@ from gcp_emulator.services.artifactregistry.ports import Images
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
 from gcp_emulator.services.oauth2.ports import IdTokens
+from gcp_emulator.services.run.samples import Samples
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.ports import SqlSockets
+from gcp_emulator.workloads.build.builder import BuildFailed
 from gcp_emulator.workloads.images import Image
 from gcp_emulator.workloads.sandbox.process import LogHandler
 
@@ -38,6 +40,7 @@ class Neighbours:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._images = context.ports.find(Images)
+        self._samples = Samples(context, self._images)
         self._accounts = context.ports.find(Accounts)
         self._id_tokens = context.ports.find(IdTokens)
         self._secrets = context.ports.find(Secrets)
@@ -48,13 +51,20 @@ class Neighbours:
 
     def require_image_access(self, caller: Identity, reference: str) -> None:
         """The deployer must be allowed to read the image (since 2025-01-15, Google's announcement). PERMISSION_DENIED."""
+        if self._samples.named(reference):
+            return  # everybody may
         if found := _REFERENCE.fullmatch(reference):
             self._context.iam.require(
                 caller, "artifactregistry.repositories.downloadArtifacts", _repository(found)
             )
 
-    def image(self, reference: str, project: str) -> Image:
+    async def image(self, reference: str, project: str) -> Image:
         """The image behind a reference, pulled by the project's service agent. Raises `Refusal`."""
+        if sample := self._samples.named(reference):
+            try:
+                return await self._samples.image(sample)
+            except BuildFailed as error:
+                raise Refusal(f"Image '{reference}' not found. ({error})", "CONTAINER_MISSING") from None
         found = _REFERENCE.fullmatch(reference)
         if found is None:
             raise Refusal(f"Image '{reference}' not found.", "CONTAINER_MISSING")

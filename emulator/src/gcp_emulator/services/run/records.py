@@ -5,7 +5,7 @@ A record is {"spec": what was asked for with defaults, "status": what Google add
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gcp_emulator.engine import clock
@@ -14,7 +14,7 @@ from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.service import Call
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.run import templates
-from gcp_emulator.services.run.names import TYPE, Name, check_region
+from gcp_emulator.services.run.names import TYPE, Name, check_region, condition
 
 
 def internal_error(error: Exception) -> str:
@@ -30,12 +30,10 @@ def view(name: str, record: Json) -> Json:
 
 
 def found(collection: Collection, name: str) -> Json:
-    """The record, or NOT_FOUND in Google's words."""
+    """The record, or NOT_FOUND as in the conversations that the facts name."""
     record = collection.get(name)
     if record is None:
-        kind = {"services": "Service", "revisions": "Revision", "jobs": "Job", "executions": "Execution"}
-        what = kind.get(name.split("/")[-2], "Task")
-        raise not_found(f"{what} '{name.rpartition('/')[2]}' was not found in '{name.rsplit('/', 2)[0]}'.")
+        raise not_found(f'{name.split("/")[-2].removesuffix("s")} "{name}" not found')
     return record
 
 
@@ -86,17 +84,44 @@ def operate(
     kind: str,
     view: Json,
     work: Coroutine[Any, Any, Json],
-    profile_key: str = "",
+    *,
+    settled: Callable[[], Json | None] = lambda: None,
 ) -> Json:
-    """A long-running operation about a resource (``kind`` is its message's name)."""
-    metadata = {"@type": f"{TYPE}{kind}", **view}
+    """A long-running operation about a resource (``kind`` is its message's name); in the end its metadata are what ``settled`` tells."""
 
     async def answer() -> Json:
         return {"@type": f"{TYPE}{kind}", **await work}
 
+    def ended() -> Json | None:
+        now = settled()
+        return None if now is None else {"@type": f"{TYPE}{kind}", **now}
+
     return call.context.operations.start(
-        operation_name(name.location), answer(), key=profile_key or call.method.id, metadata=metadata
+        operation_name(name.location),
+        answer(),
+        key=call.method.id,
+        metadata={"@type": f"{TYPE}{kind}", **view},
+        ended=ended,
     )
+
+
+def declare(
+    call: Call, name: Name, kind: str, collection: Collection, work: Coroutine[Any, Any, Json]
+) -> Json:
+    """The operation of a change of what is declared. Its metadata show the resource as it is to be, and in the end as it is.
+
+    That the condition is good from the first answer on: recorded (runjob-minimal, runserviceprobes).
+    """
+
+    def now() -> Json | None:
+        record = collection.get(str(name))
+        return None if record is None else view(str(name), record)
+
+    wanted = {
+        **view(str(name), found(collection, str(name))),
+        "terminalCondition": condition("Ready", "SUCCEEDED"),
+    }
+    return operate(call, name, kind, wanted, work, settled=now)
 
 
 def validated(name: Name, kind: str, view: Json) -> Json:

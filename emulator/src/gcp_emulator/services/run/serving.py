@@ -94,18 +94,18 @@ class Serving:
 
     def _find(self, host: str) -> tuple[Name, Json, str | None] | None:
         """The service and tag that a host name stands for."""
-        if self._indexed != self._services.services.changes:
-            self._indexed = self._services.services.changes
+        if self._indexed != self._services.declared.changes:
+            self._indexed = self._services.declared.changes
             self._hosts = dict(self._addresses())
         if host not in self._hosts:
             return None
         name, tag = self._hosts[host]
-        record = self._services.services.get(str(name))
+        record = self._services.declared.get(str(name))
         return None if record is None else (name, record, tag)
 
     def _addresses(self) -> Iterator[tuple[str, tuple[Name, str | None]]]:
         """Every host name of a service, with the tag that it is for."""
-        for full, record in self._services.services.items():
+        for full, record in self._services.declared.items():
             if record["spec"].get("defaultUriDisabled"):
                 continue
             name = Name.of(full)

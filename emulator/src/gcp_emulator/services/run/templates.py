@@ -17,16 +17,29 @@ from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, inva
 _EMULATED = {
     "service": "name labels annotations description client clientVersion ingress launchStage invokerIamDisabled "
     "customAudiences defaultUriDisabled scaling template traffic etag",
+    "worker pool": "name labels annotations description client clientVersion launchStage scaling template instanceSplits etag",
     "job": "name labels annotations client clientVersion launchStage template etag",
     "revision template": "revision labels annotations client clientVersion scaling serviceAccount timeout containers volumes "
     "executionEnvironment maxInstanceRequestConcurrency healthCheckDisabled",
+    "worker pool template": "revision labels annotations client clientVersion serviceAccount containers volumes",
     "execution template": "labels annotations client clientVersion parallelism taskCount template",
     "task template": "containers volumes maxRetries timeout serviceAccount executionEnvironment",
-    "container": "name image command args env resources ports volumeMounts workingDir livenessProbe startupProbe",
+    "container": "name image command args env resources ports volumeMounts workingDir livenessProbe startupProbe dependsOn",
     "volume mount": "name mountPath",
     "volume": "name secret cloudSqlInstance emptyDir",
     "probe": "initialDelaySeconds timeoutSeconds periodSeconds failureThreshold httpGet tcpSocket",
     "scaling": "minInstanceCount maxInstanceCount scalingMode manualInstanceCount",
+}
+#: Fields that are stored and shown, and that change nothing here.
+_KEY = "encryptionKey encryptionKeyRevocationAction encryptionKeyShutdownDuration"
+_STORED = {
+    "service": "binaryAuthorization",
+    "worker pool": "binaryAuthorization customAudiences",
+    "job": "binaryAuthorization",
+    "revision template": f"vpcAccess sessionAffinity {_KEY}",
+    "worker pool template": f"vpcAccess {_KEY}",
+    "task template": "vpcAccess encryptionKey",
+    "volume": "gcs nfs",
 }
 _SYSTEM_NAMESPACES = (
     "run.googleapis.com",
@@ -35,7 +48,8 @@ _SYSTEM_NAMESPACES = (
     "autoscaling.knative.dev",
 )
 _RESERVED_ENV = {
-    "service": ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"),
+    "worker pool": ("CLOUD_RUN_WORKER_POOL", "CLOUD_RUN_WORKER_POOL_REVISION"),
+    "service": ("K_SERVICE", "K_REVISION", "K_CONFIGURATION"),
     "job": (
         "CLOUD_RUN_JOB", "CLOUD_RUN_EXECUTION", "CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_ATTEMPT", "CLOUD_RUN_TASK_COUNT",
     ),
@@ -50,6 +64,8 @@ _MAX_ENV = 1000
 _MAX_ENV_VALUE = 32768
 _CPUS = (1, 2, 4, 6, 8)
 _MEMORY = "512Mi"  # Google: "Memory limits"
+#: Google: "default TCP startup probe" (https://cloud.google.com/run/docs/configuring/healthchecks).
+_DEFAULT_PROBE = {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -80,6 +96,7 @@ def check_service(service: Json) -> None:
         template["maxInstanceRequestConcurrency"], 1, 1000, "template.max_instance_request_concurrency"
     )
     container = _check_containers(template, "template", "service")
+    _check_binary_authorization(service)
     if cpu_of(container) < 1 and template["maxInstanceRequestConcurrency"] > 1:
         raise invalid_argument(
             "template.max_instance_request_concurrency: Invalid value specified for concurrency. Total cpu < 1 is not "
@@ -87,6 +104,26 @@ def check_service(service: Json) -> None:
             field="template.max_instance_request_concurrency",
         )
     _check_traffic(service["traffic"])
+
+
+def check_worker_pool(pool: Json) -> None:
+    """The whole worker pool as it will be stored. Raises ApiError."""
+    _only(pool, "worker pool", "")
+    _check_labels(pool, "")
+    template = pool["template"]
+    _only(template, "worker pool template", "template")
+    _check_labels(template, "template.")
+    _check_range(pool["scaling"]["manualInstanceCount"], 0, 1000, "scaling.manual_instance_count")
+    _check_containers(template, "template", "worker pool")
+    _check_binary_authorization(pool)
+    splits = pool["instanceSplits"]
+    total = sum(split.get("percent", 0) for split in splits)
+    if total != 100 or any(split.get("percent", 0) < 0 for split in splits):
+        raise invalid_argument(
+            f"instance_splits: The sum of instance split percents must be 100; got {total}.",
+            field="instance_splits",
+        )
+    _check_revisions(splits, "instance_splits", "INSTANCE_SPLIT_ALLOCATION_TYPE_REVISION")
 
 
 def check_job(job: Json) -> None:
@@ -102,6 +139,7 @@ def check_job(job: Json) -> None:
     _check_range(task["maxRetries"], 0, 10, "template.template.max_retries")
     _check_seconds(task["timeout"], 1, 7 * 24 * 3600, "template.template.timeout")
     container = _check_containers(task, "template.template", "job")
+    _check_binary_authorization(job)
     for field in ("ports", "startupProbe", "livenessProbe"):
         if container.get(field):
             raise invalid_argument(
@@ -119,23 +157,36 @@ def with_service_defaults(service: Json, default_account: str) -> Json:
         {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}
     ]
     template = service.setdefault("template", {})
-    _fill_template(template, default_account, "300s")
+    _fill_template(template, default_account)
+    template.setdefault("timeout", "300s")
+    template.setdefault("executionEnvironment", "EXECUTION_ENVIRONMENT_GEN2")
     template.setdefault("scaling", {}).setdefault("maxInstanceCount", 100)
-    for container in template.get("containers", [])[:1]:
+    containers = template.get("containers", [])
+    main = ingress_index(containers)
+    for index, container in enumerate(containers):
+        if index == main:
+            container["ports"] = container.get("ports") or [{}]
+            container.setdefault("startupProbe", {**_DEFAULT_PROBE, "tcpSocket": {}})
+            container.setdefault("resources", {"cpuIdle": True})
         _fill_container(container)
-        container["ports"] = container.get("ports") or [{"name": "http1", "containerPort": 8080}]
-        container["ports"][0].setdefault("name", "http1")
-        port = container["ports"][0].setdefault("containerPort", 8080)
-        probe = container.setdefault(
-            "startupProbe",
-            {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "tcpSocket": {"port": port}},
-        )
-        for one in (probe, container.get("livenessProbe")):
-            if one is not None:
-                _fill_probe(one, port)
-    cpu = cpu_of((template.get("containers") or [{}])[0])
-    template.setdefault("maxInstanceRequestConcurrency", 80 if cpu >= 1 else 1)
+    cpu = sum(cpu_of(container) for container in containers)
+    template.setdefault("maxInstanceRequestConcurrency", 80 if cpu >= 1 or not containers else 1)
     return service
+
+
+def with_worker_pool_defaults(pool: Json, default_account: str) -> Json:
+    """The worker pool with what Google fills in. That there is one instance where nobody says how many is assumed."""
+    pool = copy.deepcopy(pool)
+    pool.setdefault("launchStage", "GA")
+    pool.setdefault("scaling", {}).setdefault("manualInstanceCount", 1)
+    pool["instanceSplits"] = pool.get("instanceSplits") or [
+        {"type": "INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST", "percent": 100}
+    ]
+    template = pool.setdefault("template", {})
+    _fill_template(template, default_account)
+    for container in template.get("containers", []):
+        _fill_container(container)
+    return pool
 
 
 def with_job_defaults(job: Json, default_account: str) -> Json:
@@ -145,12 +196,49 @@ def with_job_defaults(job: Json, default_account: str) -> Json:
     execution = job.setdefault("template", {})
     execution.setdefault("taskCount", 1)
     task = execution.setdefault("template", {})
-    _fill_template(task, default_account, "600s")
+    _fill_template(task, default_account)
+    task.setdefault("timeout", "600s")
     task.setdefault("maxRetries", 3)
     task.setdefault("executionEnvironment", "EXECUTION_ENVIRONMENT_GEN2")
-    for container in task.get("containers", [])[:1]:
+    for container in task.get("containers", []):
         _fill_container(container)
     return job
+
+
+def ingress_index(containers: list[Json]) -> int:
+    """The place of the container that gets the requests: the one that names a port, else the first."""
+    return next((index for index, container in enumerate(containers) if container.get("ports")), 0)
+
+
+def ports_of(container: Json) -> frozenset[int]:
+    """The ports at which a container is known to listen: its own and those of its probes."""
+    probes = (container.get("startupProbe", {}), container.get("livenessProbe", {}))
+    actions = [probe[kind] for probe in probes for kind in ("httpGet", "tcpSocket") if kind in probe]
+    named = (
+        *(port["containerPort"] for port in container.get("ports", ())),
+        *(one["port"] for one in actions),
+    )
+    return frozenset(int(port) for port in named)
+
+
+def start_order(containers: list[Json]) -> list[int]:
+    """The places of the containers, each behind those that it depends on. INVALID_ARGUMENT when they depend on one another."""
+    names = {container.get("name", ""): index for index, container in enumerate(containers)}
+    order: list[int] = []
+    while len(order) < len(containers):
+        free = [
+            index
+            for index, container in enumerate(containers)
+            if index not in order
+            and all(names.get(name, -1) in order for name in container.get("dependsOn", ()))
+        ]
+        if not free:
+            raise invalid_argument(
+                "template.containers: depends_on names a container that is not there, or containers depend on one another.",
+                field="template.containers",
+            )
+        order += free
+    return order
 
 
 def cpu_of(container: Json) -> float:
@@ -171,19 +259,24 @@ def memory_of(container: Json) -> int:
     return int(_bytes(text, "template.containers[0].resources.limits.memory"))
 
 
-def _fill_template(template: Json, default_account: str, timeout: str) -> None:
+def _fill_template(template: Json, default_account: str) -> None:
     template.setdefault("serviceAccount", default_account)
-    template.setdefault("timeout", timeout)
     for volume in template.get("volumes", []):
         if "secret" in volume:
             volume["secret"].setdefault("defaultMode", 0o444)
 
 
 def _fill_container(container: Json) -> None:
-    resources = container.setdefault("resources", {"cpuIdle": True})
-    limits = resources.setdefault("limits", {})
+    limits = container.setdefault("resources", {}).setdefault("limits", {})
     limits.setdefault("cpu", "1000m")
     limits.setdefault("memory", _MEMORY)
+    for named in container.get("ports", ()):
+        named.setdefault("name", "http1")
+        named.setdefault("containerPort", 8080)
+    port = container["ports"][0]["containerPort"] if container.get("ports") else 8080
+    for kind in ("startupProbe", "livenessProbe"):
+        if kind in container:
+            _fill_probe(container[kind], port)
 
 
 def _fill_probe(probe: Json, port: int) -> None:
@@ -202,7 +295,8 @@ def _only(message: Json, kind: str, where: str) -> None:
     unknown = [
         name
         for name in message
-        if name not in _EMULATED[kind].split() and message[name] not in ("", [], {}, False, None)
+        if name not in f"{_EMULATED[kind]} {_STORED.get(kind, '')}".split()
+        and message[name] not in ("", [], {}, False, None)
     ]
     if unknown:
         fields = ", ".join(f"{where}.{name}" if where else name for name in unknown)
@@ -237,17 +331,25 @@ def _check_scaling(scaling: Json, where: str) -> None:
 
 
 def _check_containers(template: Json, where: str, kind: str) -> Json:
-    containers = template.get("containers", [])
-    if len(containers) != 1:
-        if not containers:
-            raise invalid_argument(
-                f"{where}.containers: must contain exactly one container.", field=f"{where}.containers"
-            )
-        raise failed_precondition(
-            f"gcp-emulator does not emulate sidecars ({where}.containers has {len(containers)} entries); nothing was done."
+    """The containers of a template; returns the one that gets the requests."""
+    containers: list[Json] = template.get("containers", [])
+    if not containers:
+        raise invalid_argument(
+            f"{where}.containers: must contain at least one container.", field=f"{where}.containers"
         )
-    container: Json = containers[0]
-    place = f"{where}.containers[0]"
+    for index, container in enumerate(containers):
+        beside = len(containers) > 1 and not container.get("ports")
+        _check_container(
+            container, f"{where}.containers[{index}]", kind, reserved=() if beside else ("PORT",)
+        )
+    _check_volumes(template, where)
+    if len(containers) > 1:
+        _check_sidecars(containers, where, kind)
+    return containers[ingress_index(containers)]
+
+
+def _check_container(container: Json, place: str, kind: str, *, reserved: tuple[str, ...]) -> None:
+    """One container. Which variables are ``reserved`` beside those of the kind: a sidecar may have a PORT of its own."""
     _only(container, "container", place)
     if not _IMAGE.fullmatch(container.get("image", "")):
         raise invalid_argument(
@@ -255,28 +357,63 @@ def _check_containers(template: Json, where: str, kind: str) -> Json:
             f"[region.]gcr.io, [region-]docker.pkg.dev or docker.io but obtained {container.get('image', '')}.",
             field=f"{place}.image",
         )
-    _check_env(container.get("env", []), place, kind)
+    _check_env(
+        container.get("env", []), place, (*_RESERVED_ENV[kind], *(reserved if kind == "service" else ()))
+    )
     _check_resources(container, place)
-    _check_volumes(template, container, where, place)
-    if kind == "service":
+    if container.get("ports"):
+        if kind == "worker pool":
+            raise invalid_argument(
+                f"{place}.ports: ports should not be set for worker pools.", field=f"{place}.ports"
+            )
         _check_ports(container, place)
+    if kind != "job":
         for field, delay in (("startupProbe", 240), ("livenessProbe", 3600)):
             if field in container:
                 _check_probe(
                     container[field], f"{place}.{_snake(field)}", delay, startup=field == "startupProbe"
                 )
-    return container
+
+
+def _check_sidecars(containers: list[Json], where: str, kind: str) -> None:
+    """Several containers (https://cloud.google.com/run/docs/deploying#sidecars)."""
+    field = f"{where}.containers"
+    if kind == "job":
+        raise failed_precondition(
+            f"gcp-emulator does not emulate sidecars of jobs ({field} has {len(containers)} entries); nothing was done."
+        )
+    if len(containers) > 10:
+        raise invalid_argument(f"{field}: must contain at most 10 containers.", field=field)
+    names = [container.get("name", "") for container in containers]
+    if len(set(names)) < len(names):
+        raise invalid_argument(f"{field}: names of containers must be unique.", field=field)
+    if kind == "service" and sum(bool(container.get("ports")) for container in containers) != 1:
+        raise invalid_argument(f"{field}: exactly one container must have ports.", field=field)
+    start_order(containers)
+    mounts = [mount["name"] for container in containers for mount in container.get("volumeMounts", ())]
+    if shared := sorted({name for name in mounts if mounts.count(name) > 1}):
+        raise failed_precondition(
+            f"gcp-emulator does not emulate volumes that several containers mount ({', '.join(shared)}); nothing was done."
+        )
+
+
+def _check_binary_authorization(resource: Json) -> None:
+    if {"useDefault", "policy"} <= set(resource.get("binaryAuthorization", {})):
+        raise invalid_argument(
+            "binary_authorization: only one of use_default and policy may be set.",
+            field="binary_authorization",
+        )
 
 
 def check_env(entries: Iterable[Json], place: str, kind: str) -> None:
     """Names and values of environment variables, for templates and for a job's overrides."""
-    _check_env(list(entries), place, kind)
+    _check_env(list(entries), place, _RESERVED_ENV[kind])
 
 
-def _check_env(entries: list[Json], place: str, kind: str) -> None:
+def _check_env(entries: list[Json], place: str, reserved_names: tuple[str, ...]) -> None:
     field = f"{place}.env"
     names = [entry.get("name", "") for entry in entries]
-    reserved = [name for name in names if name in _RESERVED_ENV[kind]]
+    reserved = [name for name in names if name in reserved_names]
     if reserved:  # Google's text
         raise invalid_argument(
             f"{field}: The following reserved env names were provided: {', '.join(reserved)}. These values are automatically set "
@@ -361,7 +498,7 @@ def _bytes(text: str, field: str) -> float:
     return float(found[1]) * _UNITS[found[2] or ""]
 
 
-def _check_volumes(template: Json, container: Json, where: str, place: str) -> None:
+def _check_volumes(template: Json, where: str) -> None:
     volumes: dict[str, Json] = {}
     for index, volume in enumerate(template.get("volumes", [])):
         field = f"{where}.volumes[{index}]"
@@ -379,7 +516,20 @@ def _check_volumes(template: Json, container: Json, where: str, place: str) -> N
                     {"secret": volume["secret"].get("secret", ""), "version": item.get("version", "")},
                     f"{field}.secret",
                 )
-    mounted = set()
+    mounted: set[str] = set()
+    for place, container in enumerate(template["containers"]):
+        mounted |= _check_mounts(container, f"{where}.containers[{place}]", set(volumes), where)
+    for name, volume in volumes.items():
+        if name not in mounted and volume.get("cloudSqlInstance") is None:
+            raise invalid_argument(
+                f"{where}.volumes: Volume '{name}' is not mounted by any container.", field=f"{where}.volumes"
+            )
+
+
+def _check_mounts(container: Json, place: str, volumes: set[str], where: str) -> set[str]:
+    """The volumes that a container mounts. Where Cloud SQL's sockets go is free, whatever the documents say (recorded: runjob-sql)."""
+    paths: set[str] = set()
+    names: set[str] = set()
     for index, mount in enumerate(container.get("volumeMounts", [])):
         field = f"{place}.volume_mounts[{index}]"
         _only(mount, "volume mount", field)
@@ -388,22 +538,13 @@ def _check_volumes(template: Json, container: Json, where: str, place: str) -> N
             raise invalid_argument(
                 f"{field}.name: Volume '{name}' is not defined in {where}.volumes.", field=f"{field}.name"
             )
-        if not re.fullmatch(r"/[^:]+", path) or path.startswith(("/proc", "/sys", "/dev")) or path in mounted:
+        if not re.fullmatch(r"/[^:]+", path) or path.startswith(("/proc", "/sys", "/dev")) or path in paths:
             raise invalid_argument(
                 f"{field}.mount_path: '{path}' is not a usable mount path.", field=f"{field}.mount_path"
             )
-        if "cloudSqlInstance" in volumes[name] and path != "/cloudsql":
-            raise invalid_argument(
-                f"{field}.mount_path: Cloud SQL volumes must be mounted at '/cloudsql', not '{path}'.",
-                field=f"{field}.mount_path",
-            )
-        mounted.add(path)
-        volumes[name] = volumes[name] | {"_mounted": True}
-    for name, volume in volumes.items():
-        if "_mounted" not in volume and volume.get("cloudSqlInstance") is None:
-            raise invalid_argument(
-                f"{where}.volumes: Volume '{name}' is not mounted by any container.", field=f"{where}.volumes"
-            )
+        paths.add(path)
+        names.add(name)
+    return names
 
 
 def _check_ports(container: Json, place: str) -> None:
@@ -459,12 +600,16 @@ def _check_traffic(targets: list[Json]) -> None:
             raise invalid_argument(f"traffic: Tag '{tag}' is used more than once.", field="traffic")
         if not re.fullmatch(r"[a-z]([a-z0-9-]{0,44}[a-z0-9])?", tag):
             raise invalid_argument(f"traffic: '{tag}' is not a valid tag.", field="traffic")
-    for index, target in enumerate(targets):
-        named = target.get("type") == "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-        if named != bool(target.get("revision")):
+    _check_revisions(targets, "traffic", "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION")
+
+
+def _check_revisions(shares: list[Json], where: str, by_revision: str) -> None:
+    """Shares that name a revision, and those of the newest one."""
+    for index, share in enumerate(shares):
+        if (share.get("type") == by_revision) != bool(share.get("revision")):
             raise invalid_argument(
-                f"traffic[{index}].revision: must be set for TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION and for nothing else.",
-                field=f"traffic[{index}].revision",
+                f"{where}[{index}].revision: must be set for {by_revision} and for nothing else.",
+                field=f"{where}[{index}].revision",
             )
 
 

@@ -208,7 +208,7 @@ class CloudRunV1(Service):
         run = self._run
         serving, jobs = v1_view.SERVING, v1_view.RUN
         return {
-            "services": _Kind(run.services.services, "services", self._show_service, serving),
+            "services": _Kind(run.services.declared, "services", self._show_service, serving),
             "revisions": _Kind(run.services.revisions, "services.revisions", self._show_revision, serving),
             "jobs": _Kind(run.jobs.jobs, "jobs", self._show_job, jobs),
             "executions": _Kind(run.jobs.executions, "jobs.executions", self._show_execution, jobs),
@@ -306,6 +306,8 @@ class CloudRunV1(Service):
         """Create or replace; the answer names the operation, which gcloud waits for."""
         operation = await self._do(call, f"{kind}.{verb}", params, body)
         view = operation["metadata"]
+        if not operation["done"]:  # the metadata tell how it is to be, v1 how it is
+            view = records.view(view["name"], records.found(self._kind(kind).records, view["name"]))
         shown = {"services": v1_view.service, "jobs": v1_view.job}[kind](view, self._number(view["name"]))
         if kind == "services" and not operation["done"]:
             shown["metadata"]["annotations"]["run.googleapis.com/operation-id"] = short(operation["name"])
