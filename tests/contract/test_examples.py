@@ -50,12 +50,11 @@ MODULES = (
     "run_jobs_info",
     "run_job_execution",
     "run_job_execution_info",
+    "run_worker_pool",
     "run_service",
     "run_service_info",
     "smoke_test",
 )
-#: Of these the emulator has nothing yet.
-NOT_EMULATED = ("run_worker_pool",)
 #: What is there or is not.
 NOTHING_TO_CHANGE = ("serviceusage_services", "sql_database")
 OWNER = "owner@example.com"
@@ -183,15 +182,15 @@ def deletes(task: dict[str, Any]) -> bool:
 
 def modules_with_state() -> list[str]:
     """The modules that make and delete something."""
-    return [module for module in (*MODULES, *NOT_EMULATED) if any(deletes(task) for task in examples(module))]
+    return [module for module in MODULES if any(deletes(task) for task in examples(module))]
 
 
 def test_every_module_is_in_the_list() -> None:
     modules = [path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py")]
-    assert sorted([*MODULES, *NOT_EMULATED]) == sorted(modules)
+    assert sorted(MODULES) == sorted(modules)
 
 
-@pytest.mark.parametrize("module", [*MODULES, *NOT_EMULATED])
+@pytest.mark.parametrize("module", MODULES)
 def test_examples_use_the_full_name_and_say_what_they_do(module: str) -> None:
     for task in examples(module):
         assert f"org.djangogcp.{module}" in task

@@ -17,9 +17,6 @@ MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/app"
 STATEMENT = {"name": "create it", "check": "SELECT 1 WHERE false", "statement": "SELECT 2"}
 
-#: Of these the emulator has nothing yet.
-NOT_EMULATED = ("run_worker_pool",)
-EMULATED = [name for name in MODULES if name not in NOT_EMULATED]
 #: For each module the message about what is missing when it gets no options.
 MISSING = {
     "artifactregistry_repository": "missing required arguments: location, name",
@@ -128,7 +125,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 CHANGING = [
     name
-    for name in EMULATED
+    for name in MODULES
     if name not in ("cloudbuild_build", "read_ahead", "smoke_test") and not name.endswith("_info")
 ]
 
@@ -185,7 +182,7 @@ def test_check_mode_completes_in_a_project_where_no_api_is_enabled(
 
 
 # What reads ahead leaves it to the module that needs an answer to tell what is missing.
-@pytest.mark.parametrize("module", [name for name in EMULATED if name != "read_ahead"])
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "read_ahead"])
 def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
     cloud: Cloud, app_source: Path, module: str
 ) -> None:

@@ -365,6 +365,72 @@ def test_a_role_is_granted_on_a_service_and_a_job(cloud: Cloud, image: str) -> N
     assert cloud.ok("iam_members", members=items)["changed"] is False
 
 
+# ------------------------------------------------------------------ worker pools
+
+
+def worker(name: str, image: str, *args: str, **options: Any) -> dict[str, Any]:
+    program = "import sys, time; print('working', *sys.argv[1:], flush=True); time.sleep(3600)"
+    container = {"image": image, "command": ["python", "-c", program], "args": list(args)}
+    return {"name": name, "location": REGION, "template": {"containers": [container]}, **options}
+
+
+def printed(cloud: Cloud, name: str) -> list[str]:
+    """What the instances of a worker pool have printed."""
+    selector = f'resource.type="cloud_run_worker_pool" AND resource.labels.worker_pool_name="{name}"'
+    body = {"resourceNames": [f"projects/{PROJECT}"], "filter": selector}
+    entries = cloud.api("logging.googleapis.com/v2/entries:list", method="POST", body=body).get("entries", [])
+    return [str(one.get("textPayload", "")) for one in entries]
+
+
+def test_the_life_of_a_worker_pool(cloud: Cloud, image: str) -> None:
+    before = cloud.resources()
+    asked = worker("worker", image, "hard", scaling={"manual_instance_count": 1})
+    planned = cloud.ok("run_worker_pool", check=True, **asked)
+    assert (planned["changed"], cloud.resources()) == (True, before)
+    made = cloud.ok("run_worker_pool", **asked)
+    assert made["actions"] == ["create worker pool worker"]
+    path = f"{RUN}/workerPools/worker"
+    first = cloud.api(path)
+    assert made["worker_pool"]["latest_ready_revision"] == first["latestReadyRevision"].rpartition("/")[2]
+    until(lambda: printed(cloud, "worker") == ["working hard"])
+    assert cloud.ok("run_worker_pool", **asked)["changed"] is False
+    stopped = cloud.ok(
+        "run_worker_pool", name="worker", location=REGION, scaling={"manual_instance_count": 0}
+    )
+    assert stopped["changed"] is True
+    assert cloud.api(path)["latestCreatedRevision"] == first["latestCreatedRevision"]
+    changed = cloud.ok("run_worker_pool", **worker("worker", image, "harder"))
+    assert changed["worker_pool"]["latest_ready_revision"].startswith("worker-00002-")
+    assert cloud.ok("run_worker_pool", name="worker", location=REGION, state="absent")["changed"] is True
+    assert cloud.ok("run_worker_pool", name="worker", location=REGION, state="absent")["changed"] is False
+    assert cloud.resources() == before
+
+
+def test_a_worker_pool_that_could_not_start_is_tried_again(cloud: Cloud, image: str) -> None:
+    asked = worker("secretive", image)
+    reference = {"secret_key_ref": {"secret": "pool-key", "version": "1"}}
+    asked["template"]["containers"][0]["env"] = [{"name": "KEY", "value_source": reference}]
+    assert "pool-key" in cloud.error("run_worker_pool", **asked)
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "pool-key", "generate": {}}])
+    account = f"{cloud.running.number}-compute@developer.gserviceaccount.com"
+    cloud.ok(
+        "iam_members",
+        members=[
+            {
+                "resource_type": "secret",
+                "resource": "pool-key",
+                "role": "roles/secretmanager.secretAccessor",
+                "members": [f"serviceAccount:{account}"],
+            }
+        ],
+    )
+    again = cloud.ok("run_worker_pool", **asked)
+    assert again["actions"] == ["update worker pool secretive"]
+    pool = cloud.api(f"{RUN}/workerPools/secretive")
+    assert pool["latestReadyRevision"] == pool["latestCreatedRevision"]
+    assert cloud.ok("run_worker_pool", **asked)["changed"] is False
+
+
 # ------------------------------------------------------------------ jobs
 
 
@@ -610,7 +676,7 @@ def test_a_job_starts_as_soon_as_a_right_that_it_was_granted_is_in_force(cloud: 
     cloud.ok("iam_members", members=[grant])
     assert cloud.ok("run_job_execution", job="late-job", location=REGION)["output"][0] == "ran"
     found = executions(cloud, "late-job")
-    assert [one.get("succeededCount") for one in found] == [1, *[0] * (len(found) - 1)]
+    assert [one.get("succeededCount", 0) for one in found] == [1, *[0] * (len(found) - 1)]
     assert len(found) > 2
 
 

@@ -172,8 +172,8 @@ class ResourceSpec:
         operations: how the API tells that a change takes time.
         pending: whether a resource that was read is still being changed by Google Cloud.
         usual: how long making one usually takes, "" if nobody knows.
-        retry: what to ask for besides, of a resource that is as asked and that Google Cloud could not make ready, so that it tries
-            again; {} when it is ready.
+        retry: what to ask for besides, of a resource (in wire shape) that Google Cloud could not make ready and of which so much is
+            asked, so that it tries again; {} when it is ready. See `retried`.
         predicted: the wire fields that are known before a resource is made, from its ids and what is asked; check mode
             shows them.
         hint: what to do about an error of a verb (read, create, update, delete), "" to leave it to the status.
@@ -201,7 +201,7 @@ class ResourceSpec:
     operations: Operations = no_operation
     pending: t.Callable[[Json], bool] = lambda resource: False
     usual: str = ""
-    retry: t.Callable[[Json], Json] = lambda resource: {}
+    retry: t.Callable[[Json, t.Mapping[str, t.Any]], Json] = lambda resource, asked: {}
     predicted: t.Callable[[Ids, Json], Json] = lambda ids, wire: {}
     hint: t.Callable[[ApiError, str], str] = lambda error, verb: ""
     way_out: str = ""
@@ -312,6 +312,26 @@ def reconcile(
     return _Run(client, spec, ids, asked, check_mode, wait or Wait(), ownership).to(state)
 
 
+def retried(spec: ResourceSpec, asked: t.Mapping[str, t.Any], current: Json | None) -> t.Mapping[str, t.Any]:
+    """What to ask for so that Google Cloud tries again what it could not make ready.
+
+    It looks only at what changes: what was fixed outside of the resource (a grant, a database) would never be tried again. What
+    changes anyway needs no more.
+
+    Args:
+        spec: the kind of resource.
+        asked: the Ansible shape.
+        current: the wire shape as read; None when it is absent.
+    """
+    again = {} if current is None else spec.retry(current, asked)
+    if not again:
+        return asked
+    changes = differences(asked, decode(current or {}, spec.fields), spec.fields)
+    if any(change.name.partition(".")[0] in again for change in changes):
+        return asked
+    return _merge(dict(asked), again)
+
+
 def label_of(spec: ResourceSpec, ids: Ids) -> str:
     """A resource in words, for instance "secret polls-secret-key"."""
     return f"{spec.noun} {ids['name']}"
@@ -418,9 +438,9 @@ class _Run:
             return self._create()
         actual = decode(current, self.spec.fields)
         changes = differences(self.asked, actual, self.spec.fields)
-        if not changes:
-            self.asked = {**self.asked, **self.spec.retry(current)}
-            changes = differences(self.asked, actual, self.spec.fields)
+        again = retried(self.spec, self.asked, current)
+        if again != self.asked:
+            self.asked, changes = again, differences(again, actual, self.spec.fields)
         self._refuse_immutable(changes)
         secrets = [
             field

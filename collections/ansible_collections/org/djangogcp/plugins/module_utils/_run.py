@@ -35,7 +35,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     DEPLOYED_ANNOTATION,
     JOB,
     PLACEHOLDER_ANNOTATION,
-    RETRY_ANNOTATION,
     SERVICE,
 )
 
@@ -187,27 +186,6 @@ def is_placeholder(resource: Json | None) -> bool:
 def newest_revision(service: Json | None) -> str:
     """The short name of the newest revision of a service, as read, whether it started or not; "" if there is none."""
     return str((service or {}).get("latestCreatedRevision", "")).rpartition("/")[2]
-
-
-def with_another_try(current: Json | None, asked: Json) -> Json:
-    """What to ask for so that a template whose revision did not start gets a new revision.
-
-    Cloud Run makes revisions for changed templates only: what was fixed outside of the template (a grant, a database)
-    would never be tried again. The annotation is the change.
-
-    Args:
-        current: the service as read.
-        asked: the options.
-    """
-    if current is None or "template" not in asked or current.get("reconciling"):
-        return asked
-    created, ready = current.get("latestCreatedRevision", ""), current.get("latestReadyRevision", "")
-    if created == ready:
-        return asked
-    wanted = asked["template"].get("annotations")
-    annotations = dict((get_path(current, "template.annotations") or {}) if wanted is None else wanted)
-    annotations[RETRY_ANNOTATION] = newest_revision(current)
-    return {**asked, "template": {**asked["template"], "annotations": annotations}}
 
 
 def is_serving(service: Json | None) -> bool:

@@ -956,6 +956,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     owned,
     read,
     reconcile,
+    retried,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
@@ -964,7 +965,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     newest_revision,
     revision_log,
     serving,
-    with_another_try,
     with_candidate,
     with_deployed,
     with_placeholder,
@@ -1003,12 +1003,13 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
         )
     asked = asked_of(params, SERVICE.fields)
     if params["placeholder"] and not is_serving(current):
-        return with_another_try(current, with_placeholder(asked, params["placeholder"]))
+        return with_placeholder(asked, params["placeholder"])
     ownership = Ownership.from_params(params)
     if ownership:
         # What an adopted service has beside what is asked is no new template.
         asked = dict(owned(SERVICE, ids, asked, current, ownership))
-    asked = with_another_try(current, asked)
+    # Before it is known who serves: what is tried again is a candidate, too.
+    asked = dict(retried(SERVICE, asked, current))
     if wanted:
         asked = with_deployed(current, asked, wanted)
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked

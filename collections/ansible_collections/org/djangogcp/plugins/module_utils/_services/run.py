@@ -567,6 +567,15 @@ def is_reconciling(resource: Json) -> bool:
     return bool(resource.get("reconciling"))
 
 
+def _revision_retry(resource: Json, asked: t.Mapping[str, t.Any]) -> Json:
+    """What has no ready newest revision gets another one of the template that is asked, which the annotation changes."""
+    created, ready = resource.get("latestCreatedRevision", ""), resource.get("latestReadyRevision", "")
+    if created == ready or is_reconciling(resource) or asked.get("template") is None:
+        return {}
+    annotations = get_path(resource, "template.annotations") or {}
+    return {"template": {"annotations": {**annotations, RETRY_ANNOTATION: created.rpartition("/")[2]}}}
+
+
 SERVICE = ResourceSpec(
     noun="service",
     api=API,
@@ -574,6 +583,7 @@ SERVICE = ResourceSpec(
     permission="run.services",
     id_param="serviceId",
     mark=LabelsPlace(),
+    retry=_revision_retry,
     operations=long_running,
     pending=is_reconciling,
     fields=(
@@ -787,9 +797,10 @@ def _update_job(plan: Plan) -> Request:
     return dataclasses.replace(put_whole(plan), method="PATCH")
 
 
-def _job_retry(job: Json) -> Json:
+def _job_retry(job: Json, asked: t.Mapping[str, t.Any]) -> Json:
     """A job that was not ready (a secret that could not be read yet) is looked at again when it changes."""
-    if (job.get("terminalCondition") or {}).get("state") != "CONDITION_FAILED":
+    failed = (job.get("terminalCondition") or {}).get("state") == "CONDITION_FAILED"
+    if not failed or asked.get("template") is None:
         return {}
     return {
         "annotations": {**(job.get("annotations") or {}), RETRY_ANNOTATION: str(job.get("generation", ""))}
@@ -873,15 +884,6 @@ JOB = ResourceSpec(
 )
 
 
-def _pool_retry(pool: Json) -> Json:
-    """A worker pool whose newest revision was not ready gets another one of the same template, which the annotation changes."""
-    created, ready = pool.get("latestCreatedRevision", ""), pool.get("latestReadyRevision", "")
-    if created == ready or is_reconciling(pool):
-        return {}
-    annotations = get_path(pool, "template.annotations") or {}
-    return {"template": {"annotations": {**annotations, RETRY_ANNOTATION: created.rpartition("/")[2]}}}
-
-
 WORKER_POOL = ResourceSpec(
     noun="worker pool",
     api=API,
@@ -889,7 +891,7 @@ WORKER_POOL = ResourceSpec(
     permission="run.workerpools",
     id_param="workerPoolId",
     mark=LabelsPlace(),
-    retry=_pool_retry,
+    retry=_revision_retry,
     operations=long_running,
     pending=is_reconciling,
     fields=(

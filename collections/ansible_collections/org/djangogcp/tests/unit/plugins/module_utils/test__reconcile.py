@@ -236,7 +236,7 @@ def test_a_database_that_a_lost_answer_made_is_taken_over(google, client, refuse
 
 def test_a_resource_that_was_not_ready_is_changed_so_that_it_is_looked_at_again(google, client):
     spec = dataclasses.replace(
-        SPEC, retry=lambda toy: {"labels": {"again": "1"}} if toy.get("broken") else {}
+        SPEC, retry=lambda toy, asked: {"labels": {"again": "1"}} if toy.get("broken") else {}
     )
     google.answer("GET", TOY, {**RED, "broken": True}, {**RED, "labels": {"again": "1"}})
     google.answer("PATCH", TOY, {})

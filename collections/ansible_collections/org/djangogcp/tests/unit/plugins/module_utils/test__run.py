@@ -11,9 +11,9 @@ import pytest
 import requests
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, lay_over
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import retried
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ASKED_LABEL,
-    RETRY_ANNOTATION,
     START_VARIABLE,
     Executions,
     Overrides,
@@ -22,7 +22,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     is_placeholder,
     labelled,
     moved_traffic,
-    with_another_try,
     with_candidate,
     with_deployed,
     with_placeholder,
@@ -31,7 +30,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     DEPLOYED_ANNOTATION,
     JOB,
     PLACEHOLDER_ANNOTATION,
+    RETRY_ANNOTATION,
     SERVICE,
+    WORKER_POOL,
 )
 
 TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
@@ -191,11 +192,11 @@ def test_beside_a_placeholder_even_the_same_template_is_a_candidate() -> None:
 def test_a_template_whose_revision_did_not_start_is_tried_again_as_a_new_one():
     failed = service(created="polls-2", ready="polls-1")
     failed["template"]["annotations"] = {"team": "web"}
-    result = with_another_try(failed, asked("app@sha256:1"))
+    result = retried(SERVICE, asked("app@sha256:1"), failed)
     assert result["template"]["annotations"] == {"team": "web", RETRY_ANNOTATION: "polls-2"}
 
 
-def retried():
+def after_a_retry():
     """A service whose second revision started, after one that did not."""
     found = service(created="polls-3", ready="polls-3")
     found["template"]["annotations"] = {"team": "web", RETRY_ANNOTATION: "polls-2"}
@@ -205,15 +206,37 @@ def retried():
 @pytest.mark.parametrize("annotations", [{"team": "web"}, None])
 def test_the_annotation_of_a_retry_makes_no_further_revision(annotations):
     wanted = {"template": {**asked("app@sha256:1")["template"], "annotations": annotations}}
-    assert differences(wanted, decode(retried(), SERVICE.fields), SERVICE.fields) == []
+    assert differences(wanted, decode(after_a_retry(), SERVICE.fields), SERVICE.fields) == []
 
 
-def test_a_retry_drops_annotations_that_are_asked_no_more_at_once():
+def test_a_template_that_changes_anyway_needs_no_retry():
     failed = service(created="polls-2", ready="polls-1")
     failed["template"]["annotations"] = {"team": "web", "old": "x"}
     wanted = {"template": {**asked("app@sha256:1")["template"], "annotations": {"team": "web"}}}
-    result = with_another_try(failed, wanted)
-    assert result["template"]["annotations"] == {"team": "web", RETRY_ANNOTATION: "polls-2"}
+    assert retried(SERVICE, wanted, failed) == wanted
+
+
+def test_a_worker_pool_is_tried_again_in_the_same_way():
+    failed = service(created="polls-2", ready="polls-1")
+    again = retried(WORKER_POOL, asked("app@sha256:1"), failed)
+    assert again["template"] == {
+        "containers": [{"image": "app@sha256:1"}],
+        "annotations": {RETRY_ANNOTATION: "polls-2"},
+    }
+    assert retried(WORKER_POOL, asked("app@sha256:1"), {**failed, "reconciling": True}) == asked(
+        "app@sha256:1"
+    )
+
+
+def test_a_job_that_was_not_ready_is_looked_at_again_when_its_template_is_asked_for():
+    failed = {
+        "template": {"template": {"maxRetries": 3}},
+        "generation": "2",
+        "terminalCondition": {"state": "CONDITION_FAILED"},
+    }
+    wanted = {"template": {"template": {"max_retries": 3}}}
+    assert retried(JOB, wanted, failed)["annotations"] == {RETRY_ANNOTATION: "2"}
+    assert retried(JOB, {"labels": {}}, failed) == {"labels": {}}
 
 
 def test_the_name_that_somebody_gave_a_revision_is_not_sent_again():
@@ -231,6 +254,138 @@ def container(server, **options):
     if differences(wanted, decode(found, SERVICE.fields), SERVICE.fields):
         return merged["template"]["containers"][0]
     return None
+
+
+# Answers of the shape of recorded ones, with all that Google fills in (runjob-minimal, runjob-gcsvolume, runserviceprobes).
+ACCOUNT = "123-compute@developer.gserviceaccount.com"
+LIMITED = {"limits": {"cpu": "1000m", "memory": "512Mi"}}
+STATUS = {
+    "createTime": "2026-01-01T00:00:00Z", "creator": "a@example.com", "etag": "x", "generation": "1", "launchStage": "GA",
+    "lastModifier": "a@example.com", "uid": "1", "updateTime": "2026-01-01T00:00:00Z", "satisfiesPzs": True,
+    "terminalCondition": {"type": "Ready", "state": "CONDITION_SUCCEEDED"},
+}  # fmt: skip
+JOB_ANSWER = {
+    **STATUS,
+    "annotations": {"run.googleapis.com/client-name": "x"},
+    "binaryAuthorization": {"useDefault": False},
+    "latestCreatedExecution": {},
+    "template": {
+        "taskCount": 1,
+        "template": {
+            "containers": [
+                {
+                    "name": "app-1",
+                    "image": "app",
+                    "resources": LIMITED,
+                    "volumeMounts": [{"mountPath": "/mnt", "name": "v"}],
+                }
+            ],
+            "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
+            "maxRetries": 3,
+            "serviceAccount": ACCOUNT,
+            "timeout": "600s",
+            "volumes": [
+                {
+                    "name": "v",
+                    "gcs": {
+                        "bucket": "projects/p/buckets/b",
+                        "mountOptions": ["implicit-dirs", "o=ro"],
+                        "readOnly": True,
+                    },
+                }
+            ],
+        },
+    },
+}
+PROBE = {"failureThreshold": 3, "periodSeconds": 10, "timeoutSeconds": 1}
+SERVICE_ANSWER = {
+    **STATUS,
+    "ingress": "INGRESS_TRAFFIC_ALL",
+    "scaling": {"minInstanceCount": 0},
+    "template": {
+        "containers": [
+            {
+                "name": "hello-1",
+                "image": "app",
+                "livenessProbe": {**PROBE, "httpGet": {"path": "/", "port": 8080}},
+                "startupProbe": {**PROBE, "tcpSocket": {"port": 8080}},
+                "ports": [{"name": "http1", "containerPort": 8080}],
+                "resources": {**LIMITED, "cpuIdle": True, "startupCpuBoost": True},
+            }
+        ],
+        "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
+        "maxInstanceRequestConcurrency": 80,
+        "scaling": {"maxInstanceCount": 100},
+        "serviceAccount": ACCOUNT,
+        "timeout": "300s",
+    },
+    "traffic": [{"type": LATEST, "percent": 100}],
+}
+POOL_ANSWER = {
+    **STATUS,
+    "scaling": {"manualInstanceCount": 1},
+    "template": {
+        "containers": [{"name": "app-1", "image": "app", "resources": LIMITED}],
+        "serviceAccount": ACCOUNT,
+    },
+    "instanceSplits": [{"type": "INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST", "percent": 100}],
+}
+VOLUME = {"name": "v", "gcs": {"bucket": "b", "mount_options": ["o=ro", "implicit-dirs"], "read_only": True}}
+
+
+def task_of(container, **task):
+    return {"template": {"template": {"containers": [{"image": "app", **container}], **task}}}
+
+
+def revision_of(container, **template):
+    return {"template": {"containers": [{"image": "app", **container}], **template}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "answer", "wanted"),
+    [
+        (JOB, JOB_ANSWER, task_of({})),
+        (JOB, JOB_ANSWER, task_of({"resources": {"limits": {"cpu": "1"}}})),
+        (JOB, JOB_ANSWER, task_of({"resources": {"limits": {"cpu": 1, "memory": "0.5Gi"}}})),
+        (
+            JOB,
+            JOB_ANSWER,
+            task_of({"volume_mounts": [{"name": "v", "mount_path": "/mnt"}]}, volumes=[VOLUME]),
+        ),
+        (JOB, JOB_ANSWER, {**task_of({}, max_retries=3, timeout="600s"), "launch_stage": "GA"}),
+        (JOB, JOB_ANSWER, {"binary_authorization": {"use_default": False}}),
+        (SERVICE, SERVICE_ANSWER, revision_of({})),
+        (SERVICE, SERVICE_ANSWER, revision_of({"liveness_probe": {"http_get": {"path": "/"}}})),
+        (SERVICE, SERVICE_ANSWER, revision_of({"startup_probe": {"tcp_socket": {}}})),
+        (SERVICE, SERVICE_ANSWER, revision_of({"resources": {"limits": {"memory": "512Mi"}}})),
+        (SERVICE, SERVICE_ANSWER, revision_of({"ports": [{"container_port": 8080}]}, timeout="300s")),
+        (
+            SERVICE,
+            SERVICE_ANSWER,
+            revision_of({}, scaling={"min_instance_count": 0}) | {"scaling": {"min_instance_count": 0}},
+        ),
+        (SERVICE, SERVICE_ANSWER, {"traffic": [{"type": LATEST, "percent": "100"}], "iap_enabled": False}),
+        (WORKER_POOL, POOL_ANSWER, revision_of({}) | {"scaling": {"manual_instance_count": 1}}),
+        (WORKER_POOL, POOL_ANSWER, revision_of({"resources": {"limits": {"cpu": "1", "memory": "512Mi"}}})),
+    ],
+)
+def test_what_google_fills_in_is_no_difference(spec, answer, wanted):
+    assert differences(wanted, decode(answer, spec.fields), spec.fields) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "answer", "wanted", "name"),
+    [
+        (JOB, JOB_ANSWER, task_of({"resources": {"limits": {"cpu": "2"}}}), "template"),
+        (JOB, JOB_ANSWER, task_of({}, max_retries=0), "template"),
+        (JOB, JOB_ANSWER, {"binary_authorization": {"use_default": True}}, "binary_authorization"),
+        (SERVICE, SERVICE_ANSWER, revision_of({"liveness_probe": {"period_seconds": 5}}), "template"),
+        (WORKER_POOL, POOL_ANSWER, {"scaling": {"manual_instance_count": 0}}, "scaling"),
+    ],
+)
+def test_what_is_asked_otherwise_is_a_difference(spec, answer, wanted, name):
+    (change,) = differences(wanted, decode(answer, spec.fields), spec.fields)
+    assert change.name.partition(".")[0] == name
 
 
 # What Cloud Run fills in where nothing was asked for.
@@ -325,9 +480,9 @@ def test_scaling_goes_and_the_servers_own_maximum_is_no_difference():
 
 
 def test_a_template_whose_revision_is_ready_is_left_alone():
-    assert with_another_try(service(), asked("app@sha256:1")) == asked("app@sha256:1")
-    assert with_another_try(None, asked("app@sha256:1")) == asked("app@sha256:1")
-    assert with_another_try(service(created="polls-2"), {"traffic": []}) == {"traffic": []}
+    assert retried(SERVICE, asked("app@sha256:1"), service()) == asked("app@sha256:1")
+    assert retried(SERVICE, asked("app@sha256:1"), None) == asked("app@sha256:1")
+    assert retried(SERVICE, {"traffic": []}, service(created="polls-2")) == {"traffic": []}
 
 
 def test_the_candidate_is_what_carries_the_tag_without_traffic():
