@@ -123,23 +123,21 @@ VOLUMES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("volume", VOLUMES, ids=["gcs", "nfs"])
-def test_a_job_with_a_volume_that_nothing_here_mounts_is_stored_and_its_execution_says_so(
+def test_a_volume_that_nothing_here_mounts_is_stored_and_the_log_says_that_it_is_empty(
     api: Client, volume: dict[str, Any]
 ) -> None:
     mount = {"volumeMounts": [{"name": "v", "mountPath": "/mnt/v"}]}
-    made = api.create_job(declared("jobs", mount, volumes=[{"name": "v", **volume}]), "one")["response"]
+    job = declared("jobs", mount, volumes=[{"name": "v", **volume}])
+    job["template"]["template"]["containers"][0]["image"] = SAMPLE.replace("hello", "job")
+    made = api.create_job(job, "one")["response"]
     assert made["template"]["template"]["volumes"] == [{"name": "v", **volume}]
-    execution = api.run(name="one")["response"]
-    assert "gcp-emulator does not mount" in execution["conditions"][0]["message"]
-    assert "startTime" not in execution
-
-
-def test_a_service_with_such_a_volume_does_not_start(api: Client) -> None:
-    mount = {"volumeMounts": [{"name": "v", "mountPath": "/mnt/v"}]}
-    operation = api.create(declared("services", mount, volumes=[{"name": "v", **VOLUMES[0]}]), "one")
-    assert (
-        "gcp-emulator does not mount buckets of Cloud Storage: volume 'v'." in operation["error"]["message"]
-    )
+    api.run(name="one")
+    service = api.create(declared("services", mount, volumes=[{"name": "v", **volume}]))["response"]
+    assert service["template"]["volumes"] == [{"name": "v", **volume}]
+    entries = api.emulator.call(lambda: [one for _, one in api.emulator.context.logs.entries(PROJECT)])
+    told = [one for one in entries if "gcp-emulator does not mount" in one.get("textPayload", "")]
+    assert {one["resource"]["type"] for one in told} == {"cloud_run_job", "cloud_run_revision"}
+    assert {one["severity"] for one in told} == {"WARNING"}
 
 
 def test_two_ways_of_binary_authorization_are_refused(api: Client) -> None:

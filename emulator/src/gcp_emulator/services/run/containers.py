@@ -14,7 +14,7 @@ from gcp_emulator.engine.errors import Json
 from gcp_emulator.front.tasks import ConnectionHandler
 from gcp_emulator.services.run import templates
 from gcp_emulator.services.run.names import Name
-from gcp_emulator.services.run.neighbours import Neighbours, Refusal
+from gcp_emulator.services.run.neighbours import Neighbours
 from gcp_emulator.workloads.images import Image
 from gcp_emulator.workloads.instances import Instance, InstanceSpec, Probe
 from gcp_emulator.workloads.pods import Pod
@@ -24,6 +24,7 @@ _POSTGRES_SOCKET = ".s.PGSQL.5432"
 #: Volumes that are stored, and their words: nothing here mounts them.
 _NOT_MOUNTED = {"gcs": "buckets of Cloud Storage", "nfs": "NFS servers"}
 _SYSTEM_SEVERITY = (
+    ("gcp-emulator does not mount", "WARNING"),
     ("failed", "ERROR"),
     ("exceeded", "ERROR"),
     ("Container called exit(0)", "INFO"),
@@ -39,14 +40,8 @@ class Containers:
         self._context = context
         self._neighbours = neighbours
 
-    async def check(self, name: Name, template: Json, *, mounted: bool = True) -> None:
-        """Raises `Refusal` when an image or a secret cannot be had, or, with ``mounted``, when a volume cannot."""
-        for volume in template.get("volumes", ()) if mounted else ():
-            for kind, what in _NOT_MOUNTED.items():
-                if kind in volume:
-                    raise Refusal(
-                        f"gcp-emulator does not mount {what}: volume '{volume['name']}'.", "INTERNAL"
-                    )
+    async def check(self, name: Name, template: Json) -> None:
+        """Raises `Refusal` when an image or a secret cannot be had."""
         for index, container in enumerate(template["containers"]):
             image = await self._neighbours.image(container["image"], name.project)
             resource = {"labels": {"project_id": name.project}}
@@ -72,6 +67,7 @@ class Containers:
                 if port not in ports[index]
             )
             spec, log = self.prepare(name, template, index, images[index], env, resource, {})
+            tell_of_empty_volumes(template, index, log)
             spec = replace(spec, siblings=listeners)
             if index != main or len(containers) == 1:
                 made[index] = Instance(spec, log)
@@ -151,9 +147,9 @@ class Containers:
             path = mounts.get(volume["name"], "/cloudsql").rstrip("/")
             if "secret" in volume:
                 volumes[path] = Volume(path, self._secret_files(name, volume["secret"], account, index))
-            elif "emptyDir" in volume:
+            elif "cloudSqlInstance" not in volume:
                 volumes[path] = Volume(path, mode=0o1777)
-            elif "cloudSqlInstance" in volume:
+            else:
                 volumes[path] = Volume(path)
                 for connection in volume["cloudSqlInstance"].get("instances", ()):
                     handler = self._neighbours.database(connection, account, log)
@@ -191,6 +187,18 @@ class Containers:
                 )
 
         return write
+
+
+def tell_of_empty_volumes(template: Json, index: int, log: LogHandler) -> None:
+    """Say in the system log which folders of a container are empty because nothing here mounts what they are to hold."""
+    mounted = {mount["name"] for mount in template["containers"][index].get("volumeMounts", ())}
+    for volume in template.get("volumes", ()):
+        what = next((words for kind, words in _NOT_MOUNTED.items() if kind in volume), None)
+        if what and volume["name"] in mounted:
+            log(
+                "system",
+                f"gcp-emulator does not mount {what}: the volume '{volume['name']}' is an empty folder, and what is written there is lost.",
+            )
 
 
 def _passing_on(made: Mapping[int, Instance], index: int, port: int) -> ConnectionHandler:

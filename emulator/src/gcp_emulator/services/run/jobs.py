@@ -26,7 +26,7 @@ from gcp_emulator.engine.errors import ApiError, Json, already_exists, failed_pr
 from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.run import records, templates
-from gcp_emulator.services.run.containers import Containers
+from gcp_emulator.services.run.containers import Containers, tell_of_empty_volumes
 from gcp_emulator.services.run.names import Name, check_region, condition, log_uri, short, suffix
 from gcp_emulator.services.run.neighbours import Neighbours, Refusal
 from gcp_emulator.workloads.instances import TaskResult, run_task
@@ -263,7 +263,7 @@ class JobsApi:
         try:
             if error := operation_failure():
                 raise Refusal(error.message, "INTERNAL")
-            await self.containers.check(name, record["spec"]["template"]["template"], mounted=False)
+            await self.containers.check(name, record["spec"]["template"]["template"])
             outcome = condition("Ready", "SUCCEEDED")
         except Refusal as refusal:
             outcome = condition("Ready", "FAILED", str(refusal), reason=refusal.reason)
@@ -382,6 +382,7 @@ class JobsApi:
         try:
             image = await self.neighbours.image(task["containers"][0]["image"], name.project)
             spec, on_log = self.containers.prepare(name, task, 0, image, env, resource, labels)
+            tell_of_empty_volumes(task, 0, on_log)
             result = await run_task(spec, clock.seconds(task["timeout"]), on_log)
         except (Refusal, SandboxUnavailable, SandboxError, OSError) as error:
             return None, str(error)

@@ -23,6 +23,7 @@ _CLOUD_SQL = "run.googleapis.com/cloudsql-instances"
 _SECRETS = "run.googleapis.com/secrets"
 _THROTTLING = "run.googleapis.com/cpu-throttling"
 _BOOST = "run.googleapis.com/startup-cpu-boost"
+_DEPENDENCIES = "run.googleapis.com/container-dependencies"
 _SYSTEM = (".googleapis.com", ".knative.dev")
 _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
@@ -209,7 +210,7 @@ def revision_to_v2(template: Json) -> Json:
         ("containers", "volumes", "containerConcurrency", "timeoutSeconds", "serviceAccountName"),
         f"{where}.spec",
     )
-    own = (_CLOUD_SQL, _SECRETS, _THROTTLING, _BOOST)
+    own = (_CLOUD_SQL, _SECRETS, _THROTTLING, _BOOST, _DEPENDENCIES)
     result = _metadata_to_v2(metadata, _REVISION_TEMPLATE, own, f"{where}.metadata")
     annotations = metadata.get("annotations", {})
     result |= _containers_to_v2(spec, annotations, f"{where}.spec")
@@ -219,6 +220,10 @@ def revision_to_v2(template: Json) -> Json:
             resources["cpuIdle"] = True
         if annotations.get(_BOOST) == "true":
             resources["startupCpuBoost"] = True
+    dependencies = _dependencies(annotations, f"{where}.metadata")
+    for container in result["containers"]:
+        if needed := dependencies.get(container.get("name", "")):
+            container["dependsOn"] = needed
     if metadata.get("name"):
         result["revision"] = metadata["name"]
     if spec.get("containerConcurrency"):
@@ -229,6 +234,17 @@ def revision_to_v2(template: Json) -> Json:
     return result
 
 
+def _dependencies(annotations: Json, where: str) -> dict[str, list[str]]:
+    """Which containers start before which, by their names: an annotation of v1."""
+    try:
+        found = json.loads(annotations.get(_DEPENDENCIES, "{}"))
+        return {str(name): [str(one) for one in needed] for name, needed in found.items()}
+    except (ValueError, AttributeError, TypeError):
+        raise invalid_argument(
+            f"{where}.annotations[{_DEPENDENCIES}]: must be an object of lists.", field=f"{where}.annotations"
+        ) from None
+
+
 def revision_to_v1(template: Json) -> Json:
     """The inverse; a revision of v2 has the same fields as the template it was made of."""
     spec, annotations = _containers_to_v1(template)
@@ -237,6 +253,10 @@ def revision_to_v1(template: Json) -> Json:
         annotations[_THROTTLING] = "false"
     if resources.get("startupCpuBoost"):
         annotations[_BOOST] = "true"
+    if needed := {
+        one.get("name", ""): one["dependsOn"] for one in template["containers"] if one.get("dependsOn")
+    }:
+        annotations[_DEPENDENCIES] = json.dumps(needed, separators=(",", ":"))
     metadata = _metadata_to_v1(template, _REVISION_TEMPLATE, annotations)
     if template.get("revision"):
         metadata["name"] = template["revision"]
@@ -366,6 +386,7 @@ _PROBE = (
     "tcpSocket",
     "grpc",
 )
+_GCSFUSE = "gcsfuse.run.googleapis.com"
 _SAME = ("name", "image", "command", "args", "workingDir")
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
@@ -474,7 +495,7 @@ def _env_to_v1(entry: Json, secrets: dict[str, str]) -> Json:
 
 
 def _volume_to_v2(volume: Json, aliases: Json, where: str) -> Json:
-    _only(volume, ("name", "secret", "emptyDir"), where)
+    _only(volume, ("name", "secret", "emptyDir", "nfs", "csi"), where)
     result: Json = {"name": volume.get("name", "")}
     if "secret" in volume:
         source = volume["secret"]
@@ -488,6 +509,23 @@ def _volume_to_v2(volume: Json, aliases: Json, where: str) -> Json:
         result["emptyDir"] = dict(volume["emptyDir"])
         if "medium" in result["emptyDir"]:
             result["emptyDir"]["medium"] = result["emptyDir"]["medium"].upper()
+    if "nfs" in volume:
+        result["nfs"] = dict(volume["nfs"])
+    if "csi" in volume:
+        result["gcs"] = _bucket_to_v2(volume["csi"], f"{where}.csi")
+    return result
+
+
+def _bucket_to_v2(source: Json, where: str) -> Json:
+    """A bucket of Cloud Storage (https://cloud.google.com/run/docs/configuring/services/cloud-storage-volume-mounts, YAML)."""
+    if source.get("driver") != _GCSFUSE:
+        raise invalid_argument(f"{where}.driver: must be '{_GCSFUSE}'.", field=f"{where}.driver")
+    attributes = source.get("volumeAttributes", {})
+    _only(attributes, ("bucketName", "mountOptions"), f"{where}.volumeAttributes")
+    result: Json = {"bucket": attributes.get("bucketName", "")}
+    if options := [part for part in attributes.get("mountOptions", "").split(",") if part]:
+        result["mountOptions"] = options
+    _copy(source, result, {"readOnly": "readOnly"})
     return result
 
 
@@ -502,6 +540,14 @@ def _volume_to_v1(volume: Json, secrets: dict[str, str]) -> Json:
         result["emptyDir"] = dict(volume["emptyDir"])
         if "medium" in result["emptyDir"]:
             result["emptyDir"]["medium"] = result["emptyDir"]["medium"].capitalize()
+    if "nfs" in volume:
+        result["nfs"] = dict(volume["nfs"])
+    if source := volume.get("gcs"):
+        attributes = {"bucketName": source.get("bucket", "")}
+        if source.get("mountOptions"):
+            attributes["mountOptions"] = ",".join(source["mountOptions"])
+        result["csi"] = {"driver": _GCSFUSE, "volumeAttributes": attributes}
+        _copy(source, result["csi"], {"readOnly": "readOnly"})
     return result
 
 

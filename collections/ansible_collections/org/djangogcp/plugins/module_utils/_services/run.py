@@ -877,7 +877,7 @@ JOB = ResourceSpec(
         _FUNCTIONAL_TYPE,
         _LAUNCH_STAGE,
         *_CLIENT,
-        Field("execution_count", change=Change.OUTPUT),
+        Field("execution_count", change=Change.OUTPUT, default=0),
         Field("create_time", change=Change.OUTPUT),
         Field("update_time", change=Change.OUTPUT),
     ),

@@ -896,3 +896,7 @@ def test_a_log_that_cannot_be_read_is_told(google, client, refuse):
     google.answer("POST", ENTRIES, refuse(403, "PERMISSION_DENIED", "no"))
     (line,) = of_job(client).output(ended(succeeded=False)).lines
     assert line.startswith("(the log cannot be shown: Failed to read the log")
+
+
+def test_a_job_that_was_never_run_is_told_without_a_count():
+    assert decode(JOB_ANSWER, JOB.fields)["execution_count"] == 0
