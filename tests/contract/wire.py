@@ -152,9 +152,11 @@ class Recorder:
     """
 
     def __init__(self, answers: Json | None = None) -> None:
+        from ansible_collections.org.djangogcp.plugins.module_utils._granted import Granted
         from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock
 
         self.clock = Clock()
+        self.granted = Granted(None)
         self.requests: list[Request] = []
         self._answers = answers or {}
 

@@ -53,6 +53,21 @@ class Deploys:
         assert [call["method"] for call in world.calls(before)].count(NEVER_REPEATED) == 1
         self.converges(project)
 
+    def with_late_grants(self, seconds: float, service: str = "*") -> None:
+        """One deploy all of whose grants and accounts take effect so many seconds later: each command runs once, and it succeeds."""
+        world, project = self._world, self._world.project()
+        late = {"count": 0, "seconds": seconds, "service": service}
+        world.add_faults(
+            {"method": "*.setIamPolicy", "kind": "grant_pending", **late},
+            {"method": "iam.projects.serviceAccounts.create", "kind": "unknown_account", **late},
+        )
+        status, output = world.deploy(project)
+        plan = world.clear_faults()
+        assert status == 0, message_of(output)
+        assert all(fault["struck"] for fault in plan), plan
+        self.is_converged(project)
+        assert world.failed_commands(project) == []
+
     def with_every_operation_held_up(self) -> None:
         """One deploy each of whose operations does not go on for a while: it waits, and ends as an undisturbed one."""
         world, project = self._world, self._world.project()

@@ -24,6 +24,10 @@ def test_a_deploy_survives_a_passing_fault_at_every_method(origin: Origin) -> No
     assert len(struck) * 4 >= len(origin.methods) * 3
 
 
+def test_a_deploy_waits_for_what_it_was_granted(origin: Origin) -> None:
+    origin.deploys.with_late_grants(20)
+
+
 def test_a_deploy_stops_where_nobody_knows_whether_a_job_was_started(origin: Origin) -> None:
     origin.deploys.with_a_job_that_nobody_knows_of(DRAW.choice(sorted(UNKNOWN)))
 

@@ -245,6 +245,18 @@ class World:
         )
         return found
 
+    def failed_commands(self, project: str) -> list[dict[str, Any]]:
+        """The executions of a project's jobs in which a command ran and failed."""
+        executions = [
+            (name, json.loads(body)) for kind, name, body in self._rows() if kind == "run.executions"
+        ]
+        return [
+            body
+            for name, body in executions
+            if name.startswith(f"projects/{project}/")
+            and (body.get("failedCount") or body.get("retriedCount"))
+        ]
+
     def newest_build(self, project: str) -> str:
         """The id of the project's newest build."""
         builds = [json.loads(body) for kind, _, body in self._rows() if kind == "cloudbuild.builds"]

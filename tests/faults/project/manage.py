@@ -1,7 +1,16 @@
-"""A project as the collection sees one, that answers at once: every command succeeds and nothing has to be installed."""
+"""A project as the collection sees one: it uses what a Django project uses, and nothing has to be installed."""
 
 import os
 import sys
 
+import cloud
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
-print(f"ran {' '.join(sys.argv[1:])} with a database at {os.environ['DATABASE_URL'].rpartition('@')[2]}")
+command, *arguments = sys.argv[1:]
+if command == "migrate":
+    cloud.query("SELECT 1")
+elif command == "collectstatic":
+    cloud.upload(os.environ["GS_STATIC_BUCKET_NAME"], "staticfiles.json", b"{}")
+elif command == "shell" and "django" not in arguments[-1]:
+    exec(arguments[-1])
+print(f"ran {' '.join(sys.argv[1:3])}")

@@ -62,6 +62,18 @@ def right_of(change: Change, connections: t.Iterable[str]) -> Right | None:
     return None
 
 
+def rights_of(changes: t.Iterable[Change], connections: t.Iterable[str]) -> dict[Change, Right]:
+    """Those of the changes that can be tried, and how."""
+    databases = list(connections)
+    tried = {change: right_of(change, databases) for change in changes}
+    return {change: right for change, right in tried.items() if right is not None}
+
+
+def python_definitions(rights: t.Sequence[Right]) -> str:
+    """Python code that defines ``RIGHTS``, and ``refused(RIGHTS)``, which names those that have not taken effect."""
+    return f"{inspect.getsource(_rights_in_force)}\n\nRIGHTS = {list(rights)!r}\n"
+
+
 def python_code(rights: t.Sequence[Right], seconds: float) -> str:
     """Python code that waits until the rights have taken effect, so many seconds at most, and ends with an exit code."""
     return f"{inspect.getsource(_rights_in_force)}\n\nraise SystemExit(wait_for({list(rights)!r}, {seconds:.0f}))\n"

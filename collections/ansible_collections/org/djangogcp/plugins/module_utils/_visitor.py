@@ -16,6 +16,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import itertools
+import json
 import ssl
 import threading
 import time
@@ -143,6 +144,22 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") 
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         status, url, problem = 0, asked, f"could not be read ({_cause(error, limit)})"
     return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem, in_a_loop)
+
+
+def rights_refused(placeholder: str, token: str = "") -> list[str]:
+    """What a placeholder tells of the rights of its account that have not taken effect; nothing when it does not answer so.
+
+    Args:
+        placeholder: the address of the service that it serves for, without a slash at its end.
+        token: as for `ask`.
+    """
+    try:
+        page = _page(f"{placeholder}/-/rights", False, _PAGE_SECONDS, token)
+        answer = json.loads(page.body) if page.status == 503 else {}
+        refused = answer["refused"] if isinstance(answer, dict) else []
+    except (OSError, ValueError, KeyError, urllib3.exceptions.HTTPError):
+        return []
+    return [str(name) for name in refused] if isinstance(refused, list) else []
 
 
 def _settle(

@@ -123,7 +123,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._operations import W
 from ansible_collections.org.djangogcp.plugins.module_utils._rights import (
     STILL_REFUSED,
     python_code,
-    right_of,
+    rights_of,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ExecutionError,
@@ -209,7 +209,7 @@ def await_rights(task: Task, executions: Executions) -> None:
         return
     account, databases = executions.account_and_databases()
     changes = task.client.granted.of(account)
-    tried = {change: right for change in changes if (right := right_of(change, databases)) is not None}
+    tried = rights_of(changes, databases)
     if not tried:
         return
     seconds = max(changes[change] for change in tried)

@@ -838,6 +838,13 @@ options:
           - Its arguments.
         type: list
         elements: str
+      tries_grants:
+        description:
+          - Add an argument, Python code that defines C(RIGHTS) and C(refused). C(refused(RIGHTS)) gives the names of what the service's
+            account was granted less than seven minutes ago, to use buckets and databases and to sign, and has not taken effect.
+          - Where the placeholder tells them as JSON, C({"refused"&#58; [...]}), at C(/-/rights), M(org.djangogcp.smoke_test) waits for them.
+        type: bool
+        default: false
   latest_revision:
     description:
       - The revision that has to be the newest one. The task fails if it is not, because somebody else has deployed.
@@ -958,6 +965,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     reconcile,
     retried,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._rights import python_definitions, rights_of
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
     is_placeholder,
@@ -984,6 +992,7 @@ ARGUMENT_SPEC = {
         "options": {
             "command": {"type": "list", "elements": "str", "required": True},
             "args": {"type": "list", "elements": "str"},
+            "tries_grants": {"type": "bool", "default": False},
         },
     },
     "latest_revision": {"type": "str"},
@@ -1015,9 +1024,21 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
 
 
+def that_tries_grants(task: Task) -> Json:
+    """The placeholder with what its account tries."""
+    template, placeholder = task.params["template"], task.params["placeholder"]
+    changes = task.client.granted.of(template.get("service_account") or "")
+    volumes = [volume.get("cloud_sql_instance") or {} for volume in template.get("volumes") or []]
+    databases = [name for volume in volumes for name in volume.get("instances") or []]
+    rights = rights_of(changes, databases)
+    return {**placeholder, "args": [*(placeholder["args"] or []), python_definitions([*rights.values()])]}
+
+
 def deploy(task: Task, ids: Json) -> Outcome:
     """Make the service what is asked: in one step, or in two when nothing of it was released yet."""
     params = task.params
+    if params["placeholder"] and params["placeholder"]["tries_grants"]:
+        params = {**params, "placeholder": that_tries_grants(task)}
 
     def step(spec: ResourceSpec, asked: Asked, wait: Wait) -> Outcome:
         return reconcile(

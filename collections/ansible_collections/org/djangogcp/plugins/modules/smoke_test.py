@@ -69,6 +69,12 @@ options:
         for so long, and other answers only for O(wait_timeout).
     type: int
     default: 0
+  placeholder_url:
+    description:
+      - The address of the service while a placeholder serves that tells which of the rights of the service's account have not taken effect
+        (O(org.djangogcp.run_service#module:placeholder.tries_grants)). Those that were granted less than seven minutes ago are waited for
+        before any page is asked.
+    type: str
   wait_timeout:
     description:
       - For how long pages are asked again, in seconds. Each is asked at least once, and has a minute to answer.
@@ -130,12 +136,14 @@ checks:
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._grants import Waiting
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import (
     Answer,
     Check,
     ask_until_it_passes,
+    rights_refused,
 )
 
 ARGUMENT_SPEC = {
@@ -154,11 +162,13 @@ ARGUMENT_SPEC = {
     "service_account": {"type": "str"},
     "audience": {"type": "str"},
     "grant_timeout": {"type": "int", "default": 0},
+    "placeholder_url": {"type": "str"},
     "wait_timeout": {"type": "int", "default": 30},
 }
 
 RULES = {
     "url": rules.SITE_URL,
+    "placeholder_url": rules.SITE_URL,
     "checks.path": rules.HTTP_PATH,
     "service_account": rules.SERVICE_ACCOUNT,
     "audience": rules.SITE_URL,
@@ -216,6 +226,15 @@ def identity_token(client: Client, account: str, audience: str, deadline: Deadli
     raise AssertionError("delays() never ends")
 
 
+def await_rights(client: Client, placeholder: str, token: str, site: str) -> None:
+    """Wait while a placeholder tells of rights that were granted a moment ago and have not taken effect for the site's account."""
+    waiting = Waiting(client, f"try {rules.one_line(site)} out")
+    while client.granted.changes():
+        refused = rights_refused(placeholder, token)
+        if not waiting.goes_on(lambda change, names=refused: str(change) in names):
+            return
+
+
 def work(task: Task) -> Json:
     """Ask for all pages."""
     if task.check_mode:
@@ -229,6 +248,8 @@ def work(task: Task) -> Json:
     account, audience = params["service_account"], params["audience"]
     granted = Deadline(max(params["grant_timeout"], params["wait_timeout"]), client.clock)
     token = identity_token(client, account, audience, granted) if account else ""
+    if params["placeholder_url"]:
+        await_rights(client, params["placeholder_url"].rstrip("/"), token, site)
     deadline = Deadline(params["wait_timeout"], client.clock)
     answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline, token, granted))
     if any(answer.problem for answer in answers):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Change
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
     DEPLOYED_ANNOTATION,
@@ -69,7 +70,7 @@ def task(client, check_mode=False, **options):
         "state": "present",
         "template": TEMPLATE,
         "candidate_tag": "candidate",
-        "placeholder": {"command": ["python"], "args": ["-c", "x"]},
+        "placeholder": {"command": ["python"], "args": ["-c", "x"], "tries_grants": False},
         **options,
     }
     return Task(params, client, check_mode)
@@ -100,6 +101,30 @@ def test_the_first_release_waits_beside_a_placeholder_that_has_the_traffic(googl
     assert result["diff"]["before"] == {"state": "absent"}
     assert result["candidate"] == {"revision": "polls-2", "uri": "https://candidate---polls"}
     assert [(one["revision"], one["placeholder"]) for one in result["serving"]] == [("polls-1", True)]
+
+
+def test_a_placeholder_is_given_code_that_tries_what_was_granted_a_moment_ago(google, client, granted):
+    granted.note(Change("bucket", "static", "roles/storage.objectViewer", "serviceAccount:web@p"))
+    granted.note(Change("project", "p", "roles/cloudsql.client", "serviceAccount:web@p"))
+    granted.note(Change("bucket", "static", "roles/storage.objectViewer", "serviceAccount:other@p"))
+    google.answer("GET", URL, (404, ""), PLACEHOLDER_SERVES, PLACEHOLDER_SERVES, CANDIDATE_WAITS)
+    google.answer("POST", SERVICES, DONE)
+    google.answer("PATCH", URL, DONE)
+    revisions(google)
+    sockets = {"name": "cloudsql", "cloud_sql_instance": {"instances": ["p:l:main"]}}
+    template = {**TEMPLATE, "service_account": "web@p", "volumes": [sockets]}
+    placeholder = {"command": ["python"], "args": ["-c", "x"], "tries_grants": True}
+    run_service.work(task(client, template=template, placeholder=placeholder))
+    (placed,) = google.bodies("POST")
+    *given, code = placed["template"]["containers"][0]["args"]
+    assert given == ["-c", "x"]
+    defined = {}
+    exec(code, defined)
+    assert sorted(right["name"] for right in defined["RIGHTS"]) == [
+        "roles/cloudsql.client on project p was granted",
+        "roles/storage.objectViewer on bucket static was granted",
+    ]
+    assert callable(defined["refused"])
 
 
 def test_a_run_that_was_killed_after_the_placeholder_is_gone_on_with(google, client):

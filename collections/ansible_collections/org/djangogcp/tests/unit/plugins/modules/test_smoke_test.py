@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.server
+import json
 import socket
 import struct
 import threading
@@ -16,6 +17,7 @@ import types
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils import _visitor
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Change
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import Check, ask
@@ -23,7 +25,7 @@ from ansible_collections.org.djangogcp.plugins.modules import smoke_test
 
 LOG = "Check what the site logged; if it only needs longer, raise wait_timeout."
 NETWORK = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
-NOBODY = {"service_account": None, "audience": None, "grant_timeout": 0}
+NOBODY = {"service_account": None, "audience": None, "grant_timeout": 0, "placeholder_url": None}
 # What a page holds and no message may show.
 PRIVATE = "private-words-of-the-page"
 RESET = struct.pack("ii", 1, 0)
@@ -430,3 +432,44 @@ def test_a_path_that_nobody_would_want_to_read_is_shortened(site):
     assert message(site.url, check(path)) == (
         f"Failed to try SITE out: {path[:100]}... (2001 characters) answered 404 (expected 200). {LOG}"
     )
+
+
+SIGNS = Change("service_account", "web@p", "roles/iam.serviceAccountTokenCreator", "serviceAccount:web@p")
+
+
+def test_what_a_placeholder_says_is_still_refused_is_waited_for_before_any_page_is_asked(
+    site, client, granted, fake_clock
+):
+    granted.note(SIGNS)
+    refused = (503, json.dumps({"refused": [str(SIGNS)]}))
+    site.page("/-/rights", refused, refused, (503, json.dumps({"refused": []})))
+    site.page("/", (200, "ok"))
+    try_out(site.url, check("/"), client=client, placeholder_url=site.url)
+    assert site.asked == ["/-/rights"] * 3 + ["/"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        # It was not granted a moment ago.
+        (503, json.dumps({"refused": ["roles/other on bucket b was granted"]})),
+        (503, "This site has not been released yet."),
+        (503, json.dumps([str(SIGNS)])),
+        # No placeholder says so.
+        (200, json.dumps({"refused": [str(SIGNS)]})),
+        (404, "not found"),
+    ],
+)
+def test_nothing_else_is_waited_for(site, client, granted, fake_clock, answer):
+    granted.note(SIGNS)
+    site.page("/-/rights", answer)
+    site.page("/", (500, "no"))
+    with pytest.raises(DjangoGcpError, match="/ answered 500"):
+        try_out(site.url, check("/"), client=client, placeholder_url=site.url)
+    assert fake_clock.slept == []
+
+
+def test_where_nothing_was_granted_no_placeholder_is_asked(site, client):
+    site.page("/", (200, "ok"))
+    try_out(site.url, check("/"), client=client, placeholder_url=site.url)
+    assert site.asked == ["/"]
