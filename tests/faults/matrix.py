@@ -30,6 +30,8 @@ PARTS = ("calls", "deploys", "kills", "together")
 _SIGNS = {"wrong": "!", "failed": "f", "deployed": "+"}
 #: Requests after which the emulator is killed.
 _KILLED_AFTER = (10, 40, 80, 120, 160, 200)
+#: After how long grants take effect, and where: everywhere, or in one service alone.
+_LATE_SECONDS, _LATE = 20, ("*", "cloudsql", "storage", "iam", "secretmanager")
 _SITES = 10
 
 
@@ -112,6 +114,12 @@ def run(origin: Origin, parts: list[str]) -> Report:
         for kind in sorted(UNKNOWN):
             name = f"a whole deploy with {kind} at the start of a job"
             report.scenario(name, lambda kind=kind: origin.deploys.with_a_job_that_nobody_knows_of(kind))  # type: ignore[misc]
+        for service in _LATE:
+            whose = "" if service == "*" else f" in {service}"
+            name = f"a whole deploy whose grants and accounts take effect {_LATE_SECONDS} s later{whose}"
+            report.scenario(
+                name, lambda service=service: origin.deploys.with_late_grants(_LATE_SECONDS, service)
+            )  # type: ignore[misc]
         report.scenario(
             "a whole deploy whose operations are all held up", origin.deploys.with_every_operation_held_up
         )
@@ -237,7 +245,8 @@ def main() -> int:
 
 _HEAD = """# What a deploy survives
 
-Written by `make faults`. Each call of a deploy was disturbed by each fault (`emulator/README.md` tells what they are):
+Written by `make faults`. Each call of a deploy was disturbed by each fault (`emulator/README.md` tells what they are). The project that
+was deployed logs in to its database in `migrate` and on its page, uploads in `collectstatic`, and reads that and signs on its page:
 
 * `+` the deploy went on as if nothing had been;
 * `f` it stopped with one message that says what failed and what to do, and the next run, without the fault, went on from there;

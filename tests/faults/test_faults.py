@@ -25,7 +25,7 @@ def test_a_deploy_survives_a_passing_fault_at_every_method(origin: Origin) -> No
 
 
 def test_a_deploy_waits_for_what_it_was_granted(origin: Origin) -> None:
-    origin.deploys.with_late_grants(20)
+    origin.deploys.with_late_grants(20, DRAW.choice(["*", "cloudsql", "storage", "iam"]))
 
 
 def test_a_deploy_stops_where_nobody_knows_whether_a_job_was_started(origin: Origin) -> None:
