@@ -18,6 +18,7 @@ import re
 import typing as t
 import urllib.parse
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._granted import (
@@ -118,6 +119,11 @@ def ensure_grants(
             conflict = error.is_stale and conflicts < _CONFLICTS
             if not (conflict or _is_propagating(client, error)) or not newly_made.sleep(delay):
                 raise _explained(error) from error
+            if client.granted.tells(newly_made.waited, _progress.EVERY_SECONDS):
+                state = error.explanation.rstrip(".")
+                _progress.tell(
+                    _progress.line(f"change the {resource.label}", state, newly_made.waited, "1 min")
+                )
     return _outcome(resource, grants, policy, wanted)
 
 

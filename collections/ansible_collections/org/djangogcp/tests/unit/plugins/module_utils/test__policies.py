@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._granted import Change, account_made
 from ansible_collections.org.djangogcp.plugins.module_utils._policies import (
     Grant,
     Resource,
@@ -141,6 +143,29 @@ def test_a_service_account_that_is_only_new_is_waited_for(google, client, refuse
     google.answer("POST", WRITE, *[refuse(400, "INVALID_ARGUMENT", UNKNOWN)] * 20, {})
     google.answer("GET", ACCOUNT, {"email": "web@p.iam.gserviceaccount.com"})
     assert ensure_grants(client, SECRET, [Grant(ROLE, (WEB,))], check_mode=False).changed
+
+
+def test_an_account_that_was_made_here_a_moment_ago_is_waited_for_though_it_cannot_be_read(
+    google, client, granted, refuse, monkeypatch
+):
+    lines = []
+    monkeypatch.setattr(_progress, "tell", lines.append)
+    granted.note(account_made("web@p.iam.gserviceaccount.com"))
+    google.answer("GET", READ, {"etag": "e1"})
+    google.answer("POST", WRITE, *[refuse(400, "INVALID_ARGUMENT", UNKNOWN)] * 20, {})
+    assert ensure_grants(client, SECRET, [Grant(ROLE, (WEB,))], check_mode=False).changed
+    assert lines[0].startswith(
+        "Change the IAM policy of secret key: Service account web@p.iam.gserviceaccount.com does not exist, 3"
+    )
+    assert Change("secret", "key", ROLE, WEB) in granted.changes()
+
+
+def test_what_is_revoked_is_not_granted_any_more(google, client, granted):
+    granted.note(Change("secret", "key", ROLE, WEB))
+    google.answer("GET", READ, {"etag": "e1", "bindings": [{"role": ROLE, "members": [WEB]}]})
+    google.answer("POST", WRITE, {})
+    assert ensure_grants(client, SECRET, [Grant(ROLE, (WEB,), present=False)], check_mode=False).changed
+    assert granted.changes() == {}
 
 
 def test_a_service_account_that_does_not_exist_is_an_error_at_once(google, client, refuse, fake_clock):
