@@ -143,6 +143,17 @@ def test_the_application_sees_the_platforms_variables_and_headers(client: Client
     assert re.fullmatch(r"[0-9a-f]{32}/\d+", headers["X-Cloud-Trace-Context"])
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/health%7A", "/eventlog", "/_ah/start"])
+def test_a_path_that_google_keeps_for_itself_reaches_no_service(client: Client, path: str) -> None:
+    client.create()
+    answer = client.open(path)
+    assert answer.status_code == 404
+    assert "<title>Error 404 (Not Found)!!1</title>" in answer.text
+    assert client.open("/healthz/").status_code == client.open("/readyz").status_code == 200
+    asked = [entry["httpRequest"]["requestUrl"] for entry in logs(client, "run.googleapis.com%2Frequests")]
+    assert [url.rpartition(".run.app")[2] for url in asked] == ["/healthz/", "/readyz"]
+
+
 def test_google_fills_in_the_template(client: Client) -> None:
     template = client.create()["response"]["template"]
     assert template == {

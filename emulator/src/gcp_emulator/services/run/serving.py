@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import html
 import random
+import re
 from collections.abc import Iterable, Iterator
 from functools import partial
+from urllib.parse import unquote
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
@@ -25,6 +27,16 @@ from gcp_emulator.workloads.http_front import Outcome, Upstream, add_headers, co
 _PAGE = (
     '\n<html><head>\n<meta http-equiv="content-type" content="text/html;charset=utf-8">\n<title>{code} {title}</title>\n'
     "</head>\n<body text=#000000 bgcolor=#ffffff>\n<h1>Error: {title}</h1>\n<h2>{text}</h2>\n<h2></h2>\n</body></html>\n"
+)
+#: What Google's front end keeps for itself: no service gets it, and no request log. Source: "Known issues in Cloud Run", reserved URL
+#: paths (https://cloud.google.com/run/docs/known-issues). Of "some paths ending with z" /healthz is known, and neither /healthz/ nor
+#: /readyz or /livez (https://github.com/kkdai/linebot-file/pull/5, which saw /_ah/health reach its service, too: the page stands).
+_RESERVED = re.compile(r"/(?:eventlog|healthz|_ah|_ah/.*)", re.DOTALL)
+#: The page in the form that https://github.com/vivekchand/clawmetry/issues/3213 quotes.
+_RESERVED_PAGE = (
+    "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n"
+    "  <title>Error 404 (Not Found)!!1</title>\n  <p><b>404.</b> <ins>That\u2019s an error.</ins>\n"
+    "  <p>The requested URL <code>{path}</code> was not found on this server.  <ins>That\u2019s all we know.</ins>\n"
 )
 _UNAUTHENTICATED = (
     "The request was not authenticated. Either allow unauthenticated invocations or set the proper Authorization header. "
@@ -79,6 +91,9 @@ class Serving:
 
     async def serve(self, request: Request) -> Response:
         """What the service at this address answers, or why it does not."""
+        if _RESERVED.fullmatch(unquote(request.path)):
+            page = _RESERVED_PAGE.format(path=html.escape(request.path))
+            return Response(404, Headers([("Content-Type", "text/html; charset=UTF-8")]), page.encode())
         found = self._find(request.host)
         if found is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")

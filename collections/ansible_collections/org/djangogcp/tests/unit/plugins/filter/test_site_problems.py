@@ -156,8 +156,14 @@ def test_every_rule_is_of_a_variable_that_exists() -> None:
         (
             "djangogcp_liveness_path",
             "/healthz",
-            "djangogcp_liveness_path is '/healthz': expected a path that begins with / and is not /healthz, which Google's"
-            " front end answers itself, or nothing.",
+            "djangogcp_liveness_path is '/healthz': expected a path that begins with / and is none of /healthz, /eventlog and"
+            " /_ah/..., which Google's front end answers itself with 404 (serve it at another, such as /health/), or nothing.",
+        ),
+        (
+            "djangogcp_admin_path",
+            "/_ah/admin/",
+            "djangogcp_admin_path is '/_ah/admin/': expected a path that begins with / and is none of /healthz, /eventlog and"
+            " /_ah/..., which Google's front end answers itself with 404 (serve it at another, such as /health/), or nothing.",
         ),
         (
             "djangogcp_superuser_email",
@@ -168,6 +174,23 @@ def test_every_rule_is_of_a_variable_that_exists() -> None:
 )
 def test_a_wrong_variable_is_explained(name: str, value: object, message: str) -> None:
     assert problems(**{name: value}) == [message]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/healthz?full", "/eventlog", "/_ah", "/_ah/health"])
+def test_a_path_that_google_keeps_for_itself_is_refused_wherever_it_is_asked_from_outside(path: str) -> None:
+    rule = ELEMENT_RULES["release_smoke_paths"]
+    assert not rule.test(path)
+    assert "/healthz" in rule.expected
+    names = ("djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path")
+    assert not any(RULES[name].test(path) for name in names)
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz/", "/readyz", "/quiz", "/eventlog/", "/_ahead/", "/eventlogs", "/-/live"]
+)
+def test_a_path_that_only_looks_so_is_taken(path: str) -> None:
+    assert ELEMENT_RULES["release_smoke_paths"].test(path)
+    assert RULES["djangogcp_startup_path"].test(path)
 
 
 #: What the roles set in the environment and a person may set otherwise.
