@@ -201,6 +201,29 @@ def test_the_life_of_a_database(cloud: Cloud, sql_instance: str) -> None:
     assert cloud.ok("sql_database", **asked, state="absent")["changed"] is False
 
 
+def connected(cloud: Cloud, instance: str, database: str, user: str) -> psycopg2.extensions.connection:
+    """A connection of a user of the database, as an instance of the site holds one."""
+    port = cloud.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/{instance}"].port
+    return psycopg2.connect(host="127.0.0.1", port=port, dbname=database, user=user, password="held-open")
+
+
+def test_a_database_is_deleted_although_somebody_is_connected(
+    cloud: Cloud, sql_instance: str, database: dict[str, str]
+) -> None:
+    asked = {"instance": sql_instance, "name": "held"}
+    cloud.ok("sql_database", **asked)
+    user = "CREATE ROLE holder LOGIN PASSWORD 'held-open'; GRANT CONNECT ON DATABASE held TO holder; SELECT 1"
+    cloud.sql(sql_instance, "postgres", user)
+    connection = connected(cloud, sql_instance, "held", "holder")
+    assert cloud.ok("sql_database", check=True, **asked, state="absent")["changed"] is True
+    done = cloud.ok("sql_database", **asked, state="absent", close_connections=True)
+    assert done["actions"] == ["delete SQL database held"]
+    with pytest.raises(psycopg2.OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    there = "DROP ROLE holder; SELECT count(*) FROM pg_database WHERE datname = 'held'"
+    assert cloud.sql(sql_instance, "postgres", there) == [(0,)]
+
+
 def may_log_in(cloud: Cloud, instance: str, user: str, password: str) -> bool:
     """Whether the server accepts a password, over TCP as the Cloud SQL proxy would bring it."""
     port = cloud.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/{instance}"].port

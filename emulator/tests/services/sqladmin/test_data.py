@@ -115,6 +115,16 @@ def test_an_operation_that_a_full_disk_did_not_let_begin_leaves_the_instance_idl
     assert sql.do("DELETE", "instances/main/databases/polls")["operationType"] == "DELETE_DATABASE"
 
 
+def test_the_api_does_not_drop_what_somebody_is_connected_to(sql: Sql, database: str) -> None:
+    with server(sql).connect(database):
+        assert sql.error("DELETE", f"instances/main/databases/{database}") == (
+            400,
+            'Invalid request: failed to delete database site. Detail: pq: database "site" is being accessed by other users.',
+            "invalid",
+        )
+    sql.do("DELETE", f"instances/main/databases/{database}")
+
+
 def test_the_api_does_not_drop_what_a_user_owns(sql: Sql, database: str) -> None:
     sql.do("POST", "instances/main/users", {"name": "owner", "password": "x"})
     with server(sql).connect() as connection, connection.cursor() as cursor:

@@ -15,7 +15,7 @@ import psycopg2
 from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.engine import clock
-from gcp_emulator.engine.errors import ApiError, Json, failed_precondition
+from gcp_emulator.engine.errors import Json, failed_precondition
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import Engine
@@ -73,14 +73,19 @@ class PostgresContent:
                 raise rules.invalid(f"The {field} of a PostgreSQL database cannot be changed.")
 
     async def drop_database(self, name: str) -> None:
-        try:
-            with _refused(f'failed to delete database "{name}". Detail: pq: '):
+        with _refused(f"failed to delete database {name}. Detail: pq: "):
+            try:
                 await self._run(roles.drop_database, name)
-        except ApiError as error:
-            if "must be owner of" not in error.message:
-                raise
-            hint = '(Please use psql client to delete database that is not owned by "cloudsqlsuperuser").'
-            raise ApiError("INVALID_ARGUMENT", f"{error.message} {hint}", reason="invalid") from None
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise rules.invalid(
+                    f'failed to delete database "{name}". Detail: pq: {postgres_failure(error)}. '
+                    '(Please use psql client to delete database that is not owned by "cloudsqlsuperuser").'
+                ) from None
+            except psycopg2.errors.ObjectInUse as error:
+                # As in https://github.com/MobilityData/mobility-feed-api/issues/1174: how many are connected is not told.
+                raise rules.invalid(
+                    f"failed to delete database {name}. Detail: pq: {postgres_failure(error)}."
+                ) from None
 
     async def users(self) -> list[Json]:
         return [_user_of(one) for one in await self._run(roles.list_users)]

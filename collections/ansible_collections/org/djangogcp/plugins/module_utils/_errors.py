@@ -169,6 +169,15 @@ class ApiError(DjangoGcpError):
         return self.status == 400 and "Too many operations are being executed" in self.explanation
 
     @property
+    def is_in_use(self) -> bool:
+        """Whether a database is not deleted since somebody is connected to it: Cloud SQL tells so in PostgreSQL's words, with 400.
+
+        Source: https://github.com/hashicorp/terraform-provider-google/issues/12968 and
+        https://github.com/MobilityData/mobility-feed-api/issues/1174.
+        """
+        return self.status == 400 and "is being accessed by other users" in self.explanation
+
+    @property
     def already_exists(self) -> bool:
         """Whether a create found the name taken (409 with ALREADY_EXISTS, or storage's and sqladmin's 409).
 

@@ -31,6 +31,20 @@ _CONFLICT = re.compile(r"tuple concurrently (?:updated|deleted)|SQLSTATE (?:4000
 _VARIABLE = re.compile(r"(?<!:):(['\"])(\w+)\1")
 
 
+# Who may connect no more does not come back. What PostgreSQL's own processes and superusers do is not ours to end: nobody but a
+# superuser may, and DROP DATABASE does not count autovacuum.
+_NO_MORE_CONNECTIONS = """
+DO $do$ DECLARE connecting oid; BEGIN
+REVOKE CONNECT ON DATABASE :"database" FROM PUBLIC;
+FOR connecting IN SELECT DISTINCT item.grantee FROM pg_database, aclexplode(datacl) AS item
+WHERE datname = :'database' AND item.privilege_type = 'CONNECT' AND item.grantee NOT IN (0, datdba) LOOP
+EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM %I', :'database', pg_get_userbyid(connecting));
+END LOOP; END $do$;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_roles ON usesysid = pg_roles.oid
+WHERE datname = :'database' AND pid <> pg_backend_pid() AND NOT rolsuper
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Statement:
     """A statement and the query that returns a row when it is fulfilled.
@@ -161,3 +175,17 @@ class Database:
         return execute_sql(
             self._client, self._project, self._instance, self._database, sql, where, repeatable=repeatable
         )
+
+
+def close_connections(client: Client, project: str, instance: str, database: str) -> None:
+    """End the connections to a database that is about to be deleted, and let nobody make new ones.
+
+    It runs in the database ``postgres``: a connection to the other one would be in its own way.
+
+    Raises:
+        ApiError: the API refuses.
+        DjangoGcpError: the database refuses.
+    """
+    sql = interpolated(_NO_MORE_CONNECTIONS, {"database": database})
+    doing = f"close the connections to database {database} of SQL instance {instance}"
+    execute_sql(client, project, instance, "postgres", sql, doing, repeatable=True)

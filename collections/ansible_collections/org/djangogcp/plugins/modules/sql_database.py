@@ -39,6 +39,13 @@ options:
     description: The collation, for instance V(en_US.UTF8), or V(utf8mb4_0900_ai_ci) of MySQL. It cannot be changed later.
     type: str
   # End of the table.
+  close_connections:
+    description:
+      - With O(state=absent), whether connections that are open are closed, and nobody may make new ones, as the caller's own IAM
+        database user. It is done only when Cloud SQL does not delete the database because somebody is connected to it.
+      - Whether or not, it is tried for a minute until nobody is connected any more.
+    type: bool
+    default: false
   claim_secret:
     description:
       - The secret, which only this site has, in whose annotations the O(mark) is written as a claim before the database is made, because a
@@ -63,6 +70,7 @@ EXAMPLES = r"""
     instance: djangogcp
     name: polls
     state: absent
+    close_connections: true
 """
 
 RETURN = r"""
@@ -94,20 +102,60 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import DATABASE
+from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import close_connections
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "instance": {"type": "str", "required": True},
     "state": STATE_ARG,
     **table_options(DATABASE.fields),
+    "close_connections": {"type": "bool", "default": False},
     "claim_secret": {"type": "str", "no_log": False},
     **MARK_ARGS,
     **WAIT_ARGS,
 }
+
+
+#: How long a database that somebody is connected to is tried to be deleted. A process of the database that is told to end, and an
+#: instance of Cloud Run whose service was deleted, do so within seconds.
+_IN_USE_SECONDS = 60.0
+
+
+def once_unused(task: Task, attempt: t.Callable[[], Outcome]) -> Outcome:
+    """The outcome of an attempt to delete the database, which is made until nobody is connected to it.
+
+    Raises:
+        ApiError: somebody still is after a minute; it says what was tried, and what to do.
+    """
+    deadline = Deadline(_IN_USE_SECONDS, task.client.clock)
+    for delay in delays(first=0.3, factor=1.5, longest=5):
+        try:
+            return attempt()
+        except ApiError as error:
+            if not error.is_in_use:
+                raise
+            refused = _closed(task) if task.params["close_connections"] else ""
+            if not deadline.sleep(delay):
+                raise error.with_hint(
+                    "Close what is connected to it (psql, a proxy, an instance that still serves; pg_stat_activity in the database"
+                    f" postgres lists them all), and run again. {refused}".rstrip()
+                ) from error
+    raise AssertionError("delays() never ends")
+
+
+def _closed(task: Task) -> str:
+    """Close the connections; returns why that was refused, "" when it was not: they may end by themselves."""
+    try:
+        close_connections(task.client, task.project, task.params["instance"], task.params["name"])
+    except DjangoGcpError as error:
+        return f"Closing them was refused: {error.message}"
+    return ""
 
 
 def work(task: Task) -> dict[str, t.Any]:
@@ -121,15 +169,18 @@ def work(task: Task) -> dict[str, t.Any]:
             claims.make(DATABASE, ids, current)
         return asked_of(params, DATABASE.fields)
 
-    outcome = reconcile(
-        task.client,
-        DATABASE,
-        ids,
-        asked,
-        state=params["state"],
-        check_mode=task.check_mode,
-        wait=task.wait,
-        ownership=ownership,
+    outcome = once_unused(
+        task,
+        lambda: reconcile(
+            task.client,
+            DATABASE,
+            ids,
+            asked,
+            state=params["state"],
+            check_mode=task.check_mode,
+            wait=task.wait,
+            ownership=ownership,
+        ),
     )
     if claims and params["state"] == "absent" and outcome.changed and not task.check_mode:
         claims.drop(DATABASE, ids)

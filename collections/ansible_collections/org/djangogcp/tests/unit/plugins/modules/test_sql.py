@@ -16,7 +16,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import interpolated
-from ansible_collections.org.djangogcp.plugins.modules import sql_instance, sql_statements, sql_users
+from ansible_collections.org.djangogcp.plugins.modules import (
+    sql_database,
+    sql_instance,
+    sql_statements,
+    sql_users,
+)
 
 API = "https://sqladmin.googleapis.com/v1/projects/p/instances"
 INSTANCE = f"{API}/db"
@@ -612,3 +617,85 @@ class TestStatements:
         assert caught.value.message == (
             "Failed to make a in database polls of SQL instance db: permission denied."
         )
+
+
+class TestDatabaseInUse:
+    DATABASE = f"{INSTANCE}/databases/site"
+    IN_USE = (
+        400,
+        {
+            "error": {
+                "code": 400,
+                "message": "Invalid request: failed to delete database site. Detail: pq: "
+                'database "site" is being accessed by other users.',
+                "errors": [{"reason": "invalid"}],
+            }
+        },
+    )
+
+    def absent(self, client, **options):
+        params = {
+            **dict.fromkeys(sql_database.ARGUMENT_SPEC),
+            "state": "absent",
+            "name": "site",
+            "instance": "db",
+            **options,
+        }
+        return sql_database.work(Task({**params, "project": "p"}, client, False, WAIT))
+
+    def test_it_is_tried_until_nobody_is_connected(self, google, client, fake_clock):
+        google.answer("GET", self.DATABASE, {"name": "site"})
+        google.answer("DELETE", self.DATABASE, self.IN_USE, self.IN_USE, DONE)
+        assert self.absent(client)["changed"]
+        assert len(fake_clock.slept) == 2
+        assert not google.bodies("POST")
+
+    def test_open_connections_are_closed_from_another_database(self, google, client):
+        google.answer("GET", self.DATABASE, {"name": "site"})
+        google.answer("DELETE", self.DATABASE, self.IN_USE, DONE)
+        google.answer("POST", EXECUTE, {"results": []})
+        assert self.absent(client, close_connections=True)["changed"]
+        (asked,) = google.bodies("POST")
+        assert asked["database"] == "postgres"
+        assert 'REVOKE CONNECT ON DATABASE "site" FROM PUBLIC' in asked["sqlStatement"]
+
+    def test_nothing_is_closed_of_what_is_deleted_at_once(self, google, client):
+        google.answer("GET", self.DATABASE, {"name": "site"})
+        google.answer("DELETE", self.DATABASE, DONE)
+        assert self.absent(client, close_connections=True)["changed"]
+        assert not google.bodies("POST")
+
+    def test_after_a_minute_it_says_what_to_do_and_what_was_refused(self, google, client, fake_clock, refuse):
+        google.answer("GET", self.DATABASE, {"name": "site"})
+        google.answer("DELETE", self.DATABASE, self.IN_USE)
+        google.answer(
+            "POST",
+            EXECUTE,
+            refuse(
+                400,
+                "INVALID_ARGUMENT",
+                "The instance doesn't allow using executeSql to access this instance.",
+            ),
+        )
+        with pytest.raises(ApiError) as caught:
+            self.absent(client, close_connections=True)
+        assert 59 < sum(fake_clock.slept) <= 61
+        assert caught.value.message.startswith(
+            "Failed to delete SQL database site: Invalid request: failed to delete database site."
+        )
+        assert (
+            "Closing them was refused: Failed to close the connections to database site"
+            in caught.value.message
+        )
+        assert "pg_stat_activity" in caught.value.message
+
+    def test_another_refusal_is_told_at_once(self, google, client, fake_clock, refuse):
+        google.answer("GET", self.DATABASE, {"name": "site"})
+        google.answer(
+            "DELETE",
+            self.DATABASE,
+            refuse(400, "INVALID_ARGUMENT", "Invalid request: must be owner of database site."),
+        )
+        with pytest.raises(ApiError, match="must be owner"):
+            self.absent(client, close_connections=True)
+        assert not fake_clock.slept
