@@ -12,6 +12,7 @@ TRANSIENT = [
     "truncated",
     "stall",
     "unknown_account",
+    "too_many_operations",
 ]
 #: A command may have begun and must not begin twice: at this method a deploy may stop for any fault after which nobody knows.
 NEVER_REPEATED = "run.projects.locations.jobs.run"

@@ -269,6 +269,14 @@ def test_a_backup_is_made_listed_and_deleted(shared: Sql) -> None:
     )  # fmt: skip
 
 
+def test_a_final_backup_is_made_by_the_server_before_it_goes(shared: Sql) -> None:
+    shared.create("leaving")
+    shared.do("DELETE", "instances/leaving", enableFinalBackup=True, finalBackupTtlDays="2")
+    (backup,) = shared("GET", "backups")["backups"]
+    assert (backup["state"], backup["instance"]) == ("SUCCESSFUL", "leaving")
+    assert int(backup["maxChargeableBytes"]) > 1_000_000
+
+
 def test_flags_and_tiers_are_listed(shared: Sql) -> None:
     flags = shared.session.get(f"{HOST}/v1/flags", params={"databaseVersion": "POSTGRES_15"}).json()["items"]
     found = {flag["name"]: flag for flag in flags}

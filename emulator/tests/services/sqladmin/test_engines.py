@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.operations import Profile
 from gcp_emulator.services.sqladmin import rules
@@ -413,3 +414,45 @@ def test_what_was_noted_survives_a_stop_of_the_emulator(tmp_path: Path) -> None:
         assert names == ["information_schema", "mysql", "performance_schema", "sys", "wares"]
     finally:
         again.stop()
+
+
+# Final backups -------------------------------------------------------------------------------------------------------
+
+
+def test_a_final_backup_outlives_its_instance(sql: Sql) -> None:
+    made(sql, "archive", "MYSQL_8_0", finalBackupConfig={"enabled": True, "retentionDays": 3})
+    sql.do("DELETE", "instances/archive", finalBackupDescription="the books of 2026")
+    (backup,) = sql("GET", "backups")["backups"]
+    assert {key: backup[key] for key in ("type", "state", "instance", "databaseVersion", "description")} == {
+        "type": "FINAL",
+        "state": "SUCCESSFUL",
+        "instance": "archive",
+        "databaseVersion": "MYSQL_8_0",
+        "description": "the books of 2026",
+    }
+    assert backup["instanceSettings"]["settings"]["tier"] == "db-custom-1-3840"
+    kept = clock.parse_timestamp(backup["expiryTime"]) - clock.parse_timestamp(backup["instanceDeletionTime"])
+    assert 2.9 < kept.total_seconds() / 86400 <= 3
+    identifier = backup["name"].rpartition("/")[2]
+    assert Sql(sql.running)("GET", f"backups/{identifier}")["name"] == backup["name"]
+    records = sql.running.context.store.collection("sqladmin.backups")
+    sql.running.call(records.put, backup["name"], backup | {"expiryTime": clock.timestamp()})
+    assert sql.error("GET", f"backups/{identifier}")[0] == 404
+    assert sql("GET", "backups") == {}
+
+
+def test_an_instance_without_a_final_backup_leaves_none(sql: Sql) -> None:
+    made(sql, "fleeting", "MYSQL_8_0", finalBackupConfig={"enabled": True})
+    sql.do("DELETE", "instances/fleeting", enableFinalBackup=False)
+    assert sql("GET", "backups") == {}
+
+
+def test_an_account_has_the_short_name_that_mysql_takes(sql: Sql) -> None:
+    sql.do("POST", "instances/shop/users", {"name": "clerk@example.com", "type": "CLOUD_IAM_USER"})
+    user = sql("GET", "instances/shop/users/clerk")
+    assert (user["type"], user["iamEmail"]) == ("CLOUD_IAM_USER", "clerk@example.com")
+    refused = {"name": "other@example.com", "type": "CLOUD_IAM_USER", "password": "x"}
+    assert (
+        "password or hostname should not be specified"
+        in sql.error("POST", "instances/shop/users", refused)[1]
+    )

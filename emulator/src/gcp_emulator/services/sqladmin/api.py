@@ -18,6 +18,7 @@ from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.service import Service
 from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.services.secretmanager.ports import Secrets
+from gcp_emulator.services.sqladmin.backups import Backups
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.data import Data
 from gcp_emulator.services.sqladmin.describe import Shown, describe
@@ -39,6 +40,7 @@ class SqlAdmin(Service):
         self.servers = Servers(context.state / "sql")
         self.connect = Connect(context, self.servers, records)
         self.instances = Instances(context, self.servers, self.connect, records)
+        self._backups = Backups(context)
         self._replicas = Replicas(context, self.instances)
         self._data = Data(context, self.instances, context.ports.find(Secrets))
         self._restarts = Tasks()
@@ -46,7 +48,7 @@ class SqlAdmin(Service):
         context.ports.offer(Attachments, self.instances)
 
     def parts(self) -> Iterable[object]:
-        return self.instances, self._data, self.connect, self._replicas
+        return self.instances, self._data, self.connect, self._replicas, self._backups
 
     async def describe(self, view: View) -> Section | None:
         if view.part:

@@ -97,9 +97,17 @@ class PostgresContent:
                 raise failed_precondition(
                     f"gcp-emulator does not emulate {unsupported} of users of PostgreSQL; nothing was done."
                 )
+        kind = body.get("type", "BUILT_IN")
+        if kind not in ("BUILT_IN", *roles.IAM_GROUPS):
+            raise failed_precondition(
+                f"gcp-emulator does not emulate users of type {kind}; nothing was done."
+            )
+        if kind == "CLOUD_IAM_SERVICE_ACCOUNT" and name.endswith(".gserviceaccount.com"):
+            raise rules.invalid(
+                f"Invalid IAM user name ({name}): the suffix .gserviceaccount.com must be omitted."
+            )
         # An empty list cannot be told from none in a protocol buffer: the default applies.
         granted = body.get("databaseRoles") or None
-        kind = body.get("type", "BUILT_IN")
         with _refused(f"failed to create user {name}: . "):
             await self._run(roles.put_user, name, kind, password=body.get("password"), roles=granted)
 
@@ -197,6 +205,9 @@ class StoredContent:
             del made["type"]
         if self._engine.is_mysql:
             made["host"] = body.get("host", "%")
+            if "type" in made:
+                # Names of MySQL are short: the account's without its domain (diffSuppressIamUserName of terraform-provider-google).
+                made |= {"name": body["name"].partition("@")[0], "iamEmail": body["name"]}
         if "passwordPolicy" in made:
             made["passwordPolicy"] = _dated(made["passwordPolicy"])
         others = [one for one in self._content["users"] if not _is_same(one, made)]

@@ -17,7 +17,7 @@ from gcp_emulator.databases.postgres import roles, wire
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, not_found
 from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.secretmanager.ports import Secrets
@@ -163,7 +163,7 @@ class Data:
         if name.startswith("cloudsql"):
             raise rules.invalid(f"failed to create user {name}: the name is reserved for Cloud SQL.")
         if kind != "BUILT_IN":
-            _check_iam_user(name, kind, body)
+            _check_iam_user(name, body)
         return await self._change(call, "CREATE_USER", lambda content: content.put_user(body))
 
     @handles("sql.users.get")
@@ -348,17 +348,11 @@ def _named(name: str | None, what: str) -> str:
     return name
 
 
-def _check_iam_user(name: str, kind: str, body: Json) -> None:
-    if kind not in roles.IAM_GROUPS:
-        raise failed_precondition(f"gcp-emulator does not emulate users of type {kind}; nothing was done.")
+def _check_iam_user(name: str, body: Json) -> None:
     if body.get("password") or body.get("host"):
         raise rules.invalid("For IAM users, password or hostname should not be specified.")
     if "@" not in name or name != name.lower():
         raise rules.invalid(f"Invalid IAM user name ({name}): a lower case e-mail address is expected.")
-    if kind == "CLOUD_IAM_SERVICE_ACCOUNT" and name.endswith(".gserviceaccount.com"):
-        raise rules.invalid(
-            f"Invalid IAM user name ({name}): the suffix .gserviceaccount.com must be omitted."
-        )
 
 
 def _sql_answer(execution: wire.Execution, seconds: float) -> Json:

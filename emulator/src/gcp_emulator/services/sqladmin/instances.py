@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.postgres.process import PostgresError
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
@@ -22,7 +23,7 @@ from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_
 from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
-from gcp_emulator.services.sqladmin import rules, topology
+from gcp_emulator.services.sqladmin import backups, rules, topology
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.contents import Content, PostgresContent, StoredContent
 from gcp_emulator.services.sqladmin.engines import MYSQL, POSTGRES, SQLSERVER, engine_of
@@ -59,6 +60,7 @@ class Instances:
         self._deleted = context.store.collection("sqladmin.deletedInstances")
         self._operations = context.store.collection("sqladmin.operations")
         self._backups = context.store.collection("sqladmin.backupRuns")
+        self._final = context.store.collection("sqladmin.backups")
         self._contents = context.store.collection("sqladmin.contents")
         #: Instances with an operation that has not ended.
         self._busy: set[str] = set()
@@ -489,14 +491,18 @@ class Instances:
                 "The requested operation is not valid for a replication master instance.",
                 reason="errorReplicationMasterInvalidOperation",
             )
-        if call.params.get("enableFinalBackup") or record["settings"].get("finalBackupConfig", {}).get(
-            "enabled"
-        ):
-            raise failed_precondition("gcp-emulator does not emulate final backups; nothing was done.")
+        if (final := backups.final_backup(call, record)) is not None:
+            self._final.put(final["name"], final)
         self._set_state(key, "PENDING_DELETE")
         return self.begin(call, key, "DELETE", self._destroy(key), self._removed(key))
 
     async def _destroy(self, key: str) -> None:
+        if (final := backups.enqueued(self._final, key)) is not None:
+            record = self._instances.get(key)
+            has_server = record is not None and record["served"] and active(record["settings"])
+            identifier = final["name"].rpartition("/")[2]
+            size = await self.servers.run(key, Cluster.backup, identifier) if has_server else None
+            self._final.put(final["name"], backups.finished(final, size))
         await self._connect.close_port(key)
         await self.servers.destroy(key)
 

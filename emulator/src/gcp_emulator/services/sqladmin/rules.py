@@ -38,6 +38,13 @@ _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/1
 #: Of an instance that asks for no version (assumed).
 _DEFAULT_VERSION = "MYSQL_8_0"
 _SERVER_CA_MODE = "GOOGLE_MANAGED_INTERNAL_CA"
+#: The ``kind`` of messages in the settings (the discovery documents).
+_KINDS = {
+    "activeDirectoryConfig": "activeDirectoryConfig",
+    "entraidConfig": "sqlServerEntraIdConfig",
+    "maintenanceWindow": "maintenanceWindow",
+    "sqlServerAuditConfig": "sqlServerAuditConfig",
+}
 _TYPES = ("CLOUD_SQL_INSTANCE", "READ_REPLICA_INSTANCE")
 #: What is kept of a new instance beside its settings.
 _KEPT = ("diskEncryptionConfiguration", "masterInstanceName", "replicaConfiguration", "replicationCluster")
@@ -149,8 +156,9 @@ def complete_settings(given: Json, engine: Engine, region: str, *, is_replica: b
         **settings.get("locationPreference", {}),
         "kind": "sql#locationPreference",
     }
-    if "maintenanceWindow" in settings:
-        settings["maintenanceWindow"]["kind"] = "sql#maintenanceWindow"
+    for part, kind in _KINDS.items():
+        if part in settings:
+            settings[part]["kind"] = f"sql#{kind}"
     settings["backupConfiguration"] = _backups(settings.get("backupConfiguration"), engine, plus=plus)
     settings["ipConfiguration"] = _network(settings.get("ipConfiguration", {})) | engine.filled("network")
     if "insightsConfig" in settings:
