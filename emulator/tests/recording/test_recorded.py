@@ -25,7 +25,7 @@ AT_LEAST = {
     "run": 91.0,
     "secretmanager": 95.0,
     "serviceusage": 0.0,
-    "sql": 0.0,
+    "sql": 89.0,
     "storage": 80.0,
 }
 
