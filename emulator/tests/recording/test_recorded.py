@@ -22,7 +22,7 @@ AT_LEAST = {
     "logging": 50.0,
     "orgpolicy": 85.0,
     "pubsub": 80.0,
-    "run": 91.0,
+    "run": 88.0,
     "secretmanager": 95.0,
     "serviceusage": 0.0,
     "sql": 89.0,

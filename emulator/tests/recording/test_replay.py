@@ -171,3 +171,17 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_a_file_leaves_out_what_there_was_not() -> None:
     entry = json.loads(Conversation("", "s", [Exchange("DELETE", URL, 204)]).text())["exchanges"][0]
     assert entry == {"method": "DELETE", "url": URL, "status": 204}
+
+
+def test_a_placeholder_of_an_address_is_what_the_name_in_a_later_answer_spells_out() -> None:
+    cloud = Cloud((404, {}), (200, {"name": "o/1"}), (200, {"name": "projects/p/jobs/a-u1"}))
+    jobs = "https://run.googleapis.com/v2/projects/${projectId}/jobs"
+    one = f"{jobs}/${{jobID}}"
+    outcomes = replayed(
+        cloud,
+        Exchange("GET", one, 404, None, {}),
+        Exchange("POST", f"{jobs}?jobId=${{jobID}}", 200, {}, {"name": "o/${operationID}"}),
+        Exchange("GET", one, 200, None, {"name": "projects/${projectId}/jobs/a-${uniqueId}"}),
+    )
+    assert [outcome.differences for outcome in outcomes] == [[], [], []]
+    assert [url.rpartition("/")[2] for _, url, _ in cloud.sent] == ["a-u1", "jobs?jobId=a-u1", "a-u1"]

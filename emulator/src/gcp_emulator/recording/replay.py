@@ -68,6 +68,7 @@ class Replay:
     async def run(self, conversation: Conversation, unique: str) -> list[Outcome]:
         """Sends the exchanges in order. ``unique`` stands for ``${uniqueId}``, another one for each conversation."""
         self._known = {**self.values, "uniqueId": unique}
+        self._known |= {name: self._fill(text) for name, text in _spelt_out(conversation).items()}
         self._seen = {}
         outcomes = []
         for exchange in conversation.exchanges:
@@ -182,6 +183,33 @@ def _resource(url: str) -> str:
     return re.sub(
         r":(get|set)IamPolicy$", ":IamPolicy", urlsplit(url)._replace(query="", fragment="").geturl()
     )
+
+
+def _spelt_out(conversation: Conversation) -> dict[str, str]:
+    """Placeholders of addresses that the ``name`` in the answer spells out with others: ``jobs/${jobID}`` is ``jobs/a-${uniqueId}``."""
+    found: dict[str, str] = {}
+    for exchange in conversation.exchanges:
+        address = urlsplit(exchange.url).path.split("/")[2:]  # without the version
+        for name in _names(exchange.response):
+            parts = name.split("/")
+            differing = [
+                (ours, theirs) for ours, theirs in zip(address, parts, strict=False) if ours != theirs
+            ]
+            if len(parts) == len(address) and len(differing) == 1:
+                placeholder = PLACEHOLDER.fullmatch(differing[0][0])
+                if placeholder and not PLACEHOLDER.fullmatch(differing[0][1]):
+                    found.setdefault(placeholder[1], differing[0][1])
+    return found
+
+
+def _names(answer: Any) -> Iterator[str]:
+    """Every ``name`` in an answer."""
+    if isinstance(answer, dict):
+        for key, value in answer.items():
+            if key == "name" and isinstance(value, str):
+                yield value
+            else:
+                yield from _names(value)
 
 
 def _goes_on(exchange: Exchange, status: int, answer: Any) -> bool:
