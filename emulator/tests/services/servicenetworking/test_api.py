@@ -22,13 +22,18 @@ def session(emulator: RunningEmulator) -> requests.Session:
     session = emulator.session()
     network = {"name": "inner", "autoCreateSubnetworks": False}
     compute(session, session.post(f"{COMPUTE}/projects/{PROJECT}/global/networks", json=network))
-    for name in ("one", "two"):
+    # A network may be named with and without its project, and by its link.
+    for name, spelling in (
+        ("one", NETWORK),
+        ("two", "global/networks/inner"),
+        ("three", f"{COMPUTE}/{NETWORK}"),
+    ):
         body = {
             "name": name,
             "addressType": "INTERNAL",
             "purpose": "VPC_PEERING",
             "prefixLength": 20,
-            "network": NETWORK,
+            "network": spelling,
         }
         compute(session, session.post(f"{COMPUTE}/projects/{PROJECT}/global/addresses", json=body))
     return session
@@ -74,9 +79,9 @@ def test_the_life_of_a_connection(emulator: RunningEmulator, session: requests.S
     assert listed(session, emulator) == {"connections": [connection]}
     (peering,) = session.get(f"{COMPUTE}/{NETWORK}").json()["peerings"]
     assert (peering["name"], peering["state"]) == (PEERING, "ACTIVE")
-    both = body | {"reservedPeeringRanges": ["one", "two"]}
-    changed = session.patch(f"{CONNECTIONS}/{PEERING}", params=query, json=both)
-    assert response(emulator, session, changed)["reservedPeeringRanges"] == ["one", "two"]
+    every = body | {"reservedPeeringRanges": ["one", "two", "three"]}
+    changed = session.patch(f"{CONNECTIONS}/{PEERING}", params=query, json=every)
+    assert response(emulator, session, changed)["reservedPeeringRanges"] == ["one", "two", "three"]
     # Whoever ends the peering has ended the connection.
     compute(session, session.post(f"{COMPUTE}/{NETWORK}/removePeering", json={"name": PEERING}))
     assert listed(session, emulator) == {}

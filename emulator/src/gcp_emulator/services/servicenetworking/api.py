@@ -6,6 +6,7 @@ Source: https://cloud.google.com/service-infrastructure/docs/service-networking/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -127,8 +128,12 @@ class ServiceNetworking(Service):
         return names
 
     def _is_of(self, address: Json, network: str) -> bool:
-        given = str(address.get("network", ""))
-        return self.context.projects.canonical(given[given.find("projects/") :]) == network
+        """Whether an address is reserved in a network, which it names as it was written: by a link, or with or without the project."""
+        found = re.search(r"(projects/[^/]+/)?(global/networks/[^/]+)$", str(address.get("network", "")))
+        if found is None:
+            return False
+        project = found[1] or f"projects/{network.split('/')[1]}/"
+        return self.context.projects.canonical(project + found[2]) == network
 
     def _view(self, network: str, connection: Json) -> Json:
         return {
