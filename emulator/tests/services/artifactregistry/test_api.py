@@ -360,3 +360,28 @@ def test_the_upstreams_of_a_virtual_repository_can_be_changed(emulator: RunningE
         f"{BASE}/{REPOSITORY}?updateMask=virtualRepositoryConfig.upstreamPolicies", json=changed
     )
     assert answer.json()["virtualRepositoryConfig"] == changed["virtualRepositoryConfig"]
+
+
+def test_a_remote_repository_tells_where_it_gets_packages_from(emulator: RunningEmulator) -> None:
+    source = {"pythonRepository": {"publicRepository": "PYPI"}, "description": "PyPI"}
+    create(
+        emulator,
+        format="PYTHON",
+        mode="REMOTE_REPOSITORY",
+        remoteRepositoryConfig={**source, "disableUpstreamValidation": True},
+    )
+    assert get(emulator, REPOSITORY)["remoteRepositoryConfig"] == source
+
+
+def test_cleanup_policies_are_kept(emulator: RunningEmulator) -> None:
+    policies = {
+        "old": {
+            "id": "old",
+            "action": "DELETE",
+            "condition": {"tagState": "UNTAGGED", "olderThan": "2592000s"},
+        },
+        "few": {"id": "few", "action": "KEEP", "mostRecentVersions": {"keepCount": 5}},
+    }
+    create(emulator, cleanupPolicies=policies, cleanupPolicyDryRun=True)
+    found = get(emulator, REPOSITORY)
+    assert (found["cleanupPolicies"], found["cleanupPolicyDryRun"]) == (policies, True)

@@ -202,6 +202,12 @@ class ArtifactRegistry(Service):
         name = record["name"]
         _, project, _, location, _, repository_id = name.split("/")
         digests = {n.rpartition("/")[2]: v["size"] for n, v in self._versions.items(name + "/packages/")}
+        remote = record.get("remoteRepositoryConfig")
+        if remote is not None:
+            # Input only, though the document does not say so: https://github.com/GoogleCloudPlatform/magic-modules/pull/12535.
+            record["remoteRepositoryConfig"] = {
+                key: value for key, value in remote.items() if key != "disableUpstreamValidation"
+            }
         return record | {
             "sizeBytes": str(sum(digests.values())),
             "registryUri": f"{location}-{record['format'].lower()}.pkg.dev/{project}/{repository_id}",
