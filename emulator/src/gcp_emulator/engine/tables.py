@@ -97,7 +97,8 @@ class Table:
     deleted: Hook | None = None
     #: How a resource is shown.
     show: Hook = _unchanged
-    #: What is said of one that is not there, or is there already: ``{name}``, ``{id}``, and by their collections the parts of the name (``{locations}``).
+    #: What is said of one that is not there, or is there already: ``{name}``, ``{parent}``, ``{id}``, and by their collections the parts of
+    #: the name (``{locations}``).
     missing: str = "Requested entity was not found."
     taken: str = "Requested entity already exists."
 
@@ -200,7 +201,8 @@ class Table:
     def _said(self, text: str, name: str) -> str:
         parts = name.split("/")
         values = dict(zip(parts[::2], parts[1::2], strict=False))
-        return text.format(name=name, id=self.split(name)[1], **values)
+        parent, given = self.split(name)
+        return text.format(name=name, parent=parent, id=given, **values)
 
     def of(self, context: Context, parent: str) -> list[tuple[str, Json]]:
         """Name and resource of all below a parent, by name; ``projects/p/locations/-`` is every location."""

@@ -125,3 +125,19 @@ def test_a_role_of_a_project_has_permissions_that_it_can_give(
         400,
         f"Permission {permission} is not valid.",
     )
+
+
+def test_an_organization_has_roles_that_its_projects_bind(emulator: RunningEmulator) -> None:
+    session = emulator.session()
+    url = "https://iam.googleapis.com/v1/organizations/12/roles"
+    body = {"roleId": "lister", "role": {"includedPermissions": ["secretmanager.secrets.list"]}}
+    made = session.post(url, json=body).json()
+    assert made["name"] == "organizations/12/roles/lister"
+    again = session.post(url, json=body)
+    assert again.json()["error"]["message"] == "A role named lister in organizations/12 already exists."
+    reader = emulator.session(READER)
+    assert reader.get(SECRETS).status_code == 403
+    emulator.grant(f"projects/{PROJECT}", made["name"], READER)
+    assert reader.get(SECRETS).status_code == 200
+    assert session.delete(f"{url}/lister").json()["deleted"] is True
+    assert reader.get(SECRETS).status_code == 403

@@ -1,6 +1,6 @@
-"""Custom roles of projects: a table, and what a deleted one does.
+"""Custom roles of projects and organisations: a table, and what a deleted one does.
 
-Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles; the texts of errors are those that people report. A deleted role grants nothing and can be brought back;
+Source: https://cloud.google.com/iam/docs/reference/rest/v1/projects.roles and organizations.roles; the texts of errors are those that people report. A deleted role grants nothing and can be brought back;
 Google removes it for good after a week, which is not emulated.
 """
 
@@ -35,7 +35,7 @@ def _complete(call: Call, name: str, role: Json) -> Json:
 
 ROLES = Table(
     message=("iam", "v1", "Role"),
-    methods=("iam.projects.roles",),
+    methods=("iam.projects.roles", "iam.organizations.roles"),
     id=r"[a-zA-Z0-9_.]{3,64}",
     bad_id="The role_id {id} is invalid: it must have 3 to 64 letters, digits, underscores and periods.",
     id_from="body:roleId",
@@ -47,7 +47,7 @@ ROLES = Table(
     complete=_complete,
     deleted=_delete,
     missing="The role named {name} was not found.",
-    taken="A role named {id} in projects/{projects} already exists.",
+    taken="A role named {id} in {parent} already exists.",
 )
 
 
@@ -59,12 +59,12 @@ class CustomRoles:
         context.iam.define_roles(self._permissions)
 
     def _permissions(self, role: str) -> Collection[str] | None:
-        if not role.startswith("projects/"):
+        if not role.startswith(("projects/", "organizations/")):
             return None
         found = self._context.store.collection(ROLES.collection).peek(role)
         return None if found is None or found.get("deleted") else found.get("includedPermissions", ())
 
-    @handles("iam.projects.roles.create")
+    @handles("iam.projects.roles.create", "iam.organizations.roles.create")
     async def create_role(self, call: Call) -> Json:
         """The id of a deleted role cannot be taken."""
         if "name" in call.body.get("role", {}):
@@ -79,7 +79,7 @@ class CustomRoles:
             )
         return await ROLES.answer("create", call)
 
-    @handles("iam.projects.roles.list")
+    @handles("iam.projects.roles.list", "iam.organizations.roles.list")
     async def list_roles(self, call: Call) -> Json:
         roles = [ROLES.view(call, *one) for one in ROLES.of(call.context, call.params["parent"])]
         shown = [one for one in roles if call.params.get("showDeleted") or not one.get("deleted")]
@@ -87,7 +87,7 @@ class CustomRoles:
             shown = [{key: one[key] for key in one if key != "includedPermissions"} for one in shown]
         return call.page(shown, "roles", default=ROLES.page_size)
 
-    @handles("iam.projects.roles.undelete")
+    @handles("iam.projects.roles.undelete", "iam.organizations.roles.undelete")
     async def undelete_role(self, call: Call) -> Json:
         name = call.params["name"]
         role = ROLES.require(call.context, name)
