@@ -30,7 +30,7 @@ from tests.integration.test_every_module import MODULES, OPTIONS
 #: Any text is right here; what Google limits is the length.
 FREE_TEXT = {
     "description", "display_name", "dockerfile", "source_dir", "service_account_file", "expression", "title", "check", "statement",
-    "value", "template", "alphabet", "args", "command", "matches_prefix", "matches_suffix", "matches_storage_class",
+    "value", "template", "alphabet", "args", "python_args", "command", "matches_prefix", "matches_suffix", "matches_storage_class",
     "response_header", "origin", "website_main_page_suffix", "website_not_found_page", "service_account_contents",
     "storage_class", "private_network", "allocated_ip_range", "sub_path",
     "execution_environment",
