@@ -236,5 +236,9 @@ LOGGING = {
     },
     "root": {"handlers": ["stdout"], "level": "INFO"},
     # Django's own handlers would print a second time, and mail to nobody.
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # Scanners ask for any host, and nothing is wrong with the site. Cloud Run's request log has their 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
 }

@@ -79,7 +79,9 @@ def test_a_wrong_host_name_is_refused_by_the_site(deployed: Rehearsal) -> None:
     service = deployed.service("polls")
     environment = {e["name"]: e.get("value") for e in service["template"]["containers"][0]["env"]}
     hosts = environment["ALLOWED_HOSTS"].split(",")
-    assert deployed.url("polls").removeprefix("https://") in hosts
+    own = {url.removeprefix("https://") for url in service["urls"]}
+    assert own == {host for host in hosts if not host.startswith("candidate---")}
+    assert {deployed.session().get(f"https://{host}/", timeout=60).status_code for host in own} == {200}
     assert "*" not in environment["ALLOWED_HOSTS"]
 
 

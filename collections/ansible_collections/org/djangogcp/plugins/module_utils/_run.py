@@ -118,6 +118,37 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
     return {**asked, "traffic": [*pinned, {"type": _LATEST, "percent": 0, "tag": tag}]}
 
 
+def with_own_hosts(current: Json | None, asked: Json, prefixes: t.Mapping[str, str], tag: str | None) -> Json:
+    """What to ask for so that the program in a service knows all the addresses that Cloud Run gives the service.
+
+    One of them has a hash that nobody can compute; Cloud Run tells it once the service is there, which a placeholder is enough for.
+    Source: https://cloud.google.com/run/docs/triggering/https-request, "Service URLs"; run v2, Service.urls.
+
+    Args:
+        current: the service as read; None when there is none yet, and nothing is known.
+        asked: the options.
+        prefixes: by variable of the first container, which lists hosts with commas, what stands before each host.
+        tag: a traffic tag whose addresses are wanted, too.
+    """
+    urls = {*(current or {}).get("urls", ()), (current or {}).get("uri")} - {None}
+    own = sorted(str(url).removeprefix("https://") for url in urls)
+    hosts = [*own, *(f"{tag}---{host}" for host in own if tag)]
+    containers = (asked.get("template") or {}).get("containers")
+    if not hosts or not containers:
+        return asked
+
+    def listed(variable: Json) -> Json:
+        name, value = variable["name"], variable.get("value")
+        if name not in prefixes or value is None:
+            return variable
+        there = [entry for entry in value.split(",") if entry]
+        more = [prefixes[name] + host for host in hosts]
+        return {**variable, "value": ",".join(dict.fromkeys([*there, *more]))}
+
+    first = {**containers[0], "env": [listed(variable) for variable in containers[0].get("env") or []]}
+    return {**asked, "template": {**asked["template"], "containers": [first, *containers[1:]]}}
+
+
 def with_deployed(current: Json | None, asked: Json, revision: str) -> Json:
     """What to ask for so that the service remembers which revision was given all the traffic.
 

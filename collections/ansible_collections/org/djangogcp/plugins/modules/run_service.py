@@ -817,6 +817,13 @@ options:
       - Traffic stays exactly where it is. As long as nothing of the service serves, a revision serves at once, because Cloud Run
         cannot create a service without traffic, unless there is a O(placeholder).
     type: str
+  own_hosts:
+    description:
+      - By environment variable of the first container that lists hosts with commas, what stands before each host, for instance
+        V({"ALLOWED_HOSTS":"", "CSRF_TRUSTED_ORIGINS":"https://"}).
+      - The hosts of all addresses that Cloud Run gives the service are added to them, with O(candidate_tag) those of the tag, too. One has
+        a hash that is known only when the service is there; with O(placeholder) that is before the first revision of O(template).
+    type: dict
   placeholder:
     description:
       - What gets the traffic of a service of which nothing serves yet, so that the first revision of O(template), too, can be tried
@@ -975,6 +982,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     serving,
     with_candidate,
     with_deployed,
+    with_own_hosts,
     with_placeholder,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
@@ -987,6 +995,7 @@ ARGUMENT_SPEC = {
     "location": {"type": "str", "required": True},
     **table_options(SERVICE.fields),
     "candidate_tag": {"type": "str"},
+    "own_hosts": {"type": "dict"},
     "placeholder": {
         "type": "dict",
         "options": {
@@ -1011,6 +1020,7 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
             "Somebody else has deployed at the same time. Run again."
         )
     asked = asked_of(params, SERVICE.fields)
+    asked = with_own_hosts(current, asked, params["own_hosts"] or {}, params["candidate_tag"])
     if params["placeholder"] and not is_serving(current):
         return with_placeholder(asked, params["placeholder"])
     ownership = Ownership.from_params(params)
@@ -1121,6 +1131,7 @@ def main() -> None:
         rules={
             "name": rules.SERVICE,
             "candidate_tag": rules.TAG,
+            "own_hosts": rules.ENVIRONMENT,
             "latest_revision": rules.REVISION,
             "placeholder.command": rules.ARGUMENT,
             "placeholder.args": rules.ARGUMENT,

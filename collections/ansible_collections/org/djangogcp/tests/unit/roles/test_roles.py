@@ -144,6 +144,12 @@ def test_an_entry_that_is_null_is_not_set(tmp_path: Path) -> None:
     assert variables["GUNICORN_CMD_ARGS"] == "--threads=8 --preload"
 
 
+def test_hosts_that_a_site_names_itself_are_all_that_it_wants(tmp_path: Path) -> None:
+    """`ALLOWED_HOSTS` is null there, which is not set."""
+    own = templated("__cloud_run_own_hosts", tmp_path)
+    assert own == {"ALLOWED_HOSTS": "", "CSRF_TRUSTED_ORIGINS": "https://"}
+
+
 def test_a_file_with_a_secret_is_named_by_its_variable(tmp_path: Path) -> None:
     variables, secrets, files = templated(
         "[__app_variables, __app_site_secrets, __app_secret_files]", tmp_path

@@ -136,6 +136,52 @@ def test_a_run_that_was_killed_after_the_placeholder_is_gone_on_with(google, cli
     assert len(google.bodies("PATCH")) == 1
 
 
+OWN = ["https://polls-1.l.run.app", "https://polls-ab3-uc.a.run.app"]
+LISTS = {"ALLOWED_HOSTS": "", "ORIGINS": "https://"}
+
+
+def lists(hosts, origins):
+    """A template that is told its hosts."""
+    env = [
+        {"name": "ALLOWED_HOSTS", "value": hosts},
+        {"name": "ORIGINS", "value": origins},
+        {"name": "A", "value": "1"},
+    ]
+    return {"containers": [{"image": "app", "env": env}]}
+
+
+TOLD = lists(
+    "polls-1.l.run.app,www.example.com,polls-ab3-uc.a.run.app,candidate---polls-1.l.run.app,candidate---polls-ab3-uc.a.run.app",
+    "https://polls-1.l.run.app,https://polls-ab3-uc.a.run.app,https://candidate---polls-1.l.run.app,"
+    "https://candidate---polls-ab3-uc.a.run.app",
+)
+
+
+def test_the_first_release_knows_the_addresses_that_its_placeholder_was_given(google, client):
+    placed = {**PLACEHOLDER_SERVES, "urls": OWN, "uri": OWN[1]}
+    google.answer("GET", URL, MISSING, placed, placed, {**CANDIDATE_WAITS, "urls": OWN})
+    google.answer("POST", SERVICES, DONE)
+    google.answer("PATCH", URL, DONE)
+    revisions(google)
+    template = lists("polls-1.l.run.app,www.example.com", "https://polls-1.l.run.app")
+    run_service.work(task(client, template=template, own_hosts=LISTS))
+    (sent,) = google.bodies("PATCH")
+    assert sent["template"]["containers"] == TOLD["containers"]
+
+
+def test_a_service_that_knows_its_addresses_is_as_asked(google, client):
+    serves = found(TOLD, "polls-2", "polls-2", {"type": LATEST, "percent": 100})
+    revisions(google)
+    template = lists("polls-1.l.run.app,www.example.com", "")
+    for urls in (OWN, OWN[::-1]):
+        google.answer(
+            "GET",
+            URL,
+            {**serves, "urls": urls, "uri": urls[0], "annotations": {DEPLOYED_ANNOTATION: "polls-2"}},
+        )
+        assert not run_service.work(task(client, template=template, own_hosts=LISTS))["changed"]
+
+
 def test_a_release_whose_answer_was_lost_is_not_made_twice(google, client):
     google.answer("GET", URL, PLACEHOLDER_SERVES, PLACEHOLDER_SERVES, CANDIDATE_WAITS)
     stale = (409, {"error": {"code": 409, "status": "ABORTED", "message": "etag"}})
