@@ -31,7 +31,9 @@ _SIGNS = {"wrong": "!", "failed": "f", "deployed": "+"}
 #: Requests after which the emulator is killed.
 _KILLED_AFTER = (10, 40, 80, 120, 160, 200)
 #: After how long grants take effect, and where: everywhere, or in one service alone.
-_LATE_SECONDS, _LATE = 20, ("*", "cloudsql", "storage", "iam", "secretmanager")
+_LATE_SECONDS, _LATE = 20.0, ("*", "cloudsql", "storage", "iam", "secretmanager")
+#: How long a fault lasts: what came after it must not be over before it is.
+_SECONDS = {"stall": 8.0, "grant_pending": _LATE_SECONDS, "unknown_account": _LATE_SECONDS}
 _SITES = 10
 
 
@@ -116,7 +118,7 @@ def run(origin: Origin, parts: list[str]) -> Report:
             report.scenario(name, lambda kind=kind: origin.deploys.with_a_job_that_nobody_knows_of(kind))  # type: ignore[misc]
         for service in _LATE:
             whose = "" if service == "*" else f" in {service}"
-            name = f"a whole deploy whose grants and accounts take effect {_LATE_SECONDS} s later{whose}"
+            name = f"a whole deploy whose grants and accounts take effect {_LATE_SECONDS:.0f} s later{whose}"
             report.scenario(
                 name, lambda service=service: origin.deploys.with_late_grants(_LATE_SECONDS, service)
             )  # type: ignore[misc]
@@ -143,7 +145,7 @@ def run(origin: Origin, parts: list[str]) -> Report:
 
 def _calls(origin: Origin, report: Report, kinds: list[str]) -> None:
     for kind in kinds:
-        fields = {"seconds": 8.0} if kind == "stall" else {}
+        fields = {"seconds": _SECONDS[kind]} if kind in _SECONDS else {}
 
         def work(kind: str = kind, fields: dict[str, float] = fields) -> list[Cell]:
             if kind in TRANSIENT:
