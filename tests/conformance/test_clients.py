@@ -11,7 +11,7 @@ import google.auth
 import google.auth.impersonated_credentials
 import google.auth.transport.requests
 import pytest
-from google.api_core.exceptions import Conflict, NotFound
+from google.api_core.exceptions import Conflict, MethodNotImplemented, NotFound
 from google.auth.exceptions import RefreshError
 from google.cloud import logging, run_v2, secretmanager
 from google.oauth2 import service_account
@@ -106,6 +106,16 @@ def test_secret_manager(environment: Cloud) -> None:
     client.delete_secret(name=secret.name)
     with pytest.raises(NotFound):
         client.get_secret(name=secret.name)
+
+
+def test_a_client_that_speaks_grpc_is_told_so_at_once(environment: Cloud) -> None:
+    sentence = r"gcp-emulator does not speak gRPC, so secretmanager\.googleapis\.com was not asked.*transport=\"rest\""
+    client = secretmanager.SecretManagerServiceClient()
+    for _again in range(2):
+        with pytest.raises(MethodNotImplemented, match=sentence):
+            client.create_secret(parent=f"projects/{PROJECT}", secret_id="spoken", timeout=20)
+    with pytest.raises(MethodNotImplemented, match="_use_grpc=False"):
+        list(logging.Client(project=PROJECT).list_entries())
 
 
 def test_cloud_run(environment: Cloud, image: str) -> None:

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gcp_emulator.front import http2
+
 _YEARS = datetime.timedelta(days=3650)
 
 
@@ -64,7 +66,8 @@ class CertificateAuthority:
         """A server-side TLS context with a certificate for ``host``."""
         if host not in self._contexts:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.set_alpn_protocols(["http/1.1"])
+            # In the order of preference: only who speaks nothing else gets HTTP/2.
+            context.set_alpn_protocols(["http/1.1", http2.PROTOCOL])
             # Hardly a client resumes its sessions, and making the tickets for it is a third of a handshake.
             context.num_tickets = 0
             # ssl can only load from a file; the folder is private.

@@ -15,6 +15,7 @@ import re
 import socket
 from collections.abc import Awaitable
 
+from gcp_emulator.front import http2
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.http import Answer, Connect, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response, text_response
@@ -27,6 +28,11 @@ _GOOGLE = re.compile(
 )
 _TEXT = re.compile(r"text/(html|css|javascript|plain)|application/(javascript|json|manifest\+json)")
 _LINK = re.compile(rb"https://((?:[a-z0-9-]+\.)+run\.app|storage\.googleapis\.com)(?![\w.-])")
+#: What a client of Google's shows as its error.
+_NO_GRPC = (
+    'gcp-emulator does not speak gRPC, so {host} was not asked. Have the client use REST: its argument transport="rest" (Python; of'
+    " google.cloud.logging.Client it is _use_grpc=False), or fallback: true (Node.js)."
+)
 #: Largest text response that is rewritten for browsers; longer ones pass unchanged.
 _MAX_REWRITE = 8 * 1024 * 1024
 
@@ -83,6 +89,10 @@ class Front:
         if tunnel.port == 443:
             await writer.start_tls(self.authority.context(tunnel.host), ssl_handshake_timeout=20)
             scheme = "https"
+            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == http2.PROTOCOL:
+                log.warning("gRPC to %s was refused", tunnel.host)
+                await http2.refuse_calls(reader, writer, _NO_GRPC.format(host=tunnel.host))
+                return
         await serve_connection(reader, writer, self._answer, scheme=scheme, host=tunnel.host)
 
     async def _route(self, request: Request) -> Response:
