@@ -15,15 +15,19 @@ from gcp_emulator.recording.check import agreement, replay, report
 from gcp_emulator.recording.form import load
 
 _FOLDER = os.environ.get("RECORDED_CONVERSATIONS")
-#: By folder the share of exchanges that agree, in percent.
+#: By folder the share of exchanges that agree, in percent. What cannot agree:
+#:
+#: * logging: addresses with ``${exclusionID}`` where bodies have ``exclusion-${uniqueId}``, so what was made is not what is asked for; a
+#:   folder and its parent are both ``${folderID}``; objects of a bucket that was not empty before.
+#: * secretmanager, serviceusage: the type of a service identity is ``mockgcp.api...``, the recorder's own name for ``google.api...``.
 AT_LEAST = {
-    "artifactregistry": 50.0,
+    "artifactregistry": 100.0,
     "iam": 100.0,
-    "logging": 50.0,
-    "orgpolicy": 85.0,
+    "logging": 74.0,
+    "orgpolicy": 100.0,
     "pubsub": 80.0,
     "run": 88.0,
-    "secretmanager": 95.0,
+    "secretmanager": 96.0,
     "serviceusage": 0.0,
     "sql": 89.0,
     "storage": 80.0,
