@@ -321,7 +321,7 @@ def test_references_are_taken_apart() -> None:
             "UNSUPPORTED",
             "Repository mode VIRTUAL_REPOSITORY is not supported.",
         ),
-        ({"mode": "REMOTE_REPOSITORY"}, "UNSUPPORTED", "Repository mode REMOTE_REPOSITORY is not supported."),
+        ({"mode": "REMOTE_REPOSITORY"}, "ACTIVE", None),
         ({"format": "APT"}, "UNSUPPORTED", "Repository format APT is not supported."),
         ({}, "ACTIVE", None),
         (

@@ -266,6 +266,17 @@ def test_others_than_projects_have_sinks_exclusions_and_buckets(
     assert [one["description"] for one in buckets] == ["Default bucket", "Audit bucket"]
 
 
+def test_partitioned_tables_are_partitioned_by_the_time_of_entries(session: requests.Session) -> None:
+    sink = {"name": "tables", "destination": f"bigquery.googleapis.com/projects/{PROJECT}/datasets/d"}
+    assert "bigqueryOptions" not in ok(session.post(f"{BASE}/sinks", json=sink))
+    options = {"bigqueryOptions": {"usePartitionedTables": True}}
+    changed = ok(session.patch(f"{BASE}/sinks/tables?updateMask=bigqueryOptions", json=options))
+    assert changed["bigqueryOptions"] == {
+        "usePartitionedTables": True,
+        "usesTimestampColumnPartitioning": True,
+    }
+
+
 def test_a_project_has_no_children_to_include(session: requests.Session) -> None:
     sink = {"name": "all", "destination": TOPIC, "includeChildren": True}
     assert "organizations and folders only" in message(session.post(f"{BASE}/sinks", json=sink), 400)

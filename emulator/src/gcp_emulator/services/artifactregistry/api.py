@@ -50,7 +50,8 @@ _MUTABLE = frozenset(
 _TYPE = "type.googleapis.com/google.devtools.artifactregistry.v1."
 _EMPTY = {"@type": "type.googleapis.com/google.protobuf.Empty"}
 _SCANNER = "containerscanning.googleapis.com"
-#: https://cloud.google.com/artifact-analysis/docs/container-scanning-overview: the repositories whose contents are scanned.
+#: The repositories whose contents are scanned, unless they are virtual: https://cloud.google.com/artifact-analysis/docs/container-scanning-overview
+#: and https://cloud.google.com/artifact-analysis/docs/enabling-disabling-artifact-analysis.
 _SCANNED = frozenset({"DOCKER", "GO", "MAVEN", "NPM", "PYTHON"})
 _MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -219,7 +220,7 @@ class ArtifactRegistry(Service):
         """What is told of scanning for vulnerabilities; nothing scans. Recorded: artifactregistryrepository; the other reasons are assumed."""
         config = record.get("vulnerabilityScanningConfig", {})
         told = {**config, "lastEnableTime": record["createTime"]}
-        if record["mode"] != "STANDARD_REPOSITORY":
+        if record["mode"] == "VIRTUAL_REPOSITORY":
             reason = f"Repository mode {record['mode']} is not supported."
         elif record["format"] not in _SCANNED:
             reason = f"Repository format {record['format']} is not supported."

@@ -66,6 +66,9 @@ def _complete_sink(call: Call, name: str, sink: Json) -> Json:
         )
         chosen = call.params.get("customWriterIdentity")
         sink["writerIdentity"] = chosen or (own if unique else _OLD_WRITER)
+    # https://cloud.google.com/logging/docs/reference/v2/rest/v2/BigQueryOptions: so it is in all new sinks.
+    if sink.get("bigqueryOptions", {}).get("usePartitionedTables"):
+        sink["bigqueryOptions"] |= {"usesTimestampColumnPartitioning": True}
     return sink | {"resourceName": name}
 
 
