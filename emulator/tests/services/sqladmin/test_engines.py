@@ -199,10 +199,27 @@ def test_what_an_engine_does_not_take_is_refused(version: str, settings: Any, me
     assert refusal(version, **settings) == message
 
 
-def test_sql_server_needs_a_root_password() -> None:
+def test_sql_server_needs_a_root_password(sql: Sql) -> None:
     body = {"name": "n", "databaseVersion": "SQLSERVER_2019_WEB", "settings": {"tier": "db-custom-2-7680"}}
-    with pytest.raises(ApiError, match="Missing parameter: rootPassword"):
-        rules.new_instance("project", body)
+    assert sql.error("POST", "instances", body)[1] == "Invalid request: Missing parameter: rootPassword."
+
+
+def test_a_clone_has_the_settings_and_the_content_of_its_source(sql: Sql) -> None:
+    made(sql, "plan", "MYSQL_8_0", userLabels={"team": "maps"})
+    sql.do("POST", "instances/plan/databases", {"name": "drafts"})
+    clone = {"cloneContext": {"destinationInstanceName": "copy"}}
+    assert sql.do("POST", "instances/plan/clone", clone)["operationType"] == "CLONE"
+    assert sql("GET", "instances/copy")["settings"]["userLabels"] == {"team": "maps"}
+    assert sql("GET", "instances/copy/databases/drafts")["name"] == "drafts"
+    sql.do("DELETE", "instances/plan/databases/drafts")
+    assert sql("GET", "instances/copy/databases/drafts")["name"] == "drafts"
+
+
+def test_the_authority_of_the_server_is_listed(sql: Sql) -> None:
+    listed = sql("GET", "instances/shop/listServerCas")
+    authority = sql("GET", "instances/shop")["serverCaCert"]
+    assert listed["certs"] == [authority]
+    assert listed["activeVersion"] == authority["sha1Fingerprint"]
 
 
 def test_versions_are_compared_by_number() -> None:

@@ -150,6 +150,16 @@ class Connect:
             "pscEnabled": False,
         }
 
+    @handles("sql.instances.listServerCas")
+    async def list_server_cas(self, call: Call) -> Json:
+        key, _ = rules.instance(self._records, call)
+        certificate = self.server_ca(key)
+        return {
+            "kind": "sql#instancesListServerCas",
+            "certs": [certificate],
+            "activeVersion": certificate["sha1Fingerprint"],
+        }
+
     @handles("sql.connect.generateEphemeral")
     async def generate_ephemeral(self, call: Call) -> Json:
         duration = clock.seconds(call.body.get("validDuration", f"{_CERTIFICATE_SECONDS}s"))

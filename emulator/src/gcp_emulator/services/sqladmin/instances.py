@@ -115,11 +115,11 @@ class Instances:
         key = operation["instance"]
         record = self._instances.get(key)
         kind = operation["operationType"]
-        if record is None or kind not in ("CREATE", "CREATE_REPLICA", "DELETE", "UPDATE", "RESTART"):
+        if record is None or kind not in ("CLONE", "CREATE", "CREATE_REPLICA", "DELETE", "UPDATE", "RESTART"):
             error = ApiError("ABORTED", "The emulator was stopped while the operation ran.")
             self._operations.put(name, _finish(operation, error))
             return
-        if kind in ("CREATE", "CREATE_REPLICA"):
+        if kind in ("CLONE", "CREATE", "CREATE_REPLICA"):
             method, work, end = "insert", self._create(key, record, None), self._created(key)
         elif kind == "DELETE":
             method, work, end = "delete", self._destroy(key), self._removed(key)
@@ -288,6 +288,7 @@ class Instances:
         name = rules.new_instance(project, call.body)["name"]
         key = f"{project}/{name}"
         self._require_free_name(key)
+        rules.require_root_password(call.body)
         primary = self._primary(call.body, project)
         record = self._new_record(project, call.body)
         if record["served"]:
@@ -301,6 +302,24 @@ class Instances:
         # Recorded so: sqlinstance-replica-direct.
         about = {"targetId": call.body["masterInstanceName"]}
         return self.begin(call, key, "CREATE_REPLICA", work, self._created(key), extra=about)
+
+    @handles("sql.instances.clone")
+    async def clone_instance(self, call: Call) -> Json:
+        key, source = self.running(call)
+        project, name = (
+            source["project"],
+            call.body.get("cloneContext", {}).get("destinationInstanceName", ""),
+        )
+        if source["served"]:
+            raise failed_precondition("gcp-emulator does not emulate clones of PostgreSQL; nothing was done.")
+        asked = {field: source[field] for field in ("region", "databaseVersion", "settings")}
+        record = self._new_record(project, asked | {"name": name})
+        clone = f"{project}/{name}"
+        self._require_free_name(clone)
+        self._instances.put(clone, record)
+        if (content := self._contents.get(key)) is not None:
+            self._contents.put(clone, content)
+        return self.begin(call, clone, "CLONE", self._create(clone, record, None), self._created(clone))
 
     async def _choose_server(self, key: str, record: Json) -> None:
         """Notes which PostgreSQL will run the instance."""

@@ -114,8 +114,6 @@ def new_instance(project: str, body: Json) -> Json:
         raise failed_precondition(f"gcp-emulator does not emulate {body['instanceType']}; nothing was done.")
     engine = engine_of(body.get("databaseVersion", _DEFAULT_VERSION))
     is_replica = "masterInstanceName" in body
-    if engine.name == "SQLSERVER" and not (body.get("rootPassword") or is_replica):
-        raise invalid("Missing parameter: rootPassword.")
     settings = complete_settings(body.get("settings", {}), engine, region, is_replica=is_replica)
     instance: Json = {
         "name": name,
@@ -126,6 +124,13 @@ def new_instance(project: str, body: Json) -> Json:
         "settings": settings,
     }
     return instance | {key: body[key] for key in _KEPT if key in body}
+
+
+def require_root_password(body: Json) -> None:
+    """SQL Server has a password from its beginning; a replica has its primary's."""
+    engine = engine_of(body.get("databaseVersion", _DEFAULT_VERSION))
+    if engine.name == "SQLSERVER" and not (body.get("rootPassword") or "masterInstanceName" in body):
+        raise invalid("Missing parameter: rootPassword.")
 
 
 def complete_settings(given: Json, engine: Engine, region: str, *, is_replica: bool = False) -> Json:
