@@ -142,7 +142,7 @@ class Table:
         resource = self._given(call, "create")
         name = self._new_name(call, resource)
         if self.find(call.context, name) is not None:
-            raise already_exists(self._said(self.taken, name))
+            raise already_exists(self.said(self.taken, name))
         return self._answer(call, name, self._stored(call, name, self._new(resource)))
 
     async def _get(self, call: Call) -> Json:
@@ -195,10 +195,11 @@ class Table:
         """The resource as it is stored; ApiError NOT_FOUND."""
         resource = self.find(context, name)
         if resource is None:
-            raise not_found(self._said(self.missing, name))
+            raise not_found(self.said(self.missing, name))
         return resource
 
-    def _said(self, text: str, name: str) -> str:
+    def said(self, text: str, name: str) -> str:
+        """A text of the table about one resource."""
         parts = name.split("/")
         values = dict(zip(parts[::2], parts[1::2], strict=False))
         parent, given = self.split(name)

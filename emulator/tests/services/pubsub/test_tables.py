@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from gcp_emulator.engine.operations import Profile
 
 from emulator.tests.running import PROJECT, RunningEmulator
 
@@ -195,3 +198,21 @@ def test_policies_of_subscriptions_are_made_whole(session: requests.Session) -> 
     for wrong in ({"ackDeadlineSeconds": 601}, {"deadLetterPolicy": {"maxDeliveryAttempts": 4}}):
         refused = session.put(f"{BASE}/subscriptions/other", json={"topic": TOPIC, **wrong})
         assert refused.status_code == 400
+
+
+def test_a_new_subscription_is_found_a_moment_later(tmp_path: Path) -> None:
+    running = RunningEmulator(tmp_path / "state", Profile("realistic", 0.5))
+    try:
+        session = running.session()
+        ok(session.put(f"{BASE}/topics/orders", json={}))
+        url = f"{BASE}/subscriptions/worker"
+        ok(session.put(url, json={"topic": TOPIC}))
+        wait = running.context.operations.profile.drawn("pubsub.projects.subscriptions.create", SUBSCRIPTION)
+        ends = time.monotonic() + wait
+        statuses = [session.get(url).status_code]
+        while statuses[-1] == 404:
+            assert time.monotonic() < ends + 10
+            statuses.append(session.get(url).status_code)
+        assert (statuses[0], statuses[-1]) == (404, 200)
+    finally:
+        running.stop()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import partial
 
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import Json
+from gcp_emulator.engine.errors import Json, not_found
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.tables import Table
@@ -20,6 +21,8 @@ class PubSub(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         context.ports.offer(Topics, self)
+        #: When each new subscription can be read; in memory, a restart lets all be read.
+        self._readable: dict[str, float] = {}
 
     def has_topic(self, name: str) -> bool:
         """Whether there is a topic ``projects/P/topics/T``."""
@@ -30,6 +33,22 @@ class PubSub(Service):
 
     def policies(self) -> Iterable[Policies]:
         return [Policies(table.methods[0], partial(table.require, self.context)) for table in TABLES]
+
+    @handles("pubsub.projects.subscriptions.create")
+    async def create_subscription(self, call: Call) -> Json:
+        """It can be read a moment later only (recorded)."""
+        answer = await SUBSCRIPTIONS.answer("create", call)
+        name = answer["name"]
+        self._readable[name] = time.monotonic() + self.context.operations.profile.drawn(call.method.id, name)
+        return answer
+
+    @handles("pubsub.projects.subscriptions.get")
+    async def get_subscription(self, call: Call) -> Json:
+        name = call.params["subscription"]
+        if time.monotonic() < self._readable.get(name, 0.0):
+            raise not_found(SUBSCRIPTIONS.said(SUBSCRIPTIONS.missing, name))
+        self._readable.pop(name, None)
+        return await SUBSCRIPTIONS.answer("get", call)
 
     @handles("pubsub.projects.topics.delete")
     async def delete_topic(self, call: Call) -> Json:
