@@ -94,6 +94,15 @@ def test_a_wrong_fault_is_refused_in_words(fault: Any, message: str) -> None:
     assert (refused.value.status, refused.value.message) == ("INVALID_ARGUMENT", message)
 
 
+@pytest.mark.parametrize(
+    "service",
+    ["artifactregistry", "cloudbuild", "cloudsql", "iam", "run", "secretmanager", "storage", "cloud*"],
+)
+def test_a_grant_may_take_effect_later_in_any_service(service: str) -> None:
+    (added,) = checked({"method": SET, "kind": "grant_pending", "service": service})
+    assert added["service"] == service
+
+
 def test_of_a_list_with_a_wrong_fault_none_is_added() -> None:
     faults = Faults(frozenset({GET}))
     with pytest.raises(ApiError):

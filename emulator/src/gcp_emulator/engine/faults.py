@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument, not_found
-from gcp_emulator.engine.facts import apis, load_facts
+from gcp_emulator.engine.facts import apis, load_facts, read_yaml
 
 T = TypeVar("T")
 
@@ -249,10 +249,13 @@ def require_space() -> None:
 
 @cache
 def _services() -> tuple[str, ...]:
-    """The services that look at grants, named as in their permissions."""
+    """The services that look at grants, named as in their permissions: what methods need, or, where handlers ask, what roles have."""
     facts = (load_facts(api) for api in apis())
-    permissions = (one for api in facts for method in api.methods.values() for one in method.permissions)
-    return tuple(sorted({permission.partition(".")[0] for permission in permissions}))
+    needed = {one for api in facts for method in api.methods.values() for one in method.permissions}
+    granted = {
+        kind for role in read_yaml("engine/roles.yaml")["roles"].values() for kind in role["permissions"]
+    }
+    return tuple(sorted({name.partition(".")[0] for name in needed | granted} - {"*"}))
 
 
 def matches_any(method: str, patterns: tuple[str, ...]) -> bool:
