@@ -6,6 +6,9 @@ A seed is a YAML file::
       - id: "123456789012"
         domain: example.com
         bindings: [{role: roles/resourcemanager.organizationAdmin, members: ["user:someone@example.com"]}]
+        org_policies:                           # of folders and projects, too: enforced, the values that are allowed, or a `spec`
+          storage.publicAccessPrevention: true
+          gcp.resourceLocations: [in:europe-west1-locations]
         folders:                                # which may have bindings and folders of their own
           - {id: "345678901234", name: Sites}
     billing_accounts:
@@ -42,6 +45,7 @@ from gcp_emulator.services.cloudresourcemanager.ports import Hierarchy
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
 from gcp_emulator.services.oauth2.ports import Logins
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.sqladmin.ports import Attachments
 
 #: The client that `gcloud auth application-default login` writes; any value is accepted.
@@ -70,6 +74,7 @@ def apply(context: Context, path: Path) -> None:
     for project in seed.get("projects", []):
         if context.projects.find(project["id"]) is None:
             _make_project(context, project)
+        _set_policies(context, f"projects/{project['id']}", project)
         for instance in project.get("instances", []):
             host, _, port = instance["server"].rpartition(":")
             try:
@@ -91,6 +96,7 @@ def _declare(
     if not hierarchy.is_declared(name):
         hierarchy.declare(name, display_name or "", parent)
         _bind(context, name, fields)
+    _set_policies(context, name, fields)
     for folder in fields.get("folders", []):
         _declare(context, f"folders/{folder['id']}", folder, folder.get("name"), name)
 
@@ -99,6 +105,14 @@ def _bind(context: Context, name: str, fields: dict[str, Any]) -> None:
     for binding in fields.get("bindings", []):
         for member in binding["members"]:
             context.iam.add_binding(name, binding["role"], member)
+
+
+def _set_policies(context: Context, name: str, fields: dict[str, Any]) -> None:
+    for constraint, policy in fields.get("org_policies", {}).items():
+        try:
+            context.ports.find(Constraints).declare(name, constraint, _spec(policy))
+        except ValueError as error:
+            raise SeedError(f"org_policies of {name}: {error}") from None
 
 
 def _make_project(context: Context, project: dict[str, Any]) -> None:
@@ -110,6 +124,12 @@ def _make_project(context: Context, project: dict[str, Any]) -> None:
     if parent := project.get("parent"):
         context.ports.find(Hierarchy).put_under(project["id"], parent)
     _bind(context, f"projects/{project['id']}", project)
+
+
+def _spec(policy: bool | list[str] | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(policy, bool):
+        return {"rules": [{"enforce": policy}]}
+    return {"rules": [{"values": {"allowedValues": policy}}]} if isinstance(policy, list) else policy
 
 
 def credentials_path(state: Path, email: str) -> Path:

@@ -127,6 +127,17 @@ def failed_precondition(message: str, *, reason: str | None = None) -> ApiError:
     return ApiError("FAILED_PRECONDITION", message, reason=reason)
 
 
+def constraint_violated(constraint: str, message: str, *, subject: str, description: str = "") -> ApiError:
+    """400 FAILED_PRECONDITION with the violation that names the constraint of an organisation policy."""
+    violation = {
+        "type": f"constraints/{constraint}",
+        "subject": subject,
+        "description": description or message,
+    }
+    details = {"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": [violation]}
+    return ApiError("FAILED_PRECONDITION", message, details=[details])
+
+
 def precondition_failed(message: str, *, reason: str = "conditionNotMet") -> ApiError:
     """412: a stale etag, generation or settingsVersion."""
     return ApiError("FAILED_PRECONDITION", message, code=412, reason=reason)

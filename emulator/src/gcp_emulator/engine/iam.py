@@ -85,6 +85,7 @@ class Iam:
         self.propagation = propagation or Propagation()
         self._member_exists: Callable[[str, str], bool] = lambda member, service: True
         self._custom_roles: Callable[[str], Collection[str] | None] = lambda role: None
+        self._restrict: Callable[[str, str, Collection[str]], None] = lambda project, resource, members: None
         #: By the beginning of their names: in which project resources are whose names do not tell.
         self._places: dict[str, Callable[[str], str | None]] = {}
         self._hierarchy: Hierarchy | None = None
@@ -92,6 +93,10 @@ class Iam:
     def vouch_for(self, member_exists: Callable[[str, str], bool]) -> None:
         """Asks ``member_exists`` from now on whether a ``serviceAccount:`` member is there for a service."""
         self._member_exists = member_exists
+
+    def restrict_members(self, restrict: Callable[[str, str, Collection[str]], None]) -> None:
+        """Asks ``restrict`` from now on, with project and resource, whether members may be granted something; it raises ApiError."""
+        self._restrict = restrict
 
     def define_roles(self, permissions_of: Callable[[str], Collection[str] | None]) -> None:
         """Asks ``permissions_of`` for the permissions of roles that are not predefined; None for what is no role."""
@@ -181,11 +186,21 @@ class Iam:
         view: Json = {"version": policy["version"], "etag": policy_etag(policy)}
         return view | {name: policy[name] for name in ("bindings", "auditConfigs") if policy.get(name)}
 
+    def added_members(self, resource: str, policy: Json) -> set[str]:
+        """To whom ``policy`` grants what the current one of ``resource`` does not."""
+        stored = (self._policies.peek(resource) or {}).get("bindings", [])
+        given = [{"members": [], **binding} for binding in policy.get("bindings", [])]
+        return {member for _, _, member in _grants(resource, given) - _grants(resource, stored)}
+
     def set_policy(
         self, resource: str, policy: Json, fields: Collection[str] = _WRITTEN, *, service: str = "iam"
     ) -> Json:
         """Replaces those ``fields`` of the policy as setIamPolicy of ``service`` does, so that what is granted takes effect by and by;
         ABORTED when the given etag is not the current one."""
+        added = self.added_members(resource, policy) if "bindings" in fields else set()
+        project = next((name for name in self._in_project(resource) if _PROJECT.fullmatch(name)), None)
+        if added and project is not None:
+            self._restrict(project.removeprefix("projects/"), resource, added)
         before = self._policies.peek(resource) or {"bindings": []}
         view = self.put_policy(resource, policy, fields, service=service)
         granted, had = (_grants(resource, one.get("bindings", [])) for one in (view, before))

@@ -21,6 +21,7 @@ from gcp_emulator.services.sqladmin.api import SqlAdmin
 from gcp_emulator.services.storage.api import Storage
 
 SERVICES: tuple[type[Service], ...] = (
+    OrganizationPolicy,
     IamApi,
     OAuth,
     IamCredentials,
@@ -28,7 +29,6 @@ SERVICES: tuple[type[Service], ...] = (
     ResourceManager,
     ServiceUsage,
     CloudLogging,
-    OrganizationPolicy,
     Compute,
     ServiceNetworking,
     PubSub,

@@ -27,6 +27,7 @@ from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.artifactregistry.ports import Images, PushRefusedError, parse_reference
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.workloads.images import Image
 
 _REPOSITORY_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -64,6 +65,7 @@ class ArtifactRegistry(Service):
         super().__init__(context)
         self.images = context.runtime.images
         context.ports.offer(Images, self)
+        self._constraints = context.ports.find(Constraints)
         self._repositories = context.store.collection("artifactregistry.repositories")
         self._packages = context.store.collection("artifactregistry.packages")
         self._versions = context.store.collection("artifactregistry.versions")
@@ -248,6 +250,8 @@ class ArtifactRegistry(Service):
         name = f"{parent}/repositories/{repository_id}"
         if name in self._repositories:
             raise already_exists("the repository already exists")
+        _, project, _, location = parent.split("/")
+        self._constraints.require_location(project, "repository", [location])
         now = clock.timestamp()
         mode = call.body.get("mode", "MODE_UNSPECIFIED")
         record: Json = {

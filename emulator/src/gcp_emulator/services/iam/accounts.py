@@ -17,6 +17,7 @@ from gcp_emulator.engine.errors import Json, already_exists, failed_precondition
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.jwt import PublicKey, SigningKey
 from gcp_emulator.services.iam.keys import KeyRing
+from gcp_emulator.services.orgpolicy.ports import Constraints
 
 _NAME = re.compile(r"projects/(?P<project>[^/]+)/serviceAccounts/(?P<id>[^/]+)(?P<rest>/.*)?")
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])")
@@ -26,8 +27,9 @@ _DOMAIN = ".iam.gserviceaccount.com"
 class ServiceAccounts:
     """The service accounts of all projects, and their keys."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, constraints: Constraints) -> None:
         self._context = context
+        self._constraints = constraints
         #: By e-mail; the engine looks here to tell whether a policy member exists.
         self._accounts = context.store.collection("iam.serviceAccounts")
         self._emails = {record["uniqueId"]: email for email, record in self._accounts.items()}
@@ -87,6 +89,10 @@ class ServiceAccounts:
         email = f"{self._context.projects.number(project)}-compute@developer.gserviceaccount.com"
         if email not in self._accounts:
             self._add(project, email, "Compute Engine default service account", "")
+            if not self._constraints.enforces(project, "iam.automaticIamGrantsForDefaultServiceAccounts"):
+                self._context.iam.add_binding(
+                    f"projects/{project}", "roles/editor", f"serviceAccount:{email}"
+                )
 
     def _add(self, project: str, email: str, display_name: str, description: str) -> Json:
         unique_id = "1" + "".join(secrets.choice("0123456789") for _ in range(20))

@@ -8,11 +8,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from gcp_emulator.engine import masks
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.describe import Page, Section, View
-from gcp_emulator.engine.errors import Json, aborted, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.errors import (
+    ApiError,
+    Json,
+    aborted,
+    constraint_violated,
+    failed_precondition,
+    invalid_argument,
+    not_found,
+)
 from gcp_emulator.engine.iam_roles import role_names
 from gcp_emulator.engine.jwt import PublicKey
 from gcp_emulator.engine.policies import Policies
@@ -23,8 +32,10 @@ from gcp_emulator.services.iam.custom_roles import ROLES, CustomRoles
 from gcp_emulator.services.iam.describe import describe
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.iam.roles import role_view
+from gcp_emulator.services.orgpolicy.ports import Constraints
 
 _MUTABLE = frozenset({"displayName", "description"})
+_NO_KEYS = "iam.disableServiceAccountKeyCreation"
 _LIMITS = {"displayName": 100, "description": 256}
 
 
@@ -35,7 +46,8 @@ class IamApi(Service):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.accounts = ServiceAccounts(context)
+        self._constraints = context.ports.find(Constraints)
+        self.accounts = ServiceAccounts(context, self._constraints)
         context.ports.offer(Accounts, self.accounts)
         self._custom_roles = CustomRoles(context)
         context.iam.vouch_for(self._exists)
@@ -129,6 +141,8 @@ class IamApi(Service):
         account = self.accounts.get(call.params["name"])
         if account["disabled"]:
             raise failed_precondition(f"Service account {account['email']} is disabled.")
+        if self._constraints.enforces(account["projectId"], _NO_KEYS):
+            raise _keys_refused(account)
         algorithm = call.body.get("keyAlgorithm", "KEY_ALG_UNSPECIFIED")
         kind = call.body.get("privateKeyType", "TYPE_UNSPECIFIED")
         if algorithm == "KEY_ALG_RSA_1024" or kind == "TYPE_PKCS12_FILE":
@@ -209,6 +223,14 @@ def _check_lengths(fields: Json) -> None:
     for name, limit in _LIMITS.items():
         if len(fields.get(name, "").encode()) > limit:
             raise invalid_argument(f"The {name} of a service account has at most {limit} bytes.", field=name)
+
+
+def _keys_refused(account: Json) -> ApiError:
+    return constraint_violated(
+        _NO_KEYS,
+        "Key creation is not allowed on this service account.",
+        subject=f"{account['name']}?configvalue={quote(account['email'])}",
+    )
 
 
 def _key_view(name: str, record: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Policies and custom constraints, as they are stored. Which constraints Google has, and what they keep away, is not known here.
+"""Policies and custom constraints, as they are stored. What policies keep away is in `constraints`.
 
 Source: https://cloud.google.com/resource-manager/docs/reference/orgpolicy/rest/v2/projects.policies (etags, what a call without a mask
 replaces, `reset`), .../v2/organizations.customConstraints and the recordings that facts.yaml names.

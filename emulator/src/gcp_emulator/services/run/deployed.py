@@ -227,6 +227,8 @@ class Deployed(abc.ABC):
         wanted = {key: value for key, value in wanted.items() if key not in ("name", "etag")}
         spec = self.with_defaults(wanted, self.neighbours.default_account(name.project))
         self.check(name, spec)
+        if record is None:
+            self.neighbours.constraints.require_location(name.project, self.message.lower(), [name.region])
         template = spec["template"]
         new_revision = (
             record is None

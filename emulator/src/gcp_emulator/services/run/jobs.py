@@ -225,6 +225,8 @@ class JobsApi:
         wanted = {key: value for key, value in call.body.items() if key not in ("name", "etag")}
         spec = templates.with_job_defaults(wanted, self.neighbours.default_account(name.project))
         templates.check_job(spec)
+        if record is None:
+            self.neighbours.constraints.require_location(name.project, "job", [name.region])
         task = spec["template"]["template"]
         self.neighbours.require_act_as(call.identity, task["serviceAccount"], name.project)
         self.neighbours.require_image_access(call.identity, task["containers"][0]["image"])

@@ -14,6 +14,7 @@ from gcp_emulator.services.artifactregistry.ports import Images
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
 from gcp_emulator.services.oauth2.ports import IdTokens
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.run.samples import Samples
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.ports import SqlSockets
@@ -46,6 +47,7 @@ class Neighbours:
         self._secrets = context.ports.find(Secrets)
         self._metadata = context.ports.find(MetadataServers)
         self._sql = context.ports.find(SqlSockets)
+        self.constraints = context.ports.find(Constraints)
 
     # ---------------------------------------------------------------- images
 

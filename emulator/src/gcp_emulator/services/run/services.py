@@ -63,6 +63,8 @@ class ServicesApi(Deployed):
     def check(self, name: Name, spec: Json) -> None:
         """See `Deployed`."""
         templates.check_service(spec)
+        if spec.get("invokerIamDisabled"):
+            self.neighbours.constraints.forbid(name.project, "run.managed.requireInvokerIam", str(name))
         for target in spec["traffic"]:
             revision = target.get("revision")
             if (

@@ -18,6 +18,7 @@ from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.secretmanager.describe import describe
 from gcp_emulator.services.secretmanager.ports import Secrets
 
@@ -46,6 +47,7 @@ class SecretManager(Service):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         context.ports.offer(Secrets, self)
+        self._constraints = context.ports.find(Constraints)
         self._secrets = context.store.collection("secretmanager.secrets")
         self._versions = context.store.collection("secretmanager.versions")
         context.timers.handle(_DESTROY, self._destroy)
@@ -107,6 +109,8 @@ class SecretManager(Service):
         name = f"{call.params['parent']}/secrets/{secret_id}"
         if name in self._secrets:
             raise already_exists(f"Secret [{self._public(name)}] already exists.")
+        locations = [replica["location"] for replica in _replicas(call.body)] or ["global"]
+        self._constraints.require_location(name.split("/")[1], "secret", locations)
         if call.body.get("versionAliases"):
             raise invalid_argument("Aliases cannot be assigned to versions that don't exist")
         record = {
@@ -166,11 +170,12 @@ class SecretManager(Service):
                 "The secret payload does not match its checksum.", field="payload.data_crc32c"
             )
         secret["lastVersion"] += 1
-        record = {
+        replicas = [{"location": replica["location"]} for replica in _replicas(secret)]
+        record: Json = {
             **({"clientSpecifiedPayloadChecksum": True} if checksum is not None else {}),
             "createTime": clock.timestamp(),
             "state": "ENABLED",
-            "replicationStatus": {"automatic": {}},
+            "replicationStatus": {"userManaged": {"replicas": replicas}} if replicas else {"automatic": {}},
             "etag": clock.new_etag(),
             "data": base64.b64encode(data).decode(),
         }
@@ -271,3 +276,9 @@ def _settled(secret: Json) -> Json:
                 "There must be at least one topic configured when a Rotation policy is set."
             )
     return kept
+
+
+def _replicas(secret: Json) -> list[Json]:
+    """Where the versions of a secret are kept; none when Google chooses."""
+    replicas: list[Json] = secret.get("replication", {}).get("userManaged", {}).get("replicas", [])
+    return replicas

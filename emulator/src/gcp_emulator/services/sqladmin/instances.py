@@ -23,6 +23,7 @@ from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_
 from gcp_emulator.engine.faults import fallible, operation_failure
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.sqladmin import backups, rules, topology
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.contents import Content, PostgresContent, StoredContent
@@ -56,6 +57,7 @@ class Instances:
         self.servers = servers
         self._context = context
         self._connect = connect
+        self._constraints = context.ports.find(Constraints)
         self._instances = records
         self._deleted = context.store.collection("sqladmin.deletedInstances")
         self._operations = context.store.collection("sqladmin.operations")
@@ -291,6 +293,11 @@ class Instances:
         rules.require_root_password(call.body)
         primary = self._primary(call.body, project)
         record = self._new_record(project, call.body)
+        if not self._constraints.allows(project, "gcp.resourceLocations", record["region"]):
+            raise rules.invalid(
+                f"'{record['region']}' violates constraint 'constraints/gcp.resourceLocations' on the resource 'projects/{project}'."
+            )
+        self._require_address(project, record["settings"])
         if record["served"]:
             await self._choose_server(key, record)
             self._require_free_name(key)
@@ -379,6 +386,16 @@ class Instances:
         record["settings"] |= {"kind": "sql#settings", "settingsVersion": "1"}
         return record
 
+    def _require_address(self, project: str, settings: Json) -> None:
+        if settings["ipConfiguration"]["ipv4Enabled"] and self._constraints.enforces(
+            project, "sql.restrictPublicIp"
+        ):
+            number = self._context.projects.number(project)
+            raise rules.invalid(
+                "Organization Policy check failure: the external IP of this instance violates the "
+                f"constraints/sql.restrictPublicIp enforced at the {number} project."
+            )
+
     def _require_free_name(self, key: str) -> None:
         deleted = self._deleted.get(key)
         locked = deleted is not None and clock.now() - clock.parse_timestamp(deleted["time"]) < _NAME_LOCK
@@ -460,6 +477,8 @@ class Instances:
         settings = rules.complete_settings(
             wanted["settings"], engine, record["region"], is_replica=is_replica
         )
+        if not before["ipConfiguration"]["ipv4Enabled"]:
+            self._require_address(record["project"], settings)
         settings |= {"kind": "sql#settings", "settingsVersion": before["settingsVersion"]}
         rules.check_maintenance(record, wanted | {"settings": settings})
         if wanted["databaseVersion"] != record["databaseVersion"]:

@@ -6,7 +6,7 @@ from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.iam import Iam
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.services.storage.acls import Acls
-from gcp_emulator.services.storage.buckets import Buckets, is_uniform, prevents_public_access, resource_name
+from gcp_emulator.services.storage.buckets import Buckets, is_uniform, resource_name
 from gcp_emulator.services.storage.errors import denied
 
 
@@ -20,7 +20,7 @@ class Access:
 
     def allows(self, identity: Identity | None, permission: str, bucket: str) -> bool:
         """Whether the caller has ``permission`` on an existing bucket."""
-        if identity is None and prevents_public_access(self._buckets.get(bucket)):
+        if identity is None and self._acls.prevents_public(self._buckets.get(bucket)):
             return False
         return self._iam.allows(identity, permission, resource_name(bucket))
 

@@ -17,6 +17,7 @@ from gcp_emulator.engine.errors import Json, invalid_argument
 from gcp_emulator.engine.iam import Iam
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.projects import Projects
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.storage.errors import public_access_prevented
 from gcp_emulator.services.storage.records import etag
 
@@ -62,9 +63,17 @@ _PREDEFINED: Mapping[str, tuple[tuple[str, str], ...]] = {
 class Acls:
     """Reads and writes lists, and decides what those of objects allow."""
 
-    def __init__(self, iam: Iam, projects: Projects) -> None:
+    def __init__(self, iam: Iam, projects: Projects, constraints: Constraints) -> None:
         self._iam = iam
         self._projects = projects
+        self._constraints = constraints
+
+    def prevents_public(self, bucket: Json) -> bool:
+        """Whether nobody but who is known may be given anything: by the bucket's own word, or by the organisation's."""
+        own: str = bucket["iamConfiguration"]["publicAccessPrevention"]
+        return own == "enforced" or self._constraints.enforces(
+            bucket["project"], "storage.publicAccessPrevention"
+        )
 
     # ---------------------------------------------------------------- lists
 
@@ -92,12 +101,9 @@ class Acls:
         self.check_public(entries, bucket)
         return [{"entity": entity, "role": role} for entity, role in entries.items()]
 
-    @staticmethod
-    def check_public(entities: Iterable[str], bucket: Json) -> None:
+    def check_public(self, entities: Iterable[str], bucket: Json) -> None:
         """412 where public access prevention is enforced and one of the entities is everybody."""
-        if bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced" and set(_PUBLIC) & set(
-            entities
-        ):
+        if set(_PUBLIC) & set(entities) and self.prevents_public(bucket):
             raise public_access_prevented()
 
     def canonical(self, entity: str) -> str:
@@ -151,7 +157,7 @@ class Acls:
     def allow(self, identity: Identity | None, permission: str, bucket: Json, acl: Acl) -> bool:
         """Whether the list of an object grants a permission on it."""
         granting = {one["entity"] for one in acl if permission in OBJECT_ROLES[one["role"]]}
-        if bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced":
+        if self.prevents_public(bucket):
             granting -= set(_PUBLIC)
         return not granting.isdisjoint(self._entities(identity, bucket["project"]))
 

@@ -27,6 +27,7 @@ from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import query_parameters
 from gcp_emulator.front.messages import Request, Response
 from gcp_emulator.services.iam.ports import Accounts
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.storage import describe
 from gcp_emulator.services.storage.access import Access
 from gcp_emulator.services.storage.access_controls import AccessControls
@@ -79,8 +80,9 @@ class Storage(Service):
         store = context.store
         context.ports.offer(ObjectsPort, self)
         self._files = Files(context.state / "storage")
-        self._acls = Acls(context.iam, context.projects)
-        self._buckets = Buckets(store, context.iam, context.projects, self._acls)
+        self._constraints = context.ports.find(Constraints)
+        self._acls = Acls(context.iam, context.projects, self._constraints)
+        self._buckets = Buckets(store, context.iam, context.projects, self._acls, self._constraints)
         context.iam.place("projects/_/buckets/", self._buckets.project_of)
         self._access = Access(context.iam, self._buckets, self._acls)
         self._objects = Objects(store, self._files, self._access, self._acls)
@@ -145,7 +147,7 @@ class Storage(Service):
         return (self, self._notifications, self._folders, lists)
 
     def policies(self) -> Iterable[BucketPolicies]:
-        return [BucketPolicies(self._buckets, self._access)]
+        return [BucketPolicies(self._buckets, self._access, self._acls, self._constraints)]
 
     def routes(self) -> Iterable[Route]:
         for host in _JSON_HOSTS:

@@ -19,6 +19,7 @@ from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.iam import Iam
 from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.store import Store
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.storage.acls import (
     BUCKET_ROLES,
     OBJECT_ROLES,
@@ -27,7 +28,7 @@ from gcp_emulator.services.storage.acls import (
     shown_as_default,
     shown_of_bucket,
 )
-from gcp_emulator.services.storage.errors import NoBucketError, acl_refused, not_emulated
+from gcp_emulator.services.storage.errors import NoBucketError, acl_refused, constraint_violated, not_emulated
 from gcp_emulator.services.storage.records import etag, merge, stamp
 
 _COMPONENT = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
@@ -79,10 +80,6 @@ def is_uniform(bucket: Json) -> bool:
     return bool(bucket["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"])
 
 
-def prevents_public_access(bucket: Json) -> bool:
-    return bool(bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced")
-
-
 def is_versioned(bucket: Json) -> bool:
     return bool(bucket.get("versioning", {}).get("enabled"))
 
@@ -95,11 +92,14 @@ def resource_name(bucket: str) -> str:
 class Buckets:
     """Every bucket of every project."""
 
-    def __init__(self, store: Store, iam: Iam, projects: Projects, acls: Acls) -> None:
+    def __init__(
+        self, store: Store, iam: Iam, projects: Projects, acls: Acls, constraints: Constraints
+    ) -> None:
         self._buckets = store.collection("storage.buckets")
         self._iam = iam
         self._acls = acls
         self._projects = projects
+        self._constraints = constraints
 
     def __contains__(self, name: str) -> bool:
         return name in self._buckets
@@ -148,7 +148,9 @@ class Buckets:
         }
         if location_type(fixed) is None:
             raise invalid_argument("The specified location constraint is not valid.")
+        self._require_location(fixed)
         bucket = _placement_defaults(fixed | _settled(_chosen(body), {}))
+        self._require_uniform(bucket)
         lists = self._lists(bucket, body, params)
         default = {"defaultObjectAcl": self._acls.predefined("projectPrivate", project)}
         self._buckets.put(name, bucket | default | {key: lists[key] for key in lists if key in default})
@@ -191,7 +193,9 @@ class Buckets:
             raise invalid_argument("A bucket's location cannot be changed after the bucket is created.")
         fixed = {key: value for key, value in bucket.items() if key not in _CONFIGURABLE}
         configured = _chosen(changes) if replace else merge(bucket, _chosen(changes))
-        bucket = _placement_defaults(fixed | _settled(_chosen(configured), bucket))
+        before, bucket = bucket, _placement_defaults(fixed | _settled(_chosen(configured), bucket))
+        if is_uniform(before):
+            self._require_uniform(bucket)
         lists = self._lists(bucket, changes, params)
         if "acl" in lists:
             self._acls.set_bucket(resource_name(name), lists.pop("acl"))
@@ -213,6 +217,17 @@ class Buckets:
     def _touch(self, name: str, bucket: Json) -> None:
         bucket |= {"metageneration": bucket["metageneration"] + 1, "updated": stamp()}
         self._buckets.put(name, bucket)
+
+    def _require_location(self, bucket: Json) -> None:
+        regions = (bucket.get("customPlacementConfig") or {}).get("dataLocations", [])
+        for location in (bucket["location"], *regions):
+            if not self._constraints.allows(bucket["project"], "gcp.resourceLocations", location):
+                raise constraint_violated("gcp.resourceLocations", location)
+
+    def _require_uniform(self, bucket: Json) -> None:
+        constraint = "storage.uniformBucketLevelAccess"
+        if not is_uniform(bucket) and self._constraints.enforces(bucket["project"], constraint):
+            raise constraint_violated(constraint)
 
     def delete(self, name: str) -> None:
         """Removes an empty bucket with its policy (that it is empty is the caller's business)."""

@@ -2,7 +2,8 @@
 
 An :class:`ApiError` is rendered as JSON by the engine, and by :func:`xml_error` for the XML API.
 Sources: https://cloud.google.com/storage/docs/json_api/v1/status-codes, .../xml-api/reference-status, and responses that users quote in
-public issues (fog/fog-google#536, GoogleCloudPlatform/gsutil#1620, googleapis/google-cloud-go#1062).
+public issues (fog/fog-google#536, GoogleCloudPlatform/gsutil#1620, googleapis/google-cloud-go#1062; of organisation policies
+those that services/orgpolicy/facts.yaml names).
 """
 
 from __future__ import annotations
@@ -100,6 +101,16 @@ def public_access_prevented() -> ApiError:
     return precondition_failed(
         "The member bindings allUsers and allAuthenticatedUsers are not allowed since public access prevention is enforced."
     )
+
+
+def constraint_violated(constraint: str, location: str = "") -> ApiError:
+    """412, as an unmet precondition: an organisation policy forbids it."""
+    what = f"'{location.lower()}'" if location else "Request"
+    return precondition_failed(f"{what} violates constraint 'constraints/{constraint}'")
+
+
+def outsiders_refused() -> ApiError:
+    return precondition_failed("One or more users named in the policy do not belong to a permitted customer.")
 
 
 def acl_refused(verb: str, kind: str = "an object") -> ApiError:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.service import Call, Handler
+from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.storage.access import Access
-from gcp_emulator.services.storage.buckets import Buckets, prevents_public_access, resource_name
-from gcp_emulator.services.storage.errors import condition_not_met, public_access_prevented
-
-_PUBLIC = {"allUsers", "allAuthenticatedUsers"}
+from gcp_emulator.services.storage.acls import Acls
+from gcp_emulator.services.storage.buckets import Buckets, resource_name
+from gcp_emulator.services.storage.errors import condition_not_met, outsiders_refused
 
 
 class BucketPolicies:
     """``getIamPolicy``, ``setIamPolicy`` and ``testIamPermissions`` of ``storage.buckets``."""
 
-    def __init__(self, buckets: Buckets, access: Access) -> None:
+    def __init__(self, buckets: Buckets, access: Access, acls: Acls, constraints: Constraints) -> None:
         self._buckets = buckets
         self._access = access
+        self._acls = acls
+        self._constraints = constraints
 
     def handlers(self) -> dict[str, Handler]:
         """Method id -> what answers it."""
@@ -39,8 +41,9 @@ class BucketPolicies:
         if given and given != iam.get_policy(resource)["etag"]:
             raise condition_not_met()
         members = {member for b in call.body.get("bindings", []) for member in b.get("members", [])}
-        if prevents_public_access(bucket) and members & _PUBLIC:
-            raise public_access_prevented()
+        self._acls.check_public(members, bucket)
+        if self._constraints.outsiders(bucket["project"], iam.added_members(resource, call.body)):
+            raise outsiders_refused()
         iam.set_policy(resource, call.body, service="storage")
         return self._view(call, name)
 
