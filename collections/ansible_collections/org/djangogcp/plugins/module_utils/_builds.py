@@ -231,7 +231,7 @@ class Builds:
                 url, call, params=params, data=io.BytesIO(archive.content), content_type="application/gzip"
             )
         except ApiError as error:
-            if error.status != 412:
+            if not error.is_stale:
                 raise
             read = Call(f"read gs://{bucket}/{name}", "storage.objects.get")
             quoted = urllib.parse.quote(name, safe="")

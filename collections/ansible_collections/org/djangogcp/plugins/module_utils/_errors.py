@@ -22,10 +22,52 @@ from ansible_collections.org.djangogcp.plugins.module_utils._permissions import 
 _PERMISSION = re.compile(r"\b([a-z]+(?:\.[a-zA-Z]+){2,3})\b(?='? (?:denied|access)|'? permission|'$)")
 
 
-# Cloud Storage refuses so with 412 conditionNotMet, as it answers to a precondition that is not met. Source:
-# https://cloud.google.com/storage/docs/public-access-prevention, https://cloud.google.com/storage/docs/org-policy-constraints
-_FORBIDDEN_PUBLICITY = re.compile(r"public access prevention", re.IGNORECASE)
-_CONSTRAINT = re.compile(r"\bconstraints?/\w+\.\w+|violates constraint", re.IGNORECASE)
+# What 412 says when somebody else was first: Cloud Storage, Cloud SQL (settingsVersion), Compute Engine. Cloud Storage answers 412 with
+# the same reason, conditionNotMet, to what an organization policy forbids, which stays forbidden. Source:
+# https://github.com/googleapis/google-cloud-go/issues/1062; the texts of policies: see _CONSTRAINTS.
+_PRECONDITION = re.compile(
+    r"\bpre-?conditions?\b|condition does not match|\bfingerprint\b|\betag\b", re.IGNORECASE
+)
+_CONSTRAINT = re.compile(r"\bconstraints/((?:\w+\.)+\w+)")
+#: The constraints that a site meets: what an answer says that does not name them, and what to do. Sources:
+#: https://github.com/terraform-google-modules/terraform-example-foundation/issues/1454 and
+#: https://github.com/googleapis/java-storage/pull/2444 (domains), https://github.com/ONLYOFFICE/ControlPanel/issues/8 (public access),
+#: https://github.com/serverless/serverless-google-cloudfunctions/issues/226 and https://github.com/firebase/firebase-tools/issues/6454
+#: (locations), https://github.com/kushin77/self-hosted-runner/issues/2234 (addresses), https://github.com/pulumi/docs/issues/12973 (uniform
+#: access), https://github.com/google/create-service-account/issues/21 (keys).
+_CONSTRAINTS: dict[str, tuple[re.Pattern[str] | None, str]] = {
+    "iam.allowedPolicyMemberDomains": (
+        re.compile(r"do not belong to a permitted customer"),
+        "The organization lets only its own members into policies: leave out allUsers, allAuthenticatedUsers and members of "
+        "other organizations. A site needs no public bucket with djangogcp_static: image.",
+    ),
+    "storage.publicAccessPrevention": (
+        re.compile(r"public access prevention", re.IGNORECASE),
+        "Leave out allUsers and allAuthenticatedUsers; a site needs no public bucket with djangogcp_static: image. If the bucket is "
+        "meant to be public, set its public_access_prevention to inherited, and have "
+        "constraints/storage.publicAccessPrevention lifted for the project if the organization enforces it.",
+    ),
+    "gcp.resourceLocations": (
+        None,
+        "Ask for a location that the organization allows: djangogcp_region for everything of a site, and djangogcp_secret_locations "
+        "(the option locations of a secret) for secrets, which are in [global] otherwise.",
+    ),
+    "run.managed.requireInvokerIam": (
+        None,
+        "Set invoker_iam_disabled to false (djangogcp_public: false, or djangogcp_public_by: invoker where everybody may be granted "
+        "roles/run.invoker).",
+    ),
+    "sql.restrictPublicIp": (
+        None,
+        "The instance needs a private address instead (private_network with ipv4_enabled: false), or an exception for the project.",
+    ),
+    "storage.uniformBucketLevelAccess": (None, "Set uniform_bucket_level_access to true."),
+    "iam.disableServiceAccountKeyCreation": (
+        re.compile(r"^Key creation is not allowed"),
+        "Impersonate the service account, or use workload identity federation, instead of a key.",
+    ),
+}
+_OTHER_CONSTRAINT = "Ask for what the organization policy allows, or have it changed for the project."
 _DATABASE_EXISTS = re.compile(r'database "[^"]+" already exists')
 
 
@@ -91,6 +133,7 @@ class ApiError(DjangoGcpError):
             (storage, sqladmin) the first ``reason``.
         reason: the reason of the first ``google.rpc.ErrorInfo`` detail or of the first item of ``errors``; may be "".
         explanation: Google's message alone.
+        constraint: the constraint of an organization policy that forbids it, such as ``gcp.resourceLocations``; "" if none does.
 
     Args:
         doing: what was being done, for instance "create secret polls-secret-key".
@@ -115,6 +158,7 @@ class ApiError(DjangoGcpError):
         self.reason = reason
         self.explanation = explanation.strip()
         self.metadata = dict(metadata or {})
+        self.constraint = _constraint(status, self.explanation, self.metadata)
         self.permission = self._missing_permission(permission)
         super().__init__(self._text(hint or self._hint()))
 
@@ -146,11 +190,13 @@ class ApiError(DjangoGcpError):
         409 ABORTED is what IAM and Cloud Run answer to an old etag, 400 FAILED_PRECONDITION what Secret Manager does, 412 what
         Cloud Storage and Cloud SQL (settingsVersion) answer to an unmet precondition; Cloud Storage also to what stays forbidden.
         """
-        if self._is_forbidden_publicity or self._is_constrained:
+        if self.constraint:
             return False
+        if self.status == 412:
+            return _PRECONDITION.search(self.explanation) is not None
         if self.status == 400 and self.code == "FAILED_PRECONDITION":
             return "etag" in self.explanation.lower()
-        return self.status == 412 or (self.status == 409 and self.code == "ABORTED")
+        return self.status == 409 and self.code == "ABORTED"
 
     @property
     def is_busy(self) -> bool:
@@ -188,14 +234,6 @@ class ApiError(DjangoGcpError):
         return self.status == 409 and not self.is_stale and not self.is_busy
 
     @property
-    def _is_forbidden_publicity(self) -> bool:
-        return self.status == 412 and _FORBIDDEN_PUBLICITY.search(self.explanation) is not None
-
-    @property
-    def _is_constrained(self) -> bool:
-        return self.status == 412 and _CONSTRAINT.search(self.explanation) is not None
-
-    @property
     def is_disabled(self) -> bool:
         """Whether the API is not enabled in the project (SERVICE_DISABLED; accessNotConfigured in the older APIs)."""
         return bool({self.code, self.reason} & {"SERVICE_DISABLED", "accessNotConfigured"})
@@ -221,6 +259,9 @@ class ApiError(DjangoGcpError):
         return f"{text} {hint}" if hint else text
 
     def _hint(self) -> str:
+        if self.constraint:
+            # The constraints of compute and others are nothing that this collection could say more of.
+            return _CONSTRAINTS.get(self.constraint, (None, _OTHER_CONSTRAINT))[1]
         if self.is_disabled:
             service = self.metadata.get("service", "")
             what = f"the API {service}" if service else "the API"
@@ -240,15 +281,7 @@ class ApiError(DjangoGcpError):
             return "Wait, or ask for a higher quota."
         if self.status == 404:
             return "Check its name; when it was made a moment ago, run again."
-        if self._is_forbidden_publicity:
-            return (
-                "Leave out allUsers and allAuthenticatedUsers. If the bucket is meant to be public, set its "
-                "public_access_prevention to inherited, and have constraints/storage.publicAccessPrevention lifted for the project "
-                "if the organization enforces it."
-            )
-        if self._is_constrained:
-            return "Ask for what the organization policy allows, or have it changed for the project."
-        if self.status in (409, 412) or self.is_stale:
+        if self.status == 409 or self.is_stale:
             return "Somebody else changed it at the same time; run again."
         if self.status >= 500:
             return "Google Cloud failed to answer; run again later."
@@ -284,6 +317,17 @@ def api_error(*, doing: str, status: int, reason_phrase: str, text: str, permiss
         metadata=metadata if isinstance(metadata, dict) else None,
         permission=permission,
     )
+
+
+def _constraint(status: int, explanation: str, metadata: t.Mapping[str, str]) -> str:
+    """The constraint that an answer is about. Policies refuse with 400 FAILED_PRECONDITION, and Cloud Storage and Compute Engine with 412."""
+    if status not in (400, 412):
+        return ""
+    named = _CONSTRAINT.search(f"{explanation} {metadata.get('customConstraints', '')}")
+    if named:
+        return named.group(1)
+    told = (name for name, (text, dummy) in _CONSTRAINTS.items() if text and text.search(explanation))
+    return next(told, "")
 
 
 def _error_object(text: str) -> dict[str, t.Any]:

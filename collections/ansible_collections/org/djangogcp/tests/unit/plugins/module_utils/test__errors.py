@@ -10,6 +10,9 @@ import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import api_error
 from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
 
+HELD = "At least one of the pre-conditions you specified did not hold."
+OUTSIDERS = "One or more users named in the policy do not belong to a permitted customer."
+
 
 def made(status, body, permission=""):
     text = body if isinstance(body, str) else json.dumps(body)
@@ -77,16 +80,28 @@ CROWDED = "Invalid request: Too many operations are being executed on the instan
     ("status", "error", "stale", "busy", "exists"),
     [
         (409, {"status": "ABORTED"}, True, False, False),
-        (412, {"errors": [{"reason": "conditionNotMet"}]}, True, False, False),
-        # Cloud Storage's other meanings of 412.
+        (412, {"message": HELD}, True, False, False),
+        # Cloud SQL's settingsVersion, Compute Engine's fingerprints.
+        (412, {"message": "Condition does not match."}, True, False, False),
+        (412, {"message": "Labels fingerprint either invalid or labels have changed"}, True, False, False),
+        # Cloud Storage's other meanings of 412, all with the same reason.
         (412, {"message": "... since public access prevention is enforced."}, False, False, False),
+        (412, {"message": OUTSIDERS}, False, False, False),
         (
             412,
-            {"message": "'EU' violates constraint 'constraints/gcp.resourceLocations'"},
+            {"message": "'eu' violates constraint 'constraints/gcp.resourceLocations'"},
             False,
             False,
             False,
         ),
+        (
+            412,
+            {"message": "Request violates constraint 'constraints/a.etagOfPreconditions'"},
+            False,
+            False,
+            False,
+        ),
+        (412, {"message": "The bucket is locked."}, False, False, False),
         (409, {"errors": [{"reason": "operationInProgress"}]}, False, True, False),
         (400, {"message": CROWDED, "errors": [{"reason": "invalid"}]}, False, True, False),
         (
@@ -101,8 +116,81 @@ CROWDED = "Invalid request: Too many operations are being executed on the instan
     ],
 )
 def test_conflicts_are_told_apart(status, error, stale, busy, exists):
-    made_error = made(status, {"error": {"message": "m", **error}})
+    told = {"message": "m", "errors": [{"reason": "conditionNotMet"}] if status == 412 else [], **error}
+    made_error = made(status, {"error": told})
     assert (made_error.is_stale, made_error.is_busy, made_error.already_exists) == (stale, busy, exists)
+    assert ("Somebody else changed it" in made_error.message) is (stale or status == 409)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "constraint", "cure"),
+    [
+        (412, OUTSIDERS, "iam.allowedPolicyMemberDomains", "djangogcp_static: image"),
+        (
+            400,
+            f"{OUTSIDERS[:-1]},  perhaps due to an organization policy.",
+            "iam.allowedPolicyMemberDomains",
+            "allUsers",
+        ),
+        (
+            412,
+            "The member bindings allUsers and allAuthenticatedUsers are not allowed since public access prevention is enforced.",
+            "storage.publicAccessPrevention",
+            "djangogcp_static: image",
+        ),
+        (
+            412,
+            "'us' violates constraint 'constraints/gcp.resourceLocations'",
+            "gcp.resourceLocations",
+            "djangogcp_region",
+        ),
+        (
+            400,
+            "Constraint constraints/gcp.resourceLocations violated for [orgpolicy:projects/1] attempting to create a secret in [global].",
+            "gcp.resourceLocations",
+            "djangogcp_secret_locations",
+        ),
+        (
+            400,
+            "Invalid request: Organization Policy check failure: the external IP of this instance violates the "
+            "constraints/sql.restrictPublicIp enforced at the 1 project.",
+            "sql.restrictPublicIp",
+            "private_network",
+        ),
+        (
+            400,
+            'Operation denied by org policy on resource \'projects/p\': ["constraints/run.managed.requireInvokerIam": "..."].',
+            "run.managed.requireInvokerIam",
+            "djangogcp_public",
+        ),
+        (
+            412,
+            "Request violates constraint 'constraints/storage.uniformBucketLevelAccess'",
+            "storage.uniformBucketLevelAccess",
+            "uniform_bucket_level_access",
+        ),
+        (
+            400,
+            "Key creation is not allowed on this service account.",
+            "iam.disableServiceAccountKeyCreation",
+            "Impersonate",
+        ),
+        (
+            412,
+            "Constraint constraints/compute.vmExternalIpAccess violated for project p.",
+            "compute.vmExternalIpAccess",
+            "organization policy allows",
+        ),
+        (403, OUTSIDERS, "", "Check the roles"),
+        (400, "Invalid request.", "", ""),
+    ],
+)
+def test_what_a_policy_forbids_comes_with_its_cure(status, text, constraint, cure):
+    refused = made(status, {"error": {"message": text, "errors": [{"reason": "conditionNotMet"}]}})
+    assert refused.constraint == constraint
+    assert cure in refused.message
+    assert not refused.is_stale
+    assert "Somebody else" not in refused.message
 
 
 @pytest.mark.parametrize(

@@ -196,10 +196,10 @@ def test_a_lost_race_is_read_and_planned_anew(google, client, refuse):
 
 def test_a_race_that_is_always_lost_ends_with_the_error(google, client, refuse):
     google.answer("GET", TOY, RED)
-    google.answer("PATCH", TOY, refuse(412, "FAILED_PRECONDITION", "stale"))
+    google.answer("PATCH", TOY, refuse(412, "FAILED_PRECONDITION", "Condition does not match"))
     with pytest.raises(
         ApiError,
-        match=r"^Failed to update toy car: stale \(HTTP 412 FAILED_PRECONDITION\)\. "
+        match=r"^Failed to update toy car: Condition does not match \(HTTP 412 FAILED_PRECONDITION\)\. "
         r"Somebody else changed it at the same time; run again\.$",
     ):
         reconcile(client, SPEC, IDS, {"color": "blue"})
