@@ -133,7 +133,8 @@ LOGOUT_REDIRECT_URL = "home"
 # ------------------------------------------------------------------------------------------------------------
 # Files: https://docs.djangoproject.com/en/5.2/ref/settings/#storages
 # ------------------------------------------------------------------------------------------------------------
-# Two buckets. Nobody reads the media bucket but through signed links; everybody reads the static bucket.
+# Two buckets. Nobody reads the media bucket but through signed links; everybody reads the static bucket. Without a static
+# bucket the site serves its static files itself.
 GS_MEDIA_BUCKET_NAME = env("GS_MEDIA_BUCKET_NAME", default="")
 GS_STATIC_BUCKET_NAME = env("GS_STATIC_BUCKET_NAME", default="")
 # Google's own variable for another server than Cloud Storage; the client library reads it too.
@@ -153,12 +154,17 @@ SIGNED_URL_EXPIRATION = timedelta(hours=6)
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
-        else "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+if GS_STATIC_BUCKET_NAME and not DEBUG:
+    STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+elif not DEBUG:
+    # Compressed when they are collected; browsers keep for ever what has a hash in its name.
+    STORAGES["staticfiles"]["BACKEND"] = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("django.middleware.security.SecurityMiddleware") + 1,
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+    )
 if GS_MEDIA_BUCKET_NAME:
     STORAGES["default"] = {
         "BACKEND": "config.storage.SignedMediaStorage",

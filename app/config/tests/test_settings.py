@@ -112,6 +112,19 @@ class ProductionTests(SimpleTestCase):
             (media, read("settings.STATIC_URL")), ("my-media", "https://storage.googleapis.com/my-static/")
         )
 
+    def test_without_a_static_bucket_the_site_serves_its_static_files_itself(self) -> None:
+        whitenoise = "whitenoise.middleware.WhiteNoiseMiddleware"
+        self.assertNotIn(whitenoise, read("settings.MIDDLEWARE"))
+        self.assertNotIn(whitenoise, read("settings.MIDDLEWARE", GS_STATIC_BUCKET_NAME="", DEBUG="true"))
+        middleware = read("settings.MIDDLEWARE", GS_STATIC_BUCKET_NAME="")
+        # HTTPS is asked for first, and a file needs neither a session nor a user.
+        self.assertEqual(
+            middleware.index(whitenoise),
+            middleware.index("django.middleware.security.SecurityMiddleware") + 1,
+        )
+        self.assertEqual(read("settings.STATIC_URL", GS_STATIC_BUCKET_NAME=""), "static/")
+        self.assertEqual(read("settings.SECURE_CSP['style-src']", GS_STATIC_BUCKET_NAME=""), ["'self'"])
+
     def test_policy_names_the_two_buckets_and_not_the_whole_of_cloud_storage(self) -> None:
         policy = read("settings.SECURE_CSP")
         host = "https://storage.googleapis.com"
