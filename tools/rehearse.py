@@ -61,7 +61,8 @@ def start() -> int:
         raise RehearsalError(
             f"{HOME} has {free // 1024**2} MiB of free space; a rehearsal needs {_NEEDED_SPACE // 1024**2} MiB"
         )
-    _emulator("start", "--seed", str(ROOT / "rehearsal" / "seed.yaml"), *_profile(), *_runtime())
+    seed = ROOT / (os.environ.get("REHEARSAL_SEED") or "rehearsal/seed.yaml")
+    _emulator("start", "--seed", str(seed), *_profile(), *_runtime())
     exports = _emulator("env", "--project", PROJECT, "--user", OPERATOR, capture=True)
     own = {
         "ANSIBLE_HOME": str(HOME / "ansible"),

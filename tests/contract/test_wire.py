@@ -353,6 +353,10 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
         lambda c: resourcemanager_project_info.missing(c, "my-project", ["run.services.get"]),
         {},
     ),
+    "read a policy in effect": (
+        lambda c: resourcemanager_project_info.effective_policies(c, "my-project", ["gcp.resourceLocations"]),
+        {},
+    ),
     "ask who is calling": (
         lambda c: resourcemanager_project_info.find_caller(c),
         {"": {"email": "a@example.com"}},

@@ -275,6 +275,7 @@ MADE_OF: dict[str, str] = {
 
 ELEMENT_RULES: dict[str, Rule] = {
     "djangogcp_adopt": rules.ADOPTED,
+    "djangogcp_secret_locations": rules.LOCATION,
     "djangogcp_domains": pattern("host names such as www.example.com", _HOST),
     "djangogcp_database_extensions": pattern(
         "names of PostgreSQL extensions such as pg_trgm", r"[a-z][a-z0-9_-]*", limit=63
@@ -512,8 +513,8 @@ def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
     return [_problem("djangogcp_region", region, "a region of Google Cloud", nearest(region, known))]
 
 
-def source_problems(source: Values) -> list[str]:
-    """What keeps the folder that the lookup django_source described from being deployed."""
+def source_problems(source: Values, static: t.Any = "bucket") -> list[str]:
+    """What keeps the folder that the lookup django_source described from being deployed, with this value of djangogcp_static."""
     name = "djangogcp_source_dir"
     if not source["exists"]:
         return [_problem(name, source["path"], "an existing folder")]
@@ -543,6 +544,16 @@ def source_problems(source: Values) -> list[str]:
         )
     else:
         problems += _requirement_problems(source)
+        if static == "image" and "whitenoise" not in source["requirements"]:
+            problems.append(
+                _problem(
+                    "djangogcp_static",
+                    static,
+                    f"{source['requirements_file']} to list whitenoise, and the settings to use it (docs/handbook.md, Static files), because nothing "
+                    "else serves what is in the image",
+                    "bucket",
+                )
+            )
     if not source["wsgi_module"] and not source["procfile_web"]:
         found = ", ".join(source["wsgi_modules"]) or "none"
         problems.append(
@@ -626,7 +637,8 @@ def site_problems(
     if are_right("djangogcp_region"):
         problems += region_problems(values["djangogcp_region"], regions)
     if source and are_right("djangogcp_source_dir"):
-        problems += [one for one in source_problems(source) if one.partition(" ")[0] not in refused]
+        static = values.get("djangogcp_static")
+        problems += [one for one in source_problems(source, static) if one.partition(" ")[0] not in refused]
     if not refused & _BUCKETS:
         problems += bucket_problems(values)
     problems += [one for one in target_problems if one.partition(" ")[0] not in refused]

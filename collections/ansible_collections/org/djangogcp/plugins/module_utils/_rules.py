@@ -247,6 +247,10 @@ MEMBER = pattern(
     limit=1000,
 )
 RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][A-Za-z0-9._@:-]*", limit=255)
+# orgpolicy:v2, projects.policies: without "constraints/"; custom ones begin with custom.
+CONSTRAINT = pattern(
+    "a constraint such as gcp.resourceLocations", r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9]+)+", limit=200
+)
 PERMISSION = pattern("a permission such as run.services.get", r"[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9]+){2,4}")
 
 # ------------------------------------------------------------------ Secret Manager, Cloud Storage, Artifact Registry, Cloud Build

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: resourcemanager_project_info
-short_description: Read a project, who is calling, what the caller may do, and whether names are free
+short_description: Read a project, who is calling, what the caller may do, what its organization forbids, and whether names are free
 version_added: 0.9.0
 description:
-  - Reads the project's number and state, tells who the credentials belong to, and tests permissions.
+  - Reads the project's number and state, tells who the credentials belong to, tests permissions, and reads organization policies.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes.info
@@ -27,6 +27,14 @@ options:
     description:
       - Names of buckets that are going to be made. It is looked whether another project has them, once the caller has all of
         O(permissions).
+    type: list
+    elements: str
+    default: []
+  constraints:
+    description:
+      - Constraints of organization policies, for instance V(gcp.resourceLocations), whose policies in effect are read.
+      - That takes the API C(orgpolicy.googleapis.com) in the project and C(orgpolicy.policy.get), which C(roles/orgpolicy.policyViewer) has. Where
+        either is missing, nothing is told, and nothing fails.
     type: list
     elements: str
     default: []
@@ -71,6 +79,21 @@ taken_buckets:
   type: list
   elements: str
   sample: []
+policies:
+  description:
+    - By each of O(constraints) that is known there, the rules of the policy in effect as Google Cloud tells them.
+  returned: success
+  type: dict
+  sample:
+    gcp.resourceLocations:
+      - values:
+          allowedValues: [europe-west1]
+policies_problem:
+  description:
+    - Why the policies could not be read, empty if they could.
+  returned: success
+  type: str
+  sample: ""
 permissions_tested:
   description:
     - Whether the permissions could be tested. They cannot in a new project whose Resource Manager API is not enabled yet.
@@ -91,15 +114,17 @@ caller:
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, AuthError, DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
 
 ARGUMENT_SPEC = {
     "permissions": {"type": "list", "elements": "str", "default": []},
     "buckets": {"type": "list", "elements": "str", "default": []},
+    "constraints": {"type": "list", "elements": "str", "default": []},
 }
 
+_ORG_POLICY = "https://orgpolicy.googleapis.com/v2"
 _RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com/v3"
 # oauth2:v2, userinfo.get; needs the scope userinfo.email.
 _USER_INFO = "https://www.googleapis.com/oauth2/v2/userinfo"
@@ -192,6 +217,31 @@ def missing(client: Client, project: str, permissions: list[str]) -> list[Json]:
     return [{"permission": name, "role": role_that_has(name)} for name in permissions if name not in granted]
 
 
+def effective_policies(client: Client, project: str, constraints: list[str]) -> tuple[Json, str]:
+    """The rules in effect by constraint, and why they could not be read, "" if they could.
+
+    Source: orgpolicy:v2, projects.policies.getEffectivePolicy.
+    """
+
+    def read(constraint: str) -> Json | DjangoGcpError:
+        url = f"{_ORG_POLICY}/projects/{project}/policies/{constraint}:getEffectivePolicy"
+        call = Call(f"read the policy {constraint} in effect in project {project}", "orgpolicy.policy.get")
+        try:
+            return client.get(url, call)
+        except DjangoGcpError as error:
+            return error
+
+    answers = dict(zip(constraints, for_each(constraints, read), strict=True))
+    for answer in answers.values():
+        if isinstance(answer, DjangoGcpError) and not (isinstance(answer, ApiError) and answer.status == 404):
+            return {}, answer.message
+    return {
+        name: (answer.get("spec") or {}).get("rules") or []
+        for name, answer in answers.items()
+        if not isinstance(answer, DjangoGcpError)
+    }, ""
+
+
 def work(task: Task) -> Json:
     """Read all of it."""
     result = {"changed": False, "caller": find_caller(task.client), "taken_buckets": []}
@@ -201,7 +251,17 @@ def work(task: Task) -> Json:
         if not error.is_disabled:
             raise
         found = find_new_project(task.client, task.project)
-        return {**result, "project": found, "permissions_tested": False, "missing_permissions": []}
+        return {
+            **result,
+            "project": found,
+            "permissions_tested": False,
+            "missing_permissions": [],
+            "policies": {},
+            "policies_problem": error.message,
+        }
+    result["policies"], result["policies_problem"] = effective_policies(
+        task.client, found["project_id"], task.params["constraints"]
+    )
     lacking = missing(task.client, found["project_id"], task.params["permissions"])
     if task.params["buckets"] and not lacking:
         result["taken_buckets"] = taken_buckets(task.client, task.project, task.params["buckets"])
@@ -210,7 +270,15 @@ def work(task: Task) -> Json:
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, rules={"permissions": rules.PERMISSION, "buckets": rules.BUCKET})
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={
+            "permissions": rules.PERMISSION,
+            "buckets": rules.BUCKET,
+            "constraints": rules.CONSTRAINT,
+        },
+    )
 
 
 if __name__ == "__main__":

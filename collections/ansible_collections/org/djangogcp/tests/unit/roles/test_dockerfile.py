@@ -29,19 +29,24 @@ GUNICORN = "exec gunicorn --bind :$PORT --worker-tmp-dir /dev/shm shop.wsgi:appl
 UVICORN = "exec uvicorn --host 0.0.0.0 --port $PORT --no-access-log shop.asgi:application"
 
 
-def dockerfile(**source: object) -> str:
+def dockerfile(static: str = "bucket", settings_module: str = "", **source: object) -> str:
     # As Ansible's lookup template does.
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["to_json"] = json.dumps
     role = yaml.safe_load((ROLE / "vars/main.yml").read_text("utf-8"))
     values = {
         "djangogcp_python_version": "3.13",
+        "djangogcp_static": static,
+        "djangogcp_settings_module": settings_module,
         "__image_source": SOURCE | source,
         "__image_uvicorn": role["__image_uvicorn"],
     }
     needed = environment.from_string(role["__image_needs_uvicorn"]).render(values)
     template = (ROLE / "templates/Dockerfile.j2").read_text("utf-8")
-    return environment.from_string(template).render(values, __image_needs_uvicorn=needed == "True")
+    collecting = environment.from_string(role["__image_collecting"]).render(values)
+    return environment.from_string(template).render(
+        values, __image_needs_uvicorn=needed == "True", __image_collecting=collecting
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,3 +76,19 @@ def test_what_is_installed_does_not_depend_on_the_code() -> None:
     assert "RUN pip install -r requirements.txt" in dependencies
     copied = [line for line in image if line.startswith("COPY")]
     assert copied == ["COPY --from=dependencies /venv /venv", "COPY --from=code /app /app"]
+
+
+def test_static_files_are_collected_into_the_image_that_serves_them() -> None:
+    assert "collectstatic" not in dockerfile()
+    stages = re.split(r"^FROM ", dockerfile("image", "shop.production"), flags=re.MULTILINE)[1:]
+    code, image = (stage.splitlines() for stage in stages[1:])
+    (collecting,) = [line for line in code if "collectstatic" in line]
+    assert collecting.endswith(
+        " GS_MEDIA_BUCKET_NAME=unused-here DJANGO_SETTINGS_MODULE=shop.production"
+        " /venv/bin/python manage.py collectstatic --noinput"
+    )
+    assert (
+        code.index("COPY . .") < code.index("COPY --from=dependencies /venv /venv") < code.index(collecting)
+    )
+    assert "COPY --from=code /app /app" in image
+    assert "DJANGO_SETTINGS_MODULE" not in dockerfile("image")

@@ -84,6 +84,7 @@ TAKEN_BACK = {
     "djangogcp_region": "r",
     "djangogcp_settings_module": "",
     "djangogcp_site": "s",
+    "djangogcp_static": "bucket",
     "djangogcp_static_bucket": "b",
     "djangogcp_threads": 8,
     "djangogcp_workers": 2,
@@ -98,7 +99,7 @@ TAKEN_BACK = {
 }
 
 
-def templated(expression: str, tmp_path: Path) -> object:
+def templated(expression: str, tmp_path: Path, **variables: object) -> object:
     """An expression over the variables of the roles, as Ansible reads it."""
     (tmp_path / "play.yml").write_text(
         yaml.safe_dump(
@@ -110,7 +111,7 @@ def templated(expression: str, tmp_path: Path) -> object:
                         str(COLLECTION / f"roles/{name}/vars/main.yml")
                         for name in ("app", "cloud_run", "secrets", "storage")
                     ],
-                    "vars": TAKEN_BACK,
+                    "vars": TAKEN_BACK | variables,
                     "tasks": [
                         {
                             "copy": {
@@ -173,3 +174,15 @@ def test_every_task_that_changes_google_cloud_reports_to_status(role: Path) -> N
             if ours and role.name not in ("preflight", "release") and not published:
                 silent.append(f"{path.name}: {task['name']}")
     assert silent == []
+
+
+def test_a_site_that_serves_its_static_files_itself_has_no_bucket_for_them(tmp_path: Path) -> None:
+    names = "__app_commands | map(attribute='name')"
+    asked = f"[__app_variables.GS_STATIC_BUCKET_NAME | default(none), {names} | list]"
+    described = {"djangogcp_superuser_email": "a@example.com", "djangogcp_superuser_username": "admin"}
+    assert templated(asked, tmp_path, **described) == [
+        "b",
+        ["migrate", "collectstatic", "superuser", "manage"],
+    ]
+    of_image = templated(asked, tmp_path, **described, djangogcp_static="image")
+    assert of_image == [None, ["migrate", "superuser", "manage"]]

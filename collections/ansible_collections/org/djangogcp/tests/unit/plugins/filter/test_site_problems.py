@@ -387,6 +387,16 @@ def test_a_project_with_a_dockerfile_needs_no_requirements() -> None:
     )
 
 
+def test_what_the_image_holds_is_served_by_whitenoise() -> None:
+    assert source_problems(SOURCE, "bucket") == []
+    (message,) = source_problems(SOURCE, "image")
+    assert message.startswith("djangogcp_static is 'image': expected requirements.txt to list whitenoise, ")
+    assert message.endswith(" Did you mean bucket?")
+    assert source_problems({**SOURCE, "requirements": [*SOURCE["requirements"], "whitenoise"]}, "image") == []
+    # Nothing is known of what an image has that the project makes itself.
+    assert source_problems({**SOURCE, "dockerfile": True}, "image") == []
+
+
 def test_a_procfile_needs_no_gunicorn() -> None:
     changed = {
         "procfile_web": "uvicorn config.asgi:application",

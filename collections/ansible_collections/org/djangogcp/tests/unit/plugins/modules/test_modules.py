@@ -15,6 +15,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.storage im
 from ansible_collections.org.djangogcp.plugins.modules import (
     iam_members,
     iam_service_accounts,
+    resourcemanager_project_info,
     run_job_execution,
     run_jobs,
     serviceusage_services,
@@ -284,3 +285,28 @@ def test_an_environment_variable_that_is_empty_is_not_set(monkeypatch):
     assert first_set_env("GCP_PROJECT", "GOOGLE_CLOUD_PROJECT") == "p"
     with pytest.raises(AnsibleFallbackNotFound):
         first_set_env("GCP_PROJECT")
+
+
+POLICIES = "https://orgpolicy.googleapis.com/v2/projects/p/policies"
+
+
+def test_the_policies_in_effect_are_told_by_constraint(google, client):
+    enforced = [{"enforce": True}]
+    google.answer("GET", f"{POLICIES}/a.b:getEffectivePolicy", {"spec": {"rules": enforced}})
+    google.answer("GET", f"{POLICIES}/a.unset:getEffectivePolicy", {})
+    google.answer("GET", f"{POLICIES}/a.unknown:getEffectivePolicy", MISSING)
+    found = resourcemanager_project_info.effective_policies(client, "p", ["a.b", "a.unset", "a.unknown"])
+    assert found == ({"a.b": enforced, "a.unset": []}, "")
+
+
+def test_policies_that_may_not_be_read_are_no_error(google, client):
+    denied = {
+        "code": 403,
+        "status": "PERMISSION_DENIED",
+        "message": "Permission 'orgpolicy.policy.get' denied",
+    }
+    google.answer("GET", f"{POLICIES}/a.b:getEffectivePolicy", (403, {"error": denied}))
+    policies, problem = resourcemanager_project_info.effective_policies(client, "p", ["a.b"])
+    assert policies == {}
+    assert "orgpolicy.policy.get" in problem
+    assert resourcemanager_project_info.effective_policies(client, "p", []) == ({}, "")
