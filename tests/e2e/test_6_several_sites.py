@@ -33,6 +33,15 @@ def test_each_site_is_served_and_has_its_own_superuser(deployed: Rehearsal, site
     assert deployed.secret(f"{site}-superuser-password") not in others
 
 
+@pytest.mark.parametrize("site", SITES)
+def test_everybody_is_let_in_as_the_site_says(deployed: Rehearsal, site: str) -> None:
+    by_grant = site == "south"
+    assert deployed.service(site).get("invokerIamDisabled", False) is not by_grant
+    name = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services/{site}"
+    invokers = members(deployed.api(f"{name}:getIamPolicy"), "roles/run.invoker")
+    assert invokers == ({"allUsers", f"serviceAccount:{account('south-web')}"} if by_grant else set())
+
+
 def test_what_is_shared_was_made_once(deployed: Rehearsal) -> None:
     instances = deployed.api(f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances")["items"]
     assert [instance["name"] for instance in instances] == ["djangogcp"]
@@ -63,7 +72,7 @@ def test_the_policies_that_are_shared_hold_every_sites_members(deployed: Rehears
 
 def members(policy: Any, role: str) -> set[str]:
     """Who holds a role."""
-    return {member for b in policy["bindings"] if b["role"] == role for member in b["members"]}
+    return {member for b in policy.get("bindings", []) if b["role"] == role for member in b["members"]}
 
 
 def accounts(*kinds: str) -> set[str]:

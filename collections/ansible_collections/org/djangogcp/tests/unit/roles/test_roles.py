@@ -186,3 +186,20 @@ def test_a_site_that_serves_its_static_files_itself_has_no_bucket_for_them(tmp_p
     ]
     of_image = templated(asked, tmp_path, **described, djangogcp_static="image")
     assert of_image == [None, ["migrate", "superuser", "manage"]]
+
+
+@pytest.mark.parametrize(
+    ("public", "public_by", "unchecked", "granted"),
+    [
+        (True, "no_invoker_iam_check", True, "present"),
+        (True, "all_users", False, "present"),
+        (False, "all_users", False, "absent"),
+        (False, "no_invoker_iam_check", False, "absent"),
+    ],
+)
+def test_everybody_is_let_in_by_one_way_or_not_at_all(
+    tmp_path: Path, public: bool, public_by: str, unchecked: bool, granted: str
+) -> None:
+    asked = "[__cloud_run_invoker_iam_disabled, __cloud_run_everybody.state]"
+    variables = {"djangogcp_public": public, "djangogcp_public_by": public_by}
+    assert templated(asked, tmp_path, **variables) == [unchecked, granted]
