@@ -101,8 +101,8 @@ KINDS = [
         lambda name, state: {"secrets": [_state(name, state, labels={"a": "b"}, annotations={"c": "d"})]},
     ),
     Kind(
-        "artifactregistry_repository",
         "artifact_repository",
+        "artifactregistry_repository",
         "repository {name}",
         _repository,
         REPOSITORIES + "/{name}",
