@@ -154,6 +154,8 @@ def test_a_candidate_can_be_tried_out_before_it_serves(cloud: Cloud, image: str)
     latest = [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}]
     cloud.ok("run_service", **service("tried", traffic=latest))
     assert greeting(cloud, "tried") == "new"
+    # The next deploy remembers what has all the traffic (decision 36).
+    cloud.ok("run_service", **new)
     assert cloud.ok("run_service", **new)["changed"] is False
 
 
@@ -325,6 +327,8 @@ def test_a_right_to_a_secret_that_was_granted_a_moment_ago_is_waited_for(cloud: 
     made = cloud.ok("run_service", **asked)
     assert (made["candidate"], made["serving"][0]["percent"]) == (None, 100)
     assert greeting(cloud, "late") == "what only the secret knows"
+    # The next deploy remembers what has all the traffic (decision 36).
+    cloud.ok("run_service", **asked)
     assert cloud.ok("run_service", **asked)["changed"] is False
 
 
