@@ -372,7 +372,7 @@ def test_each_service_learns_of_a_new_service_account_at_its_own_time(emulator: 
     method = "iam.projects.serviceAccounts.create"
     emulator.plan(
         {"method": method, "kind": "unknown_account", "service": "iam", "seconds": 3600},
-        {"method": method, "kind": "unknown_account", "service": "secretmanager", "seconds": 0.5},
+        {"method": method, "kind": "unknown_account", "service": "secretmanager", "seconds": 5},
     )
     session = emulator.session()
     accounts = f"https://iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts"
@@ -404,7 +404,7 @@ def test_each_service_learns_of_a_grant_at_its_own_time(emulator: RunningEmulato
             "method": "cloudresourcemanager.projects.setIamPolicy",
             "kind": "grant_pending",
             "service": "secretmanager",
-            "seconds": 0.5,
+            "seconds": 5,
         },
     )
     project = f"https://cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}"
