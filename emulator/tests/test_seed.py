@@ -15,7 +15,8 @@ ACCOUNT = "my-site@my-project.iam.gserviceaccount.com"
 SEED = f"""\
 projects:
   - id: my-project
-    apis: [iamcredentials.googleapis.com]
+    apis: [cloudbuild.googleapis.com, iamcredentials.googleapis.com]
+    restricted_builds: true
     service_accounts: [my-site]
     bindings:
       - {{role: roles/iam.serviceAccountTokenCreator, members: ["serviceAccount:{ACCOUNT}"]}}
@@ -44,6 +45,16 @@ def test_whoever_asks_for_the_metadata_server_is_the_service_account(seeded: Run
     url = f"https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ACCOUNT}:signBlob"
     signed = session.post(url, json={"payload": "aGk="}, headers={"Authorization": f"Bearer {token}"})
     assert signed.status_code == 200, signed.text
+
+
+def test_a_project_is_kept_from_building_in_most_regions(seeded: RunningEmulator) -> None:
+    seeded.grant("projects/my-project", "roles/owner", "user:builder@example.com")
+    session = seeded.session("user:builder@example.com")
+    url = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-east1/builds"
+    answer = session.post(
+        url, json={"steps": [{"name": "gcr.io/cloud-builders/docker", "args": ["version"]}]}
+    )
+    assert "cannot run builds in this region" in answer.json()["error"]["message"]
 
 
 def test_a_second_start_takes_nothing_away(seeded: RunningEmulator, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import certifi
 import pytest
+from gcp_emulator.services.cloudbuild.ports import BuildLocations
 from gcp_emulator.workloads.sandbox.bubblewrap import check_available
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
@@ -88,6 +89,18 @@ def test_a_build_goes_on_while_other_tasks_run(
     assert finished["image"]["tag"] == started["image"]["tag"]
     assert finished["image"]["digest"].startswith("sha256:")
     assert finished["image"]["uri"] != image
+
+
+def test_a_project_that_may_not_build_in_a_region_builds_elsewhere(
+    cloud: Cloud, build_options: dict[str, str]
+) -> None:
+    cloud.running.call(cloud.running.context.ports.find(BuildLocations).restrict, PROJECT)
+    asked = {**build_options, "location": "europe-west3", "rebuild": "elsewhere"}
+    assert "Set djangogcp_build_location" in cloud.error("cloudbuild_build", **asked)
+    started = cloud.ok("cloudbuild_build", **asked, fallback_location="global", wait=False)
+    assert started["build"]["location"] == "global"
+    followed = {"image": asked["image"], "location": "global", "build_id": started["build"]["id"]}
+    assert cloud.ok("cloudbuild_build", **followed)["finished"] is True
 
 
 def test_a_build_that_fails_shows_the_end_of_its_log(

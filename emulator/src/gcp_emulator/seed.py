@@ -20,6 +20,7 @@ A seed is a YAML file::
         service_accounts: [my-site]             # my-site@my-project.iam.gserviceaccount.com
         bindings:                               # who may do what, on the project
           - {role: roles/owner, members: ["user:someone@example.com"]}
+        restricted_builds: true                 # only where every project may build, as Google Cloud does to new ones
         instances:                              # of Cloud SQL, as in sql.instances.insert, of servers that others run
           - server: db:5432
             body: {name: main, region: us-central1, databaseVersion: POSTGRES_17, settings: {tier: db-f1-micro}}
@@ -41,6 +42,7 @@ import yaml
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
+from gcp_emulator.services.cloudbuild.ports import BuildLocations
 from gcp_emulator.services.cloudresourcemanager.ports import Hierarchy
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
@@ -75,6 +77,8 @@ def apply(context: Context, path: Path) -> None:
         if context.projects.find(project["id"]) is None:
             _make_project(context, project)
         _set_policies(context, f"projects/{project['id']}", project)
+        if project.get("restricted_builds"):
+            context.ports.find(BuildLocations).restrict(project["id"])
         for instance in project.get("instances", []):
             host, _, port = instance["server"].rpartition(":")
             try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
+from gcp_emulator.services.cloudbuild.ports import BuildLocations
 from gcp_emulator.services.cloudbuild.request import substitute
 
 from emulator.tests.running import RunningEmulator
@@ -613,3 +614,26 @@ def test_loose_substitution_forgives_both_ways() -> None:
     }
 
     assert substitute(build, {})["steps"][0]["args"] == [""]
+
+
+def refused_in(site: Site, location: str) -> tuple[int, str]:
+    url = f"{BASE}/projects/{PROJECT}/locations/{location}/builds"
+    answer = site.session.post(url, json=site.request())
+    return answer.status_code, answer.json().get("error", {}).get("message", "")
+
+
+def test_a_project_may_be_kept_from_most_regions(site: Site) -> None:
+    site.upload(Dockerfile=SCRATCH, main_py="")
+    assert refused_in(site, "europe-west3") == (200, "")
+    site.emulator.call(site.emulator.context.ports.find(BuildLocations).restrict, PROJECT)
+    assert refused_in(site, "europe-west3") == (
+        400,
+        "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support",
+    )
+    assert refused_in(site, "europe-west1") == refused_in(site, "global") == (200, "")
+
+
+def test_nothing_is_built_where_cloud_build_is_not(site: Site) -> None:
+    assert refused_in(site, "mars-west1")[0] == 403
+    assert site.session.get(f"{BASE}/projects/{PROJECT}/locations/mars-west1/builds").status_code == 403
+    assert site.session.get(f"{BASE}/projects/{PROJECT}/locations/-/builds").json() == {}

@@ -24,6 +24,7 @@ from gcp_emulator.engine.errors import (
     invalid_argument,
     not_found,
 )
+from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.faults import held_up, operation_failure
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.operations import Span
@@ -32,6 +33,7 @@ from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Request, Response
 from gcp_emulator.services.artifactregistry.ports import Images
 from gcp_emulator.services.cloudbuild.logs import LOGS_HOST, LOGS_PATH, DefaultLogs
+from gcp_emulator.services.cloudbuild.ports import BuildLocations
 from gcp_emulator.services.cloudbuild.request import QUEUE_TTL, check, service_account, substitute, timeout_of
 from gcp_emulator.services.cloudbuild.run import BuildEnded, BuildRun, free_workspaces
 from gcp_emulator.services.iam.ports import Accounts
@@ -40,6 +42,7 @@ from gcp_emulator.workloads.build.run import host_access
 
 log = logging.getLogger(__name__)
 _TYPE = "type.googleapis.com/google.devtools.cloudbuild.v1."
+_LOCATIONS = "services/cloudbuild/locations.yaml"
 _UNFINISHED = ("QUEUED", "WORKING")
 _STOPPED = "The emulator was stopped while the build ran."
 _REASONS = {403: "forbidden", 404: "notFound"}
@@ -62,6 +65,8 @@ class CloudBuild(Service):
         self._images = context.ports.find(Images)
         self._objects = context.ports.find(Objects)
         self._builds = context.store.collection("cloudbuild.builds")
+        self._restricted = context.store.collection("cloudbuild.restricted")
+        context.ports.offer(BuildLocations, self)
         self._names = {record["id"]: name for name, record in self._builds.items()}
         self._folder = context.state / "cloudbuild"
         self._default_logs = DefaultLogs(self._folder / "logs")
@@ -105,6 +110,21 @@ class CloudBuild(Service):
 
     # ---------------------------------------------------------------- builds
 
+    def restrict(self, project: str) -> None:
+        """See `BuildLocations`."""
+        self._restricted.put(project, {})
+
+    def _check_may_build(self, project: str, location: str) -> None:
+        """Refuses to build where Cloud Build is not, and where the project may not.
+
+        Source of the words: https://github.com/google-github-actions/deploy-cloudrun/issues/480.
+        """
+        _check_location(location)
+        if project in self._restricted and location not in read_yaml(_LOCATIONS)["unrestricted"]:
+            raise failed_precondition(
+                "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support"
+            )
+
     @handles("cloudbuild.projects.builds.create")
     async def create_global_build(self, call: Call) -> Json:
         return self._create(call, call.params["projectId"], "global")
@@ -116,6 +136,7 @@ class CloudBuild(Service):
 
     def _create(self, call: Call, project: str, location: str) -> Json:
         number = self.context.projects.number(project)
+        self._check_may_build(self.context.projects.canonical(f"projects/{project}")[9:], location)
         build_id = clock.new_id()
         check(call.body)
         identity, account = self._account(call, project, number)
@@ -204,6 +225,8 @@ class CloudBuild(Service):
     @handles("cloudbuild.projects.locations.builds.list")
     async def list_builds(self, call: Call) -> Json:
         _, project, _, location = call.params["parent"].split("/")
+        if location != "-":
+            _check_location(location)
         return self._list(call, project, location)
 
     def _list(self, call: Call, project: str, location: str) -> Json:
@@ -373,6 +396,14 @@ class CloudBuild(Service):
                 record["status"],
                 record.get("failureInfo", {}).get("detail", ""),
             ),
+        )
+
+
+def _check_location(location: str) -> None:
+    """Refuses a location that Cloud Build does not have, in the words of Cloud Run, which is assumed."""
+    if location not in read_yaml(_LOCATIONS)["locations"]:
+        raise ApiError(
+            "PERMISSION_DENIED", f"Permission denied on 'locations/{location}' (or it may not exist)."
         )
 
 

@@ -219,6 +219,9 @@ RULES: dict[str, Rule] = {
     ),
     "djangogcp_superuser_username": pattern("letters, digits and @.+-_", r"[\w.@+-]+", limit=150),
     "djangogcp_python_version": pattern("a minor version such as 3.13, in quotes", r"3\.\d{1,2}"),
+    "djangogcp_build_location": pattern(
+        "a region such as europe-west1, global, or nothing", r"([a-z]+(-[a-z0-9]+)*)?", limit=40
+    ),
     "djangogcp_rebuild": Rule("weekly, a date such as 2026-11-28, in quotes, or nothing", _is_rebuild),
     "djangogcp_settings_module": pattern(
         "a module such as config.settings, or nothing", r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?"

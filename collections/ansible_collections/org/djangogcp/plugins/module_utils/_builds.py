@@ -51,6 +51,17 @@ _MAY_NOT_READ = re.compile(r"could not resolve source:.*\b403\b")
 _MAY_NOT_ACT_AS = re.compile(r"does not have permission to act as service account")
 
 
+# How it refuses to build in a region that some projects, mostly new ones, may not use, and how Google Cloud tells that it has no such
+# location. Source: https://github.com/google-github-actions/deploy-cloudrun/issues/480; that Cloud Build tells the second so is assumed.
+_NOT_IN_THIS_LOCATION = re.compile(
+    r"cannot run builds in this region|'locations/[^']+' \(or it may not exist\)"
+)
+#: Where every project may build. Source: https://cloud.google.com/build/docs/locations, "Restricted regions for some projects".
+_FOR_ALL_PROJECTS = (
+    "us-central1, us-west2, europe-west1, asia-east1, australia-southeast1, southamerica-east1"
+)
+
+
 class BuildError(DjangoGcpError):
     """A build that did not end in an image."""
 
@@ -174,12 +185,22 @@ class BuildRequest:
 
 
 class Builds:
-    """The builds of one project in one location."""
+    """The builds of one project.
 
-    def __init__(self, client: Client, project: str, location: str) -> None:
+    Args:
+        client: calls the API.
+        project: the project's id.
+        location: where it builds.
+        fallback: where it builds if it may not there, "" for nowhere.
+    """
+
+    def __init__(self, client: Client, project: str, location: str, fallback: str = "") -> None:
         self._client = client
         self._project = project
-        self._parent = f"{_CLOUD_BUILD}/projects/{project}/locations/{location}/builds"
+        self._locations = list(dict.fromkeys(filter(None, (location, fallback))))
+
+    def _parent(self, location: str) -> str:
+        return f"{_CLOUD_BUILD}/projects/{self._project}/locations/{location}/builds"
 
     def find_image(self, image: Image) -> Image | None:
         """The image with its digest, or None when nothing has this tag."""
@@ -219,7 +240,12 @@ class Builds:
     def _tagged(self, tag: str) -> t.Iterator[Json]:
         call = Call(f"list the builds of {tag}", "cloudbuild.builds.list")
         params = {"filter": f'tags="{tag}"', "pageSize": 20}
-        return self._client.list(self._parent, call, items="builds", params=params)
+        for location in self._locations:
+            try:
+                yield from self._client.list(self._parent(location), call, items="builds", params=params)
+            except ApiError as error:
+                if not _NOT_IN_THIS_LOCATION.search(error.explanation):
+                    raise
 
     def upload(self, archive: Archive, bucket: str, name: str) -> str:
         """Put the source into the bucket and return the object's generation. The same source is uploaded once."""
@@ -271,26 +297,56 @@ class Builds:
         return self._create({**asked, "tags": [image.tag, submission]}, image, submission)
 
     def _create(self, body: Json, image: Image, submission: str) -> Json:
+        """Start a build where the project may build.
+
+        Raises:
+            ApiError: it may not anywhere; it says where every project may.
+        """
+        for location in self._locations:
+            try:
+                return self._create_in(location, body, image, submission)
+            except ApiError as error:
+                if not _NOT_IN_THIS_LOCATION.search(error.explanation):
+                    raise
+                if location == self._locations[-1]:
+                    raise error.with_hint(
+                        "Set djangogcp_build_location (the module's location) to global, or to a region in which every project may"
+                        f" build: {_FOR_ALL_PROJECTS}."
+                    ) from error
+        raise AssertionError("there is a location")
+
+    def _create_in(self, location: str, body: Json, image: Image, submission: str) -> Json:
         call = Call(f"start the build of {image.tagged}", "cloudbuild.builds.create")
         try:
-            operation = self._client.request("POST", self._parent, call, body=body)
+            operation = self._client.request("POST", self._parent(location), call, body=body)
         except ConnectionLostError:
             found = next(self._tagged(submission), None)
             if found is not None:
                 return found
-            operation = self._client.request("POST", self._parent, call, body=body)
-        return self.get(str(operation["metadata"]["build"]["id"]))
+            operation = self._client.request("POST", self._parent(location), call, body=body)
+        return self.get(str(operation["metadata"]["build"]["id"]), location)
 
-    def get(self, build_id: str) -> Json:
-        """Read a build."""
+    def get(self, build_id: str, location: str = "") -> Json:
+        """Read a build, where it builds first unless a location is given."""
         return self._client.get(
-            f"{self._parent}/{build_id}", Call(f"read build {build_id}", "cloudbuild.builds.get")
+            f"{self._parent(location or self._locations[0])}/{build_id}",
+            Call(f"read build {build_id}", "cloudbuild.builds.get"),
         )
+
+    def warnings(self, build: Json | None) -> list[str]:
+        """What a person should know of where a build runs."""
+        asked, location = self._locations[0], build_location(build)
+        if location in ("", asked):
+            return []
+        return [
+            f"The project may not build in {asked}, so its image was built in {location}. Set djangogcp_build_location (the module's"
+            f" location) to choose another place; in {_FOR_ALL_PROJECTS} every project may."
+        ]
 
     def wait(self, build: Json, wait: Wait) -> Json:
         """Follow a build to its end."""
         return poll(
-            lambda: self.get(build["id"]),
+            lambda: self.get(build["id"], build_location(build)),
             is_finished,
             Deadline(wait.timeout, self._client.clock),
             doing=f"build {build['id']}",
@@ -379,8 +435,19 @@ def is_finished(build: t.Mapping[str, t.Any]) -> bool:
     return build.get("status") not in _RUNNING
 
 
+def build_location(build: t.Mapping[str, t.Any] | None) -> str:
+    """Where a build runs, by its name: ``projects/P/locations/L/builds/ID`` (cloudbuild v1, Build.name); "" without one."""
+    found = re.fullmatch(r"projects/[^/]+/locations/([^/]+)/builds/[^/]+", str((build or {}).get("name", "")))
+    return found[1] if found else ""
+
+
 def build_result(build: Json | None) -> Json | None:
     """A build as modules return it."""
     if build is None:
         return None
-    return {"id": build["id"], "status": build["status"], "log_url": build.get("logUrl", "")}
+    return {
+        "id": build["id"],
+        "location": build_location(build),
+        "status": build["status"],
+        "log_url": build.get("logUrl", ""),
+    }

@@ -30,9 +30,14 @@ options:
     required: true
   location:
     description:
-      - The region that builds.
+      - The region that builds, or V(global).
     type: str
     required: true
+  fallback_location:
+    description:
+      - The region, or V(global), that builds if the project may not build in O(location). Google Cloud restricts some projects, mostly new
+        ones, to few regions, and not every region has Cloud Build. A warning tells.
+    type: str
   source_dir:
     description:
       - The folder of the project on the machine that runs Ansible. Required without O(build_id).
@@ -83,6 +88,7 @@ EXAMPLES = r"""
   org.djangogcp.cloudbuild_build:
     project: my-project
     location: us-central1
+    fallback_location: global
     image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
     source_dir: /srv/polls
     source_bucket: my-project-djangogcp-source
@@ -93,7 +99,7 @@ EXAMPLES = r"""
 - name: Wait for it
   org.djangogcp.cloudbuild_build:
     project: my-project
-    location: us-central1
+    location: "{{ build.build.location }}"
     image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
     build_id: "{{ build.build.id }}"
   when: not build.finished
@@ -132,6 +138,7 @@ build:
   type: dict
   sample:
     id: 0f0f0f0f-0000-0000-0000-000000000000
+    location: us-central1
     status: WORKING
     log_url: https://console.cloud.google.com/cloud-build/builds
 source:
@@ -163,6 +170,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._source import Archi
 ARGUMENT_SPEC = {
     "image": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
+    "fallback_location": {"type": "str"},
     "source_dir": {"type": "path"},
     "dockerfile": {"type": "str"},
     "source_bucket": {"type": "str"},
@@ -177,6 +185,7 @@ ARGUMENT_SPEC = {
 #: What Google accepts.
 RULES = {
     "image": rules.IMAGE_NAME,
+    "fallback_location": rules.LOCATION,
     "dockerfile": rules.text(1024 * 1024),
     "source_bucket": rules.BUCKET,
     "service_account": rules.SERVICE_ACCOUNT,
@@ -235,12 +244,19 @@ def followed(task: Task, builds: Builds, build: Json, image: Image) -> Json:
         build, image = builds.finish(build, image, task.wait)
     elif is_finished(build):
         image = builds.built_image(build, image)
-    return {"finished": is_finished(build), "image": image.result(), "build": build_result(build)}
+    return {
+        "finished": is_finished(build),
+        "image": image.result(),
+        "build": build_result(build),
+        "warnings": builds.warnings(build),
+    }
 
 
 def work(task: Task) -> Json:
     """Start a build, or follow one."""
-    builds = Builds(task.client, task.project, task.params["location"])
+    builds = Builds(
+        task.client, task.project, task.params["location"], task.params["fallback_location"] or ""
+    )
     if not task.params["build_id"]:
         return start(task, builds)
     build = builds.get(task.params["build_id"])
@@ -251,7 +267,7 @@ def work(task: Task) -> Json:
 
 def check(params: Json) -> list[str]:
     """What would be dropped in silence: a build that is followed is what it was when it was started."""
-    names = ("dockerfile", "source_bucket", "service_account", "machine_type", "rebuild")
+    names = ("fallback_location", "dockerfile", "source_bucket", "service_account", "machine_type", "rebuild")
     return [
         f"{name} is set: expected none beside build_id, because that build has been started already."
         for name in names

@@ -46,6 +46,73 @@ def builds(answers):
     return Builds(FakeClient(answers), "my-project", "us-central1")
 
 
+LOCATIONS = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations"
+RESTRICTED = (400, "FAILED_PRECONDITION", "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support")  # fmt: skip
+UNKNOWN = (403, "PERMISSION_DENIED", "Permission denied on 'locations/mars-west1' (or it may not exist).")
+
+
+def submitted(client, location, fallback):
+    """What is built for a request, and what a person is told."""
+    found = Builds(client, "my-project", location, fallback)
+    request = BuildRequest("b@my-project.iam.gserviceaccount.com", 600)
+    build = found.submit(request, Image(NAME, "source-1"), "bucket", "o", "7")
+    return found, build
+
+
+def runs_in(google, location):
+    build = {"id": "1", "status": "WORKING", "name": f"projects/7/locations/{location}/builds/1"}
+    google.answer("POST", f"{LOCATIONS}/{location}/builds", {"metadata": {"build": build}})
+    google.answer("GET", f"{LOCATIONS}/{location}/builds/1", build, {**build, "status": "SUCCESS"})
+
+
+@pytest.mark.parametrize("refused", [RESTRICTED, UNKNOWN])
+def test_where_the_project_may_not_build_it_builds_in_the_fallback_and_says_so(
+    google, client, refuse, refused
+):
+    google.answer("POST", f"{LOCATIONS}/europe-west3/builds", refuse(*refused))
+    runs_in(google, "global")
+    found, build = submitted(client, "europe-west3", "global")
+    assert found.wait(build, Wait())["status"] == "SUCCESS"
+    (told,) = found.warnings(build)
+    assert told.startswith("The project may not build in europe-west3, so its image was built in global.")
+
+
+def test_where_it_may_nothing_is_told(google, client):
+    runs_in(google, "europe-west1")
+    found, build = submitted(client, "europe-west1", "global")
+    assert found.warnings(build) == []
+
+
+@pytest.mark.parametrize("fallback", ["", "us-east1"])
+def test_where_it_may_not_anywhere_it_is_said_where_all_may(google, client, refuse, fallback):
+    for location in ("europe-west3", "us-east1"):
+        google.answer("POST", f"{LOCATIONS}/{location}/builds", refuse(*RESTRICTED))
+    with pytest.raises(ApiError, match=r"Set djangogcp_build_location .* to global, or .* europe-west1, "):
+        submitted(client, "europe-west3", fallback)
+
+
+def test_another_refusal_is_no_reason_to_build_elsewhere(google, client, refuse):
+    google.answer("POST", f"{LOCATIONS}/europe-west3/builds", refuse(400, "FAILED_PRECONDITION", "no"))
+    with pytest.raises(ApiError):
+        submitted(client, "europe-west3", "global")
+    assert len(google.sent) == 1
+
+
+def test_a_build_that_an_interrupted_run_began_elsewhere_is_found_again():
+    listed = {"builds": [{"id": "2", "status": "WORKING", "images": [f"{NAME}:source-1"]}]}
+    client = FakeClient(
+        {f"{LOCATIONS}/europe-west3/builds": {"builds": []}, f"{LOCATIONS}/global/builds": listed}
+    )
+    found = Builds(client, "my-project", "europe-west3", "global")
+    assert found.find_running(Image(NAME, "source-1"))["id"] == "2"
+
+
+def test_a_location_that_is_none_has_no_builds(google, client, refuse):
+    google.answer("GET", f"{LOCATIONS}/mars-west1/builds", refuse(*UNKNOWN))
+    google.answer("GET", f"{LOCATIONS}/global/builds", {"builds": []})
+    assert Builds(client, "my-project", "mars-west1", "global").find_running(Image(NAME, "source-1")) is None
+
+
 def test_the_tag_stands_for_the_source():
     assert Image.of_source(NAME, DIGEST).tag == "source-0123456789abcdef01234567"
 
