@@ -21,8 +21,12 @@ MEGABYTE = 1024 * 1024
 MAX_UPLOAD_BYTES = 30 * MEGABYTE
 MAX_FILES = 10
 MAX_FILE_BYTES = 10 * MEGABYTE
-# A small file can unpack into gigabytes. 50 million pixels are more than phones take, and 200 MB of memory.
-MAX_PIXELS = 50_000_000
+# A small file can unpack into gigabytes. This is what a picture may take, of the memory that an instance has by default (README.md).
+MAX_MEMORY = 200_000_000
+# What Pillow takes for a pixel at most, measured: the picture in four bytes, and once more to make it smaller; its decoder of WebP keeps
+# two more.
+BYTES_PER_PIXEL = 8
+WEBP_BYTES_PER_PIXEL = 16
 THUMBNAIL_SIZE = (640, 640)
 
 # What browsers show, by Pillow's names. No SVG: it can carry scripts.
@@ -32,7 +36,7 @@ FORMATS = ["JPEG", "PNG", "WEBP", "GIF"]
 EXTENSIONS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}
 ACCEPT = "image/jpeg,image/png,image/webp,image/gif"
 
-# A decoded picture is large, and the eight threads of an instance share its memory: one at a time.
+# The eight threads of an instance share its memory: one at a time.
 _decoding = threading.Lock()
 
 
@@ -62,7 +66,7 @@ def check_image(upload: UploadedFile) -> CheckedImage:
             extension = _identify(upload)
             thumbnail = _make_thumbnail(upload)
         except Image.DecompressionBombError:
-            raise _too_many_pixels(upload) from None
+            raise _too_many_pixels(upload, MAX_MEMORY // BYTES_PER_PIXEL) from None
         except ValidationError:
             raise
         except Exception as error:  # Pillow raises nearly anything on a file that was made to harm it
@@ -77,8 +81,10 @@ def check_image(upload: UploadedFile) -> CheckedImage:
 def _identify(upload: UploadedFile) -> str:
     upload.seek(0)
     with Image.open(upload, formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:  # known from the header, before anything is unpacked
-            raise _too_many_pixels(upload)
+        # Known from the header, before anything is unpacked.
+        most = MAX_MEMORY // (WEBP_BYTES_PER_PIXEL if image.format == "WEBP" else BYTES_PER_PIXEL)
+        if image.width * image.height > most:
+            raise _too_many_pixels(upload, most)
         extension = EXTENSIONS[image.format or ""]
         image.verify()
     return extension
@@ -87,7 +93,11 @@ def _identify(upload: UploadedFile) -> str:
 def _make_thumbnail(upload: UploadedFile) -> ContentFile:
     upload.seek(0)
     with Image.open(upload, formats=FORMATS) as image:
-        image.thumbnail(THUMBNAIL_SIZE)
+        # 16 bits of grey are not made smaller in two steps, which would be faster.
+        is_deep = image.mode.startswith("I")
+        image.thumbnail(THUMBNAIL_SIZE, reducing_gap=None if is_deep else 2.0)
+        if is_deep:
+            image = image.convert("I").point(lambda grey: grey * (1 / 256)).convert("L")
         upright = ImageOps.exif_transpose(image)
         buffer = BytesIO()
         upright.convert("RGBA" if upright.has_transparency_data else "RGB").save(
@@ -96,7 +106,7 @@ def _make_thumbnail(upload: UploadedFile) -> ContentFile:
     return ContentFile(buffer.getvalue())
 
 
-def _too_many_pixels(upload: UploadedFile) -> ValidationError:
+def _too_many_pixels(upload: UploadedFile, most: int) -> ValidationError:
     return ValidationError(
-        f"“{upload.name}” has too many pixels: at most {MAX_PIXELS // 1_000_000} million are taken."
+        f"“{upload.name}” has too many pixels: at most {most / 1_000_000:g} million are taken."
     )

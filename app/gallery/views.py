@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
@@ -10,8 +11,10 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin, UserPassesTestMixin
 from django.contrib.messages.views import SuccessMessageMixin
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.generic import DeleteView, DetailView, FormView, ListView, UpdateView
 
 from gallery.forms import UploadForm
@@ -47,10 +50,31 @@ class PictureView(DetailView):
         return super().get_context_data(may_change=self.object.may_be_changed_by(self.request.user), **kwargs)
 
 
+# An upload is in memory while it is read: there is no disk below /tmp in Cloud Run
+# (https://cloud.google.com/run/docs/container-contract#filesystem).
+MAX_UPLOADS_AT_ONCE = 3
+_BUSY_SECONDS = 10
+_uploads = threading.BoundedSemaphore(MAX_UPLOADS_AT_ONCE)
+
+
+@method_decorator(csrf_exempt, name="dispatch")  # the check would read the upload; `_receive` makes it
 class UploadView(LoginRequiredMixin, FormView):
     form_class = UploadForm
     template_name = "gallery/upload.html"
     success_url = reverse_lazy("gallery:index")
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not _uploads.acquire(timeout=_BUSY_SECONDS):
+            text = "Others are uploading just now. Try again in a minute.\n"
+            return HttpResponse(text, "text/plain", status=503, headers={"Retry-After": "60"})
+        try:
+            return self._receive(request)
+        finally:
+            _uploads.release()
+
+    @method_decorator(csrf_protect)
+    def _receive(self, request: HttpRequest) -> HttpResponse:
+        return super().post(request)
 
     def form_valid(self, form: UploadForm) -> HttpResponse:
         pictures = Picture.objects.add(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from io import BytesIO
 from unittest import mock
 
 from django.core.files.storage import InMemoryStorage, default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import TestCase
+from django.test import Client, TestCase
 from django.urls import reverse
 from PIL import Image
 
@@ -129,11 +130,35 @@ class UploadTests(GalleryTestCase):
         self.assertRefused(self.upload(*files), "Too many pictures: 11, at most 10 at once.")
 
     def test_small_file_of_too_many_pixels_is_refused_before_it_is_unpacked(self) -> None:
-        for size in ((10_000, 5_001), (60_000, 60_000)):  # above our limit; above the one where Pillow raises
+        for size in ((5_000, 5_001), (60_000, 60_000)):  # above our limit; above the one where Pillow raises
             with self.subTest(size=size), mock.patch("gallery.images._make_thumbnail") as unpack:
                 response = self.upload(SimpleUploadedFile("bomb.png", bomb(*size)))
-                self.assertRefused(response, "“bomb.png” has too many pixels: at most 50 million are taken.")
+                self.assertRefused(response, "“bomb.png” has too many pixels: at most 25 million are taken.")
                 unpack.assert_not_called()
+
+    def test_a_kind_that_takes_more_memory_may_have_fewer_pixels(self) -> None:
+        upload = picture("large.webp", (4_000, 3_126), "WEBP")
+        self.assertRefused(
+            self.upload(upload), "“large.webp” has too many pixels: at most 12.5 million are taken."
+        )
+
+    def test_upload_is_not_read_while_others_fill_the_memory(self) -> None:
+        with (
+            mock.patch("gallery.views._uploads", threading.BoundedSemaphore(1)) as uploads,
+            mock.patch("gallery.views._BUSY_SECONDS", 0),
+            uploads,
+            mock.patch("django.http.request.HttpRequest.parse_file_upload") as read,
+        ):
+            response = self.upload(picture())
+            self.assertContains(response, "Others are uploading just now.", status_code=503)
+            read.assert_not_called()
+        self.assertContains(self.upload(picture()), "1 picture added.")
+
+    def test_form_without_a_token(self) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(self.user)
+        self.assertEqual(client.post(UPLOAD, {"images": [picture()]}).status_code, 403)
+        self.assertEqual(stored_files(), [])
 
     def test_when_one_cannot_be_saved_nothing_is_left(self) -> None:
         checked = [check_image(picture("a.jpg")), check_image(picture("b.jpg"))]
@@ -188,6 +213,13 @@ class ThumbnailTests(TestCase):
         Image.new("RGB", (80, 40)).save(buffer, "MPO", save_all=True, append_images=[second])
         checked = check_image(SimpleUploadedFile("a.jpg", buffer.getvalue()))
         self.assertEqual((checked.extension, Image.open(checked.thumbnail).size), (".jpg", (80, 40)))
+
+    def test_sixteen_bits_of_grey(self) -> None:
+        buffer = BytesIO()
+        Image.new("I;16", (1300, 700), 0x8000).save(buffer, "PNG")
+        small = self.thumbnail(SimpleUploadedFile("scan.png", buffer.getvalue()))
+        self.assertEqual(small.size, (640, 345))
+        self.assertAlmostEqual(small.getpixel((100, 100))[0], 0x80, delta=2)
 
     def test_other_colour_modes(self) -> None:
         for kind, mode in (("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "P"), ("PNG", "I;16"), ("GIF", "P")):
