@@ -124,6 +124,21 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
             }
         }
     ],
+    "sql_users": [
+        {
+            "org.djangogcp.secretmanager_secrets": {
+                "secrets": [{"name": "clerk-db-password", "generate": {}}],
+            }
+        },
+        {
+            "org.djangogcp.sql_instance": {
+                "name": "shop",
+                "region": "us-central1",
+                "database_version": "MYSQL_8_4",
+                "tier": "db-custom-1-3840",
+            }
+        },
+    ],
     "sql_statements": [
         {
             "org.djangogcp.sql_users": {
@@ -153,6 +168,8 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
 }
 #: Before the deletions: an instance is protected as its example asks for.
 UNPROTECT = {"org.djangogcp.sql_instance": {"name": "djangogcp", "deletion_protection_enabled": False}}
+#: The instance that the example of a user of MySQL takes for granted.
+WITHOUT_MYSQL = {"org.djangogcp.sql_instance": {"name": "shop", "state": "absent"}}
 SERVER = (
     "import http.server, os, sys\n"
     'print("arguments", *sys.argv[1:])\n'
@@ -218,7 +235,7 @@ def playbook(source: Path) -> list[dict[str, Any]]:
                     }
                 }
             )
-    tasks.append(UNPROTECT)
+    tasks += [UNPROTECT, WITHOUT_MYSQL]
     tasks += [task for module in reversed(MODULES) for task in examples(module) if deletes(task)]
     text = json.dumps(tasks).replace("/srv/polls", str(source))
     # The project has a number of its own, and the example before has told its address.

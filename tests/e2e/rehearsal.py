@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,13 @@ class Rehearsal:
         response = self._authorized().request(method, f"https://{url}", json=body, timeout=60)
         assert response.status_code == status, f"{method} {url}: {response.status_code} {response.text}"
         return response.json() if response.content else {}
+
+    def wait_for(self, url: str, seconds: float = 60) -> None:
+        """Until one of Google's APIs lets the operator have what is at an address."""
+        deadline = time.monotonic() + seconds
+        while (status := self._authorized().get(f"https://{url}", timeout=60).status_code) != 200:
+            assert time.monotonic() < deadline, f"{url}: still {status} after {seconds} s"
+            time.sleep(0.1)
 
     def download(self, url: str) -> bytes:
         """The bytes at one of Google's addresses, for the operator."""

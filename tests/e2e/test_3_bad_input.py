@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rehearsal import PROJECT, ROOT, Rehearsal
+from tests.e2e.rehearsal import PROJECT, REGION, ROOT, Rehearsal
 
 
 @pytest.fixture
@@ -98,6 +98,8 @@ def test_a_missing_permission_is_named_with_a_role(deployed: Rehearsal) -> None:
     finally:
         restored = {"policy": {**policy, "etag": changed["etag"]}}
         deployed.api(f"{project}:setIamPolicy", method="POST", body=restored)
+        # The grant takes effect later, as in Google Cloud.
+        deployed.wait_for(f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services")
 
 
 @pytest.mark.parametrize("environment", ["prod", "staging"])
