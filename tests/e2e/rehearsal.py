@@ -24,6 +24,7 @@ BIN = ROOT / ".venv" / "bin"
 PROJECT = "djangogcp-rehearsal"
 REGION = "us-central1"
 OPERATOR = "operator@example.com"
+_GRANT_SECONDS = 60
 _SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 
 
@@ -162,11 +163,14 @@ class Rehearsal:
         assert response.status_code == status, f"{method} {url}: {response.status_code} {response.text}"
         return response.json() if response.content else {}
 
-    def wait_for(self, url: str, seconds: float = 60) -> None:
-        """Until one of Google's APIs lets the operator have what is at an address."""
-        deadline = time.monotonic() + seconds
-        while (status := self._authorized().get(f"https://{url}", timeout=60).status_code) != 200:
-            assert time.monotonic() < deadline, f"{url}: still {status} after {seconds} s"
+    def once_granted(self, url: str, *, method: str = "GET", body: Any = None) -> Any:
+        """As `api`, as soon as a grant of a moment ago has taken effect, which Google Cloud lets everybody wait for, too."""
+        deadline = time.monotonic() + _GRANT_SECONDS
+        while True:
+            response = self._authorized().request(method, f"https://{url}", json=body, timeout=60)
+            if response.status_code != 403 or time.monotonic() > deadline:
+                assert response.status_code == 200, f"{method} {url}: {response.status_code} {response.text}"
+                return response.json()
             time.sleep(0.1)
 
     def download(self, url: str) -> bytes:
