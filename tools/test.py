@@ -93,6 +93,7 @@ LAYERS = (
                 *PYTEST,
                 "tests/e2e",
                 "--ignore=tests/e2e/test_6_never.py",
+                "--ignore=tests/e2e/test_6_own_needs.py",
                 "--ignore=tests/e2e/test_6_target.py",
                 "--ignore=tests/e2e/test_8_strict.py",
             ),
@@ -100,10 +101,8 @@ LAYERS = (
         engine=True,
     ),
     # Of the end-to-end tests those that have an emulator of their own, beside the others.
-    Layer(
-        "never",
-        ((*PYTEST, "tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py", "tests/e2e/test_8_strict.py"),),
-    ),
+    Layer("never", ((*PYTEST, "tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py"),)),
+    Layer("needs", ((*PYTEST, "tests/e2e/test_6_own_needs.py", "tests/e2e/test_8_strict.py"),)),
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
