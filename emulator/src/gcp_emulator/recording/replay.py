@@ -37,10 +37,13 @@ _VOLATILE = frozenset(
         "certSerialNumber",
         "startTime",
         "uid",
+        # Numbers that Google gives, for which recorders put the placeholder of the resource's name.
+        "targetId",
+        "selfLinkWithId",
     )
 )
 #: What guards an update against somebody else's: sent with the value that the resource has now.
-_GUARDS = ("etag", "fingerprint", "settingsVersion")
+_GUARDS = ("etag", "fingerprint", "labelFingerprint", "settingsVersion")
 _UNKNOWN = "x"
 _OPERATION_SECONDS = 60.0
 
