@@ -217,6 +217,11 @@ def missing(client: Client, project: str, permissions: list[str]) -> list[Json]:
     return [{"permission": name, "role": role_that_has(name)} for name in permissions if name not in granted]
 
 
+def _is_unreadable(answer: Json | DjangoGcpError) -> bool:
+    """Whether it is an error, and not that of a constraint that Google does not know."""
+    return isinstance(answer, DjangoGcpError) and not (isinstance(answer, ApiError) and answer.status == 404)
+
+
 def effective_policies(client: Client, project: str, constraints: list[str]) -> tuple[Json, str]:
     """The rules in effect by constraint, and why they could not be read, "" if they could.
 
@@ -231,10 +236,14 @@ def effective_policies(client: Client, project: str, constraints: list[str]) -> 
         except DjangoGcpError as error:
             return error
 
-    answers = dict(zip(constraints, for_each(constraints, read), strict=True))
+    # Why one cannot be read is why none can.
+    first = [read(constraint) for constraint in constraints[:1]]
+    if first and _is_unreadable(first[0]):
+        return {}, str(first[0])
+    answers = dict(zip(constraints, first + for_each(constraints[1:], read), strict=True))
     for answer in answers.values():
-        if isinstance(answer, DjangoGcpError) and not (isinstance(answer, ApiError) and answer.status == 404):
-            return {}, answer.message
+        if _is_unreadable(answer):
+            return {}, str(answer)
     return {
         name: (answer.get("spec") or {}).get("rules") or []
         for name, answer in answers.items()
