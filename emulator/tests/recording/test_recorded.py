@@ -26,14 +26,14 @@ _FOLDER = os.environ.get("RECORDED_CONVERSATIONS")
 AT_LEAST = {
     "artifactregistry": 100.0,
     "iam": 100.0,
-    "logging": 74.0,
+    "logging": 92.0,
     "orgpolicy": 100.0,
-    "pubsub": 80.0,
-    "run": 88.0,
+    "pubsub": 92.0,
+    "run": 91.0,
     "secretmanager": 96.0,
     "serviceusage": 0.0,
-    "sql": 89.0,
-    "storage": 80.0,
+    "sql": 97.0,
+    "storage": 93.0,
 }
 
 

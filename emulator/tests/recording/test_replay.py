@@ -123,6 +123,16 @@ def test_an_update_is_sent_with_the_guards_of_today() -> None:
     assert cloud.sent[1][2] == {"etag": "now", "settings": {"settingsVersion": "7", "tier": "small"}}
 
 
+def test_a_change_of_labels_is_sent_with_the_fingerprint_of_what_it_labels() -> None:
+    cloud = Cloud((200, {"labelFingerprint": "now"}), (200, {}))
+    look = Exchange("GET", URL, 200, None, {})
+    change = Exchange(
+        "POST", f"{URL}/setLabels", 200, {"labels": {"a": "b"}, "labelFingerprint": "abcdef0123A="}, {}
+    )
+    replayed(cloud, look, change)
+    assert cloud.sent[1][2] == {"labels": {"a": "b"}, "labelFingerprint": "now"}
+
+
 def test_who_sends_a_policy_of_a_project_stays_its_owner() -> None:
     url = "https://cloudresourcemanager.googleapis.com/v1/projects/${projectId}:setIamPolicy?alt=json"
     cloud = Cloud((200, {"bindings": [{"role": "roles/owner", "members": ["user:me@example.com"]}]}))

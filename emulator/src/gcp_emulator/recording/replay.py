@@ -182,10 +182,9 @@ def _any_constants(text: str) -> str:
 
 
 def _resource(url: str) -> str:
-    """The address of what a call is about: without its query and custom verb."""
-    return re.sub(
-        r":(get|set)IamPolicy$", ":IamPolicy", urlsplit(url)._replace(query="", fragment="").geturl()
-    )
+    """The address of what a call is about: without its query and its verb."""
+    address = urlsplit(url)._replace(query="", fragment="").geturl()
+    return re.sub(r"/setLabels$", "", re.sub(r":(get|set)IamPolicy$", ":IamPolicy", address))
 
 
 def _spelt_out(conversation: Conversation) -> dict[str, str]:
