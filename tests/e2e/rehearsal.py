@@ -24,7 +24,7 @@ BIN = ROOT / ".venv" / "bin"
 PROJECT = "djangogcp-rehearsal"
 REGION = "us-central1"
 OPERATOR = "operator@example.com"
-_GRANT_SECONDS = 60
+_PROPAGATION_SECONDS = 60
 _SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 
 
@@ -163,12 +163,13 @@ class Rehearsal:
         assert response.status_code == status, f"{method} {url}: {response.status_code} {response.text}"
         return response.json() if response.content else {}
 
-    def once_granted(self, url: str, *, method: str = "GET", body: Any = None) -> Any:
-        """As `api`, as soon as a grant of a moment ago has taken effect, which Google Cloud lets everybody wait for, too."""
-        deadline = time.monotonic() + _GRANT_SECONDS
+    def once_in_force(self, url: str, *, method: str = "GET", body: Any = None) -> Any:
+        """As `api`, as soon as the grants and accounts of a moment ago have taken effect, which Google Cloud lets everybody wait for, too."""
+        deadline = time.monotonic() + _PROPAGATION_SECONDS
         while True:
             response = self._authorized().request(method, f"https://{url}", json=body, timeout=60)
-            if response.status_code != 403 or time.monotonic() > deadline:
+            pending = response.status_code == 403 or "does not exist" in response.text
+            if not pending or time.monotonic() > deadline:
                 assert response.status_code == 200, f"{method} {url}: {response.status_code} {response.text}"
                 return response.json()
             time.sleep(0.1)

@@ -50,16 +50,22 @@ def test_a_revoked_role_is_granted_again_and_others_are_left_alone(deployed: Reh
     assert [b for b in after if b != by_hand] == policy["bindings"]
 
 
-def test_a_variable_that_was_changed_by_hand_is_set_back(deployed: Rehearsal) -> None:
+def test_a_variable_that_was_changed_by_hand_is_set_back_when_told_so(deployed: Rehearsal) -> None:
     template = deployed.service("polls")["template"]
     for variable in template["containers"][0]["env"]:
         if variable["name"] == "ALLOWED_HOSTS":
             variable["value"] = "*"
     deployed.api(f"{SERVICE}?updateMask=template", method="PATCH", body={"template": template})
-    run = fixed(deployed)
+    by_hand = deployed.service("polls")["latestReadyRevision"].rpartition("/")[2]
+    refused = deployed.playbook("deploy.yml")
+    assert refused.status != 0
+    assert f"-e djangogcp_roll_forward_from={by_hand}" in refused.output
+    run = deployed.playbook("deploy.yml", "--diff", "-e", f"djangogcp_roll_forward_from={by_hand}")
+    assert run.status == 0, run.output
     assert '"value": "*"' in run.output or "value: '*'" in run.output
     environment = deployed.service("polls")["template"]["containers"][0]["env"]
     assert "*" not in next(e["value"] for e in environment if e["name"] == "ALLOWED_HOSTS")
+    assert deployed.playbook("deploy.yml").counts("polls")["changed"] == 0
 
 
 def test_what_changes_nothing_looks_at_everything_once(deployed: Rehearsal) -> None:

@@ -99,7 +99,7 @@ def test_a_missing_permission_is_named_with_a_role(deployed: Rehearsal) -> None:
         restored = {"policy": {**policy, "etag": changed["etag"]}}
         deployed.api(f"{project}:setIamPolicy", method="POST", body=restored)
         # The grant takes effect later, as in Google Cloud.
-        deployed.once_granted(f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services")
+        deployed.once_in_force(f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services")
 
 
 @pytest.mark.parametrize("environment", ["prod", "staging"])

@@ -277,10 +277,15 @@ def _operator_account(team: Team) -> str:
     for binding in policy["bindings"]:
         if f"user:{OPERATOR}" in binding["members"]:
             binding["members"].append(f"serviceAccount:{email}")
-    team.rehearsal.api(f"{project}:setIamPolicy", method="POST", body={"policy": policy})
+    team.rehearsal.once_in_force(f"{project}:setIamPolicy", method="POST", body={"policy": policy})
     creator = {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"user:{OPERATOR}"]}
-    team.rehearsal.api(
+    team.rehearsal.once_in_force(
         f"{accounts}/{email}:setIamPolicy", method="POST", body={"policy": {"bindings": [creator]}}
+    )
+    team.rehearsal.once_in_force(
+        f"iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{email}:generateAccessToken",
+        method="POST",
+        body={"scope": ["https://www.googleapis.com/auth/cloud-platform"]},
     )
     return email
 

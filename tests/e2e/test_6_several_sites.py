@@ -115,7 +115,7 @@ def acting_as(rehearsal: Rehearsal, email: str) -> Any:
     impersonator = {"role": "roles/iam.serviceAccountTokenCreator", "members": [f"user:{OPERATOR}"]}
     policy["bindings"] = [*policy.get("bindings", []), impersonator]
     rehearsal.api(f"{name}:setIamPolicy", method="POST", body={"policy": policy})
-    token = rehearsal.once_granted(
+    token = rehearsal.once_in_force(
         f"iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{email}:generateAccessToken",
         method="POST",
         body={"scope": ["https://www.googleapis.com/auth/cloud-platform"]},
