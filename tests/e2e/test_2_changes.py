@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def test_a_variable_that_was_changed_by_hand_is_set_back_when_told_so(deployed: 
         if variable["name"] == "ALLOWED_HOSTS":
             variable["value"] = "*"
     deployed.api(f"{SERVICE}?updateMask=template", method="PATCH", body={"template": template})
-    by_hand = deployed.service("polls")["latestReadyRevision"].rpartition("/")[2]
+    while (service := deployed.service("polls"))["latestReadyRevision"] != service["latestCreatedRevision"]:
+        time.sleep(0.1)
+    by_hand = service["latestReadyRevision"].rpartition("/")[2]
     refused = deployed.playbook("deploy.yml")
     assert refused.status != 0
     assert f"-e djangogcp_roll_forward_from={by_hand}" in refused.output

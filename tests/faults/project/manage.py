@@ -11,6 +11,6 @@ if command == "migrate":
     cloud.query("SELECT 1")
 elif command == "collectstatic":
     cloud.upload(os.environ["GS_STATIC_BUCKET_NAME"], "staticfiles.json", b"{}")
-elif command == "shell" and "django" not in arguments[-1]:
+elif command == "shell" and "from django" not in arguments[-1]:
     exec(arguments[-1])
 print(f"ran {' '.join(sys.argv[1:3])}")

@@ -54,7 +54,7 @@ _CONSTRAINTS: dict[str, tuple[re.Pattern[str] | None, str]] = {
     ),
     "run.managed.requireInvokerIam": (
         None,
-        "Set invoker_iam_disabled to false (djangogcp_public: false, or djangogcp_public_by: invoker where everybody may be granted "
+        "Set invoker_iam_disabled to false (djangogcp_public: false, or djangogcp_public_by: all_users where everybody may be granted "
         "roles/run.invoker).",
     ),
     "sql.restrictPublicIp": (
