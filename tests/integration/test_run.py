@@ -729,17 +729,17 @@ def uploader(cloud: Cloud, image: str, name: str) -> dict[str, Any]:
 def test_a_job_runs_once_when_its_account_may_use_the_bucket_that_it_was_granted(
     cloud: Cloud, image: str
 ) -> None:
-    grant = uploader(cloud, image, "uploads")
+    grant = uploader(cloud, image, "late-uploads")
     cloud.running.plan({"method": "storage.buckets.setIamPolicy", "kind": "grant_pending", "seconds": 4})
     cloud.ok("iam_members", members=[grant])
-    ran = cloud.ok("run_job_execution", job="uploads", location=REGION, python_args=["-c"], once=True)
+    ran = cloud.ok("run_job_execution", job="late-uploads", location=REGION, python_args=["-c"], once=True)
     assert ran["execution"]["succeeded"]
-    own, waiting = executions(cloud, "uploads")
+    own, waiting = executions(cloud, "late-uploads")
     assert UPLOAD.split()[0] in str(own["template"])
     # It is known now that the right has taken effect.
     assert waiting["succeededCount"] == 1
-    cloud.ok("run_job_execution", job="uploads", location=REGION, python_args=["-c"])
-    assert len(executions(cloud, "uploads")) == 3
+    cloud.ok("run_job_execution", job="late-uploads", location=REGION, python_args=["-c"])
+    assert len(executions(cloud, "late-uploads")) == 3
 
 
 def test_a_job_that_is_refused_what_nobody_granted_fails_at_once(cloud: Cloud, image: str) -> None:
