@@ -16,7 +16,7 @@ from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import Headers, Request
-from gcp_emulator.recording.form import Conversation
+from gcp_emulator.recording.form import Conversation, decoded
 from gcp_emulator.recording.replay import Outcome, Replay
 
 PROJECT = "recorded-project"
@@ -72,22 +72,13 @@ class _Client:
         received = response.body
         if not isinstance(received, bytes):
             received = b"".join([part async for part in received])
-        return response.status, _decoded(received)
+        return response.status, decoded(received)
 
 
 def _encoded(body: Any) -> bytes:
     if isinstance(body, dict) and set(body) == {"__text__"}:
         return str(body["__text__"]).encode()
     return json.dumps(body).encode()
-
-
-def _decoded(content: bytes) -> Any:
-    if not content:
-        return None
-    try:
-        return json.loads(content)
-    except ValueError:
-        return {"__text__": content.decode("utf-8", "replace")}
 
 
 def agreement(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, int]]:

@@ -77,6 +77,16 @@ class Conversation:
         return json.dumps({"source": self.source, "exchanges": entries}, indent=2) + "\n"
 
 
+def decoded(content: bytes) -> Any:
+    """A body as this form has it."""
+    if not content:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        return {"__text__": content.decode("utf-8", "replace")}
+
+
 def load(path: Path) -> Iterator[Conversation]:
     """The conversation of a file, or those of a folder and its folders, in order. ConversationError when one is none."""
     if path.is_dir():

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gcp_emulator.front.ca import CertificateAuthority
@@ -21,7 +19,7 @@ from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import Request, Response, text_response
 from gcp_emulator.front.server import Front, not_found
 from gcp_emulator.recording.clean import Cleaner
-from gcp_emulator.recording.form import Conversation, Exchange
+from gcp_emulator.recording.form import Conversation, Exchange, decoded
 
 _CONNECT_SECONDS = 30
 
@@ -84,7 +82,7 @@ class Recorder:
         if not isinstance(response.body, bytes):
             response.body = b"".join([part async for part in response.body])
         self._exchanges.append(
-            Exchange(request.method, url, response.status, _decoded(sent), _decoded(response.body))
+            Exchange(request.method, url, response.status, decoded(sent), decoded(response.body))
         )
         return response
 
@@ -119,12 +117,3 @@ class Recorder:
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
-
-
-def _decoded(content: bytes) -> Any:
-    if not content:
-        return None
-    try:
-        return json.loads(content)
-    except ValueError:
-        return {"__text__": content.decode("utf-8", "replace")}
