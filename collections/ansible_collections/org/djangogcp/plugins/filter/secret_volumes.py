@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 name: secret_volumes
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: Files with secrets as Cloud Run's containers have them
 description:
   - Private to the role cloud_run. Makes a volume of each folder, with files that are pinned to the number of a version.

@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 name: site_secrets
 author: The djangogcp contributors (@djangogcp)
-version_added: 1.0.0
+version_added: 0.9.0
 short_description: Which versions a deploy takes of the secrets that a site asks for
 description:
   - Finds the newest enabled version of each secret, and the secrets that cannot be used, with the reason and what to do.
