@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import requests
 from gcp_emulator.app import Emulator, Settings
-from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.engine.operations import Profile
@@ -40,13 +39,7 @@ class RunningEmulator:
     async def _start(self) -> Emulator:
         emulator = Emulator(self._settings)
         if emulator.context.projects.find(PROJECT) is None:
-            emulator.context.projects.create(PROJECT, created=clock.timestamp())
-            emulator.context.iam.add_binding(f"projects/{PROJECT}", "roles/owner", OWNER)
-            for service in emulator.services:
-                for version in service.versions:
-                    emulator.context.projects.set_enabled(
-                        PROJECT, discovery.load(service.api, version).host, enabled=True
-                    )
+            emulator.open_project(PROJECT, OWNER)
         await emulator.start()
         return emulator
 

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from gcp_emulator.console.site import Console
 from gcp_emulator.control import answer_faults
+from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.dispatch import Dispatcher
 from gcp_emulator.engine.iam import Iam
@@ -84,6 +85,17 @@ class Emulator:
     def service(self, kind: type[S]) -> S:
         """The one service of this class."""
         return cast(S, self._services[kind])
+
+    def open_project(self, project: str, owner: str) -> None:
+        """Enables every API of the emulator in a project, which is made where it is not there, and makes ``owner`` (for example
+        ``user:me@example.com``) its owner."""
+        if self.context.projects.find(project) is None:
+            self.context.projects.create(project, created=clock.timestamp())
+        self.context.iam.add_binding(f"projects/{project}", "roles/owner", owner)
+        for service in self.services:
+            for version in service.versions:
+                host = discovery.load(service.api, version).host
+                self.context.projects.set_enabled(project, host, enabled=True)
 
     async def start(self) -> None:
         """Answers, and brings back what was running. `SandboxUnavailable` when the container engine that was asked for does not

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.discovery import Json
 
 from emulator.tests.fuzz.calls import OTHER, REGION, Request
@@ -46,7 +45,7 @@ class Cloud:
         self.errors = Errors()
         for name in ("gcp_emulator", "asyncio"):
             logging.getLogger(name).addHandler(self.errors)
-        self.running.call(self._make_other_project)
+        self.running.call(self.running.emulator.open_project, OTHER, STRANGER)
         self.tokens = {"owner": OWNER, "nobody": NOBODY, "stranger": STRANGER}
         self.tokens = {name: self.running.token(member) for name, member in self.tokens.items()}
         self.tokens["garbage"] = "ya29.nobody-issued-this"
@@ -57,15 +56,6 @@ class Cloud:
         self._start_sql()
         self.settle()
         self._before = self.belongs_to_other()
-
-    def _make_other_project(self) -> None:
-        emulator = self.running.emulator
-        emulator.context.projects.create(OTHER, created=clock.timestamp())
-        emulator.context.iam.add_binding(f"projects/{OTHER}", "roles/owner", STRANGER)
-        for service in emulator.services:
-            for version in service.versions:
-                host = discovery.load(service.api, version).host
-                emulator.context.projects.set_enabled(OTHER, host, enabled=True)
 
     def _fill(self, project: str, caller: str, name: str, text: str) -> None:
         """One of everything that is quick to make, with a string in it."""
@@ -140,16 +130,8 @@ class Cloud:
 
     def restore(self) -> None:
         """Give the owner back what calls by chance have deleted, disabled and revoked."""
-        self.running.call(self._permit)
+        self.running.call(self.running.emulator.open_project, PROJECT, OWNER)
         self._fill(PROJECT, "owner", "thing", "nothing to hide")
-
-    def _permit(self) -> None:
-        emulator = self.running.emulator
-        emulator.context.iam.add_binding(f"projects/{PROJECT}", "roles/owner", OWNER)
-        for service in emulator.services:
-            for version in service.versions:
-                host = discovery.load(service.api, version).host
-                emulator.context.projects.set_enabled(PROJECT, host, enabled=True)
 
     def _send(self, request: Request) -> tuple[int, bytes]:
         headers = dict(request.headers)

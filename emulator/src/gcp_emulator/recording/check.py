@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gcp_emulator.app import Emulator, Settings
-from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import Headers, Request
@@ -28,16 +27,11 @@ async def replay(conversations: Iterable[Conversation], state: Path) -> list[Out
     """Sends the conversations, one after the other, to a fresh emulator whose state is in the empty folder ``state``: to one project where
     every API is enabled, as its owner, with operations that take no time."""
     emulator = Emulator(Settings(state, socket.create_server(("127.0.0.1", 0))))
-    context = emulator.context
-    context.projects.create(PROJECT, created=clock.timestamp())
-    context.iam.add_binding(f"projects/{PROJECT}", "roles/owner", f"user:{OWNER}")
-    for service in emulator.services:
-        for version in service.versions:
-            context.projects.set_enabled(PROJECT, discovery.load(service.api, version).host, enabled=True)
+    emulator.open_project(PROJECT, f"user:{OWNER}")
     await emulator.start()
     try:
-        client = _Client(emulator.front.port, context.tokens.issue(identity_of(OWNER))[0])
-        values = {"projectId": PROJECT, "projectNumber": context.projects.number(PROJECT)}
+        client = _Client(emulator.front.port, emulator.context.tokens.issue(identity_of(OWNER))[0])
+        values = {"projectId": PROJECT, "projectNumber": emulator.context.projects.number(PROJECT)}
         replayed = Replay(client.send, values, f"user:{OWNER}")
         outcomes = []
         for number, conversation in enumerate(conversations):

@@ -50,7 +50,7 @@ _OWNED = {
     "folderID": re.compile(r"(?<=folders/)\d+"),
     "billingAccountID": re.compile(r"(?<=billingAccounts/)[0-9A-F-]+"),
 }
-_ETAGS = ("etag", "fingerprint")
+_ETAGS = ("etag", "fingerprint", "labelFingerprint")
 
 
 class Cleaner:
@@ -62,8 +62,10 @@ class Cleaner:
     """
 
     def __init__(self, project: str, names: Iterable[tuple[str, str]] = ()) -> None:
-        self._names = [(project, "projectId"), *names]
+        # The longest first, for one name may be a part of another.
+        self._names = sorted([(project, "projectId"), *names], key=lambda one: -len(one[0]))
         self._numbers: set[str] = set()
+        self._replaced = self._replacements()
 
     def is_recorded(self, url: str) -> bool:
         """Whether an exchange with this address is recorded at all."""
@@ -78,6 +80,7 @@ class Cleaner:
         """Finds the numbers of projects in an exchange, which `clean` replaces."""
         texts = f"{exchange.url}\n{json.dumps(exchange.request)}\n{json.dumps(exchange.response)}"
         self._numbers.update(_PROJECT_NUMBER.findall(texts))
+        self._replaced = self._replacements()
 
     def clean(self, exchange: Exchange) -> Exchange:
         """The exchange without what is somebody's own."""
@@ -117,25 +120,25 @@ class Cleaner:
         return 0 if str(value) in self._numbers else value
 
     def _text(self, text: str) -> str:
-        replaced: list[tuple[re.Pattern[str], str]] = [
+        for pattern, replacement in self._replaced:
+            text = pattern.sub(replacement, text)
+        return text
+
+    def _replacements(self) -> list[tuple[re.Pattern[str], str]]:
+        """What is replaced in every text, and by what, in this order."""
+        return [
             (_CERTIFICATE, CERTIFICATE),
             (_EMAIL, PERSON),
             *((pattern, f"${{{name}}}") for name, pattern in _OWNED.items()),
             *(
                 (re.compile(rf"(?<![\w]){re.escape(name)}(?![\w])"), f"${{{place}}}")
-                for name, place in self._longest_first()
+                for name, place in self._names
             ),
             *((re.compile(rf"(?<!\d){number}(?!\d)"), "${projectNumber}") for number in self._numbers),
             (_TIME, TIME),
             (_IP, ADDRESS),
             (_NUMBER, NUMBER),
         ]
-        for pattern, replacement in replaced:
-            text = pattern.sub(replacement, text)
-        return text
-
-    def _longest_first(self) -> list[tuple[str, str]]:
-        return sorted(self._names, key=lambda one: -len(one[0]))
 
 
 def _hidden(value: Any, key: str) -> Any:
