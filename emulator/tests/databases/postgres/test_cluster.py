@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
 from gcp_emulator.databases.postgres.cluster import ADMIN, Cluster
 from gcp_emulator.databases.postgres.process import PostgresError
@@ -25,6 +26,8 @@ from gcp_emulator.databases.postgres.process import PostgresError
 BINARIES = find_binaries()
 if not BINARIES:
     pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
+
+HSTORE = frozenset({"hstore"})
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about running as root")
 
@@ -246,9 +249,7 @@ def test_the_server_ends_with_a_killed_emulator(made: Cluster) -> None:
 def test_a_folder_closed_to_the_account_is_no_obstacle(room: Path) -> None:
     closed = room / "closed"
     closed.mkdir(mode=0o700)
-    cluster = Cluster(
-        closed / "deep" / "cluster", curate(BINARIES[0], closed / "programs", frozenset({"hstore"}))
-    )
+    cluster = Cluster(closed / "deep" / "cluster", curate(BINARIES[0], closed / "programs", HSTORE, HSTORE))
     cluster.create()
     cluster.start()
     try:
@@ -262,44 +263,122 @@ def test_a_folder_closed_to_the_account_is_no_obstacle(room: Path) -> None:
 def test_servers_that_are_made_at_the_same_time_share_one_tree(room: Path) -> None:
     programs = room / "together"
     with ThreadPoolExecutor() as threads:
-        made = list(threads.map(lambda _: curate(BINARIES[0], programs, frozenset({"hstore"})), range(4)))
+        made = list(threads.map(lambda _: curate(BINARIES[0], programs, HSTORE, HSTORE), range(4)))
     assert made == [made[0]] * 4
     assert [path.name for path in programs.iterdir()] == [f"postgresql-{BINARIES[0].version}"]
 
 
 @pytest.fixture(scope="module")
 def curated(room: Path) -> Iterator[Cluster]:
-    """Cloud SQL's choice of extensions, with a user who is no superuser."""
-    needed = {"pg_trgm", "dblink", "pageinspect"} - BINARIES[0].extensions
+    """Cloud SQL's choice of extensions, and databases made in each way that there is."""
+    needed = {"pg_trgm", "dblink", "pageinspect", "pg_stat_statements"} - BINARIES[0].extensions
     if needed:
         pytest.skip(f"this PostgreSQL lacks {', '.join(sorted(needed))}")
+    allowed = frozenset({"pg_trgm", "dblink", "pg_stat_statements"})
     cluster = Cluster(
-        room / "curated", curate(BINARIES[0], room / "programs", frozenset({"pg_trgm", "dblink"}))
+        room / "curated", curate(BINARIES[0], room / "programs", allowed, frozenset({"pg_trgm"}))
     )
     cluster.create()
     cluster.start()
+    roles.bootstrap(cluster, "root-password")
+    roles.put_user(cluster, "ordinary", "BUILT_IN", password="secret", roles=[])
+    roles.put_user(
+        cluster, "admin@project.iam", "CLOUD_IAM_SERVICE_ACCOUNT", password=None, roles=["cloudsqlsuperuser"]
+    )
+    roles.create_database(cluster, "by_api", "UTF8", roles.DEFAULT_COLLATION)
     with cluster.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE ROLE ordinary LOGIN PASSWORD 'secret'")
-        cursor.execute("CREATE DATABASE theirs OWNER ordinary")
+        cursor.execute("GRANT ALL ON DATABASE by_api TO ordinary")
+        cursor.execute("CREATE DATABASE from_template0 OWNER ordinary TEMPLATE template0")
+        cursor.execute("CREATE DATABASE from_template1 OWNER ordinary")
     yield cluster
     cluster.destroy()
 
 
-@pytest.mark.parametrize("extension", ["pg_trgm", "dblink"])
-def test_an_ordinary_user_makes_listed_extensions_trusted_by_postgresql_or_not(
+def has_extension(cluster: Cluster, database: str, name: str) -> bool:
+    with cluster.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_extension WHERE extname = %s", [name])
+        return cursor.fetchone() is not None
+
+
+EVERY_DATABASE = pytest.mark.parametrize("database", ["by_api", "from_template0", "from_template1"])
+
+
+@EVERY_DATABASE
+def test_an_ordinary_user_makes_trusted_extensions(curated: Cluster, database: str) -> None:
+    with curated.connect(database, "ordinary", "secret") as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION pg_trgm")
+    assert has_extension(curated, database, "pg_trgm")
+
+
+@EVERY_DATABASE
+@pytest.mark.parametrize("extension", ["dblink", "pg_stat_statements"])
+def test_an_ordinary_user_makes_no_other_extension_of_the_list(
+    curated: Cluster, database: str, extension: str
+) -> None:
+    with curated.connect(database, "ordinary", "secret") as connection, connection.cursor() as cursor:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege) as caught:
+            cursor.execute(f"CREATE EXTENSION {extension}")
+        assert caught.value.diag.message_primary == f'permission denied to create extension "{extension}"'
+        assert caught.value.diag.message_hint == "Must be superuser to create this extension."
+    assert not has_extension(curated, database, extension)
+
+
+@pytest.mark.parametrize("extension", ["dblink", "pg_stat_statements"])
+def test_a_cloudsqlsuperuser_makes_every_listed_extension_which_then_is_no_obstacle_to_others(
     curated: Cluster, extension: str
 ) -> None:
-    with curated.connect("theirs", "ordinary", "secret") as connection, connection.cursor() as cursor:
+    admin = "admin@project.iam"
+    with (
+        curated.connect("by_api", admin, roles.iam_password(curated, admin)) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(f"CREATE EXTENSION {extension}")
-        cursor.execute("SELECT extname FROM pg_extension WHERE extname = %s", [extension])
-        assert cursor.fetchone() == (extension,)
+        cursor.execute("SELECT extowner::regrole::text FROM pg_extension WHERE extname = %s", [extension])
+        assert cursor.fetchone() == (f'"{admin}"',)
+    with curated.connect("by_api", "ordinary", "secret") as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {extension}")
+    with curated.connect("by_api") as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP EXTENSION {extension}")
+
+
+def test_whose_role_is_set_counts_and_not_who_logged_in(curated: Cluster) -> None:
+    with curated.connect("by_api", "postgres", "root-password") as connection, connection.cursor() as cursor:
+        cursor.execute("GRANT ordinary TO postgres")
+        cursor.execute("SET ROLE ordinary")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("CREATE EXTENSION dblink")
+
+
+def test_nothing_in_a_database_keeps_watch_over_extensions(curated: Cluster) -> None:
+    """A dump would hold it, and who restores may not make it."""
+    assert scalar(curated, "SELECT count(*) FROM pg_event_trigger") == 0
+
+
+def test_a_tree_made_before_gets_the_rules_of_today(room: Path) -> None:
+    allowed = frozenset({"dblink"})
+    older = curate(BINARIES[0], room / "older", allowed, allowed)
+    assert "trusted" not in (BINARIES[0].share_dir / "extension/dblink.control").read_text("utf-8")
+    scripts = {path.name: path.read_bytes() for path in (older.share_dir / "extension").glob("dblink--*.sql")}
+    newer = curate(BINARIES[0], room / "older", allowed, frozenset())
+    assert newer == older
+    changed = {
+        path.name
+        for path in (newer.share_dir / "extension").glob("dblink--*.sql")
+        if path.read_bytes() != scripts[path.name]
+    }
+    assert changed == {name for name in scripts if name.count("--") == 1}
 
 
 def test_an_extension_that_is_not_listed_is_not_there(curated: Cluster) -> None:
-    with curated.connect("theirs", "ordinary", "secret") as connection, connection.cursor() as cursor:
+    with curated.connect("by_api", "ordinary", "secret") as connection, connection.cursor() as cursor:
         with pytest.raises(
             psycopg2.errors.FeatureNotSupported, match='extension "pageinspect" is not available'
         ):
             cursor.execute("CREATE EXTENSION pageinspect")
         cursor.execute("SELECT name FROM pg_available_extensions ORDER BY 1")
-        assert [name for (name,) in cursor.fetchall()] == ["dblink", "pg_trgm", "plpgsql"]
+        assert [name for (name,) in cursor.fetchall()] == [
+            "dblink",
+            "pg_stat_statements",
+            "pg_trgm",
+            "plpgsql",
+        ]

@@ -1,10 +1,13 @@
 """Finding PostgreSQL's server programs, and making from them the PostgreSQL that Cloud SQL offers.
 
-Cloud SQL lets a ``cloudsqlsuperuser`` create any extension of a fixed list and no other
-(https://cloud.google.com/sql/docs/postgres/extensions). Stock PostgreSQL decides by two things: whether the
-extension's control file is there, and whether it says ``trusted``. PostgreSQL looks for its control files relative to
-the place of its own executable, so a tree with a copied ``postgres`` and links to everything else, where only the
-listed control files exist and all say ``trusted``, behaves as Cloud SQL does, without a change to the machine.
+Cloud SQL has a fixed list of extensions (https://cloud.google.com/sql/docs/postgres/extensions). Who may create a database's
+objects creates those that PostgreSQL calls trusted, and only a ``cloudsqlsuperuser`` the others: tried on Cloud SQL's
+PostgreSQL 17 with pg_trgm and vector in https://github.com/na0fu3y/ochakai/pull/15, where Google's page says it of all.
+
+Stock PostgreSQL decides by two things: whether the extension's control file is there, and whether it says ``trusted``. It
+looks for these files relative to the place of its own executable. So in a tree with a copied ``postgres`` and links to
+everything else, only the listed control files exist and all say ``trusted``; and the scripts that install the extensions
+which are not to be trusted ask first who runs them. No database has to know of it, and the machine is not changed.
 """
 
 from __future__ import annotations
@@ -23,6 +26,18 @@ from pathlib import Path
 #: Where distributions put the server programs when they are not on PATH: Debian, PGDG's RPMs, Alpine.
 _USUAL_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*")
 _CURATING = threading.Lock()
+
+#: The role whose members may do in Cloud SQL some of what only a superuser may elsewhere.
+SUPERUSER_ROLE = "cloudsqlsuperuser"
+# A trusted script runs as the superuser; PostgreSQL puts who called it in the place of @extowner@. The words are PostgreSQL's.
+_MEMBERS_ONLY = """DO $check$ BEGIN
+IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS allowed WHERE allowed.rolname = '{role}'
+    AND pg_catalog.pg_has_role('@extowner@'::pg_catalog.regrole, allowed.oid, 'MEMBER')) THEN
+  RAISE insufficient_privilege USING MESSAGE = 'permission denied to create extension "{extension}"',
+    HINT = 'Must be superuser to create this extension.';
+END IF;
+END $check$;
+"""
 
 
 @dataclass(frozen=True)
@@ -118,8 +133,11 @@ def _share_dir(bin_dir: Path, major: str) -> Path | None:
     return None
 
 
-def curate(binaries: PostgresBinaries, directory: Path, allowed: frozenset[str]) -> PostgresBinaries:
-    """The same server with only the ``allowed`` extensions, all of them trusted.
+def curate(
+    binaries: PostgresBinaries, directory: Path, allowed: frozenset[str], trusted: frozenset[str]
+) -> PostgresBinaries:
+    """The same server with only the ``allowed`` extensions, of which all may create the ``trusted`` ones, and only members of
+    ``cloudsqlsuperuser`` the others.
 
     The tree is made once below ``directory``, which several servers and threads may share. PostgreSQL before 13 has no
     trusted extensions and is returned as it is.
@@ -127,32 +145,71 @@ def curate(binaries: PostgresBinaries, directory: Path, allowed: frozenset[str])
     if binaries.major < 13:
         return binaries
     with _CURATING:
-        return _curated(binaries, directory, allowed)
+        return _curated(binaries, directory, allowed, trusted)
 
 
-def _curated(binaries: PostgresBinaries, directory: Path, allowed: frozenset[str]) -> PostgresBinaries:
+def _curated(
+    binaries: PostgresBinaries, directory: Path, allowed: frozenset[str], trusted: frozenset[str]
+) -> PostgresBinaries:
     extensions = binaries.extensions & (allowed | {"plpgsql"})
     directory = directory.resolve()
     tree = directory / f"postgresql-{binaries.version}"
     curated = PostgresBinaries(
         binaries.version, _below(tree, binaries.bin_dir), _below(tree, binaries.share_dir), extensions
     )
-    if {path.stem for path in (curated.share_dir / "extension").glob("*.control")} == extensions:
+    files = _own_files(binaries, extensions, trusted | {"plpgsql"})
+    if _holds(curated.share_dir / "extension", files):
         return curated
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".postgresql-") as name:
         new = Path(name) / "tree"
-        _build(binaries, new, extensions)
+        _build(binaries, new, files)
         shutil.rmtree(tree, ignore_errors=True)
         new.rename(tree)
     return curated
+
+
+def _own_files(
+    binaries: PostgresBinaries, extensions: frozenset[str], trusted: frozenset[str]
+) -> dict[str, bytes]:
+    """The control files and scripts that differ from the distribution's, by name."""
+    folder = binaries.share_dir / "extension"
+    files: dict[str, bytes] = {}
+    for extension in extensions:
+        control = (folder / f"{extension}.control").read_bytes()
+        scripts = {} if extension in trusted else _guarded_scripts(folder, extension)
+        if extension in trusted or scripts:
+            control = re.sub(rb"(?m)^trusted\s*=.*\n?", b"", control).rstrip(b"\n") + b"\ntrusted = true\n"
+        files |= {f"{extension}.control": control, **scripts}
+    return files
+
+
+def _guarded_scripts(folder: Path, extension: str) -> dict[str, bytes]:
+    """The scripts that install an extension, ``NAME--VERSION.sql``; those that update it are for its owner only."""
+    check = _MEMBERS_ONLY.format(role=SUPERUSER_ROLE, extension=extension).encode()
+    scripts = [path for path in folder.glob(f"{extension}--*.sql") if path.stem.count("--") == 1]
+    return {path.name: check + path.read_bytes() for path in scripts}
+
+
+def _holds(folder: Path, files: dict[str, bytes]) -> bool:
+    """Whether a tree that was made before has these files, and no other control files."""
+    if {path.name for path in folder.glob("*.control")} != {name for name in files if _is_control(name)}:
+        return False
+    return all(
+        (folder / name).is_file() and (folder / name).read_bytes() == content
+        for name, content in files.items()
+    )
+
+
+def _is_control(name: str) -> bool:
+    return name.endswith(".control")
 
 
 def _below(tree: Path, path: Path) -> Path:
     return tree / path.relative_to("/")
 
 
-def _build(binaries: PostgresBinaries, tree: Path, extensions: frozenset[str]) -> None:
+def _build(binaries: PostgresBinaries, tree: Path, files: dict[str, bytes]) -> None:
     extension_dir = binaries.share_dir / "extension"
     own = {binaries.bin_dir, binaries.share_dir, extension_dir, *binaries.share_dir.parents}
     _mirror(binaries.bin_dir.parent, _below(tree, binaries.bin_dir.parent), own)
@@ -162,13 +219,12 @@ def _build(binaries: PostgresBinaries, tree: Path, extensions: frozenset[str]) -
     server = _below(tree, binaries.bin_dir) / "postgres"
     server.unlink()
     shutil.copy2(binaries.bin_dir / "postgres", server)
-    for control in _below(tree, extension_dir).glob("*.control"):
-        text = control.read_text("utf-8")
+    folder = _below(tree, extension_dir)
+    for control in folder.glob("*.control"):
         control.unlink()
-        if control.stem in extensions:
-            control.write_text(
-                re.sub(r"(?m)^trusted\s*=.*\n?", "", text).rstrip("\n") + "\ntrusted = true\n", "utf-8"
-            )
+    for name, content in files.items():
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def _mirror(source: Path, target: Path, own: set[Path]) -> None:

@@ -17,9 +17,9 @@ import psycopg2
 import psycopg2.extensions
 from psycopg2 import sql
 
+from gcp_emulator.databases.postgres.binaries import SUPERUSER_ROLE
 from gcp_emulator.databases.postgres.cluster import Cluster
 
-SUPERUSER_ROLE = "cloudsqlsuperuser"
 #: The role that every IAM user of a type is a member of; it is also how the type is known again.
 IAM_GROUPS = {"CLOUD_IAM_USER": "cloudsqliamuser", "CLOUD_IAM_SERVICE_ACCOUNT": "cloudsqliamserviceaccount"}
 #: Attributes are not inherited: whoever is made ``cloudsqlsuperuser`` gets them too.

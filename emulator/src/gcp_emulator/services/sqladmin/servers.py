@@ -72,7 +72,9 @@ class Servers:
 
         def find() -> PostgresBinaries:
             chosen = nearest(find_binaries(), major)
-            return curate(chosen, self._directory / "programs", frozenset(rules.limits()["extensions"]))
+            limits = rules.limits()
+            allowed, trusted = frozenset(limits["extensions"]), frozenset(limits["trusted_extensions"])
+            return curate(chosen, self._directory / "programs", allowed, trusted)
 
         try:
             return await asyncio.to_thread(find)
