@@ -109,7 +109,7 @@ def templated(expression: str, tmp_path: Path, **variables: object) -> object:
                     "gather_facts": False,
                     "vars_files": [
                         str(COLLECTION / f"roles/{name}/vars/main.yml")
-                        for name in ("app", "cloud_run", "secrets", "storage")
+                        for name in ("app", "cloud_run", "release", "secrets", "storage")
                     ],
                     "vars": TAKEN_BACK | variables,
                     "tasks": [
@@ -158,6 +158,40 @@ def test_a_file_with_a_secret_is_named_by_its_variable(tmp_path: Path) -> None:
     assert (variables["KEY_FILE"], "TOKEN" in variables) == ("/run/secrets/key/pem", False)
     assert secrets == {"TOKEN": "token"}
     assert files == {"/run/secrets/key/pem": "key"}
+
+
+REFUSED_EXTENSION = [
+    "  Applying search.0001_initial...Traceback (most recent call last):",
+    'psycopg2.errors.InsufficientPrivilege: permission denied to create extension "vector"',
+    "HINT:  Must be superuser to create this extension.",
+]
+
+
+@pytest.mark.parametrize(
+    ("printed", "advice"),
+    [
+        (
+            REFUSED_EXTENSION,
+            "Users of the site may not create the extension vector: add it to djangogcp_database_extensions and deploy again.",
+        ),
+        (["permission denied for schema public"], None),
+    ],
+)
+def test_an_extension_that_a_migration_may_not_create_is_told_with_its_variable(
+    tmp_path: Path, printed: list[str], advice: str | None
+) -> None:
+    failed = {"output": printed, "execution": {"message": "The execution failed.", "log_uri": ""}}
+    said = templated(
+        "__release_job_advice | split | join(' ')",
+        tmp_path,
+        release_command={"name": "migrate"},
+        ansible_failed_result=failed,
+    )
+    if advice is None:
+        assert "djangogcp_database_extensions" not in said
+    else:
+        assert advice in said
+        assert "The migration search.0001_initial did not come to its end." in said
 
 
 def test_every_task_that_changes_google_cloud_reports_to_status(role: Path) -> None:
