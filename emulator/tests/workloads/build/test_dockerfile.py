@@ -89,7 +89,8 @@ def test_run_mounts_are_kept_in_order() -> None:
         (b"FROM a\nENV A\n", "dockerfile parse error on line 2: ENV must have two arguments"),
         (
             b"FROM a\nRUN <<EOF\n",
-            "dockerfile parse error on line 2: here documents (RUN <<EOF) are not supported by this builder",
+            "dockerfile parse error on line 2: here documents (RUN <<EOF) are not supported by this builder. Containers build it:"
+            + " gcp-emulator start --runtime docker (a rehearsal: make rehearse-clean, then REHEARSAL_RUNTIME=docker make rehearse)",
         ),
         (
             b"FROM a\nSHELL /bin/sh\n",

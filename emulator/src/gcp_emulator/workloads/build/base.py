@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gcp_emulator.workloads.build.dockerfile import IN_CONTAINERS
 from gcp_emulator.workloads.images import Interpreter, tree_entries
 
 # Goes into every layer's key: raise it when the tree below changes, and old layers are not used any more.
@@ -202,7 +203,7 @@ def resolve_base(reference: str, interpreters: Interpreters) -> Base:
     if not match:
         raise BaseUnavailableError(
             f"cannot pull {reference}: without a container engine only python:* base images, which are this machine's"
-            " interpreters, and scratch can be built from"
+            f" interpreters, and scratch can be built from. {IN_CONTAINERS}"
         )
     tag = match["tag"] or "latest"
     version = re.match(r"(\d+)(?:\.(\d+))?", tag)

@@ -19,6 +19,7 @@ from gcp_emulator.workloads.build.base import Interpreters, resolve_base
 from gcp_emulator.workloads.build.cache import BuildCache, LayerCache, in_thread
 from gcp_emulator.workloads.build.copy import CopyError, CopySource, build_context, resolve_inside
 from gcp_emulator.workloads.build.dockerfile import (
+    IN_CONTAINERS,
     Dockerfile,
     DockerfileError,
     Instruction,
@@ -279,7 +280,7 @@ class _Build:
         if earlier is None:
             raise CopyError(
                 f"invalid from flag value {name}: it is not an earlier stage of this Dockerfile, and without a container"
-                " engine other images cannot be pulled"
+                f" engine other images cannot be pulled. {IN_CONTAINERS}"
             )
         return self._stages[earlier.index]
 

@@ -13,6 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: What to do about what processes cannot build.
+IN_CONTAINERS = (
+    "Containers build it: gcp-emulator start --runtime docker (a rehearsal: make rehearse-clean, then REHEARSAL_RUNTIME=docker"
+    " make rehearse)"
+)
+
 # fmt: off
 KEYWORDS = frozenset({
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
@@ -162,12 +168,14 @@ def _instruction(line: int, logical: str, escape: str) -> Instruction:
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise DockerfileError(f"unknown instruction: {given}{hint}", line)
     if keyword == "ONBUILD":
-        raise DockerfileError("ONBUILD is not supported by this builder", line)
+        raise DockerfileError(f"ONBUILD is not supported by this builder. {IN_CONTAINERS}", line)
     flags, rest = _flags(line, keyword, rest)
     if not rest:
         raise DockerfileError(f"{keyword} requires at least one argument", line)
     if keyword in ("RUN", "COPY", "ADD") and re.search(r"(^|\s)<<-?[\"']?[A-Za-z_]", rest):
-        raise DockerfileError(f"here documents ({keyword} <<EOF) are not supported by this builder", line)
+        raise DockerfileError(
+            f"here documents ({keyword} <<EOF) are not supported by this builder. {IN_CONTAINERS}", line
+        )
     if keyword in ("ENV", "LABEL"):
         pairs: tuple[tuple[str, str | None], ...] = _settings(line, keyword, rest, escape)
         return Instruction(line, keyword, text, pairs=pairs)

@@ -31,7 +31,7 @@ from gcp_emulator.workloads.build.copy import (
     make_folder,
     resolve_inside,
 )
-from gcp_emulator.workloads.build.dockerfile import Instruction, expand
+from gcp_emulator.workloads.build.dockerfile import IN_CONTAINERS, Instruction, expand
 from gcp_emulator.workloads.build.run import Command, HostAccess, Log, Mount, execute
 from gcp_emulator.workloads.images import ImageConfig, Interpreter, user_ids
 
@@ -41,7 +41,14 @@ _IGNORED = {
     "VOLUME": "Cloud Run does not make volumes of it",
     "MAINTAINER": "it is deprecated; use LABEL",
 }
-_PACKAGE_MANAGER = re.compile(r"(?:^|[\s;&|(/])(apt-get|apt|dpkg|apk|yum|dnf|microdnf|zypper)\s")
+_PACKAGE_MANAGERS = "apt-get|apt|aptitude|dpkg|apk|yum|dnf|microdnf|zypper"
+_PACKAGE_MANAGER = re.compile(rf"(?:^|[\s;&|(/])({_PACKAGE_MANAGERS})\s")
+# At the beginning of a command, but none that is only run when another one fails.
+_INSTALLS_PACKAGES = re.compile(
+    r"(?:^|(?<!\|)\||[;&(\n]|\b(?:then|else|do|sudo|exec)\s)\s*(?:\w+=\S*\s+)*(?:/\S*/)?"
+    rf"({_PACKAGE_MANAGERS})\s(?:[^;&|)\n]*\s)?"
+    r"(?:install|add|update|upgrade|dist-upgrade|full-upgrade|build-dep|makecache|-i|--install)(?![\w-])"
+)
 _REMEMBERED_LINES = 20
 _WORTH_CACHING = 2.0  # seconds
 
@@ -101,6 +108,8 @@ class Step:
     key: str
     change: _Change | None = None
     notes: list[str] = field(default_factory=list)
+    #: Why it cannot be executed here, "" when it can.
+    refusal: str = ""
 
     @property
     def is_run(self) -> bool:
@@ -236,6 +245,9 @@ class StageBuild:
             done = len(self.steps)
         elif done:
             self.snapshot = self._cached(self.steps[done - 1])
+        for step in self.steps[done:]:
+            if step.refusal:
+                raise BuildFailed(step.instruction.text, None, step.refusal)
         for position, step in enumerate(self.steps):
             announce(step.instruction)
             for note in step.notes:
@@ -431,6 +443,7 @@ class StageBuild:
                 raise BuildFailed(instruction.text, code, message + _hint(argv, last_lines))
 
         step.change = change
+        step.refusal = _refusal(" ".join(instruction.words))
 
     def _mount_options(self, text: str, step: Step) -> dict[str, str] | None:
         """The settings of a ``--mount`` flag; None for one that is left out."""
@@ -488,16 +501,24 @@ def _home(tree: Path, uid: int) -> str:
     return next((entry[5] for entry in entries if len(entry) > 5 and entry[2] == str(uid)), "/")
 
 
+def _refusal(command: str) -> str:
+    """Why a RUN is refused before anything of its stage is done: what it would install is what an image has in Cloud Build."""
+    manager = _INSTALLS_PACKAGES.search(command)
+    return f"{manager[1]} {_NO_PACKAGES}" if manager else ""
+
+
+_NO_PACKAGES = (
+    "cannot install system packages here, because processes share this machine's /usr, which is read-only. "
+    + IN_CONTAINERS
+)
+
+
 def _hint(argv: list[str], last_lines: list[str]) -> str:
     """What to add to a RUN's failure when the reason is the host's read-only system."""
     manager = _PACKAGE_MANAGER.search(" ".join(argv) + " ")
     output = "\n".join(last_lines)
     if manager and (manager[1] in output or "Read-only file system" in output or not output):
-        return (
-            f". {manager[1]} cannot install system packages here: without a container engine /usr is this machine's own,"
-            " read-only. Install the package on the machine, or use a Python package that brings its libraries (for"
-            " example psycopg2-binary)"
-        )
+        return f". {manager[1]} {_NO_PACKAGES}"
     if "Read-only file system" in output:
-        return ". Without a container engine the operating system in /usr is this machine's own, read-only"
+        return f". Processes share this machine's /usr, which is read-only. {IN_CONTAINERS}"
     return ""
