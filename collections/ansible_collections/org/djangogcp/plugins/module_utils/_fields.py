@@ -15,11 +15,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import enum
+import fnmatch
 import json
 import re
 import typing as t
 
-from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, problem, unknown
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import LABELS, Rule, problem, unknown
 
 Json = dict[str, t.Any]
 
@@ -66,13 +67,24 @@ def _unchanged(value: t.Any) -> t.Any:
     return value
 
 
+def whole(value: t.Any) -> t.Any:
+    """A number that may be written as text. What is no number stays as it is: telling of a resource never fails for one field."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return value
+
+
 PLAIN = Codec(_unchanged, _unchanged)
 # int64 is a string in Google's JSON, which has only doubles.
-INT64 = Codec(str, int)
-# A reference whose last segment is what a person types.
+INT64 = Codec(str, whole)
+# A reference of which only the last segment is told.
 SHORT_NAME = Codec(_unchanged, lambda value: value.rsplit("/", 1)[-1])
 # ansible-core 2.18 makes strings of numbers that a template computes.
-NUMBER = Codec(int, int)
+NUMBER = Codec(int, whole)
+#: Labels that Google's own products add to resources, beside those that a person has set. Source:
+#: https://github.com/firebase/firebase-tools (src/gcp/runv2.ts), "goog-managed-by" on a service of Cloud Run.
+GOOGLE_LABELS = ("goog-*",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +111,9 @@ class Field:
             difference and is dropped. Without it only what was asked is compared, and the rest is kept.
         one_of: the rows of its dictionary that exclude one another, this one among them. Asking for one removes the others. Of
             these, {} is a value like any other ("an empty_dir without a limit").
-        keeps: keys of a MAP that Google Cloud, or this collection, adds to those that were asked: when they are not asked, they are
-            no difference and stay.
+        keeps: keys of a MAP that Google Cloud, or this collection, adds to those that were asked, as patterns with ``*``: when they are
+            not asked, they are no difference and stay.
+        same: whether what is asked (first) and what the server has (second) are one value, written in two ways.
         suffices: whether what the server has (first) does for what is asked (second), for values that only grow.
         mask: the updateMask path to send when the API takes only a coarser one than `wire`.
         rule: what Google accepts as the value; of each item for a list.
@@ -124,6 +137,7 @@ class Field:
     replace: bool = False
     one_of: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    same: t.Callable[[t.Any, t.Any], bool] | None = None
     suffices: t.Callable[[t.Any, t.Any], bool] | None = None
     mask: str = ""
     rule: Rule | None = None
@@ -159,10 +173,45 @@ class Field:
             bool(self.fields and isinstance(value, dict)) or value not in ("", [])
         )
 
+    def keeps_key(self, key: str) -> bool:
+        """Whether a key of a MAP stays though it is not asked."""
+        return any(fnmatch.fnmatchcase(key, pattern) for pattern in self.keeps)
+
 
 def number(name: str, description: str = "", **attributes: t.Any) -> Field:
     """The row of a number: as text it is the same number, and it is sent as one."""
-    return Field(name, description, **{"type": "int", "codec": NUMBER, "normalize": int, **attributes})
+    return Field(name, description, **{"type": "int", "codec": NUMBER, "normalize": whole, **attributes})
+
+
+def reference(name: str, description: str = "", **attributes: t.Any) -> Field:
+    """The row of the name of another resource: its last segment, or its full name."""
+    return Field(name, description, same=is_same_resource, **attributes)
+
+
+def labels(name: str = "labels", **attributes: t.Any) -> Field:
+    """The row of a resource's labels."""
+    return Field(
+        name,
+        "The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products, C(goog-*).",
+        kind=Kind.MAP,
+        keeps=GOOGLE_LABELS,
+        rule=LABELS,
+        **attributes,
+    )
+
+
+def is_same_resource(asked: t.Any, told: t.Any) -> bool:
+    """Whether two names are of one resource.
+
+    A name alone is that of whatever has it. Full names are compared from ``projects/`` on, and a project's number may be that of its id;
+    a full name is never that of a name alone, which may be that of another project's resource.
+
+    Source: Google's provider for Terraform, which meets the same (tpgresource, CompareSelfLinkOrResourceName).
+    """
+    have, want = (str(one).rpartition("projects/")[-1].split("/") for one in (told, asked))
+    if "/" not in str(asked):
+        return have[-1] == want[-1]
+    return have[1:] == want[1:] and (have[0] == want[0] or have[0].isdigit() != want[0].isdigit())
 
 
 def switch(name: str, description: str = "", **attributes: t.Any) -> Field:
@@ -436,8 +485,9 @@ def _encode_field(value: t.Any, current: t.Any, field: Field) -> t.Any:
     if field.suffices and current is not None and field.suffices(field.codec.decode(current), value):
         return current
     if not field.fields:
-        kept = {key: current[key] for key in field.keeps if key in (current or {}) and key not in value}
-        return field.codec.encode({**kept, **value} if kept else value)
+        if field.keeps:
+            value = {**{key: one for key, one in (current or {}).items() if field.keeps_key(key)}, **value}
+        return field.codec.encode(value)
     if field.kind is Kind.VALUE:
         return lay_over({} if field.replace else current or {}, value, field.fields)
     return [
@@ -511,11 +561,12 @@ def _equal(wanted: t.Any, have: t.Any, field: Field) -> bool:
     if field.suffices and None not in (have, wanted) and field.suffices(have, wanted):
         return True
     if field.keeps:
-        have = {key: item for key, item in (have or {}).items() if key in wanted or key not in field.keeps}
-    if field.one_of and field.fields and have is None:
+        have = {key: item for key, item in (have or {}).items() if key in wanted or not field.keeps_key(key)}
+    # Of alternatives {} is a value like any other; [] asks for none.
+    if field.one_of and field.fields and not field.is_list and have is None:
         return False
     if not field.fields or field.replace:
-        return bool(_canonical(wanted, field) == _canonical(have, field))
+        return bool(canonical(wanted, field) == canonical(_as_asked(have, wanted, field), field))
     # A list of dictionaries, of which only what was asked is compared.
     wanted, have = list(wanted or []), list(have or [])
     if len(wanted) != len(have):
@@ -526,9 +577,36 @@ def _equal(wanted: t.Any, have: t.Any, field: Field) -> bool:
     return not any(differences(one, other, field.fields) for one, other in zip(wanted, have, strict=True))
 
 
-def _canonical(value: t.Any, field: Field) -> t.Any:
+def _as_asked(have: t.Any, wanted: t.Any, field: Field) -> t.Any:
+    """What the server has, with what is only written in another way as it is asked."""
+    if field.same is not None and None not in (have, wanted):
+        return wanted if field.same(wanted, have) else have
+    if not field.fields or not have or not wanted:
+        return have
+    if field.kind is Kind.VALUE:
+        return {row.name: _as_asked(have.get(row.name), wanted.get(row.name), row) for row in field.fields}
+    whole_items = dataclasses.replace(field, kind=Kind.VALUE)
+    return [
+        _as_asked(item, _asked_item(item, position, wanted, field), whole_items)
+        for position, item in enumerate(have)
+    ]
+
+
+def _asked_item(item: Json, position: int, wanted: list[Json], field: Field) -> Json:
+    """The asked item of a list of dictionaries that the server's item stands for, {} for one that is not asked."""
+    if not field.key:
+        return wanted[position] if position < len(wanted) else {}
+    return next((one for one in wanted if one.get(field.key) == item.get(field.key)), {})
+
+
+def canonical(value: t.Any, field: Field) -> t.Any:
     """A value in the one form that equal values share. Google's JSON leaves out 0, "", false, [] and {}, unless the
-    API documents another default."""
+    API documents another default.
+
+    Args:
+        value: the Ansible shape.
+        field: its row.
+    """
     if value is None:
         value = field.default
     if value is None:
@@ -539,7 +617,7 @@ def _canonical(value: t.Any, field: Field) -> t.Any:
             {
                 row.name: part
                 for row in field.fields
-                if (part := _canonical(item.get(row.name), row)) is not None
+                if (part := canonical(item.get(row.name), row)) is not None
             }
             for item in items
         ]
@@ -552,7 +630,7 @@ def _canonical(value: t.Any, field: Field) -> t.Any:
     if field.kind is Kind.SET:
         result = sorted(result, key=lambda item: json.dumps(item, sort_keys=True))
     if field.kind is Kind.MAP:
-        result = {key: str(item) for key, item in result.items()}
+        result = {key: item if isinstance(item, dict) else str(item) for key, item in result.items()}
     return result if result or field.zero_counts or field.default is not None else None
 
 

@@ -434,6 +434,8 @@ SQL_INSTANCE = pattern(
     _LABEL,
     limit=91,
 )
+#: SQL, "Create a read replica"; it is told with its project.
+SQL_PRIMARY = pattern("the name of an instance, or PROJECT:INSTANCE", rf"([a-z0-9.:-]+:)?{_LABEL}", limit=160)
 #: PostgreSQL, "Identifiers and Key Words": 63 bytes.
 SQL_DATABASE = Rule(
     "a name of at most 63 bytes without control characters", lambda value: _is_sql_name(value, 63)
@@ -499,6 +501,18 @@ def quantity(value: t.Any) -> str:
         return str(value)
     unit = fractions.Fraction(1, 1000) if found.group(2) == "m" else _UNITS[found.group(2)]
     return str(fractions.Fraction(found.group(1)) * unit)
+
+
+def duration(value: t.Any) -> str:
+    """The one form that equal durations share: "3s" of "3.0s" and "3.000s". What is no duration stays as it is.
+
+    Source: https://protobuf.dev/programming-guides/json/ (Duration): any number of fractional digits is taken, and 0, 3, 6 or 9 are told.
+    """
+    found = re.fullmatch(r"(\d{1,12})(?:\.(\d{1,9}))?s", str(value), re.ASCII)
+    if not found:
+        return str(value)
+    fraction = (found.group(2) or "").rstrip("0")
+    return f"{int(found.group(1))}{'.' if fraction else ''}{fraction}s"
 
 
 def memory_bytes(value: t.Any) -> float:

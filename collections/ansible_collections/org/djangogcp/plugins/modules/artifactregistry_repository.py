@@ -39,7 +39,8 @@ options:
     description: What the repository is for.
     type: str
   labels:
-    description: The labels. Labels that are not in it are removed, so V({}) removes all.
+    description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+      C(goog-*).
     type: dict
   cleanup_policies:
     description: Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)). What the

@@ -42,7 +42,8 @@ options:
         required: true
       # From the table JOB of _services/run.py: written by tests/module_docs.py.
       labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+          C(goog-*).
         type: dict
       annotations:
         description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
@@ -52,7 +53,8 @@ options:
         type: dict
         suboptions:
           labels:
-            description: The labels. Labels that are not in it are removed, so V({}) removes all.
+            description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own
+              products, C(goog-*).
             type: dict
           annotations:
             description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
@@ -123,7 +125,7 @@ options:
                             type: dict
                             suboptions:
                               secret:
-                                description: The name of the secret.
+                                description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                                 type: str
                               version:
                                 description: The number of the version, an alias, or V(latest), which is read whenever an
@@ -439,7 +441,7 @@ options:
                     type: dict
                     suboptions:
                       secret:
-                        description: The name of the secret.
+                        description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                         type: str
                       default_mode:
                         description: The mode of the files, for instance V(0444) without quotes.
@@ -611,7 +613,7 @@ options:
                                 type: dict
                                 suboptions:
                                   secret:
-                                    description: The name of the secret.
+                                    description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                                     type: str
                                   version:
                                     description: The number of the version, an alias, or V(latest), which is read whenever

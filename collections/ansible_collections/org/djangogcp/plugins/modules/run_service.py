@@ -41,7 +41,8 @@ options:
     description: What the service is for.
     type: str
   labels:
-    description: The labels. Labels that are not in it are removed, so V({}) removes all.
+    description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+      C(goog-*).
     type: dict
   annotations:
     description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
@@ -85,7 +86,8 @@ options:
     type: dict
     suboptions:
       labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+          C(goog-*).
         type: dict
       annotations:
         description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
@@ -167,7 +169,7 @@ options:
                     type: dict
                     suboptions:
                       secret:
-                        description: The name of the secret.
+                        description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                         type: str
                       version:
                         description: The number of the version, an alias, or V(latest), which is read whenever an instance
@@ -482,7 +484,7 @@ options:
             type: dict
             suboptions:
               secret:
-                description: The name of the secret.
+                description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                 type: str
               default_mode:
                 description: The mode of the files, for instance V(0444) without quotes.
@@ -654,7 +656,7 @@ options:
                         type: dict
                         suboptions:
                           secret:
-                            description: The name of the secret.
+                            description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                             type: str
                           version:
                             description: The number of the version, an alias, or V(latest), which is read whenever an instance

@@ -37,7 +37,8 @@ options:
     description: What the worker pool is for.
     type: str
   labels:
-    description: The labels. Labels that are not in it are removed, so V({}) removes all.
+    description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+      C(goog-*).
     type: dict
   annotations:
     description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
@@ -54,7 +55,8 @@ options:
     type: dict
     suboptions:
       labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+          C(goog-*).
         type: dict
       annotations:
         description: The annotations. Annotations that are not in it are removed, so V({}) removes all.
@@ -106,7 +108,7 @@ options:
                     type: dict
                     suboptions:
                       secret:
-                        description: The name of the secret.
+                        description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                         type: str
                       version:
                         description: The number of the version, an alias, or V(latest), which is read whenever an instance
@@ -421,7 +423,7 @@ options:
             type: dict
             suboptions:
               secret:
-                description: The name of the secret.
+                description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                 type: str
               default_mode:
                 description: The mode of the files, for instance V(0444) without quotes.
@@ -593,7 +595,7 @@ options:
                         type: dict
                         suboptions:
                           secret:
-                            description: The name of the secret.
+                            description: The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET).
                             type: str
                           version:
                             description: The number of the version, an alias, or V(latest), which is read whenever an instance

@@ -42,7 +42,8 @@ options:
         type: list
         elements: str
       labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+          C(goog-*).
         type: dict
       annotations:
         description: The annotations. Annotations that are not in it are removed, so V({}) removes all.

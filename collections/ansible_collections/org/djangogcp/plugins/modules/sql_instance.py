@@ -219,7 +219,8 @@ options:
     type: str
     choices: [ALLOW_DATA_API, DISALLOW_DATA_API]
   user_labels:
-    description: The labels. Labels that are not in it are removed, so V({}) removes all.
+    description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+      C(goog-*).
     type: dict
   master_instance_name:
     description: The instance in the same project whose read replica this is. It cannot be changed later.

@@ -55,7 +55,8 @@ options:
         type: str
         choices: [STANDARD, NEARLINE, COLDLINE, ARCHIVE]
       labels:
-        description: The labels. Labels that are not in it are removed, so V({}) removes all.
+        description: The labels. Labels that are not in it are removed, so V({}) removes all but those of Google's own products,
+          C(goog-*).
         type: dict
       uniform_bucket_level_access:
         description: Whether access is given by IAM alone, without access control lists on objects.

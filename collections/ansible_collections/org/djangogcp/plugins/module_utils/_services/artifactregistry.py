@@ -15,6 +15,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Field,
     Json,
     Kind,
+    canonical,
+    labels,
+    number,
     switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
@@ -36,16 +39,30 @@ CLEANUP_POLICY = (
     Field(
         "condition",
         fields=(
-            Field("newerThan"),
-            Field("olderThan"),
-            Field("packageNamePrefixes", kind=Kind.LIST),
-            Field("tagPrefixes", kind=Kind.LIST),
+            Field("newerThan", normalize=rules.duration),
+            Field("olderThan", normalize=rules.duration),
+            Field("packageNamePrefixes", kind=Kind.SET),
+            Field("tagPrefixes", kind=Kind.SET),
             Field("tagState"),
-            Field("versionNamePrefixes", kind=Kind.LIST),
+            Field("versionNamePrefixes", kind=Kind.SET),
         ),
     ),
-    Field("mostRecentVersions", fields=(Field("keepCount"), Field("packageNamePrefixes", kind=Kind.LIST))),
+    Field("mostRecentVersions", fields=(number("keepCount"), Field("packageNamePrefixes", kind=Kind.SET))),
 )
+
+
+def _cleanup_policies(policies: Json) -> Json:
+    """Cleanup policies in the one form that equal ones share. Google Cloud tells the name of each once more, as its id.
+
+    Source: https://github.com/GoogleCloudPlatform/k8s-config-connector, the recorded conversation artifactregistryrepositorycleanuppolicies.
+    """
+    return {
+        name: canonical({"id": name, **policy}, Field(name, fields=CLEANUP_POLICY))
+        if isinstance(policy, dict)
+        else policy
+        for name, policy in policies.items()
+    }
+
 
 REPOSITORY = ResourceSpec(
     noun="repository",
@@ -66,17 +83,13 @@ REPOSITORY = ResourceSpec(
             change=Change.IMMUTABLE,
         ),
         Field("description", "What the repository is for.", rule=rules.text(1000)),
-        Field(
-            "labels",
-            "The labels. Labels that are not in it are removed, so V({}) removes all.",
-            kind=Kind.MAP,
-            rule=rules.LABELS,
-        ),
+        labels(),
         Field(
             "cleanup_policies",
             "Cleanup policies by name, as the API has them (C(action), C(condition), C(mostRecentVersions)). What the API does not know"
             " is refused.",
             kind=Kind.MAP,
+            normalize=_cleanup_policies,
         ),
         switch(
             "cleanup_policy_dry_run",

@@ -26,7 +26,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Json,
     Kind,
     get_path,
+    labels,
     number,
+    reference,
     switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
@@ -56,12 +58,7 @@ _ANNOTATIONS = Field(
 #: Of what is retried; the annotation that says so is not a person's.
 _RETRIED_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(RETRY_ANNOTATION,))
 _SERVICE_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(DEPLOYED_ANNOTATION,))
-_LABELS = Field(
-    "labels",
-    "The labels. Labels that are not in it are removed, so V({}) removes all.",
-    kind=Kind.MAP,
-    rule=rules.LABELS,
-)
+_LABELS = labels()
 
 # Alternatives, of which Google Cloud takes one (descriptions of Probe, EnvVar, Volume, VpcAccess and Job in run:v2).
 _SOURCES = ("value", "value_source")
@@ -74,6 +71,9 @@ _TOKENS = ("start_execution_token", "run_execution_token")
 _CLIENT = (
     Field("client", "The name of the program that makes the change, in any words."),
     Field("client_version", "The version of that program."),
+)
+_SECRET = reference(
+    "secret", "The name of the secret, for that of another project C(projects/PROJECT/secrets/SECRET)."
 )
 _LAUNCH_STAGE = Field(
     "launch_stage",
@@ -91,7 +91,7 @@ _BINARY_AUTHORIZATION = Field(
     "Which images Binary Authorization lets run.",
     fields=(
         switch("use_default", "Whether the policy of the project holds.", default=False),
-        Field("policy", "The policy, as C(projects/PROJECT/platforms/cloudRun/POLICY)."),
+        reference("policy", "The policy, as C(projects/PROJECT/platforms/cloudRun/POLICY)."),
         Field(
             "breakglass_justification", "Why an image runs in spite of the policy. Not with C(use_default)."
         ),
@@ -107,7 +107,7 @@ _SERVICE_ACCOUNT = Field(
     "The e-mail address of the service account that containers act as. The default one of the project if not set.",
     rule=rules.SERVICE_ACCOUNT,
 )
-_ENCRYPTION_KEY = Field(
+_ENCRYPTION_KEY = reference(
     "encryption_key", "The key of Cloud KMS that the image is encrypted with, by its full name."
 )
 _KEY_REVOCATION = (
@@ -119,6 +119,7 @@ _KEY_REVOCATION = (
     Field(
         "encryption_key_shutdown_duration",
         "How long after V(SHUTDOWN) instances may still run, for instance V(3600s), which is the least.",
+        normalize=rules.duration,
     ),
 )
 _NODE_SELECTOR = Field(
@@ -134,7 +135,7 @@ _ONE_GPU_ZONE = switch(
 _SERVICE_MESH = Field(
     "service_mesh",
     "Cloud Service Mesh.",
-    fields=(Field("mesh", "The mesh, as C(projects/PROJECT/locations/global/meshes/MESH)."),),
+    fields=(reference("mesh", "The mesh, as C(projects/PROJECT/locations/global/meshes/MESH)."),),
 )
 _WORKLOAD_IDENTITY = Field(
     "workload_identity_config",
@@ -168,7 +169,7 @@ _ENV = Field(
                     "secret_key_ref",
                     "A version of a secret.",
                     fields=(
-                        Field("secret", "The name of the secret.", codec=SHORT_NAME),
+                        _SECRET,
                         Field(
                             "version",
                             "The number of the version, an alias, or V(latest), which is read whenever an instance starts.",
@@ -301,7 +302,7 @@ _BUILD = Field(
             rule=rules.NOTHING,
         ),
         Field("image_repository_uri", "Where in Artifact Registry the image goes."),
-        Field("service_account", "The service account, as C(projects/PROJECT/serviceAccounts/EMAIL)."),
+        reference("service_account", "The service account, as C(projects/PROJECT/serviceAccounts/EMAIL)."),
         Field("tags", "Tags of the build, in any order.", kind=Kind.SET),
         Field(
             "worker_configuration",
@@ -312,7 +313,7 @@ _BUILD = Field(
                     "Of Cloud Build.",
                     fields=(
                         Field("machine_type", "The type of the machine."),
-                        Field("worker_pool", "The private pool, by its full name."),
+                        reference("worker_pool", "The private pool, by its full name."),
                     ),
                 ),
             ),
@@ -329,7 +330,7 @@ _SOURCE_CODE = Field(
             fields=(
                 Field("bucket", "The bucket."),
                 Field("object", "The name of the object."),
-                Field("generation", "Its generation.", type="int", codec=INT64),
+                number("generation", "Its generation.", codec=INT64),
             ),
         ),
     ),
@@ -431,7 +432,7 @@ _VOLUMES = Field(
             "The values of a secret as files.",
             one_of=_VOLUME_KINDS,
             fields=(
-                Field("secret", "The name of the secret.", codec=SHORT_NAME),
+                _SECRET,
                 # Ansible would take the text 0444 for the number 444, which are other bits.
                 number(
                     "default_mode",
@@ -506,7 +507,7 @@ _VOLUMES = Field(
             "filestore",
             "A volume of Filestore.",
             one_of=_VOLUME_KINDS,
-            fields=(Field("volume", "The volume, by its full name."),),
+            fields=(reference("volume", "The volume, by its full name."),),
         ),
     ),
 )
@@ -515,7 +516,7 @@ _VPC_ACCESS = Field(
     "vpc_access",
     "How to reach a VPC network.",
     fields=(
-        Field(
+        reference(
             "connector",
             "The Serverless VPC Access connector, as C(projects/PROJECT/locations/LOCATION/connectors/CONNECTOR).",
             one_of=_WAYS,
@@ -531,11 +532,10 @@ _VPC_ACCESS = Field(
             one_of=_WAYS,
             kind=Kind.LIST,
             fields=(
-                Field("network", "The network. That of the subnetwork if not set.", codec=SHORT_NAME),
-                Field(
+                reference("network", "The network. That of the subnetwork if not set."),
+                reference(
                     "subnetwork",
                     "The subnetwork that addresses come from. That with the name of the network if not set.",
-                    codec=SHORT_NAME,
                 ),
                 Field("tags", "Network tags, in any order.", kind=Kind.SET),
             ),
@@ -667,6 +667,7 @@ SERVICE = ResourceSpec(
                 Field(
                     "timeout",
                     "How long a request may take, for instance V(300s).",
+                    normalize=rules.duration,
                     rule=rules.REQUEST_TIMEOUT,
                 ),
                 number(
@@ -718,7 +719,7 @@ SERVICE = ResourceSpec(
                         "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION",
                     ),
                 ),
-                Field("revision", "The name of the revision.", codec=SHORT_NAME),
+                Field("revision", "The name of the revision.", codec=SHORT_NAME, normalize=SHORT_NAME.decode),
                 number("percent", "How much of the traffic.", default=0, rule=rules.PERCENT),
                 Field("tag", "A name that gives the revision an address of its own.", rule=rules.TAG),
             ),
@@ -751,10 +752,10 @@ SERVICE = ResourceSpec(
                     kind=Kind.MAP,
                     rule=rules.BUILD_VARIABLES,
                 ),
-                Field(
+                reference(
                     "service_account", "The service account, as C(projects/PROJECT/serviceAccounts/EMAIL)."
                 ),
-                Field("worker_pool", "The private pool of Cloud Build, by its full name."),
+                reference("worker_pool", "The private pool of Cloud Build, by its full name."),
             ),
         ),
         switch("ssh_enabled", "Whether one can log in to instances.", default=False),
@@ -847,6 +848,7 @@ JOB = ResourceSpec(
                         Field(
                             "timeout",
                             "How long one try of a task may take, for instance V(600s).",
+                            normalize=rules.duration,
                             rule=rules.TASK_TIMEOUT,
                         ),
                         number(
@@ -931,7 +933,7 @@ WORKER_POOL = ResourceSpec(
                         "INSTANCE_SPLIT_ALLOCATION_TYPE_REVISION",
                     ),
                 ),
-                Field("revision", "The name of the revision.", codec=SHORT_NAME),
+                Field("revision", "The name of the revision.", codec=SHORT_NAME, normalize=SHORT_NAME.decode),
                 number("percent", "How many of the instances.", default=0, rule=rules.PERCENT),
             ),
         ),

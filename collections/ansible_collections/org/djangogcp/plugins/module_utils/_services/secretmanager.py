@@ -18,7 +18,14 @@ import typing as t
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Codec, Field, Json, Kind
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    Change,
+    Codec,
+    Field,
+    Json,
+    Kind,
+    labels,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 
@@ -57,12 +64,7 @@ SECRET = ResourceSpec(
             codec=Codec(_encode_replication, _decode_replication),
             rule=rules.LOCATION,
         ),
-        Field(
-            "labels",
-            "The labels. Labels that are not in it are removed, so V({}) removes all.",
-            kind=Kind.MAP,
-            rule=rules.LABELS,
-        ),
+        labels(),
         Field(
             "annotations",
             "The annotations. Annotations that are not in it are removed, so V({}) removes all.",

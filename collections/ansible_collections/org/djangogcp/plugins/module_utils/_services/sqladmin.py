@@ -27,6 +27,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Json,
     Kind,
     get_path,
+    labels,
+    number,
+    reference,
     switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
@@ -48,11 +51,6 @@ _FLAGS = Codec(
     lambda flags: [{"name": name, "value": str(value)} for name, value in sorted(flags.items())],
     lambda items: {item["name"]: item.get("value", "") for item in items},
 )
-
-
-def _network(value: str) -> str:
-    """The part of a VPC network's address that does not depend on how it is written."""
-    return value[value.find("projects/") :] if "projects/" in value else value
 
 
 def _single(value: str) -> str:
@@ -83,26 +81,23 @@ _BACKUP = (
         "binary_log_enabled",
         "Whether MySQL writes a binary log: any moment can be restored, and replicas can be made.",
     ),
-    Field(
+    number(
         "transaction_log_retention_days",
         "How many days back, 1 to 7 for V(ENTERPRISE), to 35 for V(ENTERPRISE_PLUS).",
-        type="int",
         rule=rules.LOG_DAYS,
     ),
-    Field(
+    number(
         "retained_backups",
         "How many backups are kept.",
-        type="int",
         wire="backupRetentionSettings.retainedBackups",
         rule=rules.RETAINED_BACKUPS,
     ),
 )
 _IP = (
     switch("ipv4_enabled", "Whether it has a public address."),
-    Field(
+    reference(
         "private_network",
         "The VPC network of its private address, C(projects/PROJECT/global/networks/NETWORK).",
-        normalize=_network,
     ),
     Field("allocated_ip_range", "The name of the address range to take the private address from."),
     switch(
@@ -133,16 +128,14 @@ _IP = (
 )
 _INSIGHTS = (
     switch("query_insights_enabled", "Whether it is on."),
-    Field(
+    number(
         "query_plans_per_minute",
         "How many query plans are sampled per minute.",
-        type="int",
         rule=rules.between(0, 20),
     ),
-    Field(
+    number(
         "query_string_length",
         "How many bytes of a query are kept.",
-        type="int",
         rule=rules.between(256, 4500),
     ),
     switch("record_application_tags", "Whether the tags of sqlcommenter are kept."),
@@ -154,24 +147,24 @@ _LOCATION = (
 )
 _PASSWORDS = (
     switch("enable_password_policy", "Whether the policy applies."),
-    Field("min_length", "At least so many characters.", type="int", rule=rules.between(0, 2147483647)),
+    number("min_length", "At least so many characters.", rule=rules.between(0, 2147483647)),
     Field("complexity", "Which kinds of characters are needed.", choices=("COMPLEXITY_DEFAULT",)),
-    Field(
+    number(
         "reuse_interval",
         "How many earlier passwords cannot be used again.",
-        type="int",
         rule=rules.between(0, 100),
     ),
     switch("disallow_username_substring", "Whether the user's name must not be in the password."),
     Field(
         "password_change_interval",
         "How long a password is kept at least, such as V(7200s). PostgreSQL only.",
+        normalize=rules.duration,
         rule=rules.DURATION,
     ),
 )
 _MAINTENANCE = (
-    Field("day", "The day of the week in UTC, V(1) is Monday.", type="int", rule=rules.WEEKDAY),
-    Field("hour", "The hour in UTC.", type="int", rule=rules.HOUR),
+    number("day", "The day of the week in UTC, V(1) is Monday.", rule=rules.WEEKDAY),
+    number("hour", "The hour in UTC.", rule=rules.HOUR),
     Field("update_track", "How early updates come.", choices=("canary", "stable", "week5")),
 )
 
@@ -270,11 +263,10 @@ INSTANCE = ResourceSpec(
             wire="settings.activationPolicy",
         ),
         # Disks grow by themselves (storage_auto_resize), and Google Cloud cannot make one smaller.
-        Field(
+        number(
             "data_disk_size_gb",
             "The size of the disk, in GB, at least. It can grow, by itself with O(storage_auto_resize), but not shrink; so a larger one is"
             " as asked.",
-            type="int",
             wire="settings.dataDiskSizeGb",
             codec=INT64,
             suffices=lambda have, wanted: int(have) >= int(wanted),
@@ -288,10 +280,9 @@ INSTANCE = ResourceSpec(
             change=Change.IMMUTABLE,
         ),
         switch("storage_auto_resize", "Whether the disk grows by itself.", wire="settings.storageAutoResize"),
-        Field(
+        number(
             "storage_auto_resize_limit",
             "The size in GB to which the disk grows by itself at most, V(0) for no limit.",
-            type="int",
             wire="settings.storageAutoResizeLimit",
             codec=INT64,
             rule=rules.between(0, 65536),
@@ -358,19 +349,13 @@ INSTANCE = ResourceSpec(
             wire="settings.dataApiAccess",
             default="DISALLOW_DATA_API",
         ),
-        Field(
-            "user_labels",
-            "The labels. Labels that are not in it are removed, so V({}) removes all.",
-            wire="settings.userLabels",
-            kind=Kind.MAP,
-            rule=rules.LABELS,
-        ),
+        labels("user_labels", wire="settings.userLabels"),
         Field(
             "master_instance_name",
             "The instance in the same project whose read replica this is. It cannot be changed later.",
             change=Change.IMMUTABLE,
             normalize=lambda name: name.rpartition(":")[2],
-            rule=rules.SQL_INSTANCE,
+            rule=rules.SQL_PRIMARY,
         ),
         Field("connection_name", change=Change.OUTPUT),
         Field("create_time", change=Change.OUTPUT),
@@ -539,10 +524,9 @@ USER = ResourceSpec(
             "password_policy",
             "What is asked of the password of a user of MySQL.",
             fields=(
-                Field(
+                number(
                     "allowed_failed_attempts",
                     "How often a wrong password may be given.",
-                    type="int",
                     rule=rules.between(0, 2147483647),
                 ),
                 switch("enable_failed_attempts_check", "Whether wrong passwords lock the user."),
@@ -553,6 +537,7 @@ USER = ResourceSpec(
                 Field(
                     "password_expiration_duration",
                     "How long the password is valid, such as V(2592000s).",
+                    normalize=rules.duration,
                     rule=rules.DURATION,
                 ),
             ),

@@ -27,6 +27,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Change,
     Field,
     Kind,
+    labels,
+    number,
     switch,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
@@ -59,22 +61,20 @@ LIFECYCLE_RULE = (
         "When it is done. An object must fulfil all that is given.",
         required=True,
         fields=(
-            Field("age", "The age in days.", type="int", zero_counts=True, rule=rules.DAYS),
+            number("age", "The age in days.", zero_counts=True, rule=rules.DAYS),
             Field("created_before", "A date, C(YYYY-MM-DD); older objects fulfil it.", rule=rules.DATE),
-            Field(
+            number(
                 "days_since_noncurrent_time",
                 "The days since the version became noncurrent.",
-                type="int",
                 rule=rules.DAYS,
             ),
             switch("is_live", "Whether the version is the live one.", zero_counts=True),
             Field("matches_prefix", "Beginnings of names.", kind=Kind.SET),
             Field("matches_storage_class", "Storage classes.", kind=Kind.SET),
             Field("matches_suffix", "Ends of names.", kind=Kind.SET),
-            Field(
+            number(
                 "num_newer_versions",
                 "How many newer versions there are at least.",
-                type="int",
                 rule=rules.DAYS,
             ),
         ),
@@ -86,10 +86,9 @@ CORS_RULE = (
     Field("origin", "The allowed origins.", required=True, kind=Kind.SET),
     Field("method", "The allowed methods.", required=True, kind=Kind.SET, rule=rules.HTTP_METHOD),
     Field("response_header", "The response headers that a browser lets a page see.", kind=Kind.SET),
-    Field(
+    number(
         "max_age_seconds",
         "For how long a browser remembers the answer.",
-        type="int",
         rule=rules.CACHE_SECONDS,
     ),
 )
@@ -140,12 +139,7 @@ BUCKET = ResourceSpec(
             choices=("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"),
             normalize=str.upper,
         ),
-        Field(
-            "labels",
-            "The labels. Labels that are not in it are removed, so V({}) removes all.",
-            kind=Kind.MAP,
-            rule=rules.LABELS,
-        ),
+        labels(),
         switch(
             "uniform_bucket_level_access",
             "Whether access is given by IAM alone, without access control lists on objects.",
@@ -163,10 +157,9 @@ BUCKET = ResourceSpec(
             wire="versioning.enabled",
             default=False,
         ),
-        Field(
+        number(
             "soft_delete_seconds",
             "For how long deleted objects can be restored. V(0) turns soft delete off.",
-            type="int",
             wire="softDeletePolicy.retentionDurationSeconds",
             codec=INT64,
             rule=rules.SOFT_DELETE_SECONDS,

@@ -13,8 +13,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     asked_only,
     decode,
     differences,
+    labels,
     lay_over,
     number,
+    reference,
     table_problems,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
@@ -29,6 +31,17 @@ ENV = Field(
 )
 CONTAINERS = Field(
     "containers", kind=Kind.LIST, fields=(Field("image"), Field("cpu", wire="resources.cpu"), ENV)
+)
+KEY = "projects/keys-1/locations/europe-west1/keyRings/ring/cryptoKeys/images"
+FILES = Field(
+    "files", kind=Kind.LIST, replace=True, fields=(Field("path"), reference("secret", wire="ref.secret"))
+)
+ALTERNATIVES = Field(
+    "way",
+    fields=(
+        Field("gate", one_of=("gate", "doors")),
+        Field("doors", kind=Kind.LIST, one_of=("gate", "doors"), fields=(Field("name"),)),
+    ),
 )
 AT_LEAST = Field("size", codec=INT64, suffices=lambda have, wanted: have >= wanted)
 
@@ -53,6 +66,20 @@ def names(field, wanted, server):
         (Field("a", kind=Kind.MAP), {}, {}),
         (Field("a", kind=Kind.MAP), {"k": 1}, {"a": {"k": "1"}}),
         (CONTAINERS, [{"image": "i"}], {"containers": [{"image": "i", "resources": {"cpu": "1"}}]}),
+        (labels(), {"team": "shop"}, {"labels": {"team": "shop", "goog-managed-by": "cloudfunctions"}}),
+        (labels(), {}, {"labels": {"goog-drz-cloudfunctions-id": "x"}}),
+        (number("a"), 5, {"a": "5"}),
+        (number("a", zero_counts=True), 0, {"a": "0"}),
+        (ALTERNATIVES, {"doors": []}, {}),
+        (ALTERNATIVES, {"doors": []}, {"way": {"gate": "north"}}),
+        (reference("a"), "smtp", {"a": "projects/12/secrets/smtp"}),
+        (reference("a"), "projects/shop/secrets/smtp", {"a": "projects/12/secrets/smtp"}),
+        (reference("a"), f"//cloudkms.googleapis.com/{KEY}", {"a": KEY}),
+        (
+            FILES,
+            [{"path": "s", "secret": "smtp"}],
+            {"files": [{"path": "s", "ref": {"secret": "projects/12/secrets/smtp"}}]},
+        ),
         (Field("a", change=Change.CREATE_ONLY), "x", {"a": "y"}),
         (Field("a", kind=Kind.SECRET), "x", {}),
     ],
@@ -75,6 +102,18 @@ def test_what_is_so_is_no_difference(field, wanted, server):
         (Field("a", kind=Kind.LIST), ["x", "y"], {"a": ["y", "x"]}),
         (Field("a", kind=Kind.MAP), {}, {"a": {"k": "v"}}),
         (Field("a", kind=Kind.MAP), {"k": "v"}, {"a": {"k": "v", "other": "v"}}),
+        (labels(), {"team": "shop"}, {"labels": {"team": "shop", "google": "x"}}),
+        (labels(), {"goog-x": "1"}, {"labels": {"goog-x": "2"}}),
+        (reference("a"), "smtp", {"a": "projects/12/secrets/smtp-2"}),
+        (reference("a"), "projects/other/secrets/smtp", {"a": "smtp"}),
+        (reference("a"), "projects/other/secrets/smtp", {"a": "projects/shop/secrets/smtp"}),
+        (reference("a"), "projects/13/secrets/smtp", {"a": "projects/12/secrets/smtp"}),
+        (
+            FILES,
+            [{"path": "s", "secret": "smtp"}],
+            {"files": [{"path": "s", "ref": {"secret": "projects/12/secrets/imap"}}]},
+        ),
+        (FILES, [{"path": "s", "secret": "smtp"}], {"files": [{"path": "t", "ref": {"secret": "smtp"}}]}),
         (CONTAINERS, [{"image": "i"}], {"containers": [{"image": "i"}, {"image": "sidecar"}]}),
         (CONTAINERS, [{"cpu": "2"}], {"containers": [{"image": "i", "resources": {"cpu": "1"}}]}),
     ],
@@ -267,3 +306,26 @@ def test_every_documented_name_is_accepted():
         "containers": [{"env": [{"name": "A", "value_source": {"secret_key_ref": {"secret": "s"}}}]}],
     }
     assert table_problems(asked, TEMPLATE.fields, "template") == []
+
+
+def test_a_label_of_google_stays_when_others_change():
+    rows = (labels(),)
+    server = {"labels": {"team": "shop", "old": "1", "goog-managed-by": "cloudfunctions"}}
+    assert lay_over(server, {"labels": {"team": "web"}}, rows) == {
+        "labels": {"goog-managed-by": "cloudfunctions", "team": "web"}
+    }
+
+
+def test_what_is_no_number_is_told_as_it_is():
+    rows = (number("a"), Field("b", codec=INT64))
+    assert decode({"a": "many", "b": "17"}, rows) == {"a": "many", "b": 17}
+    assert [one.name for one in differences({"a": 3}, decode({"a": "many"}, rows), rows)] == ["a"]
+
+
+def test_none_of_an_alternative_that_is_a_list_is_a_difference_where_there_are_some():
+    told = {"way": {"doors": [{"name": "back"}]}}
+    assert names(ALTERNATIVES, {"doors": []}, told) == ["way.doors"]
+    assert names(ALTERNATIVES, {"doors": [{"name": "back"}]}, {"way": {"gate": "north"}}) == [
+        "way.gate",
+        "way.doors",
+    ]
