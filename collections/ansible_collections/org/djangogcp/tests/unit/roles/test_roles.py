@@ -88,6 +88,7 @@ TAKEN_BACK = {
     "djangogcp_static_bucket": "b",
     "djangogcp_threads": 8,
     "djangogcp_workers": 2,
+    "djangogcp_out_preflight": {"project_number": "1"},
     "djangogcp_out_site_secrets": [
         {"variable": "TOKEN", "name": "token", "path": "", "version": "7"},
         {"variable": "KEY_FILE", "name": "key", "path": "/run/secrets/key/pem", "version": "3"},
@@ -237,3 +238,67 @@ def test_everybody_is_let_in_by_one_way_or_not_at_all(
     asked = "[__cloud_run_invoker_iam_disabled, __cloud_run_everybody.state]"
     variables = {"djangogcp_public": public, "djangogcp_public_by": public_by}
     assert templated(asked, tmp_path, **variables) == [unchecked, granted]
+
+
+def test_probes_ask_as_the_front_end_does(tmp_path: Path) -> None:
+    paths = {"djangogcp_startup_path": "/up/", "djangogcp_liveness_path": "/alive/"}
+    asked = "[__cloud_run_startup_probe.http_get, __cloud_run_liveness_probe.http_get]"
+    headers = [{"name": "Host", "value": "s-1.r.run.app"}, {"name": "X-Forwarded-Proto", "value": "https"}]
+    assert templated(asked, tmp_path, **paths) == [
+        {"path": path, "port": 8080, "http_headers": headers} for path in ("/up/", "/alive/")
+    ]
+
+
+def message_of(tasks: str) -> str:
+    """The expression that is the message of the task that fails at the end of a rescue."""
+    block = next(task for task in load(COLLECTION / tasks) if "rescue" in task)
+    message = block["rescue"][-1]["ansible.builtin.fail"]["msg"]
+    return re.fullmatch(r"\{\{ (.+) \}\}", message, re.DOTALL).group(1)
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "advised"),
+    [
+        ("/up/", "The container failed the configured startup probe checks.", True),
+        (
+            "/up/",
+            "The container failed the configured startup probe checks. Container called exit(1).",
+            False,
+        ),
+        ("", "The container failed to start and listen on the port.", False),
+    ],
+)
+def test_a_probe_that_does_not_pass_is_explained(tmp_path: Path, path: str, said: str, advised: bool) -> None:
+    variables = {
+        "djangogcp_startup_path": path,
+        "djangogcp_out_cloud_run_service_result": {"msg": said},
+        "djangogcp_out_status": {"text": "Nothing of s has served yet."},
+    }
+    message = templated(message_of("roles/cloud_run/tasks/candidate.yml"), tmp_path, **variables)
+    assert message.startswith(f"{said}\n\n")
+    assert message.endswith("\n\nNothing of s has served yet.")
+    assert ("400 is what Django answers to a host that is not in ALLOWED_HOSTS" in message) is advised
+    assert ("/up/ (djangogcp_startup_path) with the host s-1.r.run.app" in message) is advised
+
+
+def test_a_failure_about_which_nothing_more_is_known_is_told_as_it_is(tmp_path: Path) -> None:
+    status = {"djangogcp_out_status": {"text": "Nothing of s has served yet."}}
+    page = {
+        "ansible_failed_result": {
+            "msg": "/ answered 404",
+            "checks": [{"path": "/", "status": 404, "problem": "404"}],
+        },
+        "djangogcp_admin_path": "",
+        "djangogcp_out_candidate": {"name": "s-00002-abc"},
+        "djangogcp_out_log": ["begun"],
+        "__release_stopped": "s-00002-abc gets no traffic.",
+    }
+    asked = templated(message_of("roles/release/tasks/ask.yml"), tmp_path, **status, **page)
+    assert asked.split("\n\n") == [
+        "/ answered 404",
+        "What s-00002-abc printed last:\nbegun",
+        "s-00002-abc gets no traffic.",
+    ]
+    job = {"ansible_failed_result": {"msg": "The job is gone."}, "release_command": {"name": "collectstatic"}}
+    command = templated(message_of("roles/release/tasks/command.yml"), tmp_path, **status, **job)
+    assert command == "The job is gone.\n\nNothing of s has served yet."
