@@ -9,6 +9,9 @@ from pathlib import Path
 
 from gcp_emulator.workloads.images import Image, ImageConfig, Interpreter
 
+PYTHON = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+"""The interpreter of the images."""
+
 SERVER = """
     import http.server, json, os, signal, sys, time
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,7 +38,6 @@ def image_of(
     digest: str = "0" * 64,
 ) -> Image:
     """An image whose only file is /app/main.py, made of ``sources``, below ``folder``."""
-    executable = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     version = ".".join(map(str, sys.version_info[:3]))
     tree = folder / digest[:12]
     (tree / "app").mkdir(parents=True)
@@ -43,9 +45,9 @@ def image_of(
         path.chmod(0o755)
     (tree / "app" / "main.py").write_text("".join(textwrap.dedent(source) for source in sources))
     config = ImageConfig(
-        cmd=cmd or (executable, "main.py"), user=user, working_dir="/app", env=("PYTHONUNBUFFERED=1",)
+        cmd=cmd or (PYTHON, "main.py"), user=user, working_dir="/app", env=("PYTHONUNBUFFERED=1",)
     )
-    return Image(f"sha256:{digest}", config, tree, 0, 0.0, Interpreter(executable, sys.base_prefix, version))
+    return Image(f"sha256:{digest}", config, tree, 0, 0.0, Interpreter(PYTHON, sys.base_prefix, version))
 
 
 def reporting(expression: str) -> str:

@@ -5,9 +5,9 @@ How an image is laid out, and what a sandbox must do to run it:
 * ``Image.root`` holds only the image's own files: what the base, COPY and RUN made. A Python base image is a
   virtual environment of a host interpreter in ``/usr/local``, so ``/usr/local/bin/python`` and ``pip`` work as in
   the official image and ``pip install`` writes into the image.
-* The operating system is the host's ``/usr``. Of it ``/usr/local`` and ``/usr/src`` are the image's own, and so is every
-  folder there that the host does not have. ``/bin``, ``/sbin`` and ``/lib*`` are in the tree as the links that a merged-/usr
-  host has.
+* The operating system is what of the host's ``/usr`` such an image has (`gcp_emulator.workloads.sandbox.system`). ``/usr/local``
+  and ``/usr/src`` are the image's own, and so is every folder there that the host does not have. ``/bin``, ``/sbin`` and ``/lib*``
+  are in the tree as the links that a merged-/usr host has.
 * ``Image.python`` says which host interpreter it is. Each of ``Interpreter.binds`` is bound read-only at the same
   path (the virtual environment and the shared library's run path name it), and each of ``Interpreter.masked`` is
   covered by an empty tmpfs so that packages installed on the host are not seen. These mount points are not in the tree.
@@ -35,12 +35,14 @@ from typing import Any
 class Interpreter:
     """A Python of the host that an image is based on.
 
-    ``executable`` and ``prefix`` are absolute host paths (``sys.base_prefix``), ``version`` is like ``3.13.1``.
+    ``executable`` and ``prefix`` are absolute host paths (``sys.base_prefix``), ``version`` is like ``3.13.1``. ``system`` says what
+    the image has of the system: what ``python:3.13-slim`` has (``slim``), or ``python:3.13`` (``full``).
     """
 
     executable: str
     prefix: str
     version: str
+    system: str = "slim"
 
     @property
     def minor(self) -> str:

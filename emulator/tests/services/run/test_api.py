@@ -33,7 +33,7 @@ from emulator.tests.services.run.support import (
     public,
     until,
 )
-from emulator.tests.workloads.apps import SERVE, SERVER
+from emulator.tests.workloads.apps import PYTHON, SERVE, SERVER
 
 try:
     check_available()
@@ -629,7 +629,7 @@ def test_a_task_over_its_timeout_fails(client: Client) -> None:
 
 def test_a_run_may_override_arguments_and_variables(client: Client) -> None:
     client.create_job(job(env={"FAIL": "always"}))
-    arguments = ["python3", "main.py", "--plan"]
+    arguments = [PYTHON, "main.py", "--plan"]
     overrides = {"containerOverrides": [{"args": arguments, "env": [{"name": "FAIL", "value": ""}]}]}
     execution = client.run({"overrides": overrides})["response"]
     assert execution["succeededCount"] == 1

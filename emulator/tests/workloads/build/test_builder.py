@@ -341,6 +341,63 @@ def test_a_package_manager_that_is_run_in_need_only_is_refused_with_the_way_out(
     assert failed.message.endswith(f". apt-get {NO_PACKAGES}")
 
 
+def test_a_slim_image_has_no_compiler_and_the_failure_says_the_way_out(
+    workshop: Workshop, context: Path
+) -> None:
+    (context / "fast.sh").write_text(
+        "set -e\nfor tool in gcc cc make git; do command -v $tool && exit 1; done\ngcc fast.c\n"
+    )
+
+    failed = workshop.failure(context, BASE + "COPY fast.sh .\nRUN sh fast.sh\n")
+
+    assert failed.exit_code == 127
+    assert workshop.lines[-1] == "fast.sh: 3: gcc: not found"
+    assert failed.message.endswith(
+        ". The image does not have what the command needs, neither here nor in Cloud Build. Use a Python package that brings it"
+        " (for example psycopg[binary]), build in a stage from the image without -slim, or install it in the Dockerfile."
+        f" {IN_CONTAINERS}"
+    )
+
+
+LIBRARY = """\
+import ctypes.util, sys
+for name in sys.argv[1:]:
+    print(name, ctypes.util.find_library(name))
+"""
+
+
+def test_a_slim_image_has_the_libraries_of_python_and_no_others(workshop: Workshop, context: Path) -> None:
+    (context / "library.py").write_text(LIBRARY)
+    workshop.build(
+        context,
+        BASE
+        + "COPY library.py .\nRUN python library.py c z crypto pq magic GL\nRUN ls /usr/include || true\n"
+        + "RUN python -c 'import ssl, sqlite3, ctypes, readline, bz2, lzma, uuid, zoneinfo; zoneinfo.ZoneInfo(\"Europe/Vienna\")'\n"
+        + "RUN awk 'BEGIN { print 6 * 7 }' && which sh setpriv useradd openssl\n",
+    )
+
+    found = dict(
+        line.split(" ", 1) for line in workshop.lines if line.count(" ") == 1 and not line.startswith("/")
+    )
+    assert found["c"] == "libc.so.6"
+    assert found["z"] == "libz.so.1"
+    assert found["crypto"].startswith("libcrypto.so.")
+    assert [found[name] for name in ("pq", "magic", "GL")] == ["None"] * 3
+    assert "42" in workshop.lines
+
+
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or shutil.which("dpkg-query") is None,
+    reason="needs gcc and the packages of Debian",
+)
+def test_the_full_image_compiles(workshop: Workshop, context: Path) -> None:
+    (context / "six.c").write_text('#include <stdio.h>\nint main(void) { puts("compiled"); return 0; }\n')
+
+    workshop.build(context, f"FROM python:{MINOR}\nCOPY six.c .\nRUN cc six.c -o six && ./six\n")
+
+    assert "compiled" in workshop.lines
+
+
 @pytest.mark.parametrize(
     ("text", "step", "message"),
     [

@@ -16,8 +16,10 @@ import pytest
 from gcp_emulator.workloads.sandbox.bubblewrap import BubblewrapSandbox, check_available
 from gcp_emulator.workloads.sandbox.process import SandboxSpec, SandboxUnavailable
 from gcp_emulator.workloads.sandbox.rootfs import Rootfs
+from gcp_emulator.workloads.sandbox.system import System
 
 SYSTEM_PYTHON = "/usr/bin/python3"
+HOST = System(Path("/"))
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
@@ -31,7 +33,7 @@ def tree(tmp_path: Path) -> Path:
 def start(tree: Path) -> None:
     async def check() -> None:
         spec = SandboxSpec(("/bin/true",), {})
-        await BubblewrapSandbox(Rootfs(tree, SYSTEM_PYTHON), spec, lambda stream, line: None).start()
+        await BubblewrapSandbox(Rootfs(tree, SYSTEM_PYTHON, HOST), spec, lambda stream, line: None).start()
 
     asyncio.run(check())
 
@@ -75,7 +77,7 @@ def mounts(arguments: list[str]) -> dict[str, str]:
 def test_the_images_own_folders_are_bound_and_the_system_is_the_hosts(tree: Path) -> None:
     (tree / "app").mkdir()
     (tree / "usr" / "local").mkdir(parents=True)
-    found = mounts(Rootfs(tree, SYSTEM_PYTHON).arguments())
+    found = mounts(Rootfs(tree, SYSTEM_PYTHON, HOST).arguments())
     assert found["/app"] == f"{tree}/app"
     assert found["/usr/bin"] == "/usr/bin"
     assert found["/usr/local"] == f"{tree}/usr/local"
@@ -84,7 +86,7 @@ def test_the_images_own_folders_are_bound_and_the_system_is_the_hosts(tree: Path
 def test_where_image_and_host_share_a_folder_the_image_is_in_front(tree: Path) -> None:
     (tree / "usr" / "bin").mkdir(parents=True)
     (tree / "usr" / "bin" / "env").write_text("the image's")
-    found = mounts(Rootfs(tree, SYSTEM_PYTHON).arguments())
+    found = mounts(Rootfs(tree, SYSTEM_PYTHON, HOST).arguments())
     assert found["/usr/bin/env"] == f"{tree}/usr/bin/env"
     files = (path for path in Path("/usr/bin").iterdir() if path.is_file() and not path.is_symlink())
     other = next(path for path in files if path.name != "env")
@@ -94,7 +96,7 @@ def test_where_image_and_host_share_a_folder_the_image_is_in_front(tree: Path) -
 def test_a_mount_point_that_the_image_lacks_is_made_beside_its_files(tree: Path) -> None:
     (tree / "app").mkdir()
     (tree / "app" / "manage.py").touch()
-    arguments = Rootfs(tree, SYSTEM_PYTHON).arguments(["/app/secrets"])
+    arguments = Rootfs(tree, SYSTEM_PYTHON, HOST).arguments(["/app/secrets"])
     found = mounts(arguments)
     assert "/app" not in found
     assert found["/app/manage.py"] == f"{tree}/app/manage.py"
@@ -133,6 +135,7 @@ from gcp_emulator.workloads.instances import InstanceSpec, run_task
 from gcp_emulator.workloads.sandbox.process import Volume
 async def silent(reader, writer): pass
 with tempfile.TemporaryDirectory() as folder:
+    os.environ["XDG_CACHE_HOME"] = folder
     image = image_of(Path(folder), "import os; print(os.getuid(), open('/s/key').read(), open('/proc/self/status').read())")
     spec = InstanceSpec(image, "web-1", {}, silent, silent, port=None, volumes=(Volume("/s", {"key": (b"hush", 0o400)}),))
     lines = []

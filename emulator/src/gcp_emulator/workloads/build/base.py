@@ -15,7 +15,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gcp_emulator.workloads.build.dockerfile import IN_CONTAINERS
@@ -119,7 +119,7 @@ class Base:
     @property
     def key(self) -> str:
         """What layers on this base start their keys with."""
-        facts = [BASE_FORMAT, [self.python.executable, self.python.version] if self.python else None]
+        facts = [BASE_FORMAT, asdict(self.python) if self.python else None]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -223,7 +223,8 @@ def resolve_base(reference: str, interpreters: Interpreters) -> Base:
             have = ", ".join(each.minor for each in installed)
             note = f"Python 3.{wanted} is not on this machine (there is {have}): {reference} is built with {chosen.minor}"
     env = (("PATH", PATH), ("LANG", "C.UTF-8"), ("PYTHON_VERSION", chosen.version))
-    return Base(chosen, env, ("python3",), note)
+    few = {"slim", "alpine"} & set(re.split(r"[^a-z]+", tag))
+    return Base(replace(chosen, system="slim" if few else "full"), env, ("python3",), note)
 
 
 def make_skeleton(tree: Path, python: Interpreter | None) -> None:

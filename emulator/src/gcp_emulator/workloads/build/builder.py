@@ -32,6 +32,7 @@ from gcp_emulator.workloads.build.run import HostAccess, Log
 from gcp_emulator.workloads.build.stage import BuildFailed, StageBuild, failing_step
 from gcp_emulator.workloads.images import Image, ImageStore, remove_tree
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
+from gcp_emulator.workloads.sandbox.system import System
 
 __all__ = ["BuildFailed", "Builder"]
 
@@ -232,6 +233,12 @@ class _Build:
             self._notes[stage.index].append(f"Note: {base.note}")
         if base.python:
             self._notes[stage.index].append(f"Python {base.python.version} of {base.python.prefix}")
+            system = await in_thread(System.of, base.python)
+            if system.missing:
+                self._notes[stage.index].append(
+                    f"Note: {reference} has packages that this machine does not have, and what needs them fails here only:"
+                    f" {', '.join(system.missing)}"
+                )
         return StageBuild.on_base(self, base)
 
     def _announce(self, instruction: Instruction) -> None:

@@ -1,6 +1,6 @@
 """RUN: execute a command on a stage's tree with bubblewrap.
 
-The tree is the writable root; the operating system below ``/usr`` and the interpreter are the host's, read-only.
+The tree is the writable root; the interpreter is the host's, and so is, read-only, what of ``/usr`` the image has (`System`).
 Own process, IPC and host name spaces; the network is the host's, because `pip` needs its registry. As root the
 command has the capabilities that Docker gives; as an ordinary user it is root of a user namespace with that one user,
 where changes of ownership report success and do nothing.
@@ -25,6 +25,7 @@ from gcp_emulator.workloads.build.copy import OWN_USR_FOLDERS, resolve_inside
 from gcp_emulator.workloads.build.overlay import Overlay
 from gcp_emulator.workloads.images import Interpreter
 from gcp_emulator.workloads.sandbox.bubblewrap import check_available
+from gcp_emulator.workloads.sandbox.system import FOLDERS, LIBRARY_CACHE, System
 
 Log = Callable[[str], None]
 
@@ -33,11 +34,12 @@ _CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",
     "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
 )  # fmt: skip
-# Of the host's /etc: what the programs in /usr, name look-ups and TLS need. Never part of the image.
+# Of the host's /etc: what name look-ups and TLS need, and what belongs to the programs in /usr. Never part of the image.
 _HOST_ETC = (
-    "/etc/alternatives", "/etc/ca-certificates", "/etc/hosts", "/etc/ld.so.cache", "/etc/pip.conf", "/etc/pki",
-    "/etc/protocols", "/etc/resolv.conf", "/etc/services", "/etc/ssl",
+    "/etc/ca-certificates", "/etc/hosts", "/etc/pip.conf", "/etc/pki", "/etc/protocols", "/etc/resolv.conf", "/etc/services",
+    "/etc/ssl",
 )  # fmt: skip
+_SYSTEM_ETC = ("etc/alternatives", LIBRARY_CACHE)
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _ABSOLUTE_PATH = re.compile(r"(?:(?<=^)|(?<=[\s=])|(?<=file://))/[^\s,;'\"]+")
@@ -125,7 +127,7 @@ class Command:
 
 
 async def execute(
-    tree: Path, python: Interpreter | None, command: Command, host: HostAccess, log: Log, *, overlay: bool
+    tree: Path, python: Interpreter, command: Command, host: HostAccess, log: Log, *, overlay: bool
 ) -> int:
     """Run a command on a tree, its output passed to ``log`` line by line; returns the exit code.
 
@@ -134,9 +136,9 @@ async def execute(
     bubblewrap. Mount points that were made for the sandbox are removed from the tree again.
     """
     program = check_available()
+    plan = _mounts(await in_thread(System.of, python), python, command, host)
     view = Overlay(tree) if overlay else None
     prefix = view.prepare() if view else []
-    plan = _mounts(tree, python, command, host)
     missing = _missing(tree, [target for _, _, target in plan])
     arguments = ["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     arguments += ["--hostname", "build"] + ([] if command.network else ["--unshare-net"])
@@ -196,25 +198,30 @@ async def execute(
 
 
 def _mounts(
-    tree: Path, python: Interpreter | None, command: Command, host: HostAccess
+    system: System, python: Interpreter, command: Command, host: HostAccess
 ) -> list[tuple[str, str, str]]:
     """(bubblewrap option, source or "", target) for everything that is not the image's."""
     plan: list[tuple[str, str, str]] = []
-    for entry in sorted(os.scandir("/usr"), key=lambda each: each.name):
+    for entry in sorted(os.scandir(system.root / "usr"), key=lambda each: each.name):
         if entry.name in OWN_USR_FOLDERS:
             continue
+        target = f"/usr/{entry.name}"
         if entry.is_symlink():
-            plan.append(("--symlink", os.readlink(entry.path), entry.path))
+            plan.append(("--symlink", os.readlink(entry.path), target))
         else:
-            plan.append(("--ro-bind", entry.path, entry.path))
-    for name in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
-        if os.path.isdir(name) and not os.path.islink(name):
+            plan.append(("--ro-bind", entry.path, target))
+    for name in FOLDERS[1:]:
+        path = system.root / name
+        if path.is_dir() and not path.is_symlink():
             # A host without merged /usr.
-            plan.append(("--ro-bind", name, name))
+            plan.append(("--ro-bind", str(path), f"/{name}"))
     plan += [("--proc", "", "/proc"), ("--dev", "", "/dev")]
-    plan += [("--ro-bind", path, path) for path in _HOST_ETC if os.path.exists(path)]
-    plan += [("--ro-bind", path, path) for path in (*(python.binds if python else ()), *host.paths)]
-    plan += [("--tmpfs", "", path) for path in (python.masked if python else ())]
+    of_system = ((str(system.root / path), f"/{path}") for path in _SYSTEM_ETC)
+    as_it_is = ((path, path) for path in (*_HOST_ETC, *python.binds, *host.paths))
+    plan += [
+        ("--ro-bind", source, target) for source, target in (*of_system, *as_it_is) if os.path.exists(source)
+    ]
+    plan += [("--tmpfs", "", path) for path in system.masked]
     for mount in command.mounts:
         option = {"bind": "--ro-bind", "cache": "--bind", "tmpfs": "--tmpfs"}[mount.kind]
         plan.append((option, str(mount.source or ""), mount.target))

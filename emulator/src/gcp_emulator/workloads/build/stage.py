@@ -49,6 +49,13 @@ _INSTALLS_PACKAGES = re.compile(
     rf"({_PACKAGE_MANAGERS})\s(?:[^;&|)\n]*\s)?"
     r"(?:install|add|update|upgrade|dist-upgrade|full-upgrade|build-dep|makecache|-i|--install)(?![\w-])"
 )
+# How shells, setuptools, pip and the set-up programs of drivers say that a program or a library is not there.
+_NOT_IN_THE_IMAGE = re.compile(
+    r"command '[^']*(?:gcc|g\+\+|cc|clang)' failed|No such file or directory: '(?:[\w-]*gcc|g\+\+|cc|make|cmake|git)'"
+    r"|fatal error: \S+\.h: No such file|pg_config executable not found|sh(?:: (?:line )?\d+)?: \S+: (?:command )?not found"
+    r"|Cannot find command 'git'|Can't find msg\w+|Can not find valid pkg-config name"
+)
+_COMMAND_NOT_FOUND = 127
 _REMEMBERED_LINES = 20
 _WORTH_CACHING = 2.0  # seconds
 
@@ -408,7 +415,8 @@ class StageBuild:
 
     async def _run(self, instruction: Instruction, step: Step) -> None:
         argv = list(instruction.words if instruction.exec_form else (*self.shell, *instruction.words))
-        if self.python is None:
+        python = self.python
+        if python is None:
             raise CopyError(f'exec: "{argv[0]}": stat {argv[0]}: no such file or directory: scratch is empty')
         variables = {**self.arguments, **self.env}
         network = instruction.flag("network") != "none"
@@ -437,10 +445,10 @@ class StageBuild:
                 last_lines[:] = [*last_lines[1 - _REMEMBERED_LINES :], line]
 
             command = Command(argv, env, working_dir, user, tuple(mounts), network)
-            code = await execute(tree, self.python, command, self.plan.host, hear, overlay=self.plan.overlay)
+            code = await execute(tree, python, command, self.plan.host, hear, overlay=self.plan.overlay)
             if code:
                 message = f"The command '{' '.join(argv)}' returned a non-zero code: {code}"
-                raise BuildFailed(instruction.text, code, message + _hint(argv, last_lines))
+                raise BuildFailed(instruction.text, code, message + _hint(argv, code, last_lines))
 
         step.change = change
         step.refusal = _refusal(" ".join(instruction.words))
@@ -513,12 +521,18 @@ _NO_PACKAGES = (
 )
 
 
-def _hint(argv: list[str], last_lines: list[str]) -> str:
-    """What to add to a RUN's failure when the reason is the host's read-only system."""
+def _hint(argv: list[str], code: int, last_lines: list[str]) -> str:
+    """What to add to a RUN's failure when the reason is what there is of the system, and that it is read-only."""
     manager = _PACKAGE_MANAGER.search(" ".join(argv) + " ")
     output = "\n".join(last_lines)
     if manager and (manager[1] in output or "Read-only file system" in output or not output):
         return f". {manager[1]} {_NO_PACKAGES}"
     if "Read-only file system" in output:
         return f". Processes share this machine's /usr, which is read-only. {IN_CONTAINERS}"
+    if code == _COMMAND_NOT_FOUND or _NOT_IN_THE_IMAGE.search(output):
+        return (
+            ". The image does not have what the command needs, neither here nor in Cloud Build. Use a Python package that brings"
+            " it (for example psycopg[binary]), build in a stage from the image without -slim, or install it in the Dockerfile."
+            f" {IN_CONTAINERS}"
+        )
     return ""

@@ -1,8 +1,8 @@
 """The file system of a sandbox as a list of bubblewrap mounts.
 
-An image holds only its own files; the operating system is the host's. Where both have something below one folder (an
-image that puts its code in ``/usr/src/app``), the folder is made anew and each entry is bound for itself, the image's in front:
-a union without overlayfs, which an ordinary user may not mount everywhere.
+An image holds only its own files; the operating system is what of the host's such an image has (see `system`). Where both have
+something below one folder (an image that puts its code in ``/usr/src/app``), the folder is made anew and each entry is bound for
+itself, the image's in front: a union without overlayfs, which an ordinary user may not mount everywhere.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gcp_emulator.workloads.images import Image
+from gcp_emulator.workloads.sandbox.system import FOLDERS, LIBRARY_CACHE, System
 
-_HOST_FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _IMAGE_ONLY = PurePosixPath("/usr/local")
 _MADE_BY_THE_SANDBOX = frozenset({"dev", "proc", "sys", "tmp"})
 
@@ -24,39 +24,44 @@ _MADE_BY_THE_SANDBOX = frozenset({"dev", "proc", "sys", "tmp"})
 class Rootfs:
     """What a sandbox sees below ``/``.
 
-    ``tree`` holds the image's own files; ``binds`` are host folders seen read-only at the same path and ``masked`` folders that
-    look empty; ``python`` is the path, inside, of an interpreter of at least 3.9 that runs process 1.
+    ``tree`` holds the image's own files; ``binds`` are host folders seen read-only at the same path; ``python`` is the path, inside,
+    of an interpreter of at least 3.9 that runs process 1.
     """
 
     tree: Path
     python: str
+    system: System
     binds: tuple[str, ...] = ()
-    masked: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, image: Image) -> Rootfs:
-        """The file system of a built image. Raises ValueError for an image that is not based on Python."""
+        """The file system of a built image. Raises ValueError for an image that is not based on Python, and
+        `gcp_emulator.workloads.sandbox.process.SandboxUnavailable`."""
         if image.python is None:
             raise ValueError(
                 f"Image {image.digest} is not based on a python image; this runtime runs images based on python only."
             )
-        return cls(image.root, image.python.executable, image.python.binds, image.python.masked)
+        return cls(image.root, image.python.executable, System.of(image.python), image.python.binds)
 
     def arguments(self, mount_points: Iterable[str] = ()) -> list[str]:
         """bubblewrap's arguments. ``mount_points`` are absolute paths that the caller mounts next: they are left free
         (their folders are made where the image lacks them)."""
-        free = {PurePosixPath(path) for path in (*mount_points, *self.binds)}
+        libraries = f"/{LIBRARY_CACHE}"
+        binds = {path: path for path in self.binds}
+        if (self.system.root / LIBRARY_CACHE).exists() and not (self.tree / LIBRARY_CACHE).exists():
+            binds[str(self.system.root / LIBRARY_CACHE)] = libraries
+        free = {PurePosixPath(path) for path in (*mount_points, *binds.values())}
         plan: list[str] = []
-        for name in sorted({*_entries(self.tree), *_HOST_FOLDERS, *(path.parts[1] for path in free)}):
+        for name in sorted({*_entries(self.tree), *FOLDERS, *(path.parts[1] for path in free)}):
             if name in _MADE_BY_THE_SANDBOX:
                 continue
             sources = [self.tree / name]
-            if name in _HOST_FOLDERS:
-                sources.insert(0, Path("/", name))
+            if name in FOLDERS:
+                sources.insert(0, self.system.root / name)
             _bind(PurePosixPath("/", name), sources, free, plan)
-        for path in self.binds:
-            plan += ["--ro-bind", path, path]
-        for path in self.masked:
+        for source, target in binds.items():
+            plan += ["--ro-bind", source, target]
+        for path in self.system.masked:
             plan += ["--tmpfs", path]
         return plan
 
