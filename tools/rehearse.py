@@ -237,7 +237,11 @@ def clean() -> int:
 
 def _emulator(verb: str, *options: str, capture: bool = False) -> str:
     command = [str(BIN / "gcp-emulator"), verb, "--state", str(STATE), *options]
-    result = subprocess.run(command, stdout=subprocess.PIPE if capture else None, text=True, check=False)
+    # A rehearsal leaves nothing outside the checkout.
+    environment = {"XDG_CACHE_HOME": str(ROOT / ".cache"), **os.environ}
+    result = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE if capture else None, text=True, check=False
+    )
     if result.returncode != 0:
         raise RehearsalError("the emulator refused; its message is above")
     return result.stdout or ""

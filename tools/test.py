@@ -192,6 +192,8 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
     found = engine(required) if layer.engine else {}
     environment = {**os.environ, **found, **layer.environment}
     environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
+    # Nothing outside the checkout.
+    environment.setdefault("XDG_CACHE_HOME", str(CACHE))
     environment.setdefault("PIP_CACHE_DIR", str(CACHE / "pip"))
     environment["ANSIBLE_HOME"] = str(CACHE / "ansible")
     begin = time.monotonic()
