@@ -1,7 +1,7 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password
-.PHONY: test test-compose fuzz bench parity lint faults build
+.PHONY: postgresql test test-compose fuzz bench parity lint faults build
 INVENTORY = inventories/local
 REHEARSE = .venv/bin/python tools/rehearse.py
 
@@ -23,6 +23,10 @@ rehearse-status: ## what the rehearsal has deployed
 
 rehearse-password: ## show the password of the rehearsal's admin
 	@$(REHEARSE) password
+
+postgresql: ## bring PostgreSQL 16, 17 and 18 by npm, for rehearsals with the version that production has
+	@tools/bootstrap.sh rehearse
+	@.venv/bin/python tools/postgresql.py
 
 test: ## run the whole test suite (does its own set-up)
 	@tools/bootstrap.sh test

@@ -342,8 +342,9 @@ def test_a_cloudsqlsuperuser_makes_every_listed_extension_which_then_is_no_obsta
 
 
 def test_whose_role_is_set_counts_and_not_who_logged_in(curated: Cluster) -> None:
-    with curated.connect("by_api", "postgres", "root-password") as connection, connection.cursor() as cursor:
+    with curated.connect() as connection, connection.cursor() as cursor:
         cursor.execute("GRANT ordinary TO postgres")
+    with curated.connect("by_api", "postgres", "root-password") as connection, connection.cursor() as cursor:
         cursor.execute("SET ROLE ordinary")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute("CREATE EXTENSION dblink")

@@ -16,16 +16,17 @@ from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.postgres.roles import Database, User
 from gcp_emulator.databases.postgres.wire import Execution, SqlError, SqlTimeoutError, execute
 
-BINARIES = find_binaries()
+#: The newest of each major version that Cloud SQL has and this machine, too.
+BINARIES = {one.major: one for one in reversed(find_binaries()) if one.major >= 15}
 if not BINARIES:
     pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+@pytest.fixture(scope="module", params=BINARIES.values(), ids=lambda one: f"PostgreSQL {one.major}")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     room = Path(tempfile.mkdtemp(prefix="postgres-test-"))
     room.chmod(0o755)
-    cluster = Cluster(room / "cluster", BINARIES[0])
+    cluster = Cluster(room / "cluster", request.param)
     cluster.create()
     cluster.start()
     roles.bootstrap(cluster, "root-password")
@@ -117,10 +118,9 @@ def test_databases_belong_to_cloudsqlsuperuser_and_others_cannot_write_to_public
     with cluster.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT datdba::regrole::text FROM pg_database WHERE datname = %s", [database])
         assert cursor.fetchone() == ("cloudsqlsuperuser",)
-    if BINARIES[0].major >= 15:
-        error = run(cluster, "CREATE TABLE t ()", user, "first").error
-        assert error is not None
-        assert error.message == "permission denied for schema public"
+    error = run(cluster, "CREATE TABLE t ()", user, "first").error
+    assert error is not None
+    assert error.message == "permission denied for schema public"
 
 
 def test_the_api_cannot_drop_a_database_that_a_user_owns(cluster: Cluster, database: str, user: str) -> None:

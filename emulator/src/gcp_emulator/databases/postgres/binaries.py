@@ -12,19 +12,27 @@ which are not to be trusted ask first who runs them. No database has to know of 
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where distributions put the server programs when they are not on PATH: Debian, PGDG's RPMs, Alpine.
-_USUAL_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*")
+#: Where distributions put the server programs when they are not on PATH: Debian, PGDG's RPMs, Alpine. Before them, where Debian
+#: would put those of a virtual environment.
+_USUAL_PLACES = (
+    f"{glob.escape(sys.prefix)}/lib/postgresql/*/bin",
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/libexec/postgresql*",
+)
 _CURATING = threading.Lock()
 
 #: The role whose members may do in Cloud SQL some of what only a superuser may elsewhere.
@@ -44,13 +52,20 @@ END $check$;
 class PostgresBinaries:
     """One installed PostgreSQL server.
 
-    ``version`` is PostgreSQL's own, for example ``15.18``; ``extensions`` are the names with a control file.
+    ``version`` is PostgreSQL's own, for example ``15.18``; ``extensions`` are the names with a control file; ``behind`` the
+    folders that links in the others lead to.
     """
 
     version: str
     bin_dir: Path
     share_dir: Path
     extensions: frozenset[str]
+    behind: tuple[Path, ...] = ()
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All that a program of this server must reach."""
+        return (self.bin_dir.parent, self.share_dir, *self.behind)
 
     @property
     def major(self) -> int:
@@ -64,8 +79,8 @@ class PostgresBinaries:
 def find_binaries(extra: Iterable[Path] = ()) -> list[PostgresBinaries]:
     """The installed PostgreSQL servers, newest first, each version once.
 
-    Looks at ``extra`` (folders of programs), PATH, the distributions' usual places and the Python package
-    ``pgserver``, in this order.
+    Looks at ``extra`` (folders of programs), PATH, ``lib/postgresql`` of the virtual environment, the distributions' usual places
+    and the Python package ``pgserver``, in this order.
     """
     places = [*extra, *(Path(entry) for entry in os.get_exec_path())]
     for pattern in _USUAL_PLACES:
@@ -155,7 +170,11 @@ def _curated(
     directory = directory.resolve()
     tree = directory / f"postgresql-{binaries.version}"
     curated = PostgresBinaries(
-        binaries.version, _below(tree, binaries.bin_dir), _below(tree, binaries.share_dir), extensions
+        binaries.version,
+        _below(tree, binaries.bin_dir),
+        _below(tree, binaries.share_dir),
+        extensions,
+        binaries.folders,
     )
     files = _own_files(binaries, extensions, trusted | {"plpgsql"})
     if _holds(curated.share_dir / "extension", files):

@@ -6,7 +6,7 @@ A cluster lives in one folder::
     admin-password       of the superuser, 0600, never leaves the machine
     server.log           what PostgreSQL prints
     server/data          PGDATA, owned by the account that PostgreSQL runs as
-    server/backups/ID    physical copies made by pg_basebackup
+    server/backups/ID    physical copies, each a cluster that can be started
 
 The methods block; callers on an event loop use ``asyncio.to_thread``. Servers listen on 127.0.0.1 only, take
 scram-sha-256 passwords only, have no unix socket, and shut down when the emulator ends, however it ends.
@@ -63,6 +63,20 @@ _BASE_SETTINGS = {
     "log_line_prefix": "%m [%p]: user=%u,db=%d ",
 }
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost replication {admin} 127.0.0.1/32 scram-sha-256\n"
+#: What a running server keeps for itself, and what has no meaning after it; as pg_basebackup leaves out.
+_NOT_IN_BACKUPS = frozenset({"postmaster.pid", "postmaster.opts", "pg_internal.init"})
+_EMPTY_IN_BACKUPS = frozenset(
+    {
+        "pg_wal",
+        "pg_replslot",
+        "pg_dynshmem",
+        "pg_notify",
+        "pg_serial",
+        "pg_snapshots",
+        "pg_stat_tmp",
+        "pg_subtrans",
+    }
+)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.01
@@ -280,29 +294,34 @@ class Cluster:
     def backup(self, name: str) -> int:
         """A physical copy of the running server under ``server/backups/NAME``; its size in bytes.
 
-        Made by pg_basebackup with the write-ahead log that it needs, so that it is a cluster that can be started.
+        With the write-ahead log that it needs, so that it is a cluster that can be started. Made as pg_basebackup makes one, which
+        not every installation has: https://www.postgresql.org/docs/current/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP.
         """
         target = self._backups / name
-        arguments = [self.binaries.program("pg_basebackup"), "--pgdata", str(target), "--host", "127.0.0.1"]
-        arguments += [
-            "--port",
-            str(self.port),
-            "--username",
-            ADMIN,
-            "--no-password",
-            "--checkpoint=fast",
-            "--no-sync",
-        ]
         try:
-            run(
-                self._command(arguments),
-                what=f"the backup of {self.directory}",
-                extra_environment={"PGPASSWORD": self.password},
-            )
-        except PostgresError:
+            with self.connect() as connection, connection.cursor() as cursor:
+                self._copy_to(target, cursor)
+        except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
+        account = find_account()
+        for path in (target, *target.rglob("*")):
+            own(path, account)
         return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+    def _copy_to(self, target: Path, cursor: psycopg2.extensions.cursor) -> None:
+        begin, end = "SELECT pg_backup_start('backup', true)", "SELECT labelfile FROM pg_backup_stop(false)"
+        if self.binaries.major < 15:
+            begin = "SELECT pg_start_backup('backup', true, false)"
+            end = "SELECT labelfile FROM pg_stop_backup(false)"
+        # Until this session ends it keeps the log from being recycled.
+        cursor.execute("SELECT pg_create_physical_replication_slot('backup', true, true)")
+        cursor.execute(begin)
+        _copy_living(self._data, target, leave_out=_NOT_IN_BACKUPS, empty=_EMPTY_IN_BACKUPS)
+        cursor.execute(end)
+        (label,) = cursor.fetchone() or ("",)
+        _replace(target / "backup_label", label, mode=0o600)
+        _copy_living(self._data / "pg_wal", target / "pg_wal")
 
     def drop_backup(self, name: str) -> None:
         """Removes a backup; FileNotFoundError when there is none."""
@@ -311,7 +330,7 @@ class Cluster:
     # Inside ------------------------------------------------------------------------------------------------------
 
     def _command(self, arguments: list[str], *, dies_with_us: bool = False) -> list[str]:
-        needed = [self._server_dir, self.binaries.bin_dir.parent, self.binaries.share_dir]
+        needed = [self._server_dir, *self.binaries.folders]
         return command(arguments, find_account(), needed, dies_with_us=dies_with_us)
 
     def _launch(self) -> bool:
@@ -380,6 +399,25 @@ def _replace(path: Path, text: str, *, mode: int = 0o644) -> None:
     ) as file:
         file.write(text)
     temporary.replace(path)
+
+
+def _copy_living(
+    source: Path,
+    target: Path,
+    *,
+    leave_out: frozenset[str] = frozenset(),
+    empty: frozenset[str] = frozenset(),
+) -> None:
+    """Copies a folder in which files come and go; of the folders ``empty`` only the folders."""
+    for folder, folders, files in os.walk(source):
+        copy = target / Path(folder).relative_to(source)
+        copy.mkdir(mode=0o700, exist_ok=True)
+        for name in empty.intersection(folders):
+            (copy / name).mkdir(mode=0o700)
+            folders.remove(name)
+        for name in set(files) - leave_out:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy2(Path(folder, name), copy / name)
 
 
 def _locale() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gcp_emulator.engine.describe import Cell, Code, Group, Panel, Quiet, Section, Table, Tile, state
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.services.sqladmin.engines import engine_of
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ def describe(instances: Sequence[tuple[Json, Shown]]) -> Section:
 
 def _instance(record: Json, content: Shown) -> Panel:
     settings = record["settings"]
-    runs = f"really runs {record['databaseInstalledVersion']}" if content.served else "no server runs here"
     flags = ", ".join(f"{flag['name']}={flag['value']}" for flag in settings.get("databaseFlags", []))
     facts: dict[str, Cell] = {
-        "Version": (record["databaseVersion"], Quiet(f" ({runs})")),
+        "Version": (
+            record["databaseVersion"],
+            Quiet(f" ({_runs(record) if content.served else 'no server runs here'})"),
+        ),
         "Machine": ", ".join(settings.get(name, "") for name in ("tier", "edition", "availabilityType")),
         "Region": record["region"],
         "Connection": Code(record.get("connectionName", "")),
@@ -58,3 +61,10 @@ def _instance(record: Json, content: Shown) -> Panel:
             Table("Users", ("Name", "Kind", "Member of"), users),
         ],
     )
+
+
+def _runs(record: Json) -> str:
+    asked, installed = (engine_of(record[name]) for name in ("databaseVersion", "databaseInstalledVersion"))
+    if installed.major == asked.major:
+        return f"runs {installed.version}"
+    return f"{installed.version} runs in its place, for no {asked.label} {asked.major} is installed"

@@ -334,7 +334,10 @@ class Instances:
         binaries = await self.servers.choose(asked)
         if binaries.major != asked:
             log.warning(
-                "PostgreSQL %s runs the instance %s, which asks for version %s", binaries.version, key, asked
+                "no PostgreSQL %s is installed: %s runs the instance %s in its place",
+                asked,
+                binaries.version,
+                key,
             )
         record["databaseInstalledVersion"] = "POSTGRES_" + binaries.version.replace(".", "_")
 
