@@ -136,10 +136,10 @@ def with_grants(policy: Json, grants: t.Iterable[Grant]) -> Json:
         same = [one for one in bindings if _is_binding_of(one, grant)]
         asked = dict.fromkeys(normal_member(one) for one in grant.members)
         if grant.present:
-            have = {normal_member(member) for binding in same for member in binding["members"]}
+            have = {normal_member(member) for binding in same for member in _members(binding)}
             missing = [member for member in asked if member not in have]
             if missing and same:
-                same[0]["members"] += missing
+                same[0]["members"] = [*_members(same[0]), *missing]
             elif missing:
                 bindings.append({"role": grant.role, "members": missing})
                 if grant.condition:
@@ -147,9 +147,11 @@ def with_grants(policy: Json, grants: t.Iterable[Grant]) -> Json:
                     wanted["version"] = 3  # what conditions need
             continue
         for binding in same:
-            binding["members"] = [one for one in binding["members"] if normal_member(one) not in asked]
-            if not binding["members"]:
+            kept = [one for one in _members(binding) if normal_member(one) not in asked]
+            if not kept and _members(binding):
                 bindings.remove(binding)
+            elif kept:
+                binding["members"] = kept
     if not wanted.get("bindings") and "bindings" not in policy:
         wanted.pop("bindings", None)
     return wanted
@@ -162,6 +164,10 @@ def normal_member(member: str) -> str:
     """
     kind, _colon, address = member.partition(":")
     return f"{kind}:{address.lower()}" if kind in _ADDRESSES else member
+
+
+def _members(binding: Json) -> list[str]:
+    return list(binding.get("members") or [])
 
 
 def _is_binding_of(binding: Json, grant: Grant) -> bool:
@@ -198,7 +204,7 @@ def _note(client: Client, resource: Resource, policy: Json, wanted: Json) -> Non
         {
             Change(resource.resource_type, resource.name, binding["role"], normal_member(member))
             for binding in one.get("bindings") or []
-            for member in binding["members"]
+            for member in _members(binding)
         }
         for one in (policy, wanted)
     )
@@ -260,7 +266,7 @@ def _asked_members(policy: Json, grants: t.Iterable[Grant]) -> dict[str, list[st
     shown: dict[str, list[str]] = {}
     for grant in grants:
         bindings = [one for one in policy.get("bindings") or [] if _is_binding_of(one, grant)]
-        have = {normal_member(member) for binding in bindings for member in binding["members"]}
+        have = {normal_member(member) for binding in bindings for member in _members(binding)}
         members = set(shown.get(grant.key, [])) | (have & {normal_member(one) for one in grant.members})
         shown[grant.key] = sorted(members)
     return shown

@@ -210,13 +210,13 @@ def with_placeholder(asked: Json, placeholder: Json) -> Json:
 def is_placeholder(resource: Json | None) -> bool:
     """Whether the template of a service, or a revision, as read, is a placeholder's."""
     resource = resource or {}
-    annotations = resource.get("template", resource).get("annotations") or {}
+    annotations = (resource.get("template", resource) or {}).get("annotations") or {}
     return PLACEHOLDER_ANNOTATION in annotations
 
 
 def newest_revision(service: Json | None) -> str:
     """The short name of the newest revision of a service, as read, whether it started or not; "" if there is none."""
-    return str((service or {}).get("latestCreatedRevision", "")).rpartition("/")[2]
+    return str((service or {}).get("latestCreatedRevision") or "").rpartition("/")[2]
 
 
 def is_serving(service: Json | None) -> bool:
@@ -226,12 +226,12 @@ def is_serving(service: Json | None) -> bool:
 
 def _serving(service: Json) -> list[tuple[str, int, str]]:
     """Revision, percentage and tag of everything that gets traffic."""
-    ready = str(service.get("latestReadyRevision", "")).rpartition("/")[2]
+    ready = str(service.get("latestReadyRevision") or "").rpartition("/")[2]
     found = []
     for target in service.get("trafficStatuses") or []:
         if target.get("percent"):
             revision = str(target.get("revision") or ready).rpartition("/")[2]
-            found.append((revision, int(target["percent"]), str(target.get("tag", ""))))
+            found.append((revision, int(target["percent"]), str(target.get("tag") or "")))
     return found
 
 

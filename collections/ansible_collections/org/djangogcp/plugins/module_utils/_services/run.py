@@ -569,8 +569,8 @@ def is_reconciling(resource: Json) -> bool:
 
 def _revision_retry(resource: Json, asked: t.Mapping[str, t.Any]) -> Json:
     """What has no ready newest revision gets another one of the template that is asked, which the annotation changes."""
-    created, ready = resource.get("latestCreatedRevision", ""), resource.get("latestReadyRevision", "")
-    if created == ready or is_reconciling(resource) or asked.get("template") is None:
+    created, ready = resource.get("latestCreatedRevision") or "", resource.get("latestReadyRevision") or ""
+    if created in ("", ready) or is_reconciling(resource) or asked.get("template") is None:
         return {}
     annotations = get_path(resource, "template.annotations") or {}
     return {"template": {"annotations": {**annotations, RETRY_ANNOTATION: created.rpartition("/")[2]}}}

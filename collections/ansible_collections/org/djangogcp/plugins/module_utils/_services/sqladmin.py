@@ -31,6 +31,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     number,
     reference,
     switch,
+    whole,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
@@ -51,6 +52,12 @@ _FLAGS = Codec(
     lambda flags: [{"name": name, "value": str(value)} for name, value in sorted(flags.items())],
     lambda items: {item["name"]: item.get("value", "") for item in items},
 )
+
+
+def _is_at_least(have: t.Any, wanted: t.Any) -> bool:
+    """Whether a number does for what is asked, since it only grows."""
+    have, wanted = whole(have), whole(wanted)
+    return isinstance(have, int) and isinstance(wanted, int) and have >= wanted
 
 
 def _single(value: str) -> str:
@@ -269,7 +276,7 @@ INSTANCE = ResourceSpec(
             " as asked.",
             wire="settings.dataDiskSizeGb",
             codec=INT64,
-            suffices=lambda have, wanted: int(have) >= int(wanted),
+            suffices=_is_at_least,
             rule=rules.DISK_GB,
         ),
         Field(

@@ -41,6 +41,12 @@ def test_revoking_what_nobody_has_changes_nothing():
     assert with_grants({"etag": "e"}, [Grant(ROLE, (WEB,), present=False)]) == {"etag": "e"}
 
 
+def test_a_binding_may_be_told_without_members():
+    policy = {"etag": "e", "bindings": [{"role": ROLE}]}
+    assert with_grants(policy, [Grant(ROLE, (WEB,), present=False)]) == policy
+    assert with_grants(policy, [Grant(ROLE, (WEB,))])["bindings"] == [{"role": ROLE, "members": [WEB]}]
+
+
 def test_a_grant_with_a_condition_is_another_binding():
     condition = {"title": "soon", "expression": "true"}
     policy = {"version": 1, "bindings": [{"role": ROLE, "members": [WEB]}]}

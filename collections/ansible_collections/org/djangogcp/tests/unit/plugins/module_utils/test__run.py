@@ -20,8 +20,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
     has_started,
     is_placeholder,
+    is_serving,
     labelled,
     moved_traffic,
+    newest_revision,
     with_candidate,
     with_deployed,
     with_placeholder,
@@ -53,6 +55,25 @@ def service(image="app@sha256:1", created="polls-1", ready="polls-1", percent=10
 
 def asked(image):
     return {"template": {"containers": [{"image": image}]}}
+
+
+@pytest.mark.parametrize(
+    "nothing", [{}, {"template": None, "latestCreatedRevision": None, "trafficStatuses": None}]
+)
+def test_a_service_may_be_told_without_anything(nothing):
+    assert not is_placeholder(nothing)
+    assert not is_serving(nothing)
+    assert newest_revision(nothing) == ""
+    assert moved_traffic(nothing) is None
+    assert retried(SERVICE, {"template": {"timeout": "9s"}}, nothing) == {"template": {"timeout": "9s"}}
+
+
+def test_what_serves_may_be_told_without_its_name_and_tag():
+    told = {
+        "annotations": {"djangogcp/deployed-revision": "web-00002"},
+        "trafficStatuses": [{"percent": 100, "tag": None}],
+    }
+    assert moved_traffic(told) == {"deployed": "web-00002", "serving": ""}
 
 
 def test_the_first_revision_of_a_new_service_serves_at_once():

@@ -10,8 +10,12 @@ import copy
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ImmutableError
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
+    INSTANCE as INSTANCE_TABLE,
+)
 from ansible_collections.org.djangogcp.plugins.modules import sql_database, sql_instance, sql_users
 
 INSTANCE = "https://sqladmin.googleapis.com/v1/projects/p/instances/shop"
@@ -177,6 +181,34 @@ def test_a_version_of_mysql_that_google_or_somebody_upgraded_is_as_asked(google,
     assert changes(google, client, told(have), database_version="MYSQL_8_0", region="us-central1") is None
 
 
+@pytest.mark.parametrize(
+    ("have", "sent"),
+    [("10", {"dataDiskSizeGb": "20"}), ("20", None), ("40", None), ("odd", {"dataDiskSizeGb": "20"})],
+)
+def test_a_disk_that_is_large_enough_is_as_asked(google, client, have, sent):
+    assert changes(google, client, told("POSTGRES_17", dataDiskSizeGb=have), data_disk_size_gb=20) == sent
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        "core",
+        "projects/hub/global/networks/core",
+        "https://www.googleapis.com/compute/v1/projects/hub/global/networks/core",
+    ],
+)
+@pytest.mark.parametrize("project", ["hub", "4711"])
+def test_a_network_is_told_with_its_project_by_id_or_number(google, client, network, project):
+    network_told = {
+        "ipConfiguration": {
+            "ipv4Enabled": False,
+            "privateNetwork": f"projects/{project}/global/networks/core",
+        }
+    }
+    asked = {"ipv4_enabled": False, "private_network": network}
+    assert changes(google, client, told("POSTGRES_17", **network_told), ip_configuration=asked) is None
+
+
 def test_an_older_version_of_mysql_is_refused(google, client):
     google.answer("GET", INSTANCE, told("MYSQL_5_7"))
     with pytest.raises(ImmutableError, match="--database-version=MYSQL_8_4"):
@@ -239,6 +271,8 @@ def test_mysql_has_no_switch_for_point_in_time_recovery():
 def test_a_replica_tells_its_primary_with_the_project(google, client):
     answer = told("MYSQL_8_0") | {"instanceType": "READ_REPLICA_INSTANCE", "masterInstanceName": "p:trunk"}
     assert changes(google, client, answer, master_instance_name="trunk") is None
+    assert changes(google, client, answer, master_instance_name="p:trunk") is None
+    assert table_problems({"master_instance_name": "p:trunk"}, INSTANCE_TABLE.fields, "") == []
     with pytest.raises(ImmutableError, match="master_instance_name"):
         instance(client, master_instance_name="other")
 
