@@ -108,8 +108,8 @@ LAYERS = (
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     Layer("unit: emulator", ((*PYTEST, "emulator/tests", f"--ignore={RECORDED}"),), engine=True),
-    # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees.
-    Layer("recorded", ((*PYTEST, "-s", "-rs", RECORDED),)),
+    # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees, and what was tried.
+    Layer("recorded", ((*PYTEST, "-s", "-rs", RECORDED), (*PYTEST, "-s", "-rs", "tests/recorded"))),
     Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
