@@ -135,7 +135,8 @@ def main() -> int:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=min(2, os.cpu_count() or 1),
+        # Layers wait for what they started a third of the time: one more than there are cores.
+        default=min(3, (os.cpu_count() or 1) + 1),
         help="how many layers run at the same time (default: %(default)s)",
     )
     arguments = parser.parse_args()
