@@ -138,6 +138,13 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
                 "tier": "db-custom-1-3840",
             }
         },
+        {"org.djangogcp.sql_database": {"instance": "djangogcp", "name": "polls"}},
+        {
+            "org.djangogcp.sql_users": {
+                "instance": "djangogcp",
+                "users": [{"name": OWNER, "type": "CLOUD_IAM_USER", "database_roles": ["cloudsqlsuperuser"]}],
+            }
+        },
     ],
     "sql_statements": [
         {

@@ -155,3 +155,64 @@ def test_the_site_makes_no_users_databases_or_untrusted_extensions(cloud: Cloud,
         "GRANT cloudsqlsuperuser TO polls_web",
     ):
         assert done(cloud, site, "polls_migrator", forbidden) == "42501", forbidden
+
+
+def admin(cloud: Cloud, instance: str, statement: str) -> None:
+    """What somebody with all rights does by SQL, of which the API knows nothing."""
+    cluster = cloud.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/{instance}"]
+    with cluster.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_rights_that_somebody_gave_by_sql_are_seen_and_taken_back(cloud: Cloud, site: str) -> None:
+    asked = users(site) | {"check_database": "polls"}
+    assert cloud.ok("sql_users", **asked)["changed"] is False
+    admin(cloud, site, "GRANT cloudsqlsuperuser TO polls_web; ALTER ROLE polls_web CREATEROLE CREATEDB")
+    planned = cloud.ok("sql_users", check=True, **asked)
+    assert "update SQL user polls_web" in planned["actions"]
+    assert cloud.ok("sql_users", **asked)["changed"] is True
+    rows = cloud.sql(
+        site,
+        "postgres",
+        "SELECT rolcreaterole, rolcreatedb, pg_has_role(oid, 'cloudsqlsuperuser', 'MEMBER') FROM pg_roles "
+        "WHERE rolname IN ('polls_web', 'polls_web_1', 'polls_migrator')",
+    )
+    assert rows == [(False, False, False)] * 3
+    assert cloud.ok("sql_users", **asked)["changed"] is False
+
+
+def test_attributes_of_which_the_api_does_not_tell_are_taken_or_told(cloud: Cloud, site: str) -> None:
+    """From PostgreSQL 16 on only who has made a user, or was given the right to, may alter it."""
+    asked = users(site) | {"check_database": "polls"}
+    admin(cloud, site, "ALTER ROLE polls_migrator CREATEROLE CREATEDB")
+    before = cloud.resources()
+    planned = cloud.ok("sql_users", check=True, **asked)
+    assert planned["actions"] == ["correct the rights of SQL user polls_migrator"]
+    assert planned["diff"][0]["before"]["attributes"] == ["CREATEROLE", "CREATEDB"]
+    assert cloud.resources() == before
+    corrected = cloud.ok("sql_users", **asked)
+    is_new = int(site.partition("-")[2]) >= 16
+    assert corrected["changed"] is not is_new
+    assert ("SQL user polls_migrator has CREATEROLE and CREATEDB" in corrected.text) is is_new
+    admin(cloud, site, "ALTER ROLE polls_migrator NOCREATEROLE NOCREATEDB")
+    assert cloud.ok("sql_users", **asked)["changed"] is False
+
+
+def test_a_membership_that_is_not_in_force_is_told_before_anything_uses_it(cloud: Cloud, site: str) -> None:
+    asked = users(site) | {"check_database": "polls"}
+    is_new = int(site.partition("-")[2]) >= 16
+    off, on = (
+        (
+            "GRANT polls_web TO polls_web_1 WITH INHERIT FALSE",
+            "GRANT polls_web TO polls_web_1 WITH INHERIT TRUE",
+        )
+        if is_new
+        else ("ALTER ROLE polls_web_1 NOINHERIT", "ALTER ROLE polls_web_1 INHERIT")
+    )
+    admin(cloud, site, off)
+    message = cloud.error("sql_users", **asked)
+    assert message.startswith(
+        "Failed to correct the rights of SQL user polls_web_1: it has not the rights of polls_web, or may not act as them. "
+    )
+    admin(cloud, site, on)
+    assert cloud.ok("sql_users", **asked)["changed"] is False

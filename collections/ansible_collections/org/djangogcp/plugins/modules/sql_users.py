@@ -18,6 +18,8 @@ description:
     user, and gives the user the newest version when that is another one. A password that was changed by hand is not noticed.
     When the annotation is lost, the password is given again.
   - A built-in user that is made without O(users[].database_roles) is a member of C(cloudsqlsuperuser).
+  - What Cloud SQL's API tells of a user's roles may be absent, late, or less than all, since users are changed by SQL, too.
+    With O(check_database) the database itself is asked.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes
@@ -106,6 +108,13 @@ options:
         description: Whether roles of the user that are not in O(users[].database_roles) stay. Needs that option.
         type: bool
         default: false
+  check_database:
+    description:
+      - A database of a PostgreSQL instance that the caller may connect to as an IAM database user. There is looked, by SQL, which roles the
+        users with O(users[].database_roles) are members of, whether these memberships are in force, and whether a user who is not asked to be
+        a member of C(cloudsqlsuperuser) has the attributes C(CREATEROLE) or C(CREATEDB). What differs is corrected, and what cannot be is
+        an error, or for attributes a warning.
+    type: str
   claim_secret:
     description:
       - The secret, which only this site has, in whose annotations the O(mark) is written as a claim before a built-in user is made, because
@@ -136,6 +145,8 @@ EXAMPLES = r"""
       - name: deployer@my-project.iam.gserviceaccount.com
         type: CLOUD_IAM_SERVICE_ACCOUNT
         database_roles: [cloudsqlsuperuser]
+    # By SQL, as the deployer: the API may not know what the users really may.
+    check_database: polls
 
 - name: Take all further roles from a user
   org.djangogcp.sql_users:
@@ -209,6 +220,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, many_results, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
+from ansible_collections.org.djangogcp.plugins.module_utils._sql_rights import ensure_rights
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_users import ensure_users
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -228,6 +240,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "append_roles": {"type": "bool", "default": False},
         },
     },
+    "check_database": {"type": "str"},
     "claim_secret": {"type": "str", "no_log": False},
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -236,6 +249,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 #: What Google accepts.
 RULES = {
     "instance": rules.SQL_INSTANCE,
+    "check_database": rules.SQL_DATABASE,
     "users.name": rules.SQL_USER,
     "users.password_secret": rules.SECRET_ID,
     "users.in_use_version": rules.between(1, 1_000_000),
@@ -245,9 +259,11 @@ RULES = {
 def work(task: Task) -> dict[str, t.Any]:
     instance, users = task.params["instance"], task.params["users"]
     claims = Claims.from_params(task.client, task.params)
-    return many_results(
-        "users", [one for user in users for one in ensure_users(task, instance, user, claims)]
-    )
+    done = [(user, one) for user in users for one in ensure_users(task, instance, user, claims)]
+    database = task.params["check_database"]
+    if database is None:
+        return many_results("users", [outcome for dummy, outcome in done])
+    return many_results("users", ensure_rights(task, instance, database, done))
 
 
 def _user_problems(user: dict[str, t.Any], name: str) -> list[str]:
@@ -276,6 +292,10 @@ def check(params: dict[str, t.Any]) -> list[str]:
         problems += _user_problems(user, f"users[{number}]")
         if user["append_roles"] and user["database_roles"] is None:
             problems.append(f"users[{number}].append_roles is true: expected database_roles as well.")
+        if user["host"] is not None and params["check_database"] is not None:
+            problems.append(
+                f"users[{number}].host is set: expected no check_database, because only PostgreSQL is asked there."
+            )
         if user["password_secret"] is not None and user["type"] != "BUILT_IN":
             problems.append(
                 f"users[{number}].password_secret is set: expected none, because a user of the type {user['type']} has no password."

@@ -243,6 +243,7 @@ def users(client, *asked, check_mode=False):
         "project": "p",
         "instance": "db",
         "users": [{**options, **user} for user in asked],
+        "check_database": None,
     }
     return sql_users.work(Task(params, client, check_mode))
 
@@ -483,7 +484,9 @@ class TestUsers:
     def test_options_that_do_not_fit_are_refused(self, user, message):
         options = sql_users.ARGUMENT_SPEC["users"]["options"]
         defaults = {name: option.get("default") for name, option in options.items()}
-        assert sql_users.check({"users": [{**defaults, "name": "web", **user}]}) == [message]
+        assert sql_users.check({"users": [{**defaults, "name": "web", **user}], "check_database": None}) == [
+            message
+        ]
 
     @pytest.mark.parametrize(
         ("value", "problem"),

@@ -347,7 +347,8 @@ def users(client, *asked):
         "random_password": False,
         "per_version": False,
     }
-    params = {"project": "p", "instance": "shop", "users": [{**options, **user} for user in asked]}
+    listed = [{**options, **user} for user in asked]
+    params = {"project": "p", "instance": "shop", "users": listed, "check_database": None}
     return sql_users.work(Task(params, client, False))
 
 
@@ -401,5 +402,5 @@ def test_a_user_may_be_there_once_for_each_host(google, client):
         "type": "BUILT_IN",
     }
     asked = [{**clerk, **rest, "host": host} for host in ("10.9.8.7", "10.9.8.6")]
-    assert sql_users.check({"users": asked}) == []
-    assert sql_users.check({"users": [asked[0], asked[0]]})
+    assert sql_users.check({"users": asked, "check_database": None}) == []
+    assert sql_users.check({"users": [asked[0], asked[0]], "check_database": None})
