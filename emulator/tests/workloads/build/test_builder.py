@@ -341,6 +341,13 @@ def test_a_package_manager_that_is_run_in_need_only_is_refused_with_the_way_out(
     assert failed.message.endswith(f". apt-get {NO_PACKAGES}")
 
 
+NOT_IN_THE_IMAGE = (
+    ". The image does not have what the command needs, neither here nor in Cloud Build. Use a Python package that brings it"
+    " (for example psycopg[binary]), build in a stage from the image without -slim, or install it in the Dockerfile."
+    f" {IN_CONTAINERS}"
+)
+
+
 def test_a_slim_image_has_no_compiler_and_the_failure_says_the_way_out(
     workshop: Workshop, context: Path
 ) -> None:
@@ -352,11 +359,35 @@ def test_a_slim_image_has_no_compiler_and_the_failure_says_the_way_out(
 
     assert failed.exit_code == 127
     assert workshop.lines[-1] == "fast.sh: 3: gcc: not found"
-    assert failed.message.endswith(
-        ". The image does not have what the command needs, neither here nor in Cloud Build. Use a Python package that brings it"
-        " (for example psycopg[binary]), build in a stage from the image without -slim, or install it in the Dockerfile."
-        f" {IN_CONTAINERS}"
-    )
+    assert failed.message.endswith(NOT_IN_THE_IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", True),
+        ("Error: pg_config executable not found.", True),
+        ("Exception: Can not find valid pkg-config name.", True),
+        ("/bin/sh: 1: pkg-config: not found", True),
+        ("ERROR: Cannot find command 'git' - do you have 'git' installed and in your PATH?", True),
+        (
+            "CommandError: Can't find msgfmt. Make sure you have GNU gettext tools 0.15 or newer installed.",
+            True,
+        ),
+        ("- couldn't import psycopg 'python' implementation: libpq library not found", True),
+        ("ImportError: libGL.so.1: cannot open shared object file: No such file or directory", True),
+        ("urllib.error.HTTPError: HTTP Error 404: not found", False),
+        ("ModuleNotFoundError: No module named 'shop'", False),
+    ],
+)
+def test_what_says_that_the_system_lacks_something_is_explained(
+    workshop: Workshop, context: Path, printed: str, told: bool
+) -> None:
+    (context / "said").write_text(printed + "\n" + "more of pip\n" * 30)
+
+    failed = workshop.failure(context, BASE + "COPY said .\nRUN cat said; exit 1\n")
+
+    assert failed.message.endswith(NOT_IN_THE_IMAGE) == told
 
 
 LIBRARY = """\

@@ -49,14 +49,16 @@ _INSTALLS_PACKAGES = re.compile(
     rf"({_PACKAGE_MANAGERS})\s(?:[^;&|)\n]*\s)?"
     r"(?:install|add|update|upgrade|dist-upgrade|full-upgrade|build-dep|makecache|-i|--install)(?![\w-])"
 )
-# How shells, setuptools, pip and the set-up programs of drivers say that a program or a library is not there.
+# How shells, setuptools, pip, the loader and drivers say that a program or a library is not there.
 _NOT_IN_THE_IMAGE = re.compile(
     r"command '[^']*(?:gcc|g\+\+|cc|clang)' failed|No such file or directory: '(?:[\w-]*gcc|g\+\+|cc|make|cmake|git)'"
     r"|fatal error: \S+\.h: No such file|pg_config executable not found|sh(?:: (?:line )?\d+)?: \S+: (?:command )?not found"
-    r"|Cannot find command 'git'|Can't find msg\w+|Can not find valid pkg-config name"
+    r"|Cannot find command 'git'|Can't find msg\w+|Can not find valid pkg-config name|cannot open shared object file"
+    r"|libpq library not found|failed to find libmagic"
 )
 _COMMAND_NOT_FOUND = 127
-_REMEMBERED_LINES = 20
+# pip explains a failed build in thirty lines more.
+_REMEMBERED_LINES = 60
 _WORTH_CACHING = 2.0  # seconds
 
 

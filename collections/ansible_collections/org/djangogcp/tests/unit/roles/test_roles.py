@@ -195,6 +195,35 @@ def test_an_extension_that_a_migration_may_not_create_is_told_with_its_variable(
         assert "The migration search.0001_initial did not come to its end." in said
 
 
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("- couldn't import psycopg 'python' implementation: libpq library not found", True),
+        ("ImportError: libGL.so.1: cannot open shared object file: No such file or directory", True),
+        ("ImportError: failed to find libmagic.  Check your installation", True),
+        ("django.core.exceptions.ImproperlyConfigured: Could not find the GDAL library (tried ...)", True),
+        ("ModuleNotFoundError: No module named 'environ'", False),
+    ],
+)
+def test_a_library_that_the_image_lacks_is_told_with_the_way_out(
+    tmp_path: Path, printed: str, told: bool
+) -> None:
+    said = templated(
+        "__release_job_advice | split | join(' ')",
+        tmp_path,
+        release_command={"name": "migrate"},
+        ansible_failed_result={
+            "output": [printed],
+            "execution": {"message": "The execution failed.", "log_uri": ""},
+        },
+    )
+    advice = (
+        "The image lacks a library of the system: list a package that brings it (psycopg[binary] where it is psycopg), or install"
+        " it in a Dockerfile beside manage.py, which a rehearsal builds with REHEARSAL_RUNTIME=docker."
+    )
+    assert (advice in said) == told
+
+
 def test_every_task_that_changes_google_cloud_reports_to_status(role: Path) -> None:
     silent = []
     for path in [*role.glob("tasks/main.yml"), *role.glob("tasks/start.yml"), *role.glob("tasks/finish.yml")]:
