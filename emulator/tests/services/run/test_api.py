@@ -47,6 +47,9 @@ APPLICATION = """
                 time.sleep(5)
             if self.path == "/crash":
                 os._exit(1)
+            if self.path == "/eat":
+                eaten = bytearray(600 << 20)
+                time.sleep(60)
             if self.path == "/print":
                 print('{"severity": "WARNING", "message": "structured"}')
                 print("plain", file=sys.stderr)
@@ -313,6 +316,26 @@ def test_a_request_over_the_timeout_gets_504(client: Client) -> None:
     answer = client.open("/slow")
     assert (answer.status_code, answer.text) == (504, "upstream request timeout")
     assert logs(client, "requests")[-1]["httpRequest"]["status"] == 504
+
+
+def test_an_instance_with_too_much_memory_is_ended_with_its_requests(client: Client) -> None:
+    client.create()
+
+    answer = client.open("/eat")
+
+    assert answer.status_code == 503
+    said = [
+        entry["textPayload"]
+        for entry in logs(client, "varlog")
+        if "Memory limit" in entry.get("textPayload", "")
+    ]
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"Memory limit of 512 MiB exceeded with \d{3,4} MiB used\. Consider increasing the memory limit, see "
+        r"https://cloud\.google\.com/run/docs/configuring/memory-limits",
+        said[0],
+    )
+    assert client.open().status_code == 200
 
 
 def test_an_instance_that_crashes_answers_503_and_the_next_request_starts_another(client: Client) -> None:

@@ -140,7 +140,10 @@ with tempfile.TemporaryDirectory() as folder:
     spec = InstanceSpec(image, "web-1", {}, silent, silent, port=None, volumes=(Volume("/s", {"key": (b"hush", 0o400)}),))
     lines = []
     result = asyncio.run(run_task(spec, 20, lambda stream, line: lines.append(line)))
-    print(json.dumps([os.getuid(), result.succeeded, lines]))
+    large = image_of(Path(folder), "x = bytearray(120 << 20); import signal; signal.pause()", digest="1" * 64)
+    spec = InstanceSpec(large, "web-1", {}, silent, silent, port=None, memory=96 << 20)
+    killed = asyncio.run(run_task(spec, 20, lambda stream, line: None))
+    print(json.dumps([os.getuid(), result.succeeded, lines, killed.exit.memory]))
 """
     probe = subprocess.run(
         [SYSTEM_PYTHON, "-c", "import sys; print(sys.version_info >= (3, 11))"],
@@ -154,7 +157,8 @@ with tempfile.TemporaryDirectory() as folder:
         [*NOBODY, SYSTEM_PYTHON, "-c", script, shared_folder], capture_output=True, text=True, cwd="/"
     )
     assert done.returncode == 0, done.stderr
-    uid, succeeded, lines = json.loads(done.stdout)
+    uid, succeeded, lines, killed_with = json.loads(done.stdout)
     assert (uid, succeeded) == (65534, True)
     assert lines[0].startswith("2000 hush Name:")
     assert "CapEff:\t0000000000000000" in lines
+    assert killed_with > 96 << 20

@@ -106,7 +106,7 @@ class Exit:
 class SandboxSpec:
     """What to run. ``argv[0]`` without a slash is looked up in the PATH of ``env``; ``hosts`` are names -> addresses for
     /etc/hosts; ``ca_bundle`` is a PEM file of the host that takes the place of the system's certificates. ``cpus`` (numbers
-    of CPUs) and ``memory`` (bytes) are enforced by runtimes that can."""
+    of CPUs) are enforced by runtimes that can, ``memory`` (bytes) by all."""
 
     argv: tuple[str, ...]
     env: dict[str, str]
@@ -274,10 +274,21 @@ class Sandbox(abc.ABC):
                 {
                     "do": "prepare", "addresses": addresses, "files": list(files), "own": self.spec.uid,
                     "volumes": [[path, mode] for volume in self.spec.volumes for path, mode in _owned(volume)],
-                    "listen": where, "memory": self._limits_memory,
+                    "listen": where, "memory": self._memory(),
                 },
                 fds,
             )  # fmt: skip
+
+    def _memory(self) -> str | dict[str, Any] | None:
+        """How process 1 learns that the limit of memory is exceeded."""
+        if self.spec.memory is None:
+            return None
+        if self._limits_memory:
+            return "cgroup"
+        return {
+            "limit": self.spec.memory,
+            "folders": [*TEMPORARY_FOLDERS, *(one.path for one in self.spec.volumes)],
+        }
 
     async def _serve(self, listener: TcpListener | UnixListener, ready: socket.socket) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -128,7 +128,7 @@ def start(message: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
     return pid, {}
 
 
-class Memory:
+class Cgroup:
     """The memory cgroup of the container, version 1 or 2. The kernel kills any one process that asks for too much, Cloud Run
     all of them, so somebody has to look."""
 
@@ -154,11 +154,73 @@ class Memory:
             return int(number.read())
 
 
+class Usage:
+    """The memory of all processes but this one and of their files in ``folders``, where no cgroup counts it.
+
+    Counted is what the kernel could not take back from them: anonymous pages, each once though several processes share it, and
+    files in memory. Pages of programs and of mapped files are not.
+    """
+
+    def __init__(self, limit: int, folders: list[str]) -> None:
+        self._limit = limit
+        # Folders of one file system are counted once.
+        self._folders = {os.stat(folder).st_dev: folder for folder in folders}.values()
+
+    def exceeded(self) -> int | None:
+        """What is used, or was for a moment since the last look, in bytes, when it is more than the limit; else None."""
+        processes = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+        sizes = self._sizes(processes, "status")
+        # What a process has given back already: a cgroup would have counted it.
+        moment = max((size["VmHWM"] - size["VmRSS"] for size in sizes), default=0)
+        for process in processes:
+            self._forget_highest(process)
+        files = sum(self._written(folder) for folder in self._folders)
+        if self._sum(sizes, "RssAnon", "RssShmem", files) + moment <= self._limit:
+            return None
+        # That counts a shared page in each process. To count it once, the kernel walks through all pages: only now.
+        used = self._sum(self._sizes(processes, "smaps_rollup"), "Pss_Anon", "Pss_Shmem", files) + moment
+        return used if used > self._limit else None
+
+    @staticmethod
+    def _sum(sizes: list[dict[str, int]], anonymous: str, shared: str, files: int) -> int:
+        # Files in memory that are mapped are in both.
+        return sum(size[anonymous] for size in sizes) + max(files, sum(size[shared] for size in sizes))
+
+    @staticmethod
+    def _sizes(processes: list[str], source: str) -> list[dict[str, int]]:
+        """What the kernel tells of the processes that are still there, in bytes."""
+        found = []
+        for process in processes:
+            try:
+                with open(f"/proc/{process}/{source}", "rb") as file:
+                    lines = [line.split() for line in file]
+            except OSError:
+                continue
+            sizes = {line[0][:-1].decode(): int(line[1]) << 10 for line in lines if line[2:] == [b"kB"]}
+            if sizes:  # a process that has ended and is not collected yet has none
+                found.append(sizes)
+        return found
+
+    @staticmethod
+    def _written(folder: str) -> int:
+        system = os.statvfs(folder)
+        return (system.f_blocks - system.f_bfree) * system.f_frsize
+
+    @staticmethod
+    def _forget_highest(process: str) -> None:
+        """Let VmHWM begin again: https://www.kernel.org/doc/html/latest/filesystems/proc.html, clear_refs."""
+        try:
+            with open(f"/proc/{process}/clear_refs", "w") as setting:
+                setting.write("5")
+        except OSError:
+            pass
+
+
 class Shim:
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.child: int | None = None
-        self.memory: Memory | None = None
+        self.memory: Cgroup | Usage | None = None
 
     def send(self, event: str, fds: Iterable[int] = (), **fields: Any) -> None:
         socket.send_fds(self.control, [json.dumps(dict(fields, event=event)).encode()], list(fds))
@@ -173,8 +235,10 @@ class Shim:
             if os.getuid() == 0:
                 os.chown(path, message["own"], message["own"])
             os.chmod(path, mode)
-        if message["memory"]:
-            self.memory = Memory()
+        if message["memory"] == "cgroup":
+            self.memory = Cgroup()
+        elif message["memory"]:
+            self.memory = Usage(**message["memory"])
         listeners = [listen(where) for where in message["listen"]]
         self.send("prepared", fds=[listener.fileno() for listener in listeners])
 
