@@ -68,6 +68,36 @@ _CONSTRAINTS: dict[str, tuple[re.Pattern[str] | None, str]] = {
     ),
 }
 _OTHER_CONSTRAINT = "Ask for what the organization policy allows, or have it changed for the project."
+_LINK_BILLING = "Link an open billing account to the project."
+_WAIT_FOR_QUOTA = "Wait, or ask for a higher quota."
+#: What to do about refusals by their reason: those that no role cures, and that come with 403 or 400 like the others. Sources:
+#: https://github.com/analogdotnow/Analog/issues/296 (scopes), https://github.com/google-gemini/gemini-cli/issues/4065 (consumer),
+#: https://github.com/cloudquery/cloudquery/issues/1062 (perimeter), https://github.com/kyegomez/zeta/issues/71 (billing),
+#: https://cloud.google.com/storage/docs/json_api/v1/status-codes (the reasons of the older APIs).
+_REASONS = {
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": (
+        "Give the credentials the scope https://www.googleapis.com/auth/cloud-platform (option scopes; a machine's account has those that the "
+        "machine was made with)."
+    ),
+    "CONSUMER_INVALID": "Check the project: it is not there, is being deleted, or may not be seen by the caller.",
+    "SECURITY_POLICY_VIOLATED": (
+        "A perimeter of VPC Service Controls keeps the request out, whatever the roles of the caller. Run from inside of it, or have an ingress "
+        "rule or access level made; its administrators find the request by the identifier."
+    ),
+    "BILLING_DISABLED": _LINK_BILLING,
+    "UREQ_PROJECT_BILLING_NOT_FOUND": _LINK_BILLING,
+    "accountDisabled": _LINK_BILLING,
+    "RATE_LIMIT_EXCEEDED": _WAIT_FOR_QUOTA,
+    "rateLimitExceeded": _WAIT_FOR_QUOTA,
+    "userRateLimitExceeded": _WAIT_FOR_QUOTA,
+    "quotaExceeded": _WAIT_FOR_QUOTA,
+}
+#: The same where the reason is no more than "forbidden". Sources: https://github.com/GoogleCloudPlatform/cloud-run-mcp/issues/151,
+#: https://github.com/GoogleCloudPlatform/java-docs-samples/issues/276, https://github.com/OpenRouterLabs/spawn/issues/3091.
+_NO_BILLING = re.compile(
+    r"billing account for (?:the owning )?project|\bbilling (?:is )?disabled|\bbilling to be enabled",
+    re.IGNORECASE,
+)
 _DATABASE_EXISTS = re.compile(r'database "[^"]+" already exists')
 
 
@@ -234,6 +264,20 @@ class ApiError(DjangoGcpError):
         return self.status == 409 and not self.is_stale and not self.is_busy
 
     @property
+    def is_unready(self) -> bool:
+        """Whether a Cloud SQL instance is being changed, or does not run: not now.
+
+        A create is answered so, too, with the name of an instance that was deleted: see `already_exists`.
+        Source: https://github.com/hashicorp/terraform/issues/20972.
+        """
+        return self.status == 409 and self.reason == "invalidState"
+
+    @property
+    def lacks_role(self) -> bool:
+        """Whether a role would cure it: the other refusals with 403 tell what would."""
+        return self.status == 403 and not self._told_cure()
+
+    @property
     def is_disabled(self) -> bool:
         """Whether the API is not enabled in the project (SERVICE_DISABLED; accessNotConfigured in the older APIs)."""
         return bool({self.code, self.reason} & {"SERVICE_DISABLED", "accessNotConfigured"})
@@ -258,7 +302,8 @@ class ApiError(DjangoGcpError):
         text = f"Failed to {self.doing}: {explanation} (HTTP {self.status} {self.code})."
         return f"{text} {hint}" if hint else text
 
-    def _hint(self) -> str:
+    def _told_cure(self) -> str:
+        """What to do where the answer itself tells what is in the way, "" where only its status does."""
         if self.constraint:
             # The constraints of compute and others are nothing that this collection could say more of.
             return _CONSTRAINTS.get(self.constraint, (None, _OTHER_CONSTRAINT))[1]
@@ -267,8 +312,16 @@ class ApiError(DjangoGcpError):
             what = f"the API {service}" if service else "the API"
             enable = f" (gcloud services enable {service})" if service else ""
             return f"Enable {what} in the project{enable}, and wait a minute before the next run."
-        if self.reason == "BILLING_DISABLED":
-            return "Link a billing account to the project."
+        if self.status in (400, 403) and _NO_BILLING.search(self.explanation):
+            return _LINK_BILLING
+        if self.is_busy:
+            return "Wait until what is being done there has finished, and run again."
+        return _REASONS.get(self.reason, "")
+
+    def _hint(self) -> str:
+        told = self._told_cure()
+        if told:
+            return told
         if self.status == 403 and self.permission:
             role = role_that_has(self.permission)
             example = f", for example with the role {role}" if role else ""
@@ -278,9 +331,11 @@ class ApiError(DjangoGcpError):
         if self.status == 401:
             return "Log in again (gcloud auth application-default login), or give fresh credentials."
         if self.status == 429:
-            return "Wait, or ask for a higher quota."
+            return _WAIT_FOR_QUOTA
         if self.status == 404:
             return "Check its name; when it was made a moment ago, run again."
+        if self.is_unready:
+            return "It is being changed, or does not run: wait until it does, and run again."
         if self.status == 409 or self.is_stale:
             return "Somebody else changed it at the same time; run again."
         if self.status >= 500:

@@ -97,7 +97,7 @@ CORS_RULE = (
 def _hint(error: ApiError, verb: str) -> str:
     # The names of all buckets of all customers are one namespace, and Cloud Storage tells about a bucket of somebody
     # else only that it may not be read (403) or made (409).
-    if verb == "read" and error.status == 403:
+    if verb == "read" and error.lacks_role:
         return (
             "All buckets of Google Cloud share one namespace: either this name is taken in another project, so choose "
             "another one, or the caller lacks storage.buckets.get (roles/storage.admin has it)."

@@ -119,7 +119,117 @@ def test_conflicts_are_told_apart(status, error, stale, busy, exists):
     told = {"message": "m", "errors": [{"reason": "conditionNotMet"}] if status == 412 else [], **error}
     made_error = made(status, {"error": told})
     assert (made_error.is_stale, made_error.is_busy, made_error.already_exists) == (stale, busy, exists)
-    assert ("Somebody else changed it" in made_error.message) is (stale or status == 409)
+    assert ("Somebody else changed it" in made_error.message) is (stale or exists)
+
+
+def info(reason, **metadata):
+    return [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "metadata": metadata}]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cure"),
+    [
+        (
+            403,
+            {
+                "message": "Request had insufficient authentication scopes.",
+                "details": info("ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
+            },
+            "auth/cloud-platform",
+        ),
+        (
+            403,
+            {"message": "Permission denied on resource project shop-l.", "details": info("CONSUMER_INVALID")},
+            "Check the project",
+        ),
+        (
+            403,
+            {
+                "message": "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: x7",
+                "details": info("SECURITY_POLICY_VIOLATED", uid="x7"),
+            },
+            "VPC Service Controls",
+        ),
+        (
+            400,
+            {
+                "message": "Billing account for project '12' is not found. Billing must be enabled for activation of service(s)",
+                "status": "FAILED_PRECONDITION",
+                "details": info("UREQ_PROJECT_BILLING_NOT_FOUND"),
+            },
+            "Link an open billing account",
+        ),
+        (
+            403,
+            {
+                "message": "The billing account for the owning project is disabled in state absent",
+                "errors": [{"reason": "accountDisabled"}],
+            },
+            "Link an open billing account",
+        ),
+        (
+            403,
+            {
+                "message": "Project shop (#12) has billing disabled. Please enable it.",
+                "errors": [{"reason": "forbidden"}],
+            },
+            "Link an open billing account",
+        ),
+        (
+            403,
+            {"message": "Rate Limit Exceeded", "errors": [{"reason": "rateLimitExceeded"}]},
+            "higher quota",
+        ),
+        (403, {"message": "Quota exceeded", "details": info("RATE_LIMIT_EXCEEDED")}, "higher quota"),
+        (
+            409,
+            {
+                "message": "Operation failed because another operation was already in progress.",
+                "errors": [{"reason": "operationInProgress"}],
+            },
+            "has finished",
+        ),
+        (400, {"message": CROWDED, "errors": [{"reason": "invalid"}]}, "has finished"),
+        (
+            409,
+            {
+                "message": "The instance or operation is not in an appropriate state to handle the request.",
+                "errors": [{"reason": "invalidState"}],
+            },
+            "does not run",
+        ),
+    ],
+)
+def test_what_no_role_cures_comes_with_what_does(status, error, cure):
+    made_error = made(status, {"error": error}, "toys.cars.get")
+    assert cure in made_error.message
+    assert "Grant" not in made_error.message
+    assert "Somebody else" not in made_error.message
+    assert not made_error.lacks_role
+
+
+@pytest.mark.parametrize(
+    ("error", "permission"),
+    [
+        ({"message": "No."}, "toys.cars.get"),
+        (
+            {
+                "message": "Caller does not have required permission to use project shop. Grant the caller the "
+                "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use permission, and retry.",
+                "details": info("USER_PROJECT_DENIED"),
+            },
+            "serviceusage.services.use",
+        ),
+        (
+            {"message": "Denied.", "details": info("IAM_PERMISSION_DENIED", permission="toys.cars.drive")},
+            "toys.cars.drive",
+        ),
+    ],
+)
+def test_what_a_role_cures_names_the_permission(error, permission):
+    made_error = made(403, {"error": error}, "toys.cars.get")
+    assert made_error.lacks_role
+    assert f"Grant the caller the permission {permission}" in made_error.message
 
 
 @pytest.mark.parametrize(
