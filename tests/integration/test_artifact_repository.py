@@ -66,3 +66,13 @@ def test_cleanup_policies_are_what_is_asked(cloud: Cloud) -> None:
     cloud.ok("artifactregistry_repository", **asked)
     assert cloud.api(f"{URL}/cleaned")["cleanupPolicies"] == keep
     assert cloud.ok("artifactregistry_repository", **asked)["changed"] is False
+
+
+def test_a_cleanup_policy_needs_no_id(cloud: Cloud) -> None:
+    old = {
+        "action": "DELETE",
+        "condition": {"olderThan": "2592000.0s", "tagState": "UNTAGGED", "tagPrefixes": []},
+    }
+    asked = repository("swept", cleanup_policies={"old": old})
+    assert cloud.ok("artifactregistry_repository", **asked)["changed"] is True
+    assert cloud.ok("artifactregistry_repository", **asked)["changed"] is False

@@ -385,3 +385,9 @@ def test_cleanup_policies_are_kept(emulator: RunningEmulator) -> None:
     create(emulator, cleanupPolicies=policies, cleanupPolicyDryRun=True)
     found = get(emulator, REPOSITORY)
     assert (found["cleanupPolicies"], found["cleanupPolicyDryRun"]) == (policies, True)
+
+
+def test_a_cleanup_policy_is_told_with_its_name(emulator: RunningEmulator) -> None:
+    latest = {"action": "KEEP", "mostRecentVersions": {"keepCount": 3}}
+    create(emulator, cleanupPolicies={"latest": latest})
+    assert get(emulator, REPOSITORY)["cleanupPolicies"] == {"latest": {**latest, "id": "latest"}}

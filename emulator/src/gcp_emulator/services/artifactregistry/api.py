@@ -211,6 +211,12 @@ class ArtifactRegistry(Service):
             record["remoteRepositoryConfig"] = {
                 key: value for key, value in remote.items() if key != "disableUpstreamValidation"
             }
+        if "cleanupPolicies" in record:
+            # Told with their names, also when they were asked without: https://github.com/GoogleCloudPlatform/k8s-config-connector,
+            # the recorded conversation artifactregistryrepositorycleanuppolicies.
+            record["cleanupPolicies"] = {
+                key: policy | {"id": key} for key, policy in record["cleanupPolicies"].items()
+            }
         return record | {
             "sizeBytes": str(sum(digests.values())),
             "registryUri": f"{location}-{record['format'].lower()}.pkg.dev/{project}/{repository_id}",
