@@ -76,6 +76,8 @@ RECORDERS_OWN = {
     ),
     ("sql/sqlinstance--sqlinstance-authorizednetworks-direct", "PUT", "ip_configuration.authorized_networks"),
 }
+#: What Google Cloud really makes though nobody asks for it: an instance of the edition ENTERPRISE_PLUS has backups.
+GOOGLES_CHOICE = {"sql_instance.backup_configuration"}
 #: What Google Cloud takes and this collection does not: it makes PostgreSQL and MySQL.
 REFUSED = ("database_version is 'SQLSERVER_",)
 
@@ -305,3 +307,30 @@ def other_scalars(value: Any, row: Field) -> list[Any]:
         return [value / 2]
     # A duration stays one.
     return [f"1{value}" if value[:1].isdigit() else f"{value}x"]
+
+
+def empty_options(options: Json, shape: Json, fields: tuple[Field, ...]) -> Iterator[tuple[str, Json]]:
+    """What asks for nothing ({} and []), for each option that was not asked for."""
+    for row in fields:
+        if not row.is_option or row.kind is Kind.SECRET or row.change is not Change.MUTABLE:
+            continue
+        wanted, have = options.get(row.name), shape.get(row.name)
+        if wanted is None and (row.fields or row.is_list or row.kind is Kind.MAP):
+            yield row.name, {row.name: [] if row.is_list else {}}
+        if row.fields and row.kind is Kind.VALUE:
+            for name, inner in empty_options(wanted or {}, have or {}, row.fields):
+                yield f"{row.name}.{name}", {row.name: inner}
+
+
+def test_what_google_fills_in_is_nothing() -> None:
+    """Asking that there be none of what nobody asked for is no change."""
+    filled, tried = set(), Counter[str]()
+    for one, after in seen():
+        shape = decode(after.wire, after.spec.fields)
+        if one.method != "POST":
+            continue
+        for name, options in empty_options(as_recorded(one, one.options), shape, one.spec.fields):
+            tried[one.kind] += 1
+            filled |= {f"{one.kind}.{name}" for _change in differences(options, shape, one.spec.fields)}
+    assert filled <= GOOGLES_CHOICE
+    assert tried

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind, get_path
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    Change,
+    Field,
+    Kind,
+    camel_case,
+    get_path,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import SPECS
 from gcp_emulator.engine import discovery
@@ -109,6 +115,9 @@ def options(wire: Json, fields: tuple[Field, ...]) -> Json:
             continue
         if not row.fields:
             result[row.name] = row.codec.decode(raw)
+            if row.kind is Kind.MAP:
+                # In a patch null removes a key.
+                result[row.name] = {key: one for key, one in result[row.name].items() if one is not None}
         elif row.kind is Kind.VALUE:
             result[row.name] = options(raw, row.fields)
         else:
@@ -170,9 +179,10 @@ def _asked() -> Iterator[Asked]:
 
 def _new_name(spec: ResourceSpec, exchange: Exchange) -> str:
     """The name of what is created, or of a user that is changed."""
-    query = parse_qs(urlsplit(exchange.url).query)
+    # The names of parameters are taken in both forms.
+    query = {camel_case(key): value[0] for key, value in parse_qs(urlsplit(exchange.url).query).items()}
     body = exchange.request
-    return str(query.get(spec.id_param or "name", [None])[0] or body.get("name") or body.get("accountId"))
+    return str(query.get(spec.id_param or "name") or body.get("name") or body.get("accountId"))
 
 
 def _seen_after(conversation: Conversation, position: int, resource: _Resource) -> Told | None:

@@ -65,6 +65,24 @@ def _single(value: str) -> str:
     return value if "/" in value else f"{value}/32"
 
 
+# What Cloud SQL tells of an instance that was asked for nothing: recorded, for instance sqlinstance-mysql-minimal-direct.
+def _without_default_backups(backups: Json) -> Json | None:
+    """A backup configuration, None where no backup is made: the hour, and how many would be kept, are always told."""
+    makes = ("enabled", "point_in_time_recovery_enabled", "binary_log_enabled")
+    return backups if any(backups.get(name) for name in makes) else None
+
+
+def _without_default_network(network: Json) -> Json | None:
+    """An IP configuration, None for a public address that only connectors reach."""
+    filled = {"ipv4_enabled": True, "ssl_mode": "ALLOW_UNENCRYPTED_AND_ENCRYPTED"}
+    return network if {name: value for name, value in network.items() if value} != filled else None
+
+
+def _without_default_zone(location: Json) -> Json | None:
+    """A location preference, None for the zone of an instance without a standby in a chosen one: Google Cloud chooses one."""
+    return location if location.get("secondary_zone") else None
+
+
 def _charset(value: str) -> str:
     """A character set: utf8 is what MySQL calls utf8mb3, and PostgreSQL does not look at case."""
     return "UTF8" if value.upper() == "UTF8MB3" else value.upper()
@@ -315,14 +333,22 @@ INSTANCE = ResourceSpec(
             "Backups.",
             wire="settings.backupConfiguration",
             fields=_BACKUP,
+            normalize=_without_default_backups,
             mask="settings.backupConfiguration",
         ),
-        Field("ip_configuration", "The network.", wire="settings.ipConfiguration", fields=_IP),
+        Field(
+            "ip_configuration",
+            "The network.",
+            wire="settings.ipConfiguration",
+            fields=_IP,
+            normalize=_without_default_network,
+        ),
         Field(
             "location_preference",
             "Where the instance is, in its region.",
             wire="settings.locationPreference",
             fields=_LOCATION,
+            normalize=_without_default_zone,
         ),
         Field(
             "password_validation_policy",

@@ -147,6 +147,8 @@ SAME = {
         "ip_configuration": {"authorized_networks": [], "ipv4_enabled": True},
     },
     "no window and no policy": {"maintenance_window": {}, "password_validation_policy": {}},
+    "no backups": {"backup_configuration": {}},
+    "no network and no zone": {"ip_configuration": {}, "location_preference": {}},
     "the zone": {"location_preference": {"zone": "us-central1-a"}},
 }
 
@@ -158,6 +160,29 @@ def test_what_google_fills_in_is_no_difference(google, client, version, options)
         changes(google, client, told(version), database_version=version, region="us-central1", **options)
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "has"),
+    [
+        ("backup_configuration", {"backupConfiguration": {"enabled": True, "startTime": "12:00"}}),
+        ("backup_configuration", {"backupConfiguration": {"enabled": False, "binaryLogEnabled": True}}),
+        (
+            "ip_configuration",
+            {"ipConfiguration": {"ipv4Enabled": False, "privateNetwork": "projects/p/global/networks/n"}},
+        ),
+        (
+            "ip_configuration",
+            {"ipConfiguration": {"ipv4Enabled": True, "authorizedNetworks": [{"value": "203.0.113.0/24"}]}},
+        ),
+        (
+            "location_preference",
+            {"locationPreference": {"zone": "us-central1-a", "secondaryZone": "us-central1-b"}},
+        ),
+    ],
+)
+def test_what_is_more_than_google_fills_in_goes_when_nothing_is_asked(google, client, asked, has):
+    assert changes(google, client, told("MYSQL_8_0", **has), **{asked: {}}) is not None
 
 
 def test_the_larger_defaults_of_enterprise_plus_are_no_difference(google, client):
