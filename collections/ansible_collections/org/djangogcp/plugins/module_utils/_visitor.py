@@ -67,6 +67,7 @@ class Answer(t.NamedTuple):
         url: where it came from, which redirects may have changed.
         problem: a verb phrase about what is not as it must be, "" when all is.
         in_a_loop: whether it redirects to the very https address that was asked.
+        moved_to: the address with the same path at another host that it redirects to, "" if to none.
     """
 
     path: str
@@ -75,6 +76,7 @@ class Answer(t.NamedTuple):
     url: str
     problem: str
     in_a_loop: bool = False
+    moved_to: str = ""
 
 
 class _Page(t.NamedTuple):
@@ -85,11 +87,20 @@ class _Page(t.NamedTuple):
     body: bytes
     # The encoding that its headers tell, "" if none.
     encoding: str
+    moved_to: str = ""
 
     @property
     def in_a_loop(self) -> bool:
         """Whether it redirects to its own https address."""
         return self.target == self.url and self.url.startswith("https:")
+
+
+class _ElsewhereError(Exception):
+    """What a page redirects to at another host has no answer, for the reason that is the cause."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
 
 
 def ask_until_it_passes(
@@ -135,15 +146,19 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") 
     threading.Thread(
         target=_settle, args=(future, asked, check.follow_redirects, limit, token), daemon=True
     ).start()
-    in_a_loop = False
+    in_a_loop, moved_to = False, ""
     try:
         page = future.result(timeout=limit)
         status, url, problem = page.status, page.url, _problem(page, check, asked)
-        in_a_loop = page.in_a_loop
+        in_a_loop, moved_to = page.in_a_loop, page.moved_to
+    except _ElsewhereError as error:
+        status, url, moved_to = 0, error.url, error.url
+        cause = _cause(t.cast("Exception", error.__cause__), limit)
+        problem = f"redirects to {_without_query(url)}, which could not be read ({cause})"
     # Of requests, of the network, of addresses, and what requests lets through of urllib3.
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         status, url, problem = 0, asked, f"could not be read ({_cause(error, limit)})"
-    return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem, in_a_loop)
+    return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem, in_a_loop, moved_to)
 
 
 def rights_refused(placeholder: str, token: str = "") -> list[str]:
@@ -172,17 +187,25 @@ def _settle(
 
 
 def _page(url: str, follow_redirects: bool, timeout: float, token: str) -> _Page:
-    known_to = _origin(url)
+    known_to, moved_to = _origin(url), ""
     # A new session each time: no cookie and no broken connection is left of the last time.
     with new_session() as session:
         for redirects in itertools.count():
             shown_token = token if _origin(url) == known_to else ""
-            with contextlib.closing(_response(session, url, timeout, shown_token)) as response:
+            try:
+                response = _response(session, url, timeout, shown_token)
+            except (OSError, urllib3.exceptions.HTTPError) as error:
+                if moved_to == url and not isinstance(error, ValueError):
+                    raise _ElsewhereError(url) from error
+                raise
+            with contextlib.closing(response):
                 # The base class's method reads the header only.
                 location = session.get_redirect_target(response)
                 target = urllib.parse.urljoin(url, location) if location else ""
+                moved_to = moved_to or (target if _is_moved(url, target) else "")
                 if not (target and follow_redirects and redirects < _MOST_REDIRECTS):
-                    return _Page(response.status_code, url, target, _start(response), response.encoding or "")
+                    body = _start(response)
+                    return _Page(response.status_code, url, target, body, response.encoding or "", moved_to)
             session.cookies.update(response.cookies)
             url = target
     raise AssertionError("count() never ends")
@@ -191,6 +214,12 @@ def _page(url: str, follow_redirects: bool, timeout: float, token: str) -> _Page
 def _origin(url: str) -> tuple[str, str]:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme, parts.netloc
+
+
+def _is_moved(url: str, target: str) -> bool:
+    """Whether an address is another host's with the same path, as settings that redirect every request make it."""
+    here, there = urllib.parse.urlsplit(url), urllib.parse.urlsplit(target)
+    return bool(there.netloc) and there.netloc != here.netloc and there[2:4] == here[2:4]
 
 
 def _response(session: requests.Session, url: str, timeout: float, token: str) -> requests.Response:

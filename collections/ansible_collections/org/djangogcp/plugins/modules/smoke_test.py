@@ -187,14 +187,22 @@ class TryOutError(DjangoGcpError):
         return {"msg": self.message, "checks": self.checks}
 
 
+_SSL_HEADER = (
+    "Google's front end ends HTTPS. Where SECURE_SSL_REDIRECT is on, set"
+    ' SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings.'
+)
+
+
 def failure(site: str, answers: list[Answer]) -> TryOutError:
     """The error of pages some of which have problems."""
     failed = [answer for answer in answers if answer.problem]
     problems = "; ".join(f"{rules.one_line(answer.path)} {answer.problem}" for answer in failed)
     if any(answer.in_a_loop for answer in failed):
+        cure = f"A page that redirects to its own https address takes every request for http: {_SSL_HEADER}"
+    elif any(answer.moved_to for answer in failed):
         cure = (
-            "A page that redirects to its own https address takes every request for http: Google's front end ends HTTPS. Where"
-            ' SECURE_SSL_REDIRECT is on, set SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings.'
+            "A page that redirects to its own path at another host does so because of PREPEND_WWW, of SECURE_SSL_HOST, or of a middleware."
+            f" If it takes every request for http: {_SSL_HEADER}"
         )
     elif any(answer.status for answer in failed):
         cure = "Check what the site logged; if it only needs longer, raise wait_timeout."

@@ -218,6 +218,24 @@ def test_a_page_that_redirects_to_itself_names_the_settings(monkeypatch, follow_
     assert text == f"Failed to try SITE out: /admin/ {problem}. {LOOP}"
 
 
+@pytest.mark.parametrize("follow_redirects", [True, False])
+def test_a_page_that_redirects_to_its_path_at_another_host_names_the_settings(site, follow_redirects):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        there = f"http://127.0.0.1:{listener.getsockname()[1]}/admin/"
+    site.page("/admin/?next=x", (301, "", {"Location": f"{there}?next=x"}))
+    text = message(site.url, check("/admin/?next=x", follow_redirects=follow_redirects))
+    problem = (
+        f"redirects to {there}, which could not be read (Connection refused)"
+        if follow_redirects
+        else f"answered 301 to {there} (expected 200)"
+    )
+    assert text.startswith(
+        f"Failed to try SITE out: /admin/?next=x {problem}. A page that redirects to its own path at another host "
+    )
+    assert "PREPEND_WWW, of SECURE_SSL_HOST, or of a middleware" in text
+    assert text.endswith('set SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings.')
+
+
 def test_a_page_that_redirects_elsewhere_names_no_settings(monkeypatch):
     page = _visitor._Page(301, "https://polls.run.app/admin/", "https://polls.run.app/login/", b"", "")
     monkeypatch.setattr(_visitor, "_page", lambda *_: page)
