@@ -85,6 +85,13 @@ _list:
     python_version:
       description: The minor version that C(.python-version) asks for, such as V(3.13), empty if it does not.
       type: str
+    schema_changes:
+      description:
+        - What the project says in SQL that only an owner of tables may do, each with the file that says it, and the distributions that do.
+        - Migrations, management commands and tests are left out, for they are run as the owner.
+      type: list
+      elements: str
+      sample: ["reports/views.py: REFRESH MATERIALIZED VIEW"]
     unreadable_files:
       description: The files that decide how the project is deployed and cannot be read as UTF-8, each with the reason.
       type: list
@@ -92,6 +99,7 @@ _list:
 """
 
 import ast
+import itertools
 import os
 import re
 import tomllib
@@ -114,6 +122,20 @@ TEXT_FILES = (
 #: What makes an application of either kind: of Django, of Channels, of asgiref, and of what wraps one as the other.
 ASGI_MAKERS = {"get_asgi_application", "ASGIHandler", "ProtocolTypeRouter", "WsgiToAsgi"}
 WSGI_MAKERS = {"get_wsgi_application", "WSGIHandler"}
+#: What PostgreSQL lets a role do that only reads and writes rows is not among these, and neither is what needs no database (SAVEPOINT).
+SCHEMA_CHANGE = re.compile(
+    r"\b(TRUNCATE"
+    r"|REFRESH\s+MATERIALIZED\s+VIEW"
+    r"|(?:CREATE|ALTER|DROP)\s+(?:(?:OR\s+REPLACE|GLOBAL|LOCAL|TEMP|TEMPORARY|UNLOGGED|UNIQUE|MATERIALIZED)\s+)*"
+    r"(?:AGGREGATE|DOMAIN|EXTENSION|FUNCTION|INDEX|POLICY|PROCEDURE|RULE|SCHEMA|SEQUENCE|TABLE|TRIGGER|TYPE|VIEW)"
+    r"|(?:GRANT|REVOKE)\s+\w+(?:\s*,\s*\w+)*\s+ON"
+    r"|REINDEX\s+\w+|VACUUM|CLUSTER\s+\w+"
+    r"|(?i:setval)(?=\s*\())"
+)
+#: Run as the owner of the tables, or not at all.
+OWNERS_FOLDERS = {"management", "migrations", "tests"}
+#: Distributions that make schemas while the site serves.
+SCHEMA_CHANGERS = {"django-tenants", "django-tenant-schemas", "django-pgschemas"}
 #: Longer ones are no source code.
 MAX_TEXT_BYTES = 1024 * 1024
 #: How many folders, and how far down, are looked at for a wsgi.py or an asgi.py.
@@ -156,6 +178,7 @@ def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
         "dockerfile": os.path.isfile(root / "Dockerfile"),
         "procfile_web": _procfile_web(root / "Procfile"),
         "python_version": _python_version(root / ".python-version"),
+        "schema_changes": _schema_changes(root, _requirements(root, requirements_files)),
         "unreadable_files": _unreadable_files(root, dict.fromkeys((*TEXT_FILES, *requirements_files))),
     }
 
@@ -245,6 +268,38 @@ def _applications(root: Path, kind: str) -> list[str]:
 
 def _may_be_package(folder: Path) -> bool:
     return folder.name.isidentifier() and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
+
+
+def _schema_changes(root: Path, requirements: list[str]) -> list[str]:
+    """What the code that serves says in SQL that only an owner may do; of each file each thing once."""
+    found = [f"{name} (in the requirements)" for name in requirements if name in SCHEMA_CHANGERS]
+    for folder, below, files in itertools.islice(os.walk(root), MAX_FOLDERS):
+        below[:] = sorted(
+            name for name in below if _may_be_package(Path(folder, name)) and name not in OWNERS_FOLDERS
+        )
+        for name in sorted(files):
+            path = Path(folder, name)
+            text = _text(path) if name.endswith(".py") and not name.startswith("test") else ""
+            if SCHEMA_CHANGE.search(text):
+                said = dict.fromkeys(
+                    " ".join(match.group(1).split())
+                    for literal in _literals(text)
+                    for match in SCHEMA_CHANGE.finditer(literal)
+                )
+                found += [f"{path.relative_to(root)}: {one}" for one in said]
+    return found
+
+
+def _literals(source: str) -> list[str]:
+    """The texts of a module but its docstrings, in their order; none if it is not Python."""
+    module = ast.Module(_top_level(source), [])
+    docstrings = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    texts = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+    return [node.value for node in sorted(texts, key=lambda node: (node.lineno, node.col_offset))]
 
 
 def _wsgi_problem(root: Path, wsgi_module: str) -> str:

@@ -181,3 +181,32 @@ def test_dockerfile_procfile_and_python_version_are_read(project: Path) -> None:
     assert found["dockerfile"] is True
     assert found["procfile_web"] == "gunicorn shop.wsgi --bind :$PORT"
     assert found["python_version"] == "3.12"
+
+
+def test_sql_that_only_an_owner_may_run_is_found_where_the_site_serves(project: Path) -> None:
+    write(
+        project,
+        **{
+            "shop/views.py": 'cursor.execute("""\n  refresh things\n  REFRESH  MATERIALIZED\n VIEW totals""")\n'
+            'cursor.execute(f"TRUNCATE {table}; TRUNCATE other")\ncursor.execute("SELECT setval(%s, 1)")\n',
+            "shop/tenants.py": "SQL = 'CREATE TEMPORARY TABLE x AS SELECT 1', 'CREATE UNIQUE INDEX y', 'ALTER TABLE z'\n",
+            "shop/rows.py": "q = 'SELECT * FROM a', 'INSERT INTO b', 'CREATE an account', 'DROP by', 'LOCK TABLE c'\n",
+            "shop/prose.py": '"""TRUNCATE is not used here."""\n# CREATE SCHEMA neither\n',
+            "shop/broken.py": "'TRUNCATE' =\n",
+            "shop/migrations/0001_initial.py": "SQL = 'CREATE SCHEMA reports'\n",
+            "shop/management/commands/nightly.py": "SQL = 'VACUUM'\n",
+            "shop/tests/test_views.py": "SQL = 'TRUNCATE a'\n",
+            "shop/test_more.py": "SQL = 'TRUNCATE a'\n",
+            "venv/lib/other.py": "SQL = 'TRUNCATE a'\n",
+            "requirements.txt": "Django\ndjango_tenants==3.7\n",
+        },
+    )
+    assert describe(str(project))["schema_changes"] == [
+        "django-tenants (in the requirements)",
+        "shop/tenants.py: CREATE TEMPORARY TABLE",
+        "shop/tenants.py: CREATE UNIQUE INDEX",
+        "shop/tenants.py: ALTER TABLE",
+        "shop/views.py: REFRESH MATERIALIZED VIEW",
+        "shop/views.py: TRUNCATE",
+        "shop/views.py: setval",
+    ]
