@@ -331,3 +331,20 @@ def test_a_failure_about_which_nothing_more_is_known_is_told_as_it_is(tmp_path: 
     job = {"ansible_failed_result": {"msg": "The job is gone."}, "release_command": {"name": "collectstatic"}}
     command = templated(message_of("roles/release/tasks/command.yml"), tmp_path, **status, **job)
     assert command == "The job is gone.\n\nNothing of s has served yet."
+
+
+@pytest.mark.parametrize(
+    ("listed", "left_out"),
+    [
+        (None, []),
+        ("*", []),
+        ("www.example.com, .run.app", []),
+        ("www.example.com,s-1.r.run.app", ["candidate---s-1.r.run.app"]),
+        ("www.example.com", ["s-1.r.run.app", "candidate---s-1.r.run.app"]),
+    ],
+)
+def test_addresses_that_a_sites_own_list_leaves_out_are_told(
+    tmp_path: Path, listed: str | None, left_out: list[str]
+) -> None:
+    variables = {"djangogcp_environment": {"ALLOWED_HOSTS": listed}, "cloud_run_candidate_tag": "candidate"}
+    assert templated("__cloud_run_left_out", tmp_path, **variables) == left_out
