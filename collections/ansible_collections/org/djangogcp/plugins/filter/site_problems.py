@@ -547,7 +547,7 @@ def source_problems(source: Values, static: t.Any = "bucket") -> list[str]:
         )
     else:
         problems += _requirement_problems(source)
-        if static == "image" and "whitenoise" not in source["requirements"]:
+        if static == "image" and not {"whitenoise", "servestatic"} & set(source["requirements"]):
             problems.append(
                 _problem(
                     "djangogcp_static",

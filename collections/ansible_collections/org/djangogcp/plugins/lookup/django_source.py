@@ -85,6 +85,12 @@ _list:
     python_version:
       description: The minor version that C(.python-version) asks for, such as V(3.13), empty if it does not.
       type: str
+    static_server:
+      description:
+        - The distribution by which the project serves its static files itself, such as V(whitenoise), empty if it does not.
+        - It does when its code names one that its requirements, or its own C(Dockerfile), bring, and nowhere the bucket of static files
+          (C(GS_STATIC_BUCKET_NAME)).
+      type: str
     schema_changes:
       description:
         - What the project says in SQL that only an owner of tables may do, each with the file that says it, and the distributions that do.
@@ -136,6 +142,12 @@ SCHEMA_CHANGE = re.compile(
 OWNERS_FOLDERS = {"management", "migrations", "tests"}
 #: Distributions that make schemas while the site serves.
 SCHEMA_CHANGERS = {"django-tenants", "django-tenant-schemas", "django-pgschemas"}
+#: Distributions that serve static files from the image.
+STATIC_SERVERS = ("whitenoise", "servestatic")
+#: The variable that names the bucket of static files.
+STATIC_BUCKET = "GS_STATIC_BUCKET_NAME"
+#: The modules of which the text is kept while a folder is described.
+SAYS_SOMETHING = re.compile("|".join((*STATIC_SERVERS, STATIC_BUCKET, SCHEMA_CHANGE.pattern)))
 #: Longer ones are no source code.
 MAX_TEXT_BYTES = 1024 * 1024
 #: How many folders, and how far down, are looked at for a wsgi.py or an asgi.py.
@@ -163,6 +175,8 @@ def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
         (name for name in ("requirements.txt", "pyproject.toml") if os.path.isfile(root / name)), ""
     )
     requirements_files = _requirements_files(root, requirements_file) if requirements_file else []
+    requirements = _requirements(root, requirements_files)
+    serving_code = [(path, text) for path, text in _serving_code(root) if SAYS_SOMETHING.search(text)]
     return {
         "path": str(root),
         "exists": os.path.isdir(root),
@@ -174,11 +188,12 @@ def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
         "wsgi_problem": _wsgi_problem(root, wsgi_module) if wsgi_module else "",
         "requirements_file": requirements_file,
         "requirements_files": requirements_files,
-        "requirements": _requirements(root, requirements_files),
+        "requirements": requirements,
         "dockerfile": os.path.isfile(root / "Dockerfile"),
         "procfile_web": _procfile_web(root / "Procfile"),
         "python_version": _python_version(root / ".python-version"),
-        "schema_changes": _schema_changes(root, _requirements(root, requirements_files)),
+        "static_server": _static_server(root, requirements, serving_code),
+        "schema_changes": _schema_changes(requirements, serving_code),
         "unreadable_files": _unreadable_files(root, dict.fromkeys((*TEXT_FILES, *requirements_files))),
     }
 
@@ -270,23 +285,36 @@ def _may_be_package(folder: Path) -> bool:
     return folder.name.isidentifier() and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
 
 
-def _schema_changes(root: Path, requirements: list[str]) -> list[str]:
-    """What the code that serves says in SQL that only an owner may do; of each file each thing once."""
-    found = [f"{name} (in the requirements)" for name in requirements if name in SCHEMA_CHANGERS]
+def _static_server(root: Path, requirements: list[str], code: list[tuple[Path, str]]) -> str:
+    """By what the code that serves says that it serves static files itself, "" when it does not, or may use the bucket."""
+    if any(STATIC_BUCKET in text for _path, text in code):
+        return ""
+    brought = [one for one in STATIC_SERVERS if one in requirements or os.path.isfile(root / "Dockerfile")]
+    return next((one for one in brought if any(one in text for _path, text in code)), "")
+
+
+def _serving_code(root: Path) -> t.Iterator[tuple[Path, str]]:
+    """Path, relative to the folder, and text of each module that may run while the project serves."""
     for folder, below, files in itertools.islice(os.walk(root), MAX_FOLDERS):
         below[:] = sorted(
             name for name in below if _may_be_package(Path(folder, name)) and name not in OWNERS_FOLDERS
         )
         for name in sorted(files):
             path = Path(folder, name)
-            text = _text(path) if name.endswith(".py") and not name.startswith("test") else ""
-            if SCHEMA_CHANGE.search(text):
-                said = dict.fromkeys(
-                    " ".join(match.group(1).split())
-                    for literal in _literals(text)
-                    for match in SCHEMA_CHANGE.finditer(literal)
-                )
-                found += [f"{path.relative_to(root)}: {one}" for one in said]
+            if name.endswith(".py") and not name.startswith("test") and not path.is_symlink():
+                yield path.relative_to(root), _text(path)
+
+
+def _schema_changes(requirements: list[str], code: list[tuple[Path, str]]) -> list[str]:
+    """What the code that serves says in SQL that only an owner may do; of each file each thing once."""
+    found = [f"{name} (in the requirements)" for name in requirements if name in SCHEMA_CHANGERS]
+    for path, text in code:
+        said = dict.fromkeys(
+            " ".join(match.group(1).split())
+            for literal in (_literals(text) if SCHEMA_CHANGE.search(text) else ())
+            for match in SCHEMA_CHANGE.finditer(literal)
+        )
+        found += [f"{path}: {one}" for one in said]
     return found
 
 

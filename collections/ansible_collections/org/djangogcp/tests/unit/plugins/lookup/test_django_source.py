@@ -183,6 +183,42 @@ def test_dockerfile_procfile_and_python_version_are_read(project: Path) -> None:
     assert found["python_version"] == "3.12"
 
 
+WHITENOISE = 'MIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "server"),
+    [
+        ({"shop/settings.py": WHITENOISE, "requirements.txt": "whitenoise==6\n"}, "whitenoise"),
+        (
+            {
+                "shop/settings/live.py": 'S = "servestatic.storage"\n',
+                "requirements.txt": "ServeStatic[brotli]\n",
+            },
+            "servestatic",
+        ),
+        ({"shop/settings.py": WHITENOISE, "Dockerfile": "FROM python\n"}, "whitenoise"),
+        # It may use the bucket as well, as the handbook's lines do.
+        (
+            {
+                "shop/settings.py": WHITENOISE,
+                "shop/files.py": "'GS_STATIC_BUCKET_NAME'",
+                "requirements.txt": "whitenoise\n",
+            },
+            "",
+        ),
+        ({"shop/settings.py": WHITENOISE, "requirements.txt": "django\n"}, ""),
+        ({"shop/settings.py": "DEBUG = False\n", "requirements.txt": "whitenoise\n"}, ""),
+        ({"shop/tests/settings.py": WHITENOISE, "requirements.txt": "whitenoise\n"}, ""),
+    ],
+)
+def test_what_serves_static_files_itself_is_told_by_its_code(
+    project: Path, files: dict[str, str], server: str
+) -> None:
+    write(project, **files)
+    assert describe(str(project))["static_server"] == server
+
+
 def test_sql_that_only_an_owner_may_run_is_found_where_the_site_serves(project: Path) -> None:
     write(
         project,
