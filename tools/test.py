@@ -61,6 +61,9 @@ ENGINE_MISSING = 3
 PYTEST = ("pytest", "-q", "-p", "no:randomly")
 RECORDED = "emulator/tests/recording/test_recorded.py"
 APP = ("python", "manage.py", "test")
+#: Of the end-to-end tests those that have an emulator of their own, beside the others.
+NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
+NEEDS = ("tests/e2e/test_6_own_needs.py", "tests/e2e/test_6_database_rights.py", "tests/e2e/test_8_strict.py")
 #: In the order in which they begin: what tells most for its time, then the long ones, so that none is left alone at the end.
 LAYERS = (
     Layer(
@@ -88,21 +91,11 @@ LAYERS = (
     ),
     Layer(
         "end to end",
-        (
-            (
-                *PYTEST,
-                "tests/e2e",
-                "--ignore=tests/e2e/test_6_never.py",
-                "--ignore=tests/e2e/test_6_own_needs.py",
-                "--ignore=tests/e2e/test_6_target.py",
-                "--ignore=tests/e2e/test_8_strict.py",
-            ),
-        ),
+        ((*PYTEST, "tests/e2e", *(f"--ignore={path}" for path in (*NEVER, *NEEDS))),),
         engine=True,
     ),
-    # Of the end-to-end tests those that have an emulator of their own, beside the others.
-    Layer("never", ((*PYTEST, "tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py"),)),
-    Layer("needs", ((*PYTEST, "tests/e2e/test_6_own_needs.py", "tests/e2e/test_8_strict.py"),)),
+    Layer("never", ((*PYTEST, *NEVER),)),
+    Layer("needs", ((*PYTEST, *NEEDS),)),
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
