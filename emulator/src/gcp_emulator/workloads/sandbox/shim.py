@@ -167,29 +167,44 @@ class Usage:
         self._folders = {os.stat(folder).st_dev: folder for folder in folders}.values()
 
     def exceeded(self) -> int | None:
-        """What is used, or was for a moment since the last look, in bytes, when it is more than the limit; else None."""
+        """What is used, or was for a moment since the last look, in bytes, when it is more than the limit; else None.
+
+        A cgroup would have counted the moment.
+        """
         processes = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-        sizes = self._sizes(processes, "status")
-        # What a process has given back already: a cgroup would have counted it.
-        moment = max((size["VmHWM"] - size["VmRSS"] for size in sizes), default=0)
-        for process in processes:
-            self._forget_highest(process)
         files = sum(self._written(folder) for folder in self._folders)
-        if self._sum(sizes, "RssAnon", "RssShmem", files) + moment <= self._limit:
-            return None
-        # That counts a shared page in each process. To count it once, the kernel walks through all pages: only now.
-        used = self._sum(self._sizes(processes, "smaps_rollup"), "Pss_Anon", "Pss_Shmem", files) + moment
+        status = self._sizes(processes, "status")
+        used = self._sum(status, status, ("VmRSS", "RssAnon", "RssShmem"), files)
+        if used > self._limit:
+            # That counted a shared page in each process. To count it once, the kernel walks through all pages: only now.
+            exact = self._sizes(processes, "smaps_rollup")
+            status = self._sizes(processes, "status")
+            used = self._sum(exact, status, ("Rss", "Pss_Anon", "Pss_Shmem"), files)
+        for process, size in status.items():
+            # Only then, because what happens between the look and this is lost.
+            if size["VmHWM"] - size["VmRSS"] > self._limit // 16:
+                self._forget_highest(process)
         return used if used > self._limit else None
 
     @staticmethod
-    def _sum(sizes: list[dict[str, int]], anonymous: str, shared: str, files: int) -> int:
+    def _sum(
+        sizes: dict[str, dict[str, int]],
+        status: dict[str, dict[str, int]],
+        names: tuple[str, str, str],
+        files: int,
+    ) -> int:
+        """What is in use, and what the process that has given back most since its sizes were taken had more. ``names`` are those of
+        all of a process, of what is its own, and of what it shares in memory."""
+        resident, anonymous, shared = names
+        returned = [status[one]["VmHWM"] - size[resident] for one, size in sizes.items() if one in status]
         # Files in memory that are mapped are in both.
-        return sum(size[anonymous] for size in sizes) + max(files, sum(size[shared] for size in sizes))
+        mapped = sum(size[shared] for size in sizes.values())
+        return sum(size[anonymous] for size in sizes.values()) + max(files, mapped) + max(returned, default=0)
 
     @staticmethod
-    def _sizes(processes: list[str], source: str) -> list[dict[str, int]]:
+    def _sizes(processes: list[str], source: str) -> dict[str, dict[str, int]]:
         """What the kernel tells of the processes that are still there, in bytes."""
-        found = []
+        found = {}
         for process in processes:
             try:
                 with open(f"/proc/{process}/{source}", "rb") as file:
@@ -198,7 +213,7 @@ class Usage:
                 continue
             sizes = {line[0][:-1].decode(): int(line[1]) << 10 for line in lines if line[2:] == [b"kB"]}
             if sizes:  # a process that has ended and is not collected yet has none
-                found.append(sizes)
+                found[process] = sizes
         return found
 
     @staticmethod
@@ -318,3 +333,5 @@ def connect(control: str) -> socket.socket:
 
 if __name__ == "__main__":
     Shim(connect(sys.argv[1])).run()
+    # A child that ends now would wake what the interpreter has taken down already.
+    os._exit(0)
