@@ -607,7 +607,7 @@ def canonical(value: t.Any, field: Field) -> t.Any:
         value: the Ansible shape.
         field: its row.
     """
-    if value is None:
+    if value is None or (value == [] and field.default is not None):
         value = field.default
     if value is None:
         return None

@@ -729,7 +729,7 @@ options:
         description: The version of that program.
         type: str
   traffic:
-    description: 'Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set.'
+    description: 'Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set, or V([]).'
     type: list
     elements: dict
     suboptions:

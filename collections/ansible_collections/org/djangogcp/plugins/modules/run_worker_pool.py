@@ -640,7 +640,7 @@ options:
         type: str
   instance_splits:
     description: 'Which revisions have the instances: all shares, in this order. All of them are of the newest revision if
-      not set.'
+      not set, or V([]).'
     type: list
     elements: dict
     suboptions:

@@ -707,9 +707,10 @@ SERVICE = ResourceSpec(
         ),
         Field(
             "traffic",
-            "Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set.",
+            "Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set, or V([]).",
             kind=Kind.LIST,
             replace=True,
+            default=[{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
             fields=(
                 Field(
                     "type",
@@ -921,9 +922,11 @@ WORKER_POOL = ResourceSpec(
         ),
         Field(
             "instance_splits",
-            "Which revisions have the instances: all shares, in this order. All of them are of the newest revision if not set.",
+            "Which revisions have the instances: all shares, in this order. All of them are of the newest revision if not set, or V([]).",
             kind=Kind.LIST,
             replace=True,
+            # Source: https://github.com/GoogleCloudPlatform/k8s-config-connector, the recorded conversation runworkerpool-maximal.
+            default=[{"type": "INSTANCE_SPLIT_ALLOCATION_TYPE_LATEST", "percent": 100}],
             fields=(
                 Field(
                     "type",

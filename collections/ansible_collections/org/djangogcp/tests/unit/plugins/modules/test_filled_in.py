@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import REPOSITORY
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE, WORKER_POOL
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET
 
 KEEP_TEN = {
@@ -116,6 +116,32 @@ def test_a_network_is_told_by_its_full_name():
     assert changed(SERVICE, asked, told) == []
     asked["template"]["vpc_access"]["network_interfaces"][0]["network"] = "projects/shop/global/networks/core"
     assert changed(SERVICE, asked, told) == ["template.vpc_access.network_interfaces"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "option", "wire", "kind"),
+    [
+        (SERVICE, "traffic", "traffic", "TRAFFIC_TARGET"),
+        (WORKER_POOL, "instance_splits", "instanceSplits", "INSTANCE_SPLIT"),
+    ],
+)
+def test_all_of_it_is_the_newest_revision_s_when_nothing_is_asked(spec, option, wire, kind):
+    newest = {"type": f"{kind}_ALLOCATION_TYPE_LATEST", "percent": 100}
+    pinned = {"type": f"{kind}_ALLOCATION_TYPE_REVISION", "revision": "web-00001", "percent": 100}
+    assert changed(spec, {option: []}, {wire: [newest]}) == []
+    assert changed(spec, {option: [newest]}, {}) == []
+    assert changed(spec, {option: []}, {wire: [pinned]}) == [option]
+    assert changed(
+        spec, {option: [{**newest, "percent": 50}, {**pinned, "percent": 50}]}, {wire: [newest]}
+    ) == [option]
+    assert (
+        changed(
+            spec,
+            {option: [pinned]},
+            {wire: [{**pinned, "revision": "projects/p/locations/l/services/web/revisions/web-00001"}]},
+        )
+        == []
+    )
 
 
 def test_no_network_is_asked_and_none_is_there():
