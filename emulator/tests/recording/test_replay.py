@@ -48,6 +48,10 @@ def differences(recorded: Any, answer: Any) -> list[str]:
         ({"n": "o/${operationID}", "m": "${operationID}"}, {"n": "o/abc", "m": "abc"}),
         ({"text": f"at {TIME}: done"}, {"text": "at 2026-01-01T00:00:00Z: done"}),
         ({"password": "hidden"}, {"password": "anything"}),
+        (
+            {"host": "", "authorizedNetworks": []},
+            {"host": "%", "authorizedNetworks": [{"value": "1.2.3.0/24"}]},
+        ),
         ({}, None),
     ],
 )
@@ -91,6 +95,25 @@ def test_what_placeholders_stand_for_is_learnt_and_sent() -> None:
     assert [url for _, url, _ in cloud.sent] == [
         URL.replace("${projectId}", "p"),
         URL.replace("${projectId}", "p") + "/77",
+    ]
+
+
+def test_a_placeholder_that_was_sent_before_it_was_known_may_come_back_as_it_was_sent() -> None:
+    made = {"name": "folders/7", "parent": "folders/folderid-u1"}
+    cloud = Cloud((200, made), (200, made), (200, {"name": "folders/7", "parent": "folders/8"}))
+    recorded = {"name": "folders/${folderID}", "parent": "folders/${folderID}"}
+    outcomes = replayed(
+        cloud,
+        Exchange("POST", URL, 200, {"parent": "folders/${folderID}"}, recorded),
+        Exchange("GET", URL + "/${folderID}", 200, None, recorded),
+        Exchange("GET", URL + "/${folderID}", 200, None, recorded),
+    )
+    assert cloud.sent[0][2] == {"parent": "folders/folderid-u1"}
+    assert [url.rpartition("/")[2] for _, url, _ in cloud.sent] == ["x", "7", "7"]
+    assert [outcome.differences for outcome in outcomes] == [
+        [],
+        [],
+        ["parent is 'folders/8' instead of 'folders/${folderID}'"],
     ]
 
 

@@ -2,7 +2,8 @@
 
 An exchange agrees when the status is the recorded one, every recorded field is there, and no value differs. What an answer has beyond the
 recording is no difference, because recorders leave fields out. Placeholders that are not known yet are learnt from the first answer that
-has something in their place.
+has something in their place; until then a name of the conversation's own is sent for them, which an answer may give back. So a folder and
+its parent, which are both ``${folderID}``, agree.
 """
 
 from __future__ import annotations
@@ -42,9 +43,11 @@ _VOLATILE = frozenset(
         "selfLinkWithId",
     )
 )
+#: Fields over which recorders write a value that is not Google's: where it is recorded, any value will do.
+#: https://github.com/GoogleCloudPlatform/k8s-config-connector/blob/master/tests/e2e/normalize_legacy.go
+_WRITTEN_OVER: dict[str, Any] = {"host": "", "authorizedNetworks": []}
 #: What guards an update against somebody else's: sent with the value that the resource has now.
 _GUARDS = ("etag", "fingerprint", "labelFingerprint", "settingsVersion")
-_UNKNOWN = "x"
 _OPERATION_SECONDS = 60.0
 
 
@@ -65,11 +68,13 @@ class Replay:
     values: dict[str, str]
     member: str
     _known: dict[str, str] = field(default_factory=dict)
+    _unique: str = ""
     #: What each address answered last, for the guards of the next update of it.
     _seen: dict[str, Any] = field(default_factory=dict)
 
     async def run(self, conversation: Conversation, unique: str) -> list[Outcome]:
         """Sends the exchanges in order. ``unique`` stands for ``${uniqueId}``, another one for each conversation."""
+        self._unique = unique
         self._known = {**self.values, "uniqueId": unique}
         self._known |= {name: self._fill(text) for name, text in _spelt_out(conversation).items()}
         self._seen = {}
@@ -105,8 +110,12 @@ class Replay:
         if isinstance(value, list):
             return [self._fill(one) for one in value]
         if isinstance(value, str):
-            return PLACEHOLDER.sub(lambda found: self._known.get(found[1], _UNKNOWN), value)
+            return PLACEHOLDER.sub(lambda found: self._known.get(found[1]) or self._stand_in(found[1]), value)
         return value
+
+    def _stand_in(self, placeholder: str) -> str:
+        """What is sent for a placeholder that is not known: a name that most resources may have, and no other conversation."""
+        return f"{placeholder.lower().replace('_', '-')}-{self._unique}"
 
     def _body(self, url: str, body: Any) -> Any:
         """A body that is sent: its guards are today's, and who sends it stays the owner of the project."""
@@ -137,7 +146,7 @@ class Replay:
                 inner = f"{path}.{key}" if path else key
                 if key not in answer:
                     yield f"{inner} is missing: {value!r}"
-                elif key not in _VOLATILE:
+                elif key not in _VOLATILE and not (key in _WRITTEN_OVER and value == _WRITTEN_OVER[key]):
                     yield from self._compare(value, answer[key], inner)
         elif isinstance(recorded, list) and isinstance(answer, list) and len(recorded) == len(answer):
             for one, other in zip(recorded, answer, strict=True):
@@ -153,7 +162,8 @@ class Replay:
         if CONSTANT.fullmatch(recorded):
             return True
         found = re.fullmatch(self._pattern(recorded), answer)
-        self._known.update(found.groupdict() if found else {})
+        learnt = found.groupdict() if found else {}
+        self._known.update({name: text for name, text in learnt.items() if text != self._stand_in(name)})
         return found is not None
 
     def _pattern(self, recorded: str) -> str:
@@ -163,7 +173,7 @@ class Replay:
             if number % 2 == 0:
                 pattern += _any_constants(part)
             elif part in self._known:
-                pattern += re.escape(self._known[part])
+                pattern += f"(?:{re.escape(self._known[part])}|{re.escape(self._stand_in(part))})"
             elif part in named:
                 pattern += f"(?P={part})"
             else:
