@@ -61,7 +61,7 @@ def test_the_life_of_a_sink(emulator: RunningEmulator, session: requests.Session
 def test_sinks_that_cannot_be_are_refused(session: requests.Session) -> None:
     sink = {"name": "one", "destination": TOPIC}
     ok(session.post(f"{BASE}/sinks", json=sink))
-    assert message(session.post(f"{BASE}/sinks", json=sink), 409) == "Sink already exists."
+    assert message(session.post(f"{BASE}/sinks", json=sink), 409) == "Sink one already exists"
     assert session.post(f"{BASE}/sinks", json={**sink, "name": "-one"}).status_code == 400
     missing = session.post(f"{BASE}/sinks", json={"name": "two"})
     assert message(missing, 400) == "Required field 'destination' is missing or empty."
@@ -116,6 +116,23 @@ def test_the_descriptor_of_a_metric_has_the_description_of_the_metric(session: r
     assert "description" not in ok(session.put(f"{BASE}/metrics/slow", json=metric))["metricDescriptor"]
 
 
+def test_each_label_of_a_metric_is_extracted(session: requests.Session) -> None:
+    labels = [{"key": "code"}, {"key": "path"}]
+    metric = {
+        "name": "requests",
+        "filter": "severity>=ERROR",
+        "metricDescriptor": {"labels": labels},
+        "labelExtractors": {"code": "EXTRACT(httpRequest.status)"},
+    }
+    refused = session.post(f"{BASE}/metrics", json=metric)
+    assert message(refused, 400) == "Number of label descriptors must match number of label extractors"
+    metric["labelExtractors"] = {
+        "code": "EXTRACT(httpRequest.status)",
+        "path": "EXTRACT(httpRequest.requestUrl)",
+    }
+    assert ok(session.post(f"{BASE}/metrics", json=metric))["metricDescriptor"]["labels"] == labels
+
+
 def test_an_exclusion_is_stored(session: requests.Session) -> None:
     made = ok(session.post(f"{BASE}/exclusions", json={"name": "noise", "filter": "severity<INFO"}))
     changed = ok(session.patch(f"{BASE}/exclusions/noise?updateMask=disabled", json={"disabled": True}))
@@ -131,6 +148,8 @@ def test_a_deleted_bucket_can_be_brought_back(session: requests.Session) -> None
     assert made["name"] == f"projects/{PROJECT}/locations/global/buckets/long"
     assert (made["retentionDays"], made["lifecycleState"]) == (90, "ACTIVE")
     ok(session.post(f"{BASE}/locations/us-central1/buckets?bucketId=near", json={}))
+    taken = session.post(f"{GLOBAL}/buckets?bucketId=long", json={})
+    assert message(taken, 409) == "Bucket long already exists"
     found = ok(session.get(f"{BASE}/locations/-/buckets"))["buckets"]
     assert [one["name"].split("/")[3::2] for one in found] == [
         ["global", "_Default"],

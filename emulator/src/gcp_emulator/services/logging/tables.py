@@ -82,6 +82,9 @@ def _complete_metric(call: Call, name: str, metric: Json) -> Json:
         "description": metric.get("description", ""),
     }
     asked = metric.get("metricDescriptor", {})
+    if len(asked.get("labels", [])) != len(metric.get("labelExtractors", {})):
+        # https://github.com/chainguard-dev/terraform-infra-common/pull/470
+        raise invalid_argument("Number of label descriptors must match number of label extractors")
     # https://github.com/GoogleCloudPlatform/k8s-config-connector/blob/master/mockgcp/mocklogging/logmetric.go: these are not given back.
     descriptor = defaults | {key: asked[key] for key in asked if key not in ("metadata", "launchStage")} | own
     return metric | {"metricDescriptor": descriptor, "resourceName": f"{parent}/metrics/{given}"}
@@ -159,7 +162,7 @@ SINKS = Table(
     given=_given_sinks,
     complete=_complete_sink,
     missing="Sink {id} does not exist",
-    taken="Sink already exists.",
+    taken="Sink {id} already exists",
 )
 METRICS = Table(
     message=("logging", "v2", "LogMetric"),
@@ -171,7 +174,7 @@ METRICS = Table(
     upsert=True,
     complete=_complete_metric,
     missing="Metric {id} does not exist.",
-    taken="Metric already exists.",
+    taken="Metric {id} already exists",
 )
 EXCLUSIONS = Table(
     message=("logging", "v2", "LogExclusion"),
@@ -179,7 +182,7 @@ EXCLUSIONS = Table(
     id=_ID,
     required=("filter",),
     missing="Exclusion {name} does not exist",
-    taken="Exclusion already exists.",
+    taken="Exclusion {id} already exists",
 )
 BUCKETS = Table(
     message=("logging", "v2", "LogBucket"),
@@ -190,7 +193,7 @@ BUCKETS = Table(
     complete=_complete_bucket,
     deleted=_request_deletion,
     missing="Bucket `{id}` in location `{locations}` does not exist",
-    taken="Bucket already exists.",
+    taken="Bucket {id} already exists",
 )
 VIEWS = Table(
     message=("logging", "v2", "LogView"),
@@ -200,7 +203,7 @@ VIEWS = Table(
     within=BUCKETS,
     given=_bucket_views,
     missing="View {id} does not exist",
-    taken="View already exists.",
+    taken="View {id} already exists",
 )
 #: BigQuery's datasets are named by them, so a name has no hyphen.
 LINKS = Table(
