@@ -54,6 +54,22 @@ def test_names_that_cannot_be_are_refused(session: requests.Session) -> None:
         assert message(refused, 400) == f"Invalid [topics] name: (name=projects/{PROJECT}/topics/{name})"
 
 
+@pytest.mark.parametrize("address", ["topics/labelled", "subscriptions/labelled", "snapshots/labelled"])
+def test_labels_that_google_does_not_take_are_refused(session: requests.Session, address: str) -> None:
+    body = {"labels": {"Team": "web"}, "topic": TOPIC, "subscription": SUBSCRIPTION}
+    wanted = {
+        "topics": ("labels",),
+        "subscriptions": ("labels", "topic"),
+        "snapshots": ("labels", "subscription"),
+    }
+    fields = {key: body[key] for key in wanted[address.partition("/")[0]]}
+    ok(session.put(f"{BASE}/subscriptions/worker", json={"topic": TOPIC}))
+    refused = message(session.put(f"{BASE}/{address}", json=fields), 400)
+    assert refused.startswith(
+        'You have passed an invalid argument to the service (argument=Invalid labels: Invalid field "labels"; key "Team" does not conform'
+    )
+
+
 def test_the_life_of_a_subscription(session: requests.Session) -> None:
     made = ok(
         session.put(f"{BASE}/subscriptions/worker", json={"topic": TOPIC, "enableMessageOrdering": True})

@@ -143,6 +143,19 @@ def test_a_rotation_needs_a_time_and_topics(
     assert (refused.status_code, refused.json()["error"]["message"]) == (400, message)
 
 
+def test_labels_that_google_does_not_take_are_refused(emulator: RunningEmulator) -> None:
+    refused = _make(emulator, "labelled", labels={"owner": "web@example.com"})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith(
+        'Invalid field "labels.owner"; value "web@example.com" does not'
+    )
+    _create(emulator)
+    address = f"{BASE}/projects/{emulator.project}/secrets/one?updateMask=labels"
+    changed = emulator.session().patch(address, json={"labels": {"Owner": "web"}})
+    assert changed.status_code == 400
+    assert changed.json()["error"]["message"].startswith('Invalid field "labels"; key "Owner" does not')
+
+
 def test_an_alias_is_of_a_version_that_is_there(emulator: RunningEmulator) -> None:
     assert _make(emulator, "early", versionAliases={"prod": "1"}).status_code == 400
     _create(emulator)

@@ -11,6 +11,7 @@ import secrets
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json, invalid_argument
+from gcp_emulator.engine.labels import label_problem
 from gcp_emulator.engine.service import Call
 from gcp_emulator.engine.tables import Table
 
@@ -35,7 +36,16 @@ def _show_schema(call: Call, name: str, schema: Json) -> Json:
     return {key: value for key, value in schema.items() if key != "definition" or not is_basic}
 
 
+def _check_labels(resource: Json) -> None:
+    if problem := label_problem(resource.get("labels", {})):
+        # The words around it: https://github.com/terraform-linters/tflint-ruleset-google/issues/413.
+        raise invalid_argument(
+            f"You have passed an invalid argument to the service (argument=Invalid labels: {problem})."
+        )
+
+
 def _complete_topic(call: Call, name: str, topic: Json) -> Json:
+    _check_labels(topic)
     if schema := topic.get("schemaSettings", {}).get("schema"):
         SCHEMAS.require(call.context, call.context.projects.canonical(schema))
     # What takes nothing in from elsewhere has no state.
@@ -43,6 +53,7 @@ def _complete_topic(call: Call, name: str, topic: Json) -> Json:
 
 
 def _complete_subscription(call: Call, name: str, subscription: Json) -> Json:
+    _check_labels(subscription)
     if SUBSCRIPTIONS.find(call.context, name) is None:
         TOPICS.require(call.context, subscription["topic"])
         call.require("pubsub.topics.attachSubscription", subscription["topic"])
@@ -92,6 +103,7 @@ def _show_subscription(call: Call, name: str, subscription: Json) -> Json:
 
 
 def _complete_snapshot(call: Call, name: str, snapshot: Json) -> Json:
+    _check_labels(snapshot)
     if SNAPSHOTS.find(call.context, name) is not None:
         return snapshot
     source = SUBSCRIPTIONS.require(call.context, call.body.get("subscription", ""))

@@ -16,6 +16,7 @@ from gcp_emulator.engine import clock, masks
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.errors import Json, already_exists, failed_precondition, invalid_argument, not_found
+from gcp_emulator.engine.labels import label_problem
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.orgpolicy.ports import Constraints
@@ -265,6 +266,8 @@ def _settled(secret: Json) -> Json:
     Texts: https://github.com/kyma-project/test-infra/pull/13626 and
     https://github.com/GoogleCloudPlatform/k8s-config-connector/blob/master/mockgcp/mocksecretmanager/secrets.go.
     """
+    if problem := label_problem(secret.get("labels", {})):
+        raise invalid_argument(problem)
     kept = {key: value for key, value in secret.items() if key not in ("ttl", "tags")}
     if ttl := secret.get("ttl"):
         kept["expireTime"] = clock.timestamp(clock.now() + datetime.timedelta(seconds=clock.seconds(ttl)))
