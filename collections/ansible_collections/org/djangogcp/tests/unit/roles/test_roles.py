@@ -313,7 +313,7 @@ def test_a_probe_that_does_not_pass_is_explained(tmp_path: Path, path: str, said
 def test_a_failure_about_which_nothing_more_is_known_is_told_as_it_is(tmp_path: Path) -> None:
     status = {"djangogcp_out_status": {"text": "Nothing of s has served yet."}}
     page = {
-        "ansible_failed_result": {
+        "__release_failed": {
             "msg": "/ answered 404",
             "checks": [{"path": "/", "status": 404, "problem": "404"}],
         },
@@ -348,3 +348,27 @@ def test_addresses_that_a_sites_own_list_leaves_out_are_told(
 ) -> None:
     variables = {"djangogcp_environment": {"ALLOWED_HOSTS": listed}, "cloud_run_candidate_tag": "candidate"}
     assert templated("__cloud_run_left_out", tmp_path, **variables) == left_out
+
+
+def test_what_django_says_of_a_page_that_fails_is_told_where_the_log_is_silent(tmp_path: Path) -> None:
+    variables = {
+        "__release_failed": {
+            "msg": "/a/ answered 500",
+            "checks": [{"path": "/a/", "status": 500, "problem": "500"}],
+        },
+        "__release_said": ["/a/ fails:", "LookupError: no such thing"],
+        "__release_stopped": "It gets no traffic.",
+        "djangogcp_admin_path": "",
+        "djangogcp_out_candidate": {"name": "s-00002-abc"},
+        "djangogcp_out_log": [],
+    }
+    asked = f"[{message_of('roles/release/tasks/ask.yml')}, __release_asked_of_django]"
+    message, question = templated(asked, tmp_path, **variables)
+    assert question == {"paths": ["/a/"], "host": "s-1.r.run.app"}
+    assert message.split("\n\n")[-2:] == [
+        "What Django says in the job manage, which is asked the same:\n/a/ fails:\nLookupError: no such thing",
+        "It gets no traffic.",
+    ]
+    variables["djangogcp_out_log"] = ["Traceback (most recent call last):"]
+    message, question = templated(asked, tmp_path, **variables)
+    assert (question["paths"], "What Django says" in message) == ([], False)
