@@ -204,8 +204,8 @@ def _read(path: Path) -> str:
         return ""
     with open(path, "rb") as file:
         data = file.read(MAX_TEXT_BYTES)
-    # A character may stand on the end.
-    return data.decode("utf-8", "strict" if len(data) < MAX_TEXT_BYTES else "ignore")
+    # A character may stand on the end, and a byte order mark at the beginning.
+    return data.decode("utf-8-sig", "strict" if len(data) < MAX_TEXT_BYTES else "ignore")
 
 
 def _text(path: Path) -> str:

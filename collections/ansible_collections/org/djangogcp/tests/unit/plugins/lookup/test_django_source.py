@@ -246,3 +246,20 @@ def test_sql_that_only_an_owner_may_run_is_found_where_the_site_serves(project: 
         "shop/views.py: TRUNCATE",
         "shop/views.py: setval",
     ]
+
+
+def test_a_byte_order_mark_hides_nothing(project: Path) -> None:
+    mark = "\ufeff"
+    write(
+        project,
+        **{
+            "requirements.txt": f"{mark}gunicorn\nDjango\n",
+            "Procfile": f"{mark}web: gunicorn shop.wsgi\n",
+            ".python-version": f"{mark}3.12\n",
+            "shop/wsgi.py": mark + WSGI_PY,
+        },
+    )
+    found = describe(str(project))
+    assert found["requirements"] == ["django", "gunicorn"]
+    assert (found["procfile_web"], found["python_version"]) == ("gunicorn shop.wsgi", "3.12")
+    assert found["wsgi_module"] == "shop.wsgi:application"
