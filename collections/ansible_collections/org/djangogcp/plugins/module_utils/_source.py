@@ -64,11 +64,13 @@ class Archive:
         digest: SHA-256 over names, modes and contents, as 64 hexadecimal digits.
         files: the names in it, sorted.
         content: the .tar.gz.
+        withheld: the names of files and folders that are not in it although the project does not say so, because they may hold secrets; sorted.
     """
 
     digest: str
     files: tuple[str, ...]
     content: bytes
+    withheld: tuple[str, ...] = ()
 
 
 def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
@@ -87,7 +89,8 @@ def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
     added = {name: text.encode() for name, text in (extra or {}).items()}
     names = set(added)
     size = 0
-    for name in _names(folder, _Ignored(folder)):
+    ignored = _Ignored(folder)
+    for name in _names(folder, ignored):
         size += _size(folder, name)
         names.add(name)
         if len(names) > MAX_FILES or size > MAX_BYTES:
@@ -96,7 +99,9 @@ def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
                 f"it holds more than {MAX_FILES} files or {MAX_BYTES // 1024**2} MiB (reached at {name!r})",
                 "List what does not belong in the image in .dockerignore.",
             )
-    return _archive(folder, sorted(names), added)
+    archive = _archive(folder, sorted(names), added)
+    keys = names.difference(archive.files)
+    return dataclasses.replace(archive, withheld=tuple(sorted({*ignored.withheld, *keys})))
 
 
 def _names(root: str, ignored: _Ignored) -> t.Iterator[str]:
@@ -270,20 +275,30 @@ class _Ignored:
     """
 
     def __init__(self, root: str) -> None:
+        #: What stays out only because it may hold secrets.
+        self.withheld: set[str] = set()
         self._docker = _Rules(root, ".dockerignore", _patterns(root, ".dockerignore"))
         self._gcloud = _Rules(root, ".gcloudignore", _patterns(root, ".gcloudignore"), _anchored)
 
     def matches(self, name: str) -> bool:
         """Whether a file stays out. The Dockerfile and the .dockerignore always go in: the build reads them."""
         if _ALWAYS.match(name):
+            self._note(name)
             return True
         return name not in ("Dockerfile", ".dockerignore") and (
             self._docker.match(name) or self._gcloud.match(name)
         )
 
+    def _note(self, name: str) -> None:
+        if not (_LEFTOVERS.match(name) or self._docker.match(name) or self._gcloud.match(name)):
+            self.withheld.add(name)
+
     def prunes(self, folder: str) -> bool:
         """Whether nothing below a folder can go in."""
-        if _ALWAYS.match(folder) or self._gcloud.match(folder):
+        if _ALWAYS.match(folder):
+            self._note(folder)
+            return True
+        if self._gcloud.match(folder):
             return True
         return not self._docker.has_exceptions and self._docker.match(folder)
 
@@ -335,4 +350,5 @@ def _regex(pattern: str) -> str:
     return rf"{translated}(?:/.*)?\Z"
 
 
+_LEFTOVERS = re.compile("|".join(_regex(pattern) for pattern in LEFTOVERS), re.DOTALL)
 _ALWAYS = re.compile("|".join(_regex(pattern) for pattern in (*LEFTOVERS, *SECRETS)), re.DOTALL)

@@ -149,6 +149,8 @@ source:
     digest: 0123456789abcdef
     files: 87
     bytes: 40321
+    # What was left out only because it may hold secrets. The project itself can say in .dockerignore that it is not needed.
+    withheld: [.env, db.sqlite3]
 """
 
 import dataclasses
@@ -213,7 +215,12 @@ def start(task: Task, builds: Builds) -> Json:
     params = task.params
     archive = packed(params["source_dir"], params["dockerfile"])
     wanted = Image.of_source(params["image"], archive.digest, params["rebuild"] or "")
-    source = {"digest": archive.digest, "files": len(archive.files), "bytes": len(archive.content)}
+    source = {
+        "digest": archive.digest,
+        "files": len(archive.files),
+        "bytes": len(archive.content),
+        "withheld": list(archive.withheld),
+    }
     found = builds.find_image(wanted)
     if found is not None:
         return {"changed": False, "finished": True, "image": found.result(), "build": None, "source": source}

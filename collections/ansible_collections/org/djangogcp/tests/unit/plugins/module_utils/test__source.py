@@ -171,3 +171,21 @@ def test_a_dockerignore_that_is_not_utf8_is_refused(project):
     (project / ".dockerignore").write_bytes(b"\xff\xfe")
     with pytest.raises(SourceError, match=r"\.dockerignore is not UTF-8"):
         pack(str(project))
+
+
+def test_what_is_left_out_for_its_name_or_content_is_told(project):
+    files = {
+        "keys/public.pem": "",
+        ".ssh/known_hosts": "",
+        "project-123.json": '{"type": "service_account"}',
+        "listed.key": "",
+        "shop/__pycache__/a.pyc": "",
+        ".dockerignore": "listed.key\n",
+    }
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text, "utf-8")
+    archive = pack(str(project))
+    assert {"keys/public.pem", ".ssh", "project-123.json"} <= set(archive.withheld)
+    assert not {"listed.key", "shop/__pycache__", "shop/__pycache__/a.pyc"} & set(archive.withheld)
+    assert not set(archive.withheld) & set(archive.files)
