@@ -45,6 +45,9 @@ MAX_BYTES = 512 * 1024 * 1024
 #: Google downloads a key as PROJECT-ID.json, so its name does not tell. A key file has 2.4 kB.
 _MAX_KEY_BYTES = 64 * 1024
 _MAX_TEXT_BYTES = 1024 * 1024
+#: The kernel reads no more of a script's first line (Linux, BINPRM_BUF_SIZE), and takes a carriage return for a part of the program's name.
+_MAX_SHEBANG_BYTES = 256
+_WINDOWS_SCRIPT = re.compile(rb"#![^\n]*\r\n")
 #: Control characters, and the halves of surrogate pairs by which Python shows bytes that are no UTF-8.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -65,12 +68,14 @@ class Archive:
         files: the names in it, sorted.
         content: the .tar.gz.
         withheld: the names of files and folders that are not in it although the project does not say so, because they may hold secrets; sorted.
+        windows_scripts: the names of scripts whose first line ends as on Windows, so that Linux does not find what runs them; sorted.
     """
 
     digest: str
     files: tuple[str, ...]
     content: bytes
     withheld: tuple[str, ...] = ()
+    windows_scripts: tuple[str, ...] = ()
 
 
 def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
@@ -205,6 +210,7 @@ def _archive(root: str, names: t.Iterable[str], added: t.Mapping[str, bytes]) ->
     digest = hashlib.sha256()
     packed = io.BytesIO()
     kept = []
+    scripts: list[str] = []
     # The header of gzip holds a time, too.
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
@@ -212,18 +218,20 @@ def _archive(root: str, names: t.Iterable[str], added: t.Mapping[str, bytes]) ->
     ):
         for name in names:
             try:
-                line = _add(tar, root, name, added.get(name))
+                line = _add(tar, root, name, added.get(name), scripts)
             except OSError as error:
                 reason = error.strerror or "it changed meanwhile"
                 raise SourceError(root, f"cannot read {name}: {reason}", _IGNORE_OR_PERMIT) from error
             if line:
                 digest.update(line.encode())
                 kept.append(name)
-    return Archive(digest.hexdigest(), tuple(kept), packed.getvalue())
+    return Archive(digest.hexdigest(), tuple(kept), packed.getvalue(), windows_scripts=tuple(scripts))
 
 
-def _add(tar: tarfile.TarFile, root: str, name: str, content: bytes | None) -> str:
-    """Add a file, with *content* if given, to an archive; returns its line of the digest, "" if it must not go in."""
+def _add(tar: tarfile.TarFile, root: str, name: str, content: bytes | None, scripts: list[str]) -> str:
+    """Add a file, with *content* if given, to an archive; returns its line of the digest, "" if it must not go in. A script
+    whose first line ends as on Windows is added to *scripts*.
+    """
     info = tarfile.TarInfo(name)
     if content is None and os.path.islink(os.path.join(root, name)):
         info.type, info.linkname = tarfile.SYMTYPE, os.readlink(os.path.join(root, name))
@@ -236,6 +244,9 @@ def _add(tar: tarfile.TarFile, root: str, name: str, content: bytes | None) -> s
             info.size, info.mode = found.st_size, 0o755 if found.st_mode & stat.S_IXUSR else 0o644
             if _is_key(name, info.size, file):
                 return ""
+        if _WINDOWS_SCRIPT.match(file.read(_MAX_SHEBANG_BYTES)):
+            scripts.append(name)
+        file.seek(0)
         hashed = _Hashed(file)
         tar.addfile(info, hashed)
     return f"{name}\0{info.mode:o}\0{info.linkname}\0{hashed.hexdigest()}\n"

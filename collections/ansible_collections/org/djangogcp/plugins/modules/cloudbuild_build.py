@@ -151,6 +151,8 @@ source:
     bytes: 40321
     # What was left out only because it may hold secrets. The project itself can say in .dockerignore that it is not needed.
     withheld: [.env, db.sqlite3]
+    # Scripts whose first line ends as on Windows: where the image runs one, Linux finds no program of that name.
+    windows_scripts: []
 """
 
 import dataclasses
@@ -220,6 +222,7 @@ def start(task: Task, builds: Builds) -> Json:
         "files": len(archive.files),
         "bytes": len(archive.content),
         "withheld": list(archive.withheld),
+        "windows_scripts": list(archive.windows_scripts),
     }
     found = builds.find_image(wanted)
     if found is not None:

@@ -189,3 +189,16 @@ def test_what_is_left_out_for_its_name_or_content_is_told(project):
     assert {"keys/public.pem", ".ssh", "project-123.json"} <= set(archive.withheld)
     assert not {"listed.key", "shop/__pycache__", "shop/__pycache__/a.pyc"} & set(archive.withheld)
     assert not set(archive.withheld) & set(archive.files)
+
+
+def test_scripts_that_linux_does_not_run_are_told(project):
+    for name, text in (
+        ("start.sh", b"#!/bin/sh\r\necho\r\n"),
+        ("manage.py", b"#!/usr/bin/env python\r\n"),
+        ("run.sh", b"#!/bin/sh\necho\r\n"),
+        ("notes.txt", b"no script\r\n"),
+    ):
+        (project / name).write_bytes(text)
+    archive = pack(str(project), {"Dockerfile": "FROM python\r\n"})
+    assert archive.windows_scripts == ("manage.py", "start.sh")
+    assert names_in(archive)["start.sh"].size == 17
