@@ -61,7 +61,12 @@ def users(instance: str) -> dict[str, Any]:
                 "password_secret": f"{instance}-polls-migrator",
                 "database_roles": [],
             },
-            {"name": "polls_web", "random_password": True, "database_roles": []},
+            {
+                "name": "polls_web",
+                "random_password": True,
+                "database_roles": [],
+                "kept_roles": ["polls_migrator"],
+            },
             {
                 "name": "polls_web",
                 "password_secret": f"{instance}-polls-web-1",
@@ -179,6 +184,18 @@ def test_rights_that_somebody_gave_by_sql_are_seen_and_taken_back(cloud: Cloud, 
     )
     assert rows == [(False, False, False)] * 3
     assert cloud.ok("sql_users", **asked)["changed"] is False
+
+
+def test_the_right_to_the_schema_stays_until_it_is_taken(cloud: Cloud, site: str) -> None:
+    asked = users(site) | {"check_database": "polls"}
+    (migrator, web, *rest) = asked["users"]
+    allowed = {**web, "database_roles": ["polls_migrator"]}
+    assert cloud.ok("sql_users", **{**asked, "users": [migrator, allowed, *rest]})["changed"] is True
+    kept = cloud.ok("sql_users", **asked)
+    assert (kept["changed"], kept["users"][1]["database_roles"]) == (False, ["polls_migrator"])
+    taken = {**asked, "users": [migrator, {**web, "kept_roles": []}, *rest]}
+    assert cloud.ok("sql_users", **taken)["changed"] is True
+    assert cloud.ok("sql_users", **asked)["users"][1]["database_roles"] == []
 
 
 def test_attributes_of_which_the_api_does_not_tell_are_taken_or_told(cloud: Cloud, site: str) -> None:

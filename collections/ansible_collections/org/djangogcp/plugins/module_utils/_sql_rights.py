@@ -71,13 +71,18 @@ class _Asked:
 
     name: str
     roles: frozenset[str]
+    kept: frozenset[str]
     keeps_others: bool
 
     def lacks(self, really: _Really) -> frozenset[str]:
         return self.roles - really.in_force
 
     def exceeds(self, really: _Really) -> frozenset[str]:
-        return frozenset() if self.keeps_others else really.roles - self.roles
+        return frozenset() if self.keeps_others else really.roles - self.roles - self.kept
+
+    def stays(self, really: _Really) -> frozenset[str]:
+        """The roles that the user is a member of when it is as asked."""
+        return self.roles | (really.roles if self.keeps_others else really.roles & self.kept)
 
     def attributes(self, really: _Really) -> tuple[str, ...]:
         """The attributes that only come with cloudsqlsuperuser."""
@@ -96,7 +101,7 @@ class _Asked:
         return shown if self.keeps_others else {**shown, "attributes": list(really.attributes)}
 
     def shown_afterwards(self, really: _Really) -> Json:
-        roles = self.roles | really.roles if self.keeps_others else self.roles
+        roles = self.stays(really)
         shown: Json = {"database_roles": sorted(roles)}
         return shown if self.keeps_others else {**shown, "attributes": []}
 
@@ -122,7 +127,12 @@ def ensure_rights(
     # A user who is going to be changed, or is being changed, has rights that nobody has seen yet.
     may_look = task.wait.enabled and not task.check_mode
     asked = {
-        position: _Asked(outcome.resource["name"], frozenset(user["database_roles"]), user["append_roles"])
+        position: _Asked(
+            outcome.resource["name"],
+            frozenset(user["database_roles"]),
+            frozenset(user["kept_roles"]),
+            user["append_roles"],
+        )
         for position, (user, outcome) in enumerate(pairs)
         if user["state"] == "present"
         and user["database_roles"] is not None
@@ -190,7 +200,7 @@ class _Rights:
 
     def _correct(self, asked: _Asked, really: _Really) -> _Really:
         if asked.lacks(really) or asked.exceeds(really):
-            self._update(asked, revoke=bool(asked.exceeds(really)))
+            self._update(asked.name, asked.stays(really), revoke=bool(asked.exceeds(really)))
             really = self.look([asked.name])[asked.name]
         if attributes := asked.attributes(really):
             names = " ".join(f"NO{attribute}" for attribute in attributes)
@@ -243,22 +253,20 @@ class _Rights:
                     f"({_list(really[one.name].roles)}). Revoke that in the database {self._database}, as a user who may."
                 )
 
-    def _update(self, asked: _Asked, *, revoke: bool) -> None:
-        """Grant what is asked, also what the API believes to be granted, and with `revoke` nothing else."""
+    def _update(self, name: str, roles: frozenset[str], *, revoke: bool) -> None:
+        """Grant roles, also those that the API believes to be granted, and with `revoke` let nothing else stay."""
         client, project = self._task.client, self._task.project
-        call = USER.call("update", {"name": asked.name})
+        call = USER.call("update", {"name": name})
         params = {
-            "name": asked.name,
-            "databaseRoles": sorted(asked.roles),
+            "name": name,
+            "databaseRoles": sorted(roles),
             "revokeExistingRoles": revoke or None,
         }
         url = f"{API}/projects/{project}/instances/{self._instance}/users"
         deadline = Deadline(self._task.wait.timeout, client.clock)
         for delay in delays(first=0.3, factor=2, longest=10):
             try:
-                answer = client.request(
-                    "PUT", url, call, params=params, body={"name": asked.name}, repeatable=True
-                )
+                answer = client.request("PUT", url, call, params=params, body={"name": name}, repeatable=True)
             except ApiError as error:
                 if not error.is_busy or not deadline.sleep(delay):
                     raise

@@ -97,9 +97,10 @@ def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome
         if claims and not task.check_mode:
             claims.make(USER, ids, current)
         result = dict(asked)
-        if user["append_roles"] and roles:
-            held = decode(current or {}, USER.fields)["database_roles"]
-            result["database_roles"] = sorted({*roles, *held})
+        if roles is not None and (user["append_roles"] or user["kept_roles"]):
+            held = set(decode(current or {}, USER.fields)["database_roles"] or [])
+            stays = held if user["append_roles"] else held.intersection(user["kept_roles"])
+            result["database_roles"] = sorted({*roles, *stays})
         if password is not None and (current is None or not password.is_given_to(ids)):
             result["password"] = _value(task, password)
         if user["random_password"] and current is None:

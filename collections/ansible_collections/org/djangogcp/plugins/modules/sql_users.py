@@ -104,6 +104,11 @@ options:
             from now on. The users of older versions are removed, except the one that was in use until now.
           - Which one is in use is kept in the annotations of O(users[].password_secret). When it is not known, none is removed.
         type: str
+      kept_roles:
+        description: Roles that stay when the user is a member of them, and are not granted otherwise. Needs O(users[].database_roles).
+        type: list
+        elements: str
+        default: []
       append_roles:
         description: Whether roles of the user that are not in O(users[].database_roles) stay. Needs that option.
         type: bool
@@ -237,6 +242,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "random_password": {"type": "bool", "default": False, "no_log": False},
             "per_version": {"type": "bool", "default": False},
             "in_use_version": {"type": "str"},
+            "kept_roles": {"type": "list", "elements": "str", "default": []},
             "append_roles": {"type": "bool", "default": False},
         },
     },
@@ -252,6 +258,7 @@ RULES = {
     "check_database": rules.SQL_DATABASE,
     "users.name": rules.SQL_USER,
     "users.password_secret": rules.SECRET_ID,
+    "users.kept_roles": rules.SQL_USER,
     "users.in_use_version": rules.between(1, 1_000_000),
 }
 
@@ -292,6 +299,8 @@ def check(params: dict[str, t.Any]) -> list[str]:
         problems += _user_problems(user, f"users[{number}]")
         if user["append_roles"] and user["database_roles"] is None:
             problems.append(f"users[{number}].append_roles is true: expected database_roles as well.")
+        if user["kept_roles"] and user["database_roles"] is None:
+            problems.append(f"users[{number}].kept_roles is set: expected database_roles as well.")
         if user["host"] is not None and params["check_database"] is not None:
             problems.append(
                 f"users[{number}].host is set: expected no check_database, because only PostgreSQL is asked there."

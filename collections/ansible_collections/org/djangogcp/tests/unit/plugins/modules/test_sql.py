@@ -236,6 +236,7 @@ def users(client, *asked, check_mode=False):
         "state": "present",
         "type": "BUILT_IN",
         "append_roles": False,
+        "kept_roles": [],
         "random_password": False,
         "per_version": False,
     }

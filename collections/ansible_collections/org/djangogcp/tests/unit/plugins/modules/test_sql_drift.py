@@ -369,6 +369,7 @@ def users(client, *asked):
         "state": "present",
         "type": "BUILT_IN",
         "append_roles": False,
+        "kept_roles": [],
         "random_password": False,
         "per_version": False,
     }
@@ -422,6 +423,7 @@ def test_a_user_may_be_there_once_for_each_host(google, client):
     rest = {
         "in_use_version": None,
         "append_roles": False,
+        "kept_roles": [],
         "password_secret": None,
         "database_roles": None,
         "type": "BUILT_IN",

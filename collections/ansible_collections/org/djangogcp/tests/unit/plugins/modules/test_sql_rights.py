@@ -47,6 +47,7 @@ def users(client, check_mode=False, **user):
         "state": "present",
         "type": "BUILT_IN",
         "append_roles": False,
+        "kept_roles": [],
         "random_password": False,
         "per_version": False,
         "database_roles": [],
@@ -110,6 +111,22 @@ def test_roles_of_a_shared_user_stay(api, client):
     )
     assert users(client, database_roles=["site"], append_roles=True)["changed"] is False
     assert updates(api) == []
+
+
+def test_a_role_that_may_be_kept_stays_and_others_go(api, client):
+    api.answer("GET", f"{USERS}/web", {**UNTOLD, "databaseRoles": ["migrator"]})
+    api.answer(
+        "POST", EXECUTE, really(roles=["cloudsqlsuperuser", "migrator"]), really(roles=["migrator"]), really(roles=["migrator"])
+    )  # fmt: skip
+    result = users(client, kept_roles=["migrator"])
+    assert result["users"][0]["database_roles"] == ["migrator"]
+    (sent,) = updates(api)
+    assert (sent["databaseRoles"], sent["revokeExistingRoles"]) == (["migrator"], True)
+
+
+def test_a_role_that_may_be_kept_is_not_granted(api, client):
+    api.answer("POST", EXECUTE, really())
+    assert users(client, kept_roles=["migrator"])["changed"] is False
 
 
 def test_an_instance_that_is_busy_is_asked_again(api, client, fake_clock):
