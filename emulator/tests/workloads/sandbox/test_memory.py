@@ -75,7 +75,7 @@ def test_who_uses_more_than_the_limit_is_ended_in_googles_words(
         pytest.param("x = bytearray(70 << 20)\n" + LIVE, id="below the limit"),
         pytest.param("x = bytearray(60 << 20)\n" + FORKS + LIVE, id="memory that several processes share"),
         pytest.param(
-            "import mmap\nf = open('/tmp/large', 'w+b'); f.write(bytes(60 << 20)); f.flush()\n"
+            "import mmap\nf = open('/tmp/large', 'w+b')\nfor _ in range(60): f.write(bytes(1 << 20))\nf.flush()\n"
             "m = mmap.mmap(f.fileno(), 0); sum(m[::4096])\n" + LIVE,
             id="a file in memory that is mapped",
         ),

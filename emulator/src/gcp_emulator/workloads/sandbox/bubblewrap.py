@@ -1,11 +1,12 @@
 """A sandbox of ordinary processes, made with bubblewrap.
 
-Own process, network, IPC and host name spaces; the image's files read-only. As root the application really runs under the
+Own process, network, IPC and host name spaces. As root the application really runs under the
 image's user and group ids; as an ordinary user it does so in a user namespace, where the image's user is the ordinary user under
 another number.
 
-Not limited: CPU (that needs a delegated cgroup). Memory is counted twice a second by process 1. Not as in Cloud Run: files outside the temporary folders cannot
-be written, even by their owner.
+Not limited: CPU (that needs a delegated cgroup). Memory is counted twice a second by process 1. What is written is memory (see `writable`). For an ordinary
+user who runs an image as another user than root, and where overlayfs cannot be mounted, only the temporary folders can be written:
+an ordinary user's files have one owner, and who may write which of them is not known.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import os
 import shutil
 import signal
 import socket
+from pathlib import Path
 
+from gcp_emulator.workloads.sandbox import writable
 from gcp_emulator.workloads.sandbox.process import (
     CA_BUNDLE,
     DATAGRAM,
@@ -66,17 +69,33 @@ class BubblewrapSandbox(Sandbox):
         control.setblocking(False)
         for end in (control, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, DATAGRAM)
+        prefix: list[str] = []
+        root = None
+        if await self._is_writable():
+            prefix, root = writable.prepare(self._rootfs.tree, self._rootfs.system.root)
         with contextlib.ExitStack() as opened:
             opened.enter_context(theirs)
-            arguments, fds = _arguments(self._rootfs, self.spec, opened)
+            arguments, fds = _arguments(self._rootfs, self.spec, root, opened)
             self._process = await asyncio.create_subprocess_exec(
-                program, *arguments, self._rootfs.python, "-I", "-S", "/run/shim.py", str(theirs.fileno()),
+                *prefix, program, *arguments, self._rootfs.python, "-I", "-S", "/run/shim.py", str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
                 pass_fds=(theirs.fileno(), *fds), env={"PATH": os.defpath}, limit=LINE_LIMIT,
             )  # fmt: skip
         assert self._process.stdout
         assert self._process.stderr
         return control, self._process.stdout, self._process.stderr
+
+    async def _is_writable(self) -> bool:
+        layers = (self._rootfs.tree, self._rootfs.system.root)
+        return (
+            (os.geteuid() == 0 or self.spec.uid == 0)
+            and Path("/") not in layers  # which holds more than an image may see
+            and writable.can_be_named(*layers)
+            and await asyncio.to_thread(writable.is_available)
+        )
+
+    def _folders_in_memory(self) -> list[str]:
+        return [*super()._folders_in_memory(), "/"]
 
     async def _end(self) -> None:
         if self._process is None:
@@ -102,9 +121,9 @@ class BubblewrapSandbox(Sandbox):
 
 
 def _arguments(
-    rootfs: Rootfs, spec: SandboxSpec, opened: contextlib.ExitStack
+    rootfs: Rootfs, spec: SandboxSpec, root: Path | None, opened: contextlib.ExitStack
 ) -> tuple[list[str], list[int]]:
-    """bubblewrap's arguments, and the file descriptors that they name."""
+    """bubblewrap's arguments, and the file descriptors that they name; ``root`` is a writable view of image and system."""
     fds: list[int] = []
 
     def data(content: bytes) -> str:
@@ -132,7 +151,7 @@ def _arguments(
     # To see how much memory the application's processes use.
     for capability in (*SHIM_CAPABILITIES, "SYS_PTRACE"):
         plan += ["--cap-add", f"CAP_{capability}"]
-    plan += rootfs.arguments(mounts)
+    plan += rootfs.arguments_on(root, mounts) if root else rootfs.arguments(mounts)
     plan += ["--proc", "/proc", "--perms", "0755", "--tmpfs", "/dev"]
     for device in _DEVICES:
         plan += ["--dev-bind", device, device]
@@ -144,5 +163,5 @@ def _arguments(
         plan += ["--perms", "0644", "--ro-bind-data", data(content), path]
     for volume in spec.volumes:
         plan += ["--perms", "0755", "--tmpfs", volume.path]
-    plan += ["--ro-bind", str(SHIM), "/run/shim.py", "--remount-ro", "/", "--"]
+    plan += ["--ro-bind", str(SHIM), "/run/shim.py", *(() if root else ("--remount-ro", "/")), "--"]
     return plan, fds

@@ -285,10 +285,11 @@ class Sandbox(abc.ABC):
             return None
         if self._limits_memory:
             return "cgroup"
-        return {
-            "limit": self.spec.memory,
-            "folders": [*TEMPORARY_FOLDERS, *(one.path for one in self.spec.volumes)],
-        }
+        return {"limit": self.spec.memory, "folders": self._folders_in_memory()}
+
+    def _folders_in_memory(self) -> list[str]:
+        """Folders inside, in each of which what is written is memory."""
+        return [*TEMPORARY_FOLDERS, *(volume.path for volume in self.spec.volumes)]
 
     async def _serve(self, listener: TcpListener | UnixListener, ready: socket.socket) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -65,6 +65,21 @@ class Rootfs:
             plan += ["--tmpfs", path]
         return plan
 
+    def arguments_on(self, root: Path, mount_points: Iterable[str] = ()) -> list[str]:
+        """bubblewrap's arguments where ``root`` holds image and system already; see `arguments`."""
+        plan = ["--bind", str(root), "/"]
+        parents = {parent for path in (*mount_points, *self.binds) for parent in PurePosixPath(path).parents}
+        for parent in sorted(parents):
+            inside = parent.relative_to("/")
+            if not any((layer / inside).exists() for layer in (self.tree, self.system.root)):
+                # bubblewrap would make it for root alone.
+                plan += ["--perms", "0755", "--dir", str(parent)]
+        for path in self.binds:
+            plan += ["--ro-bind", path, path]
+        for path in self.system.masked:
+            plan += ["--tmpfs", path]
+        return plan
+
 
 def _bind(place: PurePosixPath, sources: list[Path], free: set[PurePosixPath], plan: list[str]) -> None:
     """Show at ``place`` the union of ``sources``, the last in front, leaving the paths in ``free`` free."""

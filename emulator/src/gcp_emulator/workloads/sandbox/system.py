@@ -219,10 +219,12 @@ def _copy(root: Path, files: Iterable[str]) -> None:
             continue
         if stat.S_ISDIR(mode):
             target.mkdir(parents=True, exist_ok=True)
-        elif stat.S_ISLNK(mode) or stat.S_ISREG(mode):
+        elif stat.S_ISLNK(mode) or (stat.S_ISREG(mode) and os.access(path, os.R_OK)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            if os.access(path, os.R_OK) or stat.S_ISLNK(mode):
-                shutil.copy2(path, target, follow_symlinks=False)
+            shutil.copy2(path, target, follow_symlinks=False)
+            if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+                # No process of a sandbox gains rights by executing a file, and nobody else should by an old copy.
+                target.chmod(stat.S_IMODE(mode) & ~(stat.S_ISUID | stat.S_ISGID))
 
 
 def _link_alternatives(root: Path) -> None:
