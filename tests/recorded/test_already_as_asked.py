@@ -281,7 +281,8 @@ def altered(value: Any, row: Field) -> Iterator[tuple[str, Any]]:
         for position, item in enumerate(value):
             for _name, other in alterations(item, row.fields):
                 yield row.name, [*value[:position], other, *value[position + 1 :]]
-        if value:
+        # Where a list has a default, none of its items asks for that.
+        if value[1:] or (value and row.default is None):
             yield row.name, value[1:]
     elif row.kind is Kind.MAP:
         yield row.name, {**value, "another": "1"}
