@@ -710,6 +710,7 @@ SERVICE = ResourceSpec(
             "Who gets the traffic: all shares, in this order. All of it goes to the newest revision if not set, or V([]).",
             kind=Kind.LIST,
             replace=True,
+            # Source: run v2, Service.traffic ("If traffic is empty or not provided").
             default=[{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
             fields=(
                 Field(
