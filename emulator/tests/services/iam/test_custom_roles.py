@@ -112,6 +112,21 @@ def test_ids_that_cannot_be_are_refused(
     assert session.post(BASE, json={"roleId": role_id, "role": {}}).status_code == status
 
 
+def test_a_name_that_no_role_can_have_is_refused(session: requests.Session) -> None:
+    made = session.post(BASE, json={"roleId": "web-reader", "role": {"title": "Reader"}})
+    assert (made.status_code, made.json()["error"]["message"]) == (
+        400,
+        'The role_id "web-reader" is invalid. It doesn\'t match pattern "[a-zA-Z0-9_\\.]{3,64}". The role_id must be 3 to 64 characters '
+        "long and can be a mix of uppercase and lowercase English letters, digits, underscores and periods.",
+    )
+    looked_at = session.get(f"{BASE}/web-reader")
+    assert (looked_at.status_code, looked_at.json()["error"]["message"]) == (
+        400,
+        'The role name must be in the form "roles/{role}", "organizations/{organization_id}/roles/{role}", or '
+        '"projects/{project_id}/roles/{role}".',
+    )
+
+
 @pytest.mark.parametrize("permission", ["run.jobs.fly", "resourcemanager.projects.list", "storage.*"])
 def test_a_role_of_a_project_has_permissions_that_it_can_give(
     session: requests.Session, permission: str

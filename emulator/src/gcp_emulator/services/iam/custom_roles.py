@@ -6,6 +6,7 @@ Google removes it for good after a week, which is not emulated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from gcp_emulator.engine.context import Context
@@ -37,7 +38,11 @@ ROLES = Table(
     message=("iam", "v1", "Role"),
     methods=("iam.projects.roles", "iam.organizations.roles"),
     id=r"[a-zA-Z0-9_.]{3,64}",
-    bad_id="The role_id {id} is invalid: it must have 3 to 64 letters, digits, underscores and periods.",
+    # https://github.com/GoogleCloudPlatform/k8s-config-connector/issues/210
+    bad_id=(
+        'The role_id "{id}" is invalid. It doesn\'t match pattern "[a-zA-Z0-9_\\.]{{3,64}}". The role_id must be 3 to 64 characters long '
+        "and can be a mix of uppercase and lowercase English letters, digits, underscores and periods."
+    ),
     id_from="body:roleId",
     wrapped={"create": "role"},
     page_size=300,
@@ -78,6 +83,16 @@ class CustomRoles:
                 f"You can't create a role with role_id ({role_id}) where there is an existing role with that role_id in a deleted state."
             )
         return await ROLES.answer("create", call)
+
+    @handles("iam.projects.roles.get", "iam.organizations.roles.get")
+    async def get_role(self, call: Call) -> Json:
+        """A name that no role can have is refused: https://github.com/pulumi/pulumi-gcp/issues/70."""
+        if not re.fullmatch(ROLES.id, call.params["name"].rpartition("/")[2]):
+            raise invalid_argument(
+                'The role name must be in the form "roles/{role}", "organizations/{organization_id}/roles/{role}", or '
+                '"projects/{project_id}/roles/{role}".'
+            )
+        return await ROLES.answer("get", call)
 
     @handles("iam.projects.roles.list", "iam.organizations.roles.list")
     async def list_roles(self, call: Call) -> Json:
