@@ -29,6 +29,16 @@ def label_problem(labels: Mapping[str, str]) -> str | None:
     return None
 
 
+def is_key(text: str) -> bool:
+    """Whether a label may have this key."""
+    return _key_problem(text) is None
+
+
+def is_value(text: str) -> bool:
+    """Whether a label may have this value."""
+    return _problem(text) is None
+
+
 def _key_problem(key: str) -> str | None:
     if not key:
         return "it is empty"

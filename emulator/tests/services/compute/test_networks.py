@@ -47,6 +47,28 @@ def make(session: requests.Session, place: str, collection: str, **body: Any) ->
     return ok(session.get(f"{API}/{place}/{collection}/{body['name']}"))
 
 
+def test_labels_that_google_does_not_take_are_refused(session: requests.Session) -> None:
+    url = f"{API}/{GLOBAL}/addresses"
+    key = session.post(url, json={"name": "front", "labels": {"costCenter": "1"}})
+    assert refusal(key) == (
+        400,
+        "invalid",
+        "Invalid value for field 'resource.labels': ''. Label key 'costCenter' violates format constraints. The key must start with a "
+        "lowercase character, can only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most 63 "
+        "characters long. International characters are allowed.",
+    )
+    made = make(session, GLOBAL, "addresses", name="front", labels={"cost-center": "1"})
+    change = {"labels": {"cost-center": "One"}, "labelFingerprint": made["labelFingerprint"]}
+    assert refusal(session.post(f"{url}/front/setLabels", json=change)) == (
+        400,
+        "invalid",
+        "Invalid value for field 'resource.labels': ''. Label value 'One' violates format constraints. The value can only contain lowercase "
+        "letters, numeric characters, underscores and dashes. The value can be at most 63 characters long. International characters are "
+        "allowed.",
+    )
+    assert ok(session.get(f"{url}/front"))["labels"] == {"cost-center": "1"}
+
+
 def test_the_life_of_a_network_and_its_operations(session: requests.Session) -> None:
     url = f"{API}/{GLOBAL}/networks"
     missing = f"The resource '{GLOBAL}/networks/inner' was not found"

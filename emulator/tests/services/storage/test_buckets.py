@@ -113,6 +113,15 @@ def test_a_missing_bucket_is_404_and_a_missing_project_400(emulator: RunningEmul
     assert _error(unknown) == (400, "invalid", "Unknown project id: no-project")
 
 
+@pytest.mark.parametrize("labels", [{"Site": "web"}, {"site": "web.example.com"}, {"1st": ""}])
+def test_labels_that_google_does_not_take_are_refused(
+    emulator: RunningEmulator, labels: dict[str, str]
+) -> None:
+    url = f"{API}/b?project={PROJECT}"
+    refused = emulator.session().post(url, json={"name": "labelled", "labels": labels})
+    assert _error(refused) == (400, "invalid", "Invalid argument.")
+
+
 def test_creating_needs_the_permission_on_the_project(emulator: RunningEmulator) -> None:
     answer = emulator.session(READER).post(f"{API}/b?project={PROJECT}", json={"name": "fine"})
     assert _error(answer) == (

@@ -28,6 +28,7 @@ from gcp_emulator.engine.errors import (
     not_found,
     precondition_failed,
 )
+from gcp_emulator.engine.labels import is_key, is_value
 from gcp_emulator.engine.scopes import Scope, ScopedOperations
 from gcp_emulator.engine.service import Call, Handler
 from gcp_emulator.services.compute import places
@@ -250,6 +251,24 @@ def _same(given: str, current: str) -> bool:
     return given.translate(alphabet) == current.translate(alphabet)
 
 
+def _check_labels(labels: Mapping[str, str]) -> None:
+    """Texts: https://github.com/googleapis/gax-nodejs/issues/1288 (a key) and 1375 (a value)."""
+    for key, value in labels.items():
+        if not is_key(key):
+            problem = f"Label key '{key}' violates format constraints. The key must start with a lowercase character, can"
+            name = "key"
+        elif not is_value(value):
+            problem = f"Label value '{value}' violates format constraints. The value can"
+            name = "value"
+        else:
+            continue
+        raise invalid_argument(
+            f"Invalid value for field 'resource.labels': ''. {problem} only contain lowercase letters, numeric characters, underscores and "
+            f"dashes. The {name} can be at most 63 characters long. International characters are allowed.",
+            reason="invalid",
+        )
+
+
 def _scope(path: str) -> Scope:
     """Where a path is."""
     parts = path.split("/")
@@ -325,6 +344,7 @@ class Methods:
                 f"Invalid value for field 'resource.name': '{name}'. Must be a match of regex '{_NAME}'",
                 reason="invalid",
             )
+        _check_labels(resource.get("labels", {}))
         path = f"{Scope.of(call.params).path}/{kind.collection}/{name}"
 
         def refuse_second() -> None:
@@ -390,6 +410,7 @@ class Methods:
 
     def _change(self, call: Call, path: str, before: Json, after: Json) -> Json:
         kind = self.kind
+        _check_labels(call.body.get("labels", {}))
         given = call.body.get("fingerprint")
         if given and not _same(given, before.get("fingerprint", "")):
             raise precondition_failed("Invalid fingerprint.")
@@ -407,6 +428,7 @@ class Methods:
         resource = self.kind.require(call.context, path)
         if not _same(call.body.get("labelFingerprint", ""), resource["labelFingerprint"]):
             raise precondition_failed("Labels fingerprint either invalid or resource labels have changed")
+        _check_labels(call.body.get("labels", {}))
         resource["labels"] = call.body.get("labels", {})
         return self.begin(call, path, resource, partial(self.kind.put, call.context, path, resource))
 

@@ -17,6 +17,7 @@ from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError, Json, already_exists, invalid_argument
 from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.iam import Iam
+from gcp_emulator.engine.labels import is_key, is_value
 from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.store import Store
 from gcp_emulator.services.orgpolicy.ports import Constraints
@@ -33,7 +34,6 @@ from gcp_emulator.services.storage.records import etag, merge, stamp
 
 _COMPONENT = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
-_LABEL = re.compile(r"[\w-]{0,63}")
 _CONFIGURABLE = (
     "autoclass",
     "billing",
@@ -413,13 +413,9 @@ def _retention(given: Json, previous: Json) -> Json:
 def _check_labels(labels: dict[str, Any]) -> None:
     if len(labels) > 64:
         raise invalid_argument("A bucket can have at most 64 labels.")
-    for key, value in labels.items():
-        bad = not all(_LABEL.fullmatch(text) and text == text.lower() for text in (key, value))
-        if bad or not key[:1].isalpha():
-            raise invalid_argument(
-                f"Invalid label '{key}: {value}'. Keys and values hold at most 63 lower-case letters, digits, underscores "
-                "and dashes; a key starts with a letter."
-            )
+    if not all(is_key(key) and is_value(value) for key, value in labels.items()):
+        # No more is said: https://github.com/GoogleCloudPlatform/k8s-config-connector/issues/750.
+        raise invalid_argument("Invalid argument.")
 
 
 def _check_rule(rule: Json) -> None:
