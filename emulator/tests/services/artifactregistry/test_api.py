@@ -113,6 +113,23 @@ def test_a_repository_that_cannot_be_made_is_refused(
     assert (answer.status_code, answer.json()["error"]["message"]) == (status, message)
 
 
+def test_labels_that_google_does_not_take_are_refused(emulator: RunningEmulator) -> None:
+    create(emulator)
+    session = emulator.session()
+    body = {"format": "DOCKER", "labels": {"Site": "web"}}
+    made = session.post(f"{BASE}/{PARENT}/repositories?repositoryId=labelled", json=body)
+    changed = session.patch(
+        f"{BASE}/{PARENT}/repositories/web?updateMask=labels", json={"labels": {"site": "W"}}
+    )
+    assert (made.status_code, changed.status_code) == (400, 400)
+    assert made.json()["error"]["message"].startswith(
+        'Invalid field "labels"; key "Site" does not conform to'
+    )
+    assert changed.json()["error"]["message"].startswith(
+        'Invalid field "labels.site"; value "W" does not conform to'
+    )
+
+
 def test_a_repository_is_changed_by_its_mask_and_keeps_its_format(emulator: RunningEmulator) -> None:
     create(emulator, labels={"a": "b"}, description="d")
     policy = {"old": {"id": "old", "action": "DELETE", "condition": {"olderThan": "2592000s"}}}

@@ -23,6 +23,7 @@ from gcp_emulator.engine.errors import (
 from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.faults import fallible
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.engine.labels import label_problem
 from gcp_emulator.engine.operations import operation_name
 from gcp_emulator.engine.policies import Policies
 from gcp_emulator.engine.service import Call, Service, handles
@@ -256,6 +257,7 @@ class ArtifactRegistry(Service):
         name = f"{parent}/repositories/{repository_id}"
         if name in self._repositories:
             raise already_exists("the repository already exists")
+        _check_labels(call.body)
         _, project, _, location = parent.split("/")
         self._constraints.require_location(project, "repository", [location])
         now = clock.timestamp()
@@ -292,6 +294,7 @@ class ArtifactRegistry(Service):
         body = {key: value for key, value in call.body.items() if key in _MUTABLE}
         paths = masks.parse_mask(call.params.get("updateMask"), body=body, mutable=_MUTABLE)
         record = masks.apply_mask(record, call.body, paths) | {"updateTime": clock.timestamp()}
+        _check_labels(record)
         self._repositories.put(name, record)
         return self._view(record)
 
@@ -491,6 +494,11 @@ class ArtifactRegistry(Service):
         repository = self._repository(name.partition("/packages/")[0])
         if _has_immutable_tags(repository):
             raise failed_precondition("The repository has enabled tag immutability.")
+
+
+def _check_labels(repository: Json) -> None:
+    if problem := label_problem(repository.get("labels", {})):
+        raise invalid_argument(problem, field="repository.labels")
 
 
 def _has_immutable_tags(repository: Json) -> bool:
