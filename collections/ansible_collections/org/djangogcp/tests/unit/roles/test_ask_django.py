@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked of a project whose pages fail without a word in its log."""
+"""What jobs run in a project's own process: questions about pages that fail without a word in the log, and the first superuser."""
 
 from __future__ import annotations
 
@@ -45,3 +45,11 @@ def test_the_exception_of_a_page_is_printed_and_the_next_one_is_asked() -> None:
 
 def test_a_host_that_is_not_allowed_is_seen() -> None:
     assert said("other.run.app", "/there/") == ["/there/ answers 400 here."]
+
+
+def test_a_project_without_users_gets_no_superuser() -> None:
+    script = (SCRIPT.parents[2] / "app/files/ensure_superuser.py").read_text("utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", PROJECT + script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "The project has no users: django.contrib.auth is not installed.\n"
