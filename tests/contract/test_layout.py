@@ -158,8 +158,7 @@ def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT,
         check=True,
     )
-    with tarfile.open(archive) as file:
-        file.extractall(source, filter="data")
+    shutil.unpack_archive(archive, source)
     folder = tmp_path_factory.mktemp("dist")
     ansible(
         "ansible-galaxy",
