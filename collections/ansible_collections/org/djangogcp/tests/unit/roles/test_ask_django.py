@@ -32,7 +32,7 @@ django.setup()
 
 
 def said(host: str, *paths: str) -> list[str]:
-    code = f"{PROJECT}\nasked = {{'paths': {list(paths)!r}, 'host': {host!r}}}\n{SCRIPT.read_text('utf-8')}"
+    code = f"{PROJECT}\n{SCRIPT.read_text('utf-8')}\nask({list(paths)!r}, {host!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
