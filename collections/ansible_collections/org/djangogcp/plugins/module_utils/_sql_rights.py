@@ -165,7 +165,7 @@ class _Rights:
         query = _LOOK.replace("{names}", ", ".join(f":'{variable}'" for variable in variables))
         sql = interpolated(query, {**variables, "superuser": _SUPERUSER})
         try:
-            answer = self._execute(sql, "look at the rights of users", repeatable=True)
+            answer = self._execute(sql, "look at the rights of users")
         except DjangoGcpError:
             if self._task.check_mode:
                 return {}
@@ -206,7 +206,7 @@ class _Rights:
             names = " ".join(f"NO{attribute}" for attribute in attributes)
             sql = interpolated(f"""ALTER ROLE :"name" {names}""", {"name": asked.name})
             try:
-                self._execute(sql, f"take {' and '.join(attributes)} from {asked.name}", repeatable=True)
+                self._execute(sql, f"take {' and '.join(attributes)} from {asked.name}")
             except ApiError:
                 raise
             except DjangoGcpError:
@@ -274,12 +274,12 @@ class _Rights:
             sql_operation(client, API, answer, deadline, call)
             return
 
-    def _execute(self, sql: str, doing: str, *, repeatable: bool) -> str:
-        """Run one statement; its first value, if it has one."""
+    def _execute(self, sql: str, doing: str) -> str:
+        """Run one statement, which may be run twice; its first value, if it has one."""
         task = self._task
         where = f"{doing} in database {self._database} of SQL instance {self._instance}"
         results = execute_sql(
-            task.client, task.project, self._instance, self._database, sql, where, repeatable=repeatable
+            task.client, task.project, self._instance, self._database, sql, where, repeatable=True
         )
         values = [value for rows in results for row in rows for value in row.get("values") or []]
         return str(values[0]["value"]) if values else ""
