@@ -232,13 +232,7 @@ class TestInstance:
 
 def users(client, *asked, check_mode=False):
     options = {
-        **dict.fromkeys(sql_users.ARGUMENT_SPEC["users"]["options"]),
-        "state": "present",
-        "type": "BUILT_IN",
-        "append_roles": False,
-        "kept_roles": [],
-        "random_password": False,
-        "per_version": False,
+        name: option.get("default") for name, option in sql_users.ARGUMENT_SPEC["users"]["options"].items()
     }
     params = {
         "project": "p",

@@ -365,13 +365,7 @@ def test_another_character_set_is_refused(google, client):
 
 def users(client, *asked):
     options = {
-        **dict.fromkeys(sql_users.ARGUMENT_SPEC["users"]["options"]),
-        "state": "present",
-        "type": "BUILT_IN",
-        "append_roles": False,
-        "kept_roles": [],
-        "random_password": False,
-        "per_version": False,
+        name: option.get("default") for name, option in sql_users.ARGUMENT_SPEC["users"]["options"].items()
     }
     listed = [{**options, **user} for user in asked]
     params = {"project": "p", "instance": "shop", "users": listed, "check_database": None}

@@ -41,18 +41,10 @@ def really(**rights):
 
 
 def users(client, check_mode=False, **user):
-    options = {
-        **dict.fromkeys(sql_users.ARGUMENT_SPEC["users"]["options"]),
-        "name": "web",
-        "state": "present",
-        "type": "BUILT_IN",
-        "append_roles": False,
-        "kept_roles": [],
-        "random_password": False,
-        "per_version": False,
-        "database_roles": [],
-        **user,
+    defaults = {
+        name: option.get("default") for name, option in sql_users.ARGUMENT_SPEC["users"]["options"].items()
     }
+    options = {**defaults, "name": "web", "database_roles": [], **user}
     params: dict[str, t.Any] = {
         "project": "p",
         "instance": "db",
