@@ -47,6 +47,11 @@ class Headers:
         return self.get(name) is not None
 
 
+async def in_one_piece(content: bytes) -> AsyncIterator[bytes]:
+    """The body of a message whose whole content is there already."""
+    yield content
+
+
 async def _no_body() -> AsyncIterator[bytes]:
     return
     yield b""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from gcp_emulator.app import Emulator, Settings
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.http import forward
-from gcp_emulator.front.messages import Headers, Request
+from gcp_emulator.front.messages import Headers, Request, in_one_piece
 from gcp_emulator.recording.form import Conversation, decoded
 from gcp_emulator.recording.replay import Outcome, Replay
 
@@ -56,11 +56,8 @@ class _Client:
             headers.set("Content-Type", "application/json")
             headers.set("Content-Length", str(len(content)))
 
-        async def parts_of_body() -> AsyncIterator[bytes]:
-            yield content
-
         path = f"/_/{parts.netloc}{parts.path}"
-        request = Request(method, "http", "127.0.0.1", path, parts.query, headers, parts_of_body())
+        request = Request(method, "http", "127.0.0.1", path, parts.query, headers, in_one_piece(content))
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         response = await forward(request, reader, writer)
         received = response.body

@@ -10,13 +10,12 @@ import asyncio
 import base64
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.http import forward
-from gcp_emulator.front.messages import Request, Response, text_response
+from gcp_emulator.front.messages import Request, Response, in_one_piece, text_response
 from gcp_emulator.front.server import Front, not_found
 from gcp_emulator.recording.clean import Cleaner
 from gcp_emulator.recording.form import Conversation, Exchange, decoded
@@ -74,7 +73,7 @@ class Recorder:
         # What is compressed could not be read.
         request.headers.remove("Accept-Encoding")
         sent = await request.read()
-        request.body = _once(sent)
+        request.body = in_one_piece(sent)
         request.headers.remove("Transfer-Encoding")
         if sent:
             request.headers.set("Content-Length", str(len(sent)))
@@ -113,7 +112,3 @@ class Recorder:
             raise ConnectionRefusedError(f"the proxy {proxy.hostname} answered {status.decode()}")
         await writer.start_tls(context, server_hostname=host)
         return reader, writer
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content

@@ -6,7 +6,7 @@ below ``STATE/storage``. Source: https://cloud.google.com/storage/docs/json_api/
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import unquote
@@ -25,7 +25,7 @@ from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.routes import Route
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.engine.validate import query_parameters
-from gcp_emulator.front.messages import Request, Response
+from gcp_emulator.front.messages import Request, Response, in_one_piece
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.orgpolicy.ports import Constraints
 from gcp_emulator.services.storage import describe
@@ -126,11 +126,7 @@ class Storage(Service):
         fields: Json = {"contentType": content_type, "metadata": metadata or {}}
         write = Write(identity, bucket, name, fields)
         self._objects.check(write)
-
-        async def body() -> AsyncIterator[bytes]:
-            yield data
-
-        return view(self._objects.commit(write, await self._files.store(body())))
+        return view(self._objects.commit(write, await self._files.store(in_one_piece(data))))
 
     # Uploads, downloads and the XML API, which the discovery document does not route.
 
