@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,9 @@ ENGINE_MISSING = 3
 PYTEST = ("pytest", "-q", "-p", "no:randomly")
 RECORDED = "emulator/tests/recording/test_recorded.py"
 APP = ("python", "manage.py", "test")
+#: How much of what failed is told in the table.
+_SHOWN_FAILURES = 8
+_SHOWN_WIDTH = 300
 #: Of the end-to-end tests those that have an emulator of their own, beside the others.
 NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
 NEEDS = ("tests/e2e/test_6_own_needs.py", "tests/e2e/test_6_database_rights.py", "tests/e2e/test_8_strict.py")
@@ -113,11 +116,11 @@ LAYERS = (
 
 @dataclass
 class Outcome:
-    """How a layer ended."""
+    """How a layer ended. ``failed``: each command that did, and the names of what failed in it, as far as it was printed here."""
 
     layer: Layer
     seconds: float
-    failed: list[Command]
+    failed: list[tuple[Command, list[str]]]
 
 
 def main() -> int:
@@ -191,18 +194,21 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
     environment.setdefault("PIP_CACHE_DIR", str(CACHE / "pip"))
     environment["ANSIBLE_HOME"] = str(CACHE / "ansible")
     begin = time.monotonic()
-    failed = []
+    failed: list[tuple[Command, list[str]]] = []
     with tempfile.TemporaryFile("w+") as printed:
         output = None if alone else printed
         if not alone:
             print(f"=== {layer.name} begins", flush=True)
         for command in layer.commands:
             print(f"\n=== {layer.name}: {' '.join(command)}", file=output, flush=True)
+            start = printed.tell()
             done = subprocess.run(
                 command, cwd=layer.folder, env=environment, check=False, stdout=output, stderr=output
             )
             if done.returncode != 0:
-                failed.append(command)
+                printed.seek(start)
+                failed.append((command, _failures(printed)))
+            printed.seek(0, os.SEEK_END)
         printed.seek(0)
         with _PRINT_LOCK:
             shutil.copyfileobj(printed, sys.stdout)
@@ -210,14 +216,22 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
     return Outcome(layer, time.monotonic() - begin, failed)
 
 
+def _failures(printed: Iterable[str]) -> list[str]:
+    """The lines in which pytest names a failed test and why, the first ones: where there is only the end of the output, they are in it."""
+    named = [line.strip()[:_SHOWN_WIDTH] for line in printed if line.startswith(("FAILED ", "ERROR "))]
+    left_out = [f"... and {len(named) - _SHOWN_FAILURES} more"] if len(named) > _SHOWN_FAILURES else []
+    return named[:_SHOWN_FAILURES] + left_out
+
+
 def report(outcomes: list[Outcome]) -> None:
-    """Prints the table."""
+    """Prints the table, with what failed."""
     print()
     for outcome in outcomes:
         verdict = "FAILED" if outcome.failed else "passed"
         print(f"{outcome.layer.name:<20} {verdict:<8} {outcome.seconds:7.1f} s")
-        for command in outcome.failed:
-            print(f"{'':<20} {' '.join(command)}")
+        for command, failures in outcome.failed:
+            for line in failures or [" ".join(command)]:
+                print(f"  {line}")
     commands = sum(len(outcome.layer.commands) for outcome in outcomes)
     failed = sum(len(outcome.failed) for outcome in outcomes)
     print(f"layers: {commands - failed} passed, {failed} failed")
