@@ -30,11 +30,14 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (channel / "requirements.txt").write_text(
         "".join(line for line in requirements if not line.startswith("gunicorn")), "utf-8"
     )
+    stock = projects.startproject(folder / "stock")
+    # A template of code, as generators have them: named as Python, and none.
+    (stock / "skeleton.py").write_text("class {{ name }}:\n    pass\n", "utf-8")
     return projects.inventory(
         folder / "hosts.yml",
         {
             "stock": {
-                "djangogcp_source_dir": str(projects.startproject(folder / "stock")),
+                "djangogcp_source_dir": str(stock),
                 **yaml.safe_load(projects.recipe("startproject")),
             },
             "channel": {

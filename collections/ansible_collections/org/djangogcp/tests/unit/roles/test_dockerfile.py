@@ -16,7 +16,7 @@ import yaml
 
 ROLE = Path(__file__).parents[3] / "roles/image"
 SOURCE = {
-    "python_version": "",
+    "python_version": "3.13",
     "requirements_file": "requirements.txt",
     "requirements_files": ["requirements.txt"],
     "requirements": ["django", "gunicorn"],
@@ -35,11 +35,11 @@ def dockerfile(static: str = "bucket", settings_module: str = "", **source: obje
     environment.filters["to_json"] = json.dumps
     role = yaml.safe_load((ROLE / "vars/main.yml").read_text("utf-8"))
     values = {
-        "djangogcp_python_version": "3.13",
         "djangogcp_static": static,
         "djangogcp_settings_module": settings_module,
         "__image_source": SOURCE | source,
         "__image_uvicorn": role["__image_uvicorn"],
+        "__image_python_version": (SOURCE | source)["python_version"],
     }
     needed = environment.from_string(role["__image_needs_uvicorn"]).render(values)
     template = (ROLE / "templates/Dockerfile.j2").read_text("utf-8")
@@ -47,6 +47,22 @@ def dockerfile(static: str = "bucket", settings_module: str = "", **source: obje
     return environment.from_string(template).render(
         values, __image_needs_uvicorn=needed == "True", __image_collecting=collecting
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "made"),
+    [
+        # Old packages import pkg_resources, which is of the setuptools that a virtual environment had until then.
+        ("3.9", "python -m venv /venv"),
+        ("3.11", "python -m venv /venv"),
+        ("3.12", "python -m venv --without-pip /venv"),
+        ("3.13.2", "python -m venv --without-pip /venv"),
+    ],
+)
+def test_the_image_has_no_pip_unless_old_packages_need_what_comes_with_it(version: str, made: str) -> None:
+    lines = dockerfile(python_version=version).splitlines()
+    assert f"RUN {made}" in lines
+    assert f"FROM python:{version}-slim AS dependencies" in lines
 
 
 @pytest.mark.parametrize(
