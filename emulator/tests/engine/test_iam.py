@@ -196,6 +196,22 @@ def test_policies_that_make_no_sense_are_refused(iam: Iam, binding: dict[str, ob
             False,
         ),
         ("roles/viewer", SECRET, True),
+        ("roles/orgpolicy.policyAdmin", "projects/p", False),
+        ("roles/orgpolicy.policyAdmin", "folders/1", False),
+        ("roles/orgpolicy.policyAdmin", "organizations/1", True),
+        ("roles/orgpolicy.policyViewer", "projects/p", True),
+        ("roles/resourcemanager.projectCreator", "projects/p", False),
+        ("roles/resourcemanager.projectCreator", "folders/1", True),
+        ("roles/resourcemanager.organizationAdmin", "projects/p", True),
+        ("roles/billing.viewer", "projects/p", False),
+        ("roles/billing.viewer", "folders/1", False),
+        ("roles/billing.viewer", "billingAccounts/A", True),
+        ("roles/billing.viewer", "organizations/1", True),
+        ("roles/billing.viewer", "projects/_/buckets/media", False),
+        ("roles/billing.projectManager", "projects/p", True),
+        ("roles/iam.roleAdmin", "organizations/1", False),
+        ("roles/iam.roleAdmin", "projects/p", True),
+        ("roles/iam.organizationRoleAdmin", "organizations/1", True),
     ],
 )
 def test_a_role_is_bound_where_it_gives_something(iam: Iam, role: str, resource: str, fits: bool) -> None:
@@ -206,6 +222,19 @@ def test_a_role_is_bound_where_it_gives_something(iam: Iam, role: str, resource:
     else:
         with pytest.raises(ApiError, match=f"Role {role} is not supported for this resource."):
             iam.set_policy(resource, policy)
+
+
+def test_roles_for_certain_levels_are_predefined_ones_and_levels_exist() -> None:
+    entries = read_yaml("engine/role_levels.yaml")["levels"]
+    named = [f"roles/{role}" for entry in entries for role in entry["roles"]]
+    assert len(named) == len(set(named))
+    assert set(named) <= set(role_names())
+    assert {level for entry in entries for level in entry["levels"]} <= {
+        "organizations",
+        "folders",
+        "projects",
+        "billingAccounts",
+    }
 
 
 def test_a_role_whose_permissions_are_not_known_is_bound_and_grants_nothing(iam: Iam) -> None:

@@ -1,5 +1,5 @@
 """Which permissions and predefined roles there are, and what fits which type of resource, as data: roles.yaml, predefined_roles.yaml,
-permissions.yaml and the permissions in the facts.
+role_levels.yaml, permissions.yaml and the permissions in the facts.
 """
 
 from __future__ import annotations
@@ -74,7 +74,13 @@ def permission_fits(permission: str, resource: str) -> bool:
 
 @cache
 def role_fits(role: str, resource: str) -> bool:
-    """Whether a policy of ``resource`` can bind a predefined role: one that gives something there, or whose permissions are not known."""
+    """Whether a policy of ``resource`` can bind a predefined role: one that gives something there, or whose permissions are not known.
+
+    Some are for certain levels of the resource hierarchy only.
+    """
+    levels = _levels().get(role)
+    if levels is not None:
+        return _collection(resource) in levels
     services = _services_of(resource)
     patterns = role_permissions(role) or ()
     return (
@@ -90,7 +96,7 @@ def role_fits(role: str, resource: str) -> bool:
 
 def _services_of(resource: str) -> frozenset[str] | None:
     """The services that have a policy for this type of resource (``.../secrets/s``: secretmanager); None where anything may be in it."""
-    collection = resource.split("/")[-2]
+    collection = _collection(resource)
     if collection in _CONTAINERS:
         return None
     ending = f".{collection}.setIamPolicy".lower()
@@ -100,6 +106,17 @@ def _services_of(resource: str) -> frozenset[str] | None:
         if permission.lower().endswith(ending)
     }
     return frozenset(found) or None
+
+
+def _collection(resource: str) -> str:
+    return resource.split("/")[-2]
+
+
+@cache
+def _levels() -> dict[str, frozenset[str]]:
+    """The collections whose policies can bind a role, of those roles that not every level can."""
+    entries: list[Json] = read_yaml("engine/role_levels.yaml")["levels"]
+    return {f"roles/{role}": frozenset(entry["levels"]) for entry in entries for role in entry["roles"]}
 
 
 @cache
