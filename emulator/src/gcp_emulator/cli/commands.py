@@ -61,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--seed", type=Path, help="YAML file of projects, grants and users")
     start.add_argument(
-        "--profile", choices=["instant", "realistic"], default="instant", help="how long operations take"
+        "--profile",
+        choices=["instant", "realistic"],
+        default="instant",
+        help="how long operations take, and whether request quotas are held",
     )
     start.add_argument(
         "--scale", type=float, default=1.0, help="factor on the times of the realistic profile"

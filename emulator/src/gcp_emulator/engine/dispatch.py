@@ -1,7 +1,7 @@
 """From an HTTP request to a handler: route, authenticate, authorise, validate, answer.
 
-The order is Google's: an unknown path is 404, a missing credential 401, an unknown project or a missing permission 403,
-and only a permitted call has its body looked at.
+The order is Google's: an unknown path is 404, a missing credential 401, an unknown project 403, a quota that is used up 429, a missing
+permission 403, and only a permitted call has its body looked at.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.facts import Facts, load_facts
 from gcp_emulator.engine.faults import Faults
+from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.masks import select_fields
+from gcp_emulator.engine.quotas import Caller, Quotas
 from gcp_emulator.engine.requests import Entry
 from gcp_emulator.engine.routes import Route, Routes, Serve
 from gcp_emulator.engine.service import Call, Handler, Service
@@ -47,6 +49,7 @@ from gcp_emulator.front.messages import (
 )
 
 log = logging.getLogger(__name__)
+_REGION = re.compile(r"(?:^|/)locations/([^/:]+)")
 _PROJECT = re.compile(r"(?<![^/])projects/([^/:]+(?::[^/:]+)?)")
 
 
@@ -101,6 +104,7 @@ class Dispatcher:
         )
         #: Every method id that something answers, our own names for what has none included.
         self.method_ids = self._routes.methods.union(*(api.handlers for api in self._mounted))
+        self._quotas = Quotas(context.operations.profile)
         #: What is to go wrong at which calls.
         self.faults = Faults(self.method_ids)
 
@@ -217,6 +221,8 @@ class Dispatcher:
         params, project = self._canonical(api.service.canonical(path), api, method)
         if project is not None and not api.facts.always_enabled:
             context.projects.require_enabled(project, api.document.host, api.document.title)
+        if project is not None and self._quotas:
+            self._charge(api, request, method, params, project, identity)
         resource = _resource(facts.resource, params)
         for permission in facts.permissions:
             context.iam.require(identity, permission, resource)
@@ -231,6 +237,24 @@ class Dispatcher:
         result = api.wire.message(method.response, result, numbered=wants_numbers(request.query_pairs))
         wanted = dict(request.query_pairs).get("fields") or dict(request.query_pairs).get("$fields")
         return json_response(select_fields(result, wanted) if wanted else result)
+
+    def _charge(
+        self,
+        api: MountedApi,
+        request: Request,
+        method: Method,
+        params: Json,
+        project: str,
+        identity: Identity,
+    ) -> None:
+        """QuotaExceededError when the project that the call counts against has none left for it."""
+        projects = self._context.projects
+        named = projects.find(request.headers.get("x-goog-user-project") or project)
+        number = named["projectNumber"] if named else projects.number(project)
+        found = (_REGION.search(value) for value in params.values() if isinstance(value, str))
+        region = next((one[1] for one in found if one), "")
+        caller = Caller(number, identity.member, region)
+        self._quotas.charge(api.document.host, api.facts.quotas, method.id, caller)
 
     def _canonical(self, path: dict[str, str], api: MountedApi, method: Method) -> tuple[Json, str | None]:
         """Path parameters with project numbers turned into ids, and the project they speak of (which must exist)."""

@@ -20,15 +20,25 @@ GoogleCloudPlatform/k8s-config-connector, ``pkg/test/resourcefixture``) that fac
     lenient_body: false                              # unknown body names ignored instead of refused
     always_enabled: false                            # answers without being enabled in the project
     durations: {run.projects.locations.jobs.run: 8}  # seconds of an operation, by method or by the key of its start
+    quotas:                                          # calls in a minute; the first that has the method in it counts
+      - metric: Read requests                        # as a refusal names it, with its id beside the API's name
+        metric_id: read_regional
+        limit: Read requests per minute per region
+        limit_id: ReadPerMinutePerProjectRegion
+        per: region                                  # project | region | user: of each of these
+        value: 3000
+        methods: ["*.get"]                           # patterns; default: every method
+        cost: {a.b.batchGet: 5}                      # where one call counts as more
 """
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -45,6 +55,28 @@ class MethodFacts:
 
 
 @dataclass(frozen=True)
+class Quota:
+    """How many calls of some methods in a minute one project, region or user may send."""
+
+    metric: str
+    metric_id: str
+    limit: str
+    limit_id: str
+    per: Literal["project", "region", "user"]
+    value: int
+    methods: list[str] = field(default_factory=lambda: ["*"])
+    cost: Mapping[str, int] = field(default_factory=dict)
+
+    def counts(self, method: str) -> bool:
+        """Whether calls of a method are counted here."""
+        return any(fnmatch.fnmatchcase(method, pattern) for pattern in self.methods)
+
+    def cost_of(self, method: str) -> int:
+        """As how many one call of a method counts."""
+        return self.cost.get(method, 1)
+
+
+@dataclass(frozen=True)
 class Facts:
     """The facts of one API."""
 
@@ -56,6 +88,7 @@ class Facts:
     lenient_body: bool = False
     always_enabled: bool = False
     durations: Mapping[str, float] = field(default_factory=dict)
+    quotas: tuple[Quota, ...] = ()
 
 
 @cache
@@ -106,4 +139,5 @@ def load_facts(api: str) -> Facts:
         lenient_body=bool(raw.get("lenient_body")),
         always_enabled=bool(raw.get("always_enabled")),
         durations=raw.get("durations", {}),
+        quotas=tuple(Quota(**entry) for entry in raw.get("quotas", ())),
     )
