@@ -15,6 +15,7 @@ import os
 import ssl
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import Token, TokenSource
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
@@ -52,6 +53,8 @@ _CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 75
 # For one call with all its repetitions.
 _CALL_TIMEOUT_SECONDS = 180.0
+# The same where a quota of requests is used up: it is there again each minute, and many sites may wait for it.
+_QUOTA_TIMEOUT_SECONDS = 600.0
 _SERVICE_USAGE = "serviceusage.googleapis.com"
 _READING_METHODS = frozenset({"GET", "HEAD"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
@@ -104,6 +107,8 @@ class Client:
         self._read_timeout = read_timeout
         self._ahead = ahead or Ahead(None, "")
         self._absent_when_disabled = absent_when_disabled
+        #: The hosts of which it was told that a quota is waited for.
+        self._told: set[str] = set()
         #: What was granted so short ago that it may not have taken effect.
         self.granted = granted or Granted(None)
 
@@ -233,6 +238,7 @@ class Client:
         allowed: int | None = None,
     ) -> requests.Response:
         deadline = Deadline(_CALL_TIMEOUT_SECONDS, self.clock)
+        quota = Deadline(_QUOTA_TIMEOUT_SECONDS, self.clock)
         query = {key: value for key, value in (params or {}).items() if value is not None}
         rejected: Token | None = None
         for delay in delays(first=0.5, factor=2, longest=16):
@@ -267,11 +273,6 @@ class Client:
             if status == 401 and rejected is None:
                 rejected = token
                 continue
-            # 429 says that nothing was done, whatever the method.
-            if status == 429 or (safe and status in RETRYABLE_STATUSES):
-                asked = retry_after(response.headers.get("Retry-After"))
-                if (asked is None or asked <= deadline.remaining) and deadline.sleep(max(delay, asked or 0)):
-                    continue
             if status < 300 or status == allowed:
                 return response
             refusal = api_error(
@@ -281,13 +282,31 @@ class Client:
                 text=response.text,
                 permission=call.permission,
             )
-            if not safe and status in RETRYABLE_STATUSES - {429}:
+            asked = retry_after(response.headers.get("Retry-After")) or 0
+            if refusal.is_rate_limited:
+                self._tell_of_quota(url, refusal)
+                # What was waited for a quota says nothing of other faults.
+                wait, deadline = quota, Deadline(_CALL_TIMEOUT_SECONDS, self.clock)
+            else:
+                wait = deadline
+            again = refusal.is_rate_limited or (safe and status in RETRYABLE_STATUSES)
+            if again and asked <= wait.remaining and wait.sleep(max(delay, asked)):
+                continue
+            if not safe and status in RETRYABLE_STATUSES:
                 raise ConnectionLostError(
                     f"Failed to {call.doing}: {_host(url)} answered HTTP {status} ({refusal.explanation.rstrip('.')})."
                 )
             if not (refusal.is_crowded or self._is_just_enabled(refusal)) or not deadline.sleep(delay):
                 raise refusal
         raise AssertionError("delays() never ends")
+
+    def _tell_of_quota(self, url: str, refusal: ApiError) -> None:
+        """Tell once for each API that a quota of its requests is waited for."""
+        host = _host(url)
+        if host not in self._told:
+            self._told.add(host)
+            minutes = f"up to {_progress.elapsed(_QUOTA_TIMEOUT_SECONDS)}"
+            _progress.tell(f"Wait for the quota of {host} ({minutes}): {refusal.explanation.rstrip('.')}")
 
     def _is_just_enabled(self, error: ApiError) -> bool:
         """Whether an API is refused as disabled only because enabling it has not reached all of Google Cloud yet.

@@ -245,6 +245,19 @@ class ApiError(DjangoGcpError):
         return self.status == 400 and "Too many operations are being executed" in self.explanation
 
     @property
+    def is_rate_limited(self) -> bool:
+        """Whether a quota of requests is used up that is there again soon: nothing was done.
+
+        Most APIs answer 429, Compute Engine 403. One that is zero stays so, and one of a day is waited for by nobody.
+        Source: https://github.com/GoogleCloudPlatform/cloud-sql-jdbc-socket-factory/issues/979 (the answer),
+        https://cloud.google.com/compute/api-quota (403).
+        """
+        reasons = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"}
+        limited = self.status == 429 or (self.status == 403 and bool({self.code, self.reason} & reasons))
+        never = self.metadata.get("quota_limit_value") == "0"
+        return limited and not never and not self.metadata.get("quota_unit", "").startswith("1/d/")
+
+    @property
     def is_in_use(self) -> bool:
         """Whether a database is not deleted since somebody is connected to it: Cloud SQL tells so in PostgreSQL's words, with 400.
 

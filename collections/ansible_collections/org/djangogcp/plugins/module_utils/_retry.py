@@ -14,9 +14,9 @@ import random
 import time
 import typing as t
 
-# 429 says "not now". 500 is included because Google's own clients repeat it for reads.
+# 500 is included because Google's own clients repeat it for reads. When a quota is used up (429) its error says whether to wait.
 # Source: https://cloud.google.com/storage/docs/retry-strategy and AIP-194.
-RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
+RETRYABLE_STATUSES = frozenset({500, 502, 503, 504})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 import requests
+from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._auth import AuthOptions, Token, TokenSource
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, new_session
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
@@ -80,6 +81,63 @@ def test_retry_after_is_honoured(google, client, fake_clock, make_response):
     google.answer("GET", URL, make_response((429, ""), headers={"Retry-After": "17"}), {})
     client.get(URL, CALL)
     assert fake_clock.slept == [17]
+
+
+def used_up(**metadata):
+    text = (
+        "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service "
+        "'toys.googleapis.com' for consumer 'project_number:1'."
+    )
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "RATE_LIMIT_EXCEEDED",
+        "metadata": {"quota_limit_value": "180", "quota_unit": "1/min/{project}/{user}", **metadata},
+    }
+    return 429, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": text, "details": [info]}}
+
+
+# As Compute Engine says it.
+FORBIDDEN_FOR_NOW = 403, {"error": {"code": 403, "errors": [{"reason": "rateLimitExceeded"}]}}
+
+
+@pytest.mark.parametrize("answer", [used_up(), FORBIDDEN_FOR_NOW, (429, "<html>sorry</html>")])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_quota_that_others_use_up_for_minutes_is_waited_for(google, client, fake_clock, method, answer):
+    google.answer(method, URL, *[answer] * 30, {"ok": True})
+    assert client.request(method, URL, CALL) == {"ok": True}
+    assert 240 < sum(fake_clock.slept) < 600
+
+
+def test_a_fault_after_a_quota_has_its_own_time(google, client):
+    google.answer("GET", URL, *[used_up()] * 30, (503, ""), {"ok": True})
+    assert client.get(URL, CALL) == {"ok": True}
+
+
+def test_that_a_quota_is_waited_for_is_told_once(google, client, monkeypatch):
+    lines = []
+    monkeypatch.setattr(_progress, "tell", lines.append)
+    google.answer("GET", URL, used_up(), used_up(), {"ok": True}, used_up(), {"ok": True})
+    client.get(URL, CALL)
+    client.get(URL, CALL)
+    assert lines == [
+        "Wait for the quota of toys.googleapis.com (up to 10 min 0 s): Quota exceeded for quota metric 'Queries' and limit "
+        "'Queries per minute per user' of service 'toys.googleapis.com' for consumer 'project_number:1'"
+    ]
+
+
+def test_a_quota_that_stays_used_up_is_told(google, client, fake_clock):
+    google.answer("GET", URL, used_up())
+    with pytest.raises(ApiError, match="Queries per minute per user"):
+        client.get(URL, CALL)
+    assert sum(fake_clock.slept) == pytest.approx(600)
+
+
+@pytest.mark.parametrize("metadata", [{"quota_limit_value": "0"}, {"quota_unit": "1/d/{project}"}])
+def test_a_quota_that_does_not_come_back_is_not_waited_for(google, client, fake_clock, metadata):
+    google.answer("GET", URL, used_up(**metadata))
+    with pytest.raises(ApiError, match="higher quota"):
+        client.get(URL, CALL)
+    assert fake_clock.slept == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
