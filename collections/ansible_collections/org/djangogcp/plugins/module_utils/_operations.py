@@ -14,7 +14,11 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import OperationError, WaitTimeoutError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
+    ApiError,
+    OperationError,
+    WaitTimeoutError,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 
 # What Google Cloud failed at, and not we. The operation may have done its work all the same, and the next run looks. The code does
@@ -88,6 +92,33 @@ def poll(
                 f"{f' (state {reached})' if reached else ''}. It goes on in Google Cloud: run again to wait for it, "
                 "or raise wait_timeout."
             )
+    raise AssertionError("delays() never ends")
+
+
+Done = t.TypeVar("Done")
+
+
+def while_busy(
+    attempt: t.Callable[[], Done],
+    deadline: Deadline,
+    passes: t.Callable[[ApiError], bool] = lambda error: error.is_busy,
+) -> Done:
+    """The result of an attempt to write, which is made again while other operations have to finish first.
+
+    Args:
+        attempt: writes.
+        deadline: nothing waits beyond it.
+        passes: whether it is made again after an error.
+
+    Raises:
+        ApiError: an error that does not pass, or has not by the deadline.
+    """
+    for delay in delays(first=0.3, factor=2, longest=10):
+        try:
+            return attempt()
+        except ApiError as error:
+            if not passes(error) or not deadline.sleep(delay):
+                raise
     raise AssertionError("delays() never ends")
 
 

@@ -47,8 +47,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._operations import (
     Wait,
     no_operation,
     poll,
+    while_busy,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 
 Ids = t.Mapping[str, str]
 
@@ -411,22 +412,22 @@ class _Run:
 
     def to(self, state: str) -> Outcome:
         """Plan and apply; when another writer came between, read and plan again."""
+        current: Json | None = None
         conflicts = 0
-        for delay in delays(first=0.3, factor=2, longest=10):
+
+        def attempt() -> Outcome:
+            nonlocal current
             # Who loses a race has written, which empties what was read ahead.
             current = read(self.client, self.spec, self.ids, ahead=True)
-            try:
-                return self._absent(current) if state == "absent" else self._present(current)
-            except ApiError as error:
-                lost_race = error.is_stale or (
-                    error.already_exists and current is None and self._exists_now()
-                )
-                conflicts += lost_race
-                if not (error.is_busy or (lost_race and conflicts < _CONFLICTS)) or not self.deadline.sleep(
-                    delay
-                ):
-                    raise
-        raise AssertionError("delays() never ends")
+            return self._absent(current) if state == "absent" else self._present(current)
+
+        def passes(error: ApiError) -> bool:
+            nonlocal conflicts
+            lost_race = error.is_stale or (error.already_exists and current is None and self._exists_now())
+            conflicts += lost_race
+            return error.is_busy or (lost_race and conflicts < _CONFLICTS)
+
+        return while_busy(attempt, self.deadline, passes)
 
     def _present(self, current: Json | None) -> Outcome:
         if current is not None and self.spec.pending(current) and self.wait.enabled and not self.check_mode:

@@ -19,9 +19,9 @@ import typing as t
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
-from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation
+from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation, while_busy
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome
-from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
     API,
     USER,
@@ -264,15 +264,11 @@ class _Rights:
         }
         url = f"{API}/projects/{project}/instances/{self._instance}/users"
         deadline = Deadline(self._task.wait.timeout, client.clock)
-        for delay in delays(first=0.3, factor=2, longest=10):
-            try:
-                answer = client.request("PUT", url, call, params=params, body={"name": name}, repeatable=True)
-            except ApiError as error:
-                if not error.is_busy or not deadline.sleep(delay):
-                    raise
-                continue
-            sql_operation(client, API, answer, deadline, call)
-            return
+        answer = while_busy(
+            lambda: client.request("PUT", url, call, params=params, body={"name": name}, repeatable=True),
+            deadline,
+        )
+        sql_operation(client, API, answer, deadline, call)
 
     def _execute(self, sql: str, doing: str) -> str:
         """Run one statement, which may be run twice; its first value, if it has one."""
