@@ -5,17 +5,28 @@ there keeps the password, which may have been changed since. A project without d
 """
 
 import os
+import sys
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.contrib.auth.management.commands.createsuperuser import Command
 from django.core.management import call_command
 
 if not apps.is_installed("django.contrib.auth"):
     print("The project has no users: django.contrib.auth is not installed.")
 else:
     model = get_user_model()
-    login = os.environ[f"DJANGO_SUPERUSER_{model.USERNAME_FIELD.upper()}"]
-    if model._default_manager.filter(**{f"{model.USERNAME_FIELD}__iexact": login}).exists():
+    fields = dict.fromkeys((model.USERNAME_FIELD, *model.REQUIRED_FIELDS))
+    missing = [
+        variable for field in fields if (variable := f"DJANGO_SUPERUSER_{field.upper()}") not in os.environ
+    ]
+    login = os.environ.get(f"DJANGO_SUPERUSER_{model.USERNAME_FIELD.upper()}", "")
+    if login and model._default_manager.filter(**{f"{model.USERNAME_FIELD}__iexact": login}).exists():
         print(f"The superuser {login} is there.")
+    elif missing:
+        sys.exit(
+            f"The superuser of {model._meta.label} needs {', '.join(missing)}: set them in djangogcp_environment."
+        )
     else:
-        call_command("createsuperuser", interactive=False, **{model.USERNAME_FIELD: login})
+        # That of Django, whatever the project calls so: it takes these options.
+        call_command(Command(), interactive=False, **{model.USERNAME_FIELD: login})

@@ -1,8 +1,18 @@
-"""Ask pages of a Django project in its own process and print why they fail. Runs in `manage.py shell -c`, before a line that calls `ask`."""
+"""Ask pages of a Django project in its own process and print why they fail. Runs in `manage.py shell -c`, before a line that calls `ask`.
+
+What Django, the project and Cloud Run print besides is told from it by what its lines begin with.
+"""
 
 import traceback
 
 from django.test import Client
+
+MARK = "ask_django: "
+
+
+def tell(*lines: str) -> None:
+    """Print lines, each with the mark."""
+    print(*(f"{MARK}{line}" for line in lines), sep="\n")
 
 
 def ask(paths: list[str], host: str) -> None:
@@ -11,6 +21,6 @@ def ask(paths: list[str], host: str) -> None:
         try:
             answer = Client(SERVER_NAME=host).get(path, secure=True, follow=True)
         except Exception:
-            print(f"{path} fails:", *traceback.format_exc().splitlines()[-12:], sep="\n")
+            tell(f"{path} fails:", *traceback.format_exc().splitlines()[-12:])
         else:
-            print(f"{path} answers {answer.status_code} here.")
+            tell(f"{path} answers {answer.status_code} here.")
