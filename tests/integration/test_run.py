@@ -261,6 +261,25 @@ def test_a_revision_that_does_not_start_says_why_and_gets_no_traffic(cloud: Clou
     assert greeting(cloud, "broken") == "works"
 
 
+def test_why_a_revision_does_not_start_is_shown_to_its_last_line_which_comes_late(
+    cloud: Cloud, image: str
+) -> None:
+    cloud.ok("run_service", **service("late-reason", image, "works"))
+    lines = [f"print({number}, flush=True)" for number in range(12)]
+    command = "; ".join([*lines, "raise RuntimeError('no database')"])
+    container = {"image": image, "command": ["python", "-c"], "args": [command]}
+    cloud.running.plan(
+        {"method": "run.projects.locations.services.patch", "kind": "logs_late", "seconds": 4, "seed": 1}
+    )
+    message = cloud.error(
+        "run_service", name="late-reason", location=REGION, template={"containers": [container]}
+    )
+    printed = message.partition(" printed:\n")[2].splitlines()
+    assert [line for line in printed if line.isdecimal()] == [str(number) for number in range(12)]
+    assert "RuntimeError: no database" in printed
+    assert "more may come" not in message
+
+
 def test_probes_replace_one_another_and_go(cloud: Cloud, image: str) -> None:
     path = {"http_get": {"path": "/", "port": 8080}, "period_seconds": "1", "failure_threshold": "240"}
     port = {"tcp_socket": {"port": "8080"}, "period_seconds": 1, "failure_threshold": 240}

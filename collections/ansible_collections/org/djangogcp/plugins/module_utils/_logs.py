@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 
 _LOGGING = "https://logging.googleapis.com/v2"
 _LOG_LINES = 200
@@ -62,6 +63,44 @@ def log_lines(client: Client, project: str, selector: str, *, limit: int = _LOG_
         return lines_of(log_entries(client, project, selector, limit=limit))
     except DjangoGcpError as error:
         return [unreadable(error)]
+
+
+def log_as_it_comes(
+    client: Client,
+    project: str,
+    selector: str,
+    is_whole: t.Callable[[list[Json], float], bool],
+    deadline: Deadline,
+    *,
+    end_of: str,
+    limit: int = _LOG_LINES,
+) -> tuple[list[Json], list[str]]:
+    """The entries that a filter selects, which reach the log by and by, and what is to be said after them.
+
+    Args:
+        is_whole: whether entries are all that was printed, given for how many seconds nothing new has come.
+        deadline: nothing waits beyond it.
+        end_of: what ends with the last entry.
+
+    Returns:
+        The newest entries, oldest first, and a line that says that more may come, or that the log cannot be read.
+    """
+    entries: list[Json] = []
+    newest = 0.0
+    for delay in delays(first=0.2, factor=1.5, longest=1):
+        try:
+            found = log_entries(client, project, selector, limit=limit)
+        except DjangoGcpError as error:
+            return entries, [unreadable(error)]
+        if found != entries:
+            entries, newest = found, deadline.waited
+        if is_whole(entries, deadline.waited - newest):
+            return entries, []
+        if not deadline.sleep(delay):
+            break
+    return entries, [
+        f"(more may come: after {deadline.seconds:.0f} seconds the log does not hold the end of {end_of})"
+    ]
 
 
 def lines_of(entries: t.Iterable[Json]) -> list[str]:

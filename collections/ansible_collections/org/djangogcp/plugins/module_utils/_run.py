@@ -25,9 +25,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import (
     lag,
     lines_of,
-    log_entries,
+    log_as_it_comes,
     log_lines,
-    unreadable,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
@@ -51,6 +50,11 @@ _PROMPT_QUIET_SECONDS = 2.0
 _SYSTEM_LOG = "run.googleapis.com%2Fvarlog%2Fsystem"
 # How Cloud Run tells the end of a container, in its own log and not in the application's.
 _ENDS = ("Container called exit(", "Container terminated on signal ")
+# How it tells in the same log that a container was given up before it served.
+_NOT_STARTED = ("The instance was not started.", "Application failed to start")
+# The reason of a revision whose container ran and did not begin to serve (run v2, Condition.revisionReason).
+_CONTAINER_FAILED = "HEALTH_CHECK_CONTAINER_ERROR"
+_REVISION_LINES = 30
 #: The label that tells what a job was asked to do. It is on the job's template, which gives it to the executions.
 #: Source: run v2, ExecutionTemplate ("describes the data an execution should have when created from a template"), and
 #: https://docs.cloud.google.com/run/docs/configuring/jobs/labels.
@@ -264,13 +268,47 @@ def candidate(service: Json, tag: str) -> Json | None:
 
 
 def revision_log(client: Client, project: str, revision: str) -> list[str]:
-    """What a revision has printed."""
-    return log_lines(
+    """What a revision has printed so far."""
+    return log_lines(client, project, _of_revision(revision), limit=_REVISION_LINES)
+
+
+def log_of_failed_start(client: Client, project: str, service: Json, revision: str) -> list[str]:
+    """What a revision that did not start has printed. As of an execution that has ended, it is waited for, unless Cloud Run says of the
+    service that no container ran.
+
+    Args:
+        client: calls the APIs.
+        project: the project.
+        service: the service as read.
+        revision: its newest revision.
+    """
+    reason = _reason_of(service)
+    if reason and reason != _CONTAINER_FAILED:
+        return revision_log(client, project, revision)
+
+    def is_whole(entries: list[Json], quiet: float) -> bool:
+        return any(map(_is_end_of_start, entries)) and quiet >= _quiet_seconds(False, entries)
+
+    entries, said = log_as_it_comes(
         client,
         project,
-        f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{revision}"',
-        limit=30,
+        _of_revision(revision),
+        is_whole,
+        Deadline(_LOG_SECONDS, client.clock),
+        end_of=f"revision {revision}",
+        limit=_REVISION_LINES,
     )
+    return [*lines_of(entries), *said]
+
+
+def _of_revision(revision: str) -> str:
+    return f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{revision}"'
+
+
+def _reason_of(service: Json) -> str:
+    """Why a service is not ready, "" if Cloud Run tells no reason (run v2, Condition: a reason is in one of these fields)."""
+    condition = service.get("terminalCondition") or {}
+    return str(condition.get("revisionReason") or condition.get("reason") or "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -505,23 +543,20 @@ class Executions:
             # Otherwise all that Cloud Logging keeps is searched.
             selector += f' AND timestamp>="{execution["createTime"]}"'
         ends = max(1, int(execution.get("taskCount") or 1)) + int(execution.get("retriedCount") or 0)
-        deadline = Deadline(_LOG_SECONDS if whole else _FIRST_LOG_SECONDS, self._client.clock)
-        entries: list[Json] = []
-        newest = 0.0
-        for delay in delays(first=0.2, factor=1.5, longest=1):
-            try:
-                found = log_entries(self._client, self._project, selector)
-            except DjangoGcpError as error:
-                return Output([*lines_of(entries), unreadable(error)], "")
-            if len(found) != len(entries):
-                entries, newest = found, deadline.waited
+
+        def is_whole(entries: list[Json], quiet: float) -> bool:
             has_ended = len([entry for entry in entries if _is_end(entry)]) >= ends
-            if has_ended and (not whole or deadline.waited - newest >= _quiet_seconds(execution, entries)):
-                return Output(lines_of(entries), _said_by_cloud_run(entries))
-            if not deadline.sleep(delay):
-                break
-        more = f"(more may come: after {deadline.seconds:.0f} seconds the log does not hold the end of the execution)"
-        return Output([*lines_of(entries), more], _said_by_cloud_run(entries))
+            return has_ended and (not whole or quiet >= _quiet_seconds(is_succeeded(execution), entries))
+
+        entries, said = log_as_it_comes(
+            self._client,
+            self._project,
+            selector,
+            is_whole,
+            Deadline(_LOG_SECONDS if whole else _FIRST_LOG_SECONDS, self._client.clock),
+            end_of="the execution",
+        )
+        return Output([*lines_of(entries), *said], _said_by_cloud_run(entries))
 
     def result(self, execution: Json) -> Json:
         """An execution as modules return it."""
@@ -563,10 +598,16 @@ def _is_end(entry: Json) -> bool:
     return _is_of_cloud_run(entry) and str(entry.get("textPayload", "")).startswith(_ENDS)
 
 
-def _quiet_seconds(execution: Json, entries: t.Iterable[Json]) -> float:
-    """For how long nothing new may have come to a log that is whole."""
+def _is_end_of_start(entry: Json) -> bool:
+    """Whether an entry is Cloud Run's own, and tells that a container ended or was given up."""
+    text = str(entry.get("textPayload", ""))
+    return _is_end(entry) or (_is_of_cloud_run(entry) and any(sign in text for sign in _NOT_STARTED))
+
+
+def _quiet_seconds(succeeded: bool, entries: t.Iterable[Json]) -> float:
+    """For how long nothing new may have come to a log that is whole, by whether what printed it succeeded."""
     slowest = max(map(lag, entries), default=0.0)
-    if slowest < 1 and is_succeeded(execution):
+    if slowest < 1 and succeeded:
         return _PROMPT_QUIET_SECONDS
     return max(_QUIET_SECONDS, slowest)
 

@@ -979,8 +979,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     candidate,
     is_placeholder,
     is_serving,
+    log_of_failed_start,
     newest_revision,
-    revision_log,
     serving,
     with_candidate,
     with_deployed,
@@ -1118,7 +1118,7 @@ def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
     """The error of a revision that did not start, with what it printed."""
     service = read(task.client, SERVICE, ids) or {}
     revision = newest_revision(service)
-    lines = revision_log(task.client, task.project, revision) if revision else []
+    lines = log_of_failed_start(task.client, task.project, service, revision) if revision else []
     if not lines:
         return error
     printed = "\n".join(lines)

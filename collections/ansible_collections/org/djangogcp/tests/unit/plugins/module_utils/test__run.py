@@ -22,6 +22,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     is_placeholder,
     is_serving,
     labelled,
+    log_of_failed_start,
     moved_traffic,
     newest_revision,
     with_candidate,
@@ -888,6 +889,57 @@ def test_each_attempt_has_an_end(google, client, fake_clock, make_response):
     logged(google, make_response, Log(fake_clock, (0, "first"), (0, *end), (12, "second"), (12, *end)))
     printed = of_job(client).output({**ended(succeeded=False), "retriedCount": 1})
     assert "second" in printed.lines
+
+
+def not_ready(reason="HEALTH_CHECK_CONTAINER_ERROR"):
+    return {"terminalCondition": {"type": "Ready", "state": "CONDITION_FAILED", "revisionReason": reason}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Container called exit(1).",
+        'Default STARTUP TCP probe failed 1 time consecutively for container "web" on port 8080. The instance was not started.',
+        'terminated: Application failed to start: "gunicorn" not found',
+    ],
+)
+def test_why_a_revision_did_not_start_is_read_to_its_last_line(
+    google, client, fake_clock, make_response, said
+):
+    first, second, last = TRACEBACK
+    end = (0.1, said, "varlog%2Fsystem")
+    logged(google, make_response, Log(fake_clock, (0, first), (3, second), (7.5, last), end))
+    assert log_of_failed_start(client, "p", not_ready(), "web-1") == [*TRACEBACK, said]
+    assert sum(fake_clock.slept) < 20
+
+
+def test_a_log_without_the_end_of_a_revision_says_that_more_may_come(
+    google, client, fake_clock, make_response
+):
+    logged(google, make_response, Log(fake_clock, (0, "starting")))
+    assert log_of_failed_start(client, "p", {}, "web-1") == [
+        "starting",
+        "(more may come: after 30 seconds the log does not hold the end of revision web-1)",
+    ]
+
+
+def test_a_log_that_holds_all_that_is_read_is_looked_at_for_newer_lines(
+    google, client, fake_clock, make_response
+):
+    end = (0.1, "Container called exit(1).", "varlog%2Fsystem")
+    many = [(0, str(number)) for number in range(40)]
+    log = Log(fake_clock, *many, end, (4, "the last line"))
+    answer = make_response({"unused": True})
+    answer.json = lambda: {"entries": log.json()["entries"][:30]}
+    google.answer("POST", ENTRIES, answer)
+    printed = log_of_failed_start(client, "p", not_ready(), "web-1")
+    assert (len(printed), printed[-1]) == (30, "the last line")
+
+
+def test_where_no_container_ran_no_log_is_waited_for(google, client, fake_clock, make_response):
+    logged(google, make_response, Log(fake_clock))
+    assert log_of_failed_start(client, "p", not_ready("CONTAINER_MISSING"), "web-1") == []
+    assert fake_clock.slept == []
 
 
 def test_an_empty_page_with_a_token_is_not_the_last(google, client):
