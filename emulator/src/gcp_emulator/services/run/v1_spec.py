@@ -84,6 +84,44 @@ _ENVIRONMENT = _choice(
     "executionEnvironment",
     {"gen1": "EXECUTION_ENVIRONMENT_GEN1", "gen2": "EXECUTION_ENVIRONMENT_GEN2"},
 )
+
+
+#: https://cloud.google.com/run/docs/configuring/vpc-direct-vpc and .../vpc-connectors (YAML). In v2 those of a job belong to the task.
+def _vpc_access(place: str) -> tuple[_Annotation, ...]:
+    return (
+        _Annotation(
+            "run.googleapis.com/network-interfaces",
+            f"{place}vpcAccess.networkInterfaces",
+            json.dumps,
+            _interfaces,
+        ),
+        _text("run.googleapis.com/vpc-access-connector", f"{place}vpcAccess.connector"),
+        _choice(
+            "run.googleapis.com/vpc-access-egress",
+            f"{place}vpcAccess.egress",
+            {"all-traffic": "ALL_TRAFFIC", "private-ranges-only": "PRIVATE_RANGES_ONLY"},
+        ),
+    )
+
+
+def _interfaces(text: str) -> list[Json]:
+    """The networks of an annotation. Raises ValueError."""
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(one, dict) and _is_interface(one) for one in found):
+        raise ValueError(text)
+    return found
+
+
+def _is_interface(one: Json) -> bool:
+    tags = one.get("tags", [])
+    return (
+        set(one) <= {"network", "subnetwork", "tags"}
+        and all(isinstance(one.get(name, ""), str) for name in ("network", "subnetwork"))
+        and isinstance(tags, list)
+        and all(isinstance(tag, str) for tag in tags)
+    )
+
+
 _SERVICE = (
     *_CLIENT,
     _LAUNCH_STAGE,
@@ -117,6 +155,7 @@ _REVISION_TEMPLATE = (
     _integer("autoscaling.knative.dev/maxScale", "scaling.maxInstanceCount"),
     _boolean("run.googleapis.com/health-check-disabled", "healthCheckDisabled"),
     _boolean("run.googleapis.com/sessionAffinity", "sessionAffinity"),
+    *_vpc_access(""),
 )
 _JOB = (*_CLIENT, _LAUNCH_STAGE)
 #: In v2 the execution environment of a job belongs to the task, which v1 gives no annotations.
@@ -127,6 +166,7 @@ _EXECUTION_TEMPLATE = (
         "template.executionEnvironment",
         {"gen1": "EXECUTION_ENVIRONMENT_GEN1", "gen2": "EXECUTION_ENVIRONMENT_GEN2"},
     ),
+    *_vpc_access("template."),
 )
 
 
