@@ -47,11 +47,12 @@ class Ahead:
     def __init__(self, folder: str | None, identity: str, *, fills: bool = False) -> None:
         self._start = os.path.join(folder, f"ahead-{run}-") if folder and run else ""
         self._identity = identity
-        self._fills = fills and bool(self._start)
+        #: Whether answers are kept for the tasks that come later.
+        self.fills = fills and bool(self._start)
 
     def find(self, method: str, url: str, params: t.Mapping[str, t.Any]) -> list[Json | None]:
         """The answer as the one item of a list, None in it for a resource that is absent; an empty list when nothing is known."""
-        if self._fills or not self._start:
+        if self.fills or not self._start:
             return []
         try:
             with open(self._path(method, url, params), encoding="utf-8") as file:
@@ -63,7 +64,7 @@ class Ahead:
 
     def keep(self, method: str, url: str, params: t.Mapping[str, t.Any], answer: Json | None) -> None:
         """Keep an answer, where they are kept. None is a resource that is absent."""
-        if not self._fills:
+        if not self.fills:
             return
         # An answer that cannot be kept is asked for again.
         with contextlib.suppress(OSError):

@@ -313,7 +313,11 @@ class Client:
 
         Source: error of a disabled API, ErrorInfo with reason SERVICE_DISABLED and metadata service and consumer
         (https://cloud.google.com/apis/design/errors), and serviceusage v1 services.get.
+
+        Who reads ahead does not ask: that would be once for each resource, and the task that needs the answer does.
         """
+        if self._ahead.fills:
+            return False
         service, consumer = error.metadata.get("service"), error.metadata.get("consumer")
         if error.reason != "SERVICE_DISABLED" or not service or not consumer or service == _SERVICE_USAGE:
             return False

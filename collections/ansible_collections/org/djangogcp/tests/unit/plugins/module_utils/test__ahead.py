@@ -146,3 +146,12 @@ def test_a_folder_that_cannot_be_written_costs_a_look_and_no_failure(run, tmp_pa
     tmp_path.rmdir()
     assert run(fills=True).find(BALL, READ, ahead=True) == {"colour": "red"}
     assert run().find(BALL, READ, ahead=True) == {"colour": "blue"}
+
+
+def test_who_reads_ahead_does_not_ask_for_each_resource_whether_its_api_was_just_enabled(run, google, refuse):
+    metadata = {"service": "toys.googleapis.com", "consumer": "projects/1"}
+    disabled = refuse(403, "PERMISSION_DENIED", "disabled.", reason="SERVICE_DISABLED", metadata=metadata)
+    google.answer("GET", BALL, disabled)
+    with pytest.raises(ApiError, match=r"HTTP 403"):
+        run(fills=True).find(BALL, READ, ahead=True)
+    assert [one.url for one in google.sent] == [BALL]
