@@ -166,7 +166,7 @@ def test_a_site_that_is_not_public_gets_traffic_only_after_its_try_out(team: Tea
         "djangogcp_admin_path": "/absent/",
         "release_smoke_timeout_seconds": 1,
     }
-    for variables in (closed, closed, {**closed, "djangogcp_public": True}):
+    for variables in (closed, {**closed, "djangogcp_public": True}):
         run = team.play("deploy.yml", "closed", **variables)
         assert run.status != 0
         assert "/absent/ answered 404 (expected 200)" in run.output
