@@ -314,6 +314,21 @@ def test_a_failed_command_gives_its_step_exit_code_and_output(workshop: Workshop
         ("--mount=type=cache,target=/var/cache/dnf dnf -y install gcc", "dnf"),
     ],
 )
+def test_a_machine_that_forbids_sandboxes_is_the_cause_and_not_the_source(
+    workshop: Workshop, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "bwrap"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    failed = workshop.failure(context, "FROM python:3.13-slim\nRUN echo forbidden")
+    assert (
+        "Applications cannot be run: this machine refuses to make a sandbox (bwrap: setting up uid map"
+        in str(failed)
+    )
+
+
 def test_what_installs_system_packages_is_refused_before_anything_is_done(
     workshop: Workshop, context: Path, command: str, manager: str
 ) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gcp_emulator.workloads.sandbox.bubblewrap import BubblewrapSandbox, check_available
+from gcp_emulator.workloads.sandbox.bubblewrap import BubblewrapSandbox, check_available, cure, probe
 from gcp_emulator.workloads.sandbox.process import SandboxSpec, SandboxUnavailable
 from gcp_emulator.workloads.sandbox.rootfs import Rootfs
 from gcp_emulator.workloads.sandbox.system import System
@@ -63,6 +63,42 @@ def test_a_machine_without_user_namespaces_is_told_what_to_allow(
         "Applications cannot be run: this machine refuses to make a sandbox "
         "(bwrap: setting up uid map: Permission denied). Allow user namespaces (sysctl "
     )
+
+
+def test_a_forbidden_bubblewrap_is_found_before_anything_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text(
+        "#!/bin/sh\necho 'bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxUnavailable, match=r"refuses to make a sandbox .*RTM_NEWADDR"):
+        probe()
+    program.write_text('#!/bin/sh\nfor last; do :; done\nexec "$last"\n')
+    probe()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "command"),
+    [
+        (
+            "kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+        ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        ("user/max_user_namespaces", "0", "user.max_user_namespaces=10000"),
+    ],
+)
+def test_the_cure_is_that_of_the_setting_which_forbids(
+    name: str, value: str, command: str, tmp_path: Path
+) -> None:
+    assert "REHEARSAL_RUNTIME=docker make rehearse" in cure(tmp_path)
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(f"{value}\n", "utf-8")
+    assert cure(tmp_path).endswith(f"sudo sysctl -w {command}")
 
 
 def mounts(arguments: list[str]) -> dict[str, str]:

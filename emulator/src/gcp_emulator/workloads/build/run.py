@@ -24,7 +24,7 @@ from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.build.copy import OWN_USR_FOLDERS, resolve_inside
 from gcp_emulator.workloads.build.overlay import Overlay
 from gcp_emulator.workloads.images import Interpreter
-from gcp_emulator.workloads.sandbox.bubblewrap import check_available
+from gcp_emulator.workloads.sandbox.bubblewrap import check_available, refusal
 from gcp_emulator.workloads.sandbox.system import FOLDERS, LIBRARY_CACHE, System
 
 Log = Callable[[str], None]
@@ -132,8 +132,8 @@ async def execute(
     """Run a command on a tree, its output passed to ``log`` line by line; returns the exit code.
 
     With ``overlay`` the tree's files are never written to, only replaced, and stay as they were when the command fails.
-    Cancelling kills everything that it started. Raises `gcp_emulator.workloads.sandbox.process.SandboxUnavailable` without
-    bubblewrap. Mount points that were made for the sandbox are removed from the tree again.
+    Cancelling kills everything that it started. Raises `gcp_emulator.workloads.sandbox.process.SandboxUnavailable` where
+    there is no bubblewrap, or it is forbidden. Mount points that were made for the sandbox are removed from the tree again.
     """
     program = check_available()
     plan = _mounts(await in_thread(System.of, python), python, command, host)
@@ -180,10 +180,20 @@ async def execute(
             *prefix, program, *arguments, cwd=tree.parent, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT, env={**host.env, **command.env}, pass_fds=descriptors, umask=0o022,
         )  # fmt: skip
+    said: list[str] = []
+
+    def note(line: str) -> None:
+        if not said:
+            said.append(line)
+        log(line)
+
     try:
         assert process.stdout is not None
-        await pass_lines(process.stdout, log)
+        await pass_lines(process.stdout, note)
         code = await process.wait()
+        # bubblewrap's own words come first, and instead of the command's.
+        if code != 0 and said and said[0].startswith("bwrap: ") and (forbidden := refusal(said[0])):
+            raise forbidden
         _remove_empty([view.upper / path.relative_to(tree) for path in missing] if view else missing)
         if view and code == 0:
             await in_thread(view.commit)

@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 from gcp_emulator.workloads.sandbox import writable
@@ -108,16 +109,64 @@ class BubblewrapSandbox(Sandbox):
 
     def _explain(self, complaints: list[str]) -> RuntimeError:
         text = said(complaints)
-        namespaces = ("namespace", "uid map", "gid map", "RTM_NEWADDR", "loopback", "Can't mount proc")
-        if any(word in text for word in namespaces):
-            return SandboxUnavailable(
-                f"Applications cannot be run: this machine refuses to make a sandbox ({text}). Allow user namespaces "
-                "(sysctl kernel.unprivileged_userns_clone=1, or on Ubuntu "
-                "kernel.apparmor_restrict_unprivileged_userns=0; in a container, run it with "
-                "--security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN), "
-                "or run the emulator as root."
-            )
-        return SandboxError(f"The sandbox could not be made: {text}")
+        return refusal(text) or SandboxError(f"The sandbox could not be made: {text}")
+
+
+def refusal(text: str) -> SandboxUnavailable | None:
+    """What the machine's refusal means, if ``text``, which bubblewrap printed, tells of one."""
+    signs = (
+        "namespace",
+        "uid map",
+        "gid map",
+        "RTM_NEWADDR",
+        "loopback",
+        "Can't mount proc",
+        "Operation not permitted",
+    )
+    if "bwrap: " not in text or not any(sign in text for sign in signs):
+        return None
+    return SandboxUnavailable(
+        f"Applications cannot be run: this machine refuses to make a sandbox ({text}). {cure()}"
+    )
+
+
+def cure(settings: Path = Path("/proc/sys")) -> str:
+    """What lets bubblewrap make sandboxes here, by what the kernel's ``settings`` say.
+
+    The first is Ubuntu's since 23.10, the second Debian's, the third every kernel's.
+    """
+    for name, forbidding, allowing in (
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("kernel.unprivileged_userns_clone", "0", "1"),
+        ("user.max_user_namespaces", "0", "10000"),
+    ):
+        with contextlib.suppress(OSError):
+            if (settings / name.replace(".", "/")).read_text("utf-8").strip() == forbidding:
+                return f"Allow user namespaces (sysctl {name} forbids them): sudo sysctl -w {name}={allowing}"
+    return (
+        "Allow user namespaces (sysctl does not forbid them, something else does; a container needs --security-opt seccomp=unconfined "
+        "--security-opt systempaths=unconfined --cap-add SYS_ADMIN), or rehearse in containers: REHEARSAL_RUNTIME=docker make rehearse"
+    )
+
+
+def probe() -> None:
+    """Makes the smallest sandbox that has what all have. Raises `SandboxUnavailable` where none can be made."""
+    arguments = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--die-with-parent"]
+    if os.geteuid() != 0:
+        arguments += ["--unshare-user", "--uid", "0", "--gid", "0"]
+    arguments += ["--ro-bind", "/", "/", "--proc", "/proc", "--dev-bind", "/dev/null", "/dev/null"]
+    done = subprocess.run(
+        [check_available(), *arguments, "--", "/bin/true"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        text = done.stderr.strip() or f"exit status {done.returncode}"
+        raise refusal(text) or SandboxUnavailable(
+            f"Applications cannot be run: this machine refuses to make a sandbox ({text}). {cure()}"
+        )
 
 
 def _arguments(
