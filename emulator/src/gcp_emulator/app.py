@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.timers import Timers
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
+from gcp_emulator.front.passage import Passage
 from gcp_emulator.front.server import Front, not_found
 from gcp_emulator.services import SERVICES
 from gcp_emulator.services.metadata.api import Metadata
@@ -56,7 +59,9 @@ class Emulator:
         store = Store(settings.state / "store.sqlite")
         address, port = settings.listener.getsockname()[:2]
         self.authority = CertificateAuthority(settings.state / "ca")
-        self.front = Front(self.authority, self._answer, self._control)
+        # Whoever reaches the port from another machine, or another container, is not given a way on.
+        passage = Passage(os.environ) if ipaddress.ip_address(address).is_loopback else None
+        self.front = Front(self.authority, self._answer, self._control, passage)
         self.context = Context(
             state=settings.state,
             store=store,
@@ -118,7 +123,11 @@ class Emulator:
         self.context.store.close()
 
     async def _answer(self, request: Request) -> Response:
-        return await self._dispatcher.answer(request)
+        response = await self._dispatcher.answer(request)
+        # Nobody can take an emulator's answer for Google's, or the other way round.
+        if request.host.endswith("googleapis.com"):
+            response.headers.set("Server", "gcp-emulator")
+        return response
 
     async def _control(self, request: Request) -> Response:
         if "metadata-flavor" in request.headers:

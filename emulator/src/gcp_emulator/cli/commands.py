@@ -27,6 +27,9 @@ from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 DEFAULT_PORT = 8910
 _START_SECONDS = 60
 _STOP_SECONDS = 60
+_LOOK_SECONDS = 1
+#: How many ports after one that is taken are tried.
+_NEIGHBOURS = 100
 
 
 class CliError(Exception):
@@ -52,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--port",
         type=int,
-        help=f"port on 127.0.0.1 (default: the last one used, else {DEFAULT_PORT}, else any free one)",
+        help=f"port on 127.0.0.1 (default: the last one used, else {DEFAULT_PORT}; where that is taken, the next free one)",
     )
     start.add_argument(
         "--address",
@@ -165,35 +168,63 @@ def _start(options: argparse.Namespace) -> int:
     state: Path = options.state.resolve()
     runtime = _choose_runtime(options.runtime, state)
     running = _Lock(state).holder()
-    if running is not None:
-        print(f"already running on 127.0.0.1:{running['port']} (pid {running['pid']})")
-        return 0
+    if running is not None and _is_elsewhere(running["pid"], state):
+        # The folder was moved: what runs writes to where it was.
+        _stop(options)
+        running = None
+    if running is not None and running["port"]:
+        return _report_running(options, running)
     if options.foreground:
         return asyncio.run(_serve(options, state, runtime))
-    with (state_folder(state) / "emulator.log").open("ab") as log:
-        command = [
-            sys.executable,
-            "-m",
-            "gcp_emulator",
-            *_start_arguments(options, state, runtime),
-            "--foreground",
-        ]
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+    wanted = _wanted_port(options.port, state)
+    child = None
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         running = _Lock(state).holder()
         if running is not None and running["port"]:
+            if running["port"] != wanted:
+                print(
+                    f"port {wanted} is taken by another program, so it is {running['port']} from now on (--port chooses another)"
+                )
             print(f"running on 127.0.0.1:{running['port']} (pid {running['pid']})")
             return 0
-        try:
-            child.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-        raise CliError(f"the emulator did not start: {_last_line(state / 'emulator.log')}")
-    child.terminate()
+        # Somebody else's start of the same moment is waited for.
+        if child is None and running is None:
+            child = _start_in_background(options, state, runtime)
+        if child is not None and child.poll() is not None and _Lock(state).holder() is None:
+            raise CliError(f"the emulator did not start: {_last_line(state / 'emulator.log')}")
+        time.sleep(0.05)
+    if child is not None:
+        child.terminate()
     raise CliError(f"the emulator did not answer within {_START_SECONDS} s; see {state / 'emulator.log'}")
+
+
+def _is_elsewhere(pid: int, state: Path) -> bool:
+    """Whether a running emulator was started for a state folder of another place."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"--state" in words and words[words.index(b"--state") + 1] != os.fsencode(state)
+
+
+def _report_running(options: argparse.Namespace, running: dict[str, int]) -> int:
+    """What `start` says of one that runs. CliError when it was asked for elsewhere."""
+    if options.port is not None and options.port != running["port"]:
+        raise CliError(
+            f"it runs on 127.0.0.1:{running['port']} (pid {running['pid']}); stop it before it is started on port {options.port}"
+        )
+    print(f"already running on 127.0.0.1:{running['port']} (pid {running['pid']})")
+    return 0
+
+
+def _start_in_background(options: argparse.Namespace, state: Path, runtime: str) -> subprocess.Popen[bytes]:
+    with (state_folder(state) / "emulator.log").open("ab") as log:
+        arguments = _start_arguments(options, state, runtime)
+        command = [sys.executable, "-m", "gcp_emulator", *arguments, "--foreground"]
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def state_folder(state: Path) -> Path:
@@ -228,9 +259,13 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
     from gcp_emulator.engine.operations import Profile
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    lock = _Lock(state_folder(state)).acquire()
-    if lock is None:
-        raise CliError(f"another emulator uses {state}")
+    state_folder(state)
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while (lock := _Lock(state).acquire()) is None:
+        # Who only looks whether one runs holds the lock, too, for a moment.
+        if time.monotonic() > deadline:
+            raise CliError(f"another emulator uses {state}")
+        await asyncio.sleep(0.01)
     with lock:
         lock.truncate(0)
         # Listening from now on: another emulator that starts at the same moment cannot take the port.
@@ -255,23 +290,37 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
     return 0
 
 
+def _wanted_port(asked: int | None, state: Path) -> int:
+    """The port that is asked for, or was used last, or the default."""
+    if asked is not None:
+        return asked
+    with contextlib.suppress(OSError, ValueError):
+        return int((state / "port").read_text("utf-8"))
+    return DEFAULT_PORT
+
+
 def _listen(asked: int | None, state: Path, address: str) -> socket.socket:
-    """Listens on the port that is asked for, or remembered, or the default, or (first start only) any free one."""
-    remembered = state / "port"
-    wanted = asked
-    if asked is None and remembered.exists():
-        wanted = int(remembered.read_text("utf-8"))
+    """Listens on the port of `_wanted_port`. Where another program has it and nobody asked for it, on the next one that is free: the one
+    that was used last is kept as long as it can be, because shells and browsers know it."""
+    wanted = _wanted_port(asked, state)
     try:
-        return socket.create_server((address, DEFAULT_PORT if wanted is None else wanted))
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise CliError(f"cannot listen on {address}: {error.strerror}") from None
-        if wanted is None:
-            return socket.create_server((address, 0))
-        raise CliError(
-            f"port {wanted} on {address} is taken by another program (another checkout's rehearsal?). "
-            "Stop that program, or choose a port with --port."
-        ) from None
+        return socket.create_server((address, wanted))
+    except (OSError, OverflowError) as error:
+        if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
+            raise CliError(f"cannot listen on {address}, port {wanted}: {error}") from None
+    for port in range(wanted + 1, min(wanted + 1 + _NEIGHBOURS, 1 << 16)):
+        with contextlib.suppress(OSError):
+            free = socket.create_server((address, port))
+            if asked is None:
+                return free
+            free.close()
+            raise CliError(
+                f"port {wanted} on {address} is taken by another program (another checkout's rehearsal?). "
+                f"Stop that program, or choose another port: {port} with --port."
+            )
+    raise CliError(
+        f"port {wanted} on {address} is taken by another program, and so are the {_NEIGHBOURS} after it"
+    )
 
 
 def _known_runtime(state: Path) -> str | None:
@@ -353,7 +402,9 @@ def _env(options: argparse.Namespace) -> int:
     if credentials is not None and not credentials.exists():
         raise CliError(f"{options.user} is not a user of the seed (no {credentials})")
     print(
-        environment.shell(environment.variables(state, running["port"], options.project, credentials)),
+        environment.shell(
+            environment.variables(state, running["port"], options.project, credentials), "gcp_emulator_off"
+        ),
         end="",
     )
     return 0

@@ -15,6 +15,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gcp_emulator.front import http2
 
+#: Where Debian, Fedora and Alpine have it.
+_SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 _YEARS = datetime.timedelta(days=3650)
 
 
@@ -31,6 +37,7 @@ class CertificateAuthority:
         self._contexts: dict[str, ssl.SSLContext] = {}
         if not self._key_path.exists():
             self._create()
+        self._write_bundle()
         self._key = serialization.load_pem_private_key(self._key_path.read_bytes(), None)
         self._root = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
         # One key for all leaves: making one per host costs time and protects nothing on loopback.
@@ -58,9 +65,28 @@ class CertificateAuthority:
         pem = root.public_bytes(serialization.Encoding.PEM)
         _write_private(self._key_path, _private_pem(key))
         self.certificate_path.write_bytes(pem)
-        system = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
-        known = Path(system).read_bytes() if Path(system).is_file() else b""
-        self.bundle_path.write_bytes(known + b"\n" + pem)
+
+    def _write_bundle(self) -> None:
+        """The root beside the certificates that this machine trusts, as its variables or its system have them: whoever trusts the bundle
+        alone still reaches other hosts."""
+        defaults = ssl.get_default_verify_paths()
+        named = [
+            os.environ.get(name, "") for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        ]
+        places = [*named, defaults.cafile, defaults.openssl_cafile, *_SYSTEM_BUNDLES]
+        known = next(
+            (
+                Path(place)
+                for place in places
+                if place and Path(place) != self.bundle_path and Path(place).is_file()
+            ),
+            None,
+        )
+        content = known.read_bytes() if known and known else b""
+        root = self.certificate_path.read_bytes()
+        fresh = self.bundle_path.with_suffix(".new")
+        fresh.write_bytes(content + b"\n" + root)
+        fresh.replace(self.bundle_path)
 
     def context(self, host: str) -> ssl.SSLContext:
         """A server-side TLS context with a certificate for ``host``."""

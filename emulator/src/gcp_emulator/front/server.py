@@ -1,6 +1,7 @@
 """The one port: an HTTPS CONNECT proxy for clients, an endpoint override for those that ignore proxies, an address for browsers.
 
-* ``CONNECT run.googleapis.com:443`` ends in TLS with the emulator's own certificate, so unmodified clients work.
+* ``CONNECT run.googleapis.com:443`` ends in TLS with the emulator's own certificate, so unmodified clients work. ``CONNECT`` to what is
+  not Google's is passed on to the real network, for programs of this machine, not for what runs in the emulator.
 * ``http://HOST:PORT/_/run.googleapis.com/v2/...`` is the same request without a proxy.
 * ``http://NAME.run.app.localhost:PORT/`` is for browsers, which trust ``*.localhost`` as a secure context: the page is
   served as Google's front end would, and its absolute links to Google's hosts are rewritten to this address.
@@ -19,6 +20,7 @@ from gcp_emulator.front import http2
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.http import Answer, Connect, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response, text_response
+from gcp_emulator.front.passage import NoPassageError, Passage, canonical, relay
 from gcp_emulator.front.tasks import ConnectionHandler, Connections
 
 log = logging.getLogger(__name__)
@@ -33,17 +35,28 @@ _NO_GRPC = (
     'gcp-emulator does not speak gRPC, so {host} was not asked. Have the client use REST: its argument transport="rest" (Python; of'
     " google.cloud.logging.Client it is _use_grpc=False), or fallback: true (Node.js)."
 )
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 #: Largest text response that is rewritten for browsers; longer ones pass unchanged.
 _MAX_REWRITE = 8 * 1024 * 1024
 
 
 class Front:
-    """Accepts connections and hands every request to ``answer`` (Google hosts) or ``control`` (the emulator itself)."""
+    """Accepts connections and hands every request to ``answer`` (Google hosts) or ``control`` (the emulator itself).
 
-    def __init__(self, authority: CertificateAuthority, answer: Answer, control: Answer) -> None:
+    ``passage`` is the way to other hosts for those who connect to the port; without one they are refused.
+    """
+
+    def __init__(
+        self,
+        authority: CertificateAuthority,
+        answer: Answer,
+        control: Answer,
+        passage: Passage | None = None,
+    ) -> None:
         self.authority = authority
         self._answer = answer
         self._control = control
+        self._passage = passage
         self._server: asyncio.Server | None = None
         self._connections = Connections(self._serve_quietly)
         self.port = 0
@@ -61,29 +74,37 @@ class Front:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves a connection that somebody else accepted (the proxy inside an instance); it too ends with this front."""
-        await self._connections.start(self._serve_quietly(reader, writer))
+        await self._connections.start(quietly(self._serve(reader, writer, None)))
 
     async def _serve_quietly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await quietly(self._serve(reader, writer))
+        await quietly(self._serve(reader, writer, self._passage))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passage: Passage | None
+    ) -> None:
         tunnel = await serve_connection(reader, writer, self._route, scheme="http")
         if tunnel is None:
             return
-        if not _GOOGLE.fullmatch(tunnel.host):
-            text = f"gcp-emulator answers for Google Cloud only, not for {tunnel.host}.\n".encode()
-            writer.write(
-                b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-                % (len(text), text)
-            )
-            await writer.drain()
+        name = canonical(tunnel.host)
+        if _GOOGLE.fullmatch(name):
+            await self._serve_tunnel(Connect(name, tunnel.port), reader, writer)
             return
-        await self._serve_tunnel(tunnel, reader, writer)
+        answer = f"gcp-emulator answers for Google Cloud only, not for {tunnel.host}"
+        if passage is None:
+            await _refuse_tunnel(writer, "403 Forbidden", f"{answer}.")
+            return
+        try:
+            server = await passage.open(tunnel.host, tunnel.port)
+        except NoPassageError as error:
+            await _refuse_tunnel(writer, "502 Bad Gateway", f"{answer}, and cannot pass it on: {error}.")
+            return
+        writer.write(_ESTABLISHED)
+        await relay((reader, writer), server)
 
     async def _serve_tunnel(
         self, tunnel: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        writer.write(_ESTABLISHED)
         await writer.drain()
         scheme = "http"
         if tunnel.port == 443:
@@ -126,6 +147,13 @@ class Front:
         if request.method == "HEAD" or response.status == 206:
             return response
         return await _rewrite(response, suffix)
+
+
+async def _refuse_tunnel(writer: asyncio.StreamWriter, status: str, text: str) -> None:
+    body = f"{text}\n".encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
 
 
 async def _rewrite(response: Response, suffix: str) -> Response:
