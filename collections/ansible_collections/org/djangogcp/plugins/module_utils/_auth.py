@@ -27,6 +27,7 @@ import typing as t
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import AuthError
+from ansible_collections.org.djangogcp.plugins.module_utils._target import innermost, stopped_proxy
 
 if t.TYPE_CHECKING:
     import requests
@@ -251,6 +252,8 @@ def _new_token(options: AuthOptions, session: requests.Session) -> Token:
             f"Failed to find credentials for Google Cloud: {_sentence(error)} {_HOW_TO_GET_CREDENTIALS}"
         ) from error
     except (google.auth.exceptions.GoogleAuthError, OSError, ValueError, KeyError) as error:
+        if nothing := stopped_proxy(error, "https://oauth2.googleapis.com"):
+            raise AuthError(f"Failed to get an access token: {nothing}") from error
         raise AuthError(_refusal(options, error)) from error
     expiry = credentials.expiry
     return Token(
@@ -310,4 +313,4 @@ def _refusal(options: AuthOptions, error: Exception) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    return f"{str(error).rstrip('. ')}."
+    return f"{innermost(error).rstrip('. ')}."

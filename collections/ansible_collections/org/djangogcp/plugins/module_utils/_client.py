@@ -32,6 +32,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import (
     delays,
     retry_after,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._target import SERVER, innermost, stopped_proxy
 
 try:
     import requests
@@ -109,6 +110,8 @@ class Client:
         self._absent_when_disabled = absent_when_disabled
         #: The hosts of which it was told that a quota is waited for.
         self._told: set[str] = set()
+        #: Whether it was an emulator that answered last.
+        self.is_emulator = False
         #: What was granted so short ago that it may not have taken effect.
         self.granted = granted or Granted(None)
 
@@ -261,14 +264,12 @@ class Client:
                 if not (safe or _never_sent(error)):
                     raise ConnectionLostError(
                         f"Failed to {call.doing}: the connection to {_host(url)} broke before its answer came "
-                        f"({_cause(error)})."
+                        f"({innermost(error)})."
                     ) from error
-                if not _may_recover(error) or not deadline.sleep(delay):
-                    raise DjangoGcpError(
-                        f"Failed to {call.doing}: cannot reach {_host(url)} ({_cause(error)}). "
-                        "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
-                    ) from error
+                if not _may_recover(error, url) or not deadline.sleep(delay):
+                    raise _unreachable(error, url, call) from error
                 continue
+            self.is_emulator = response.headers.get("Server") == SERVER
             status = response.status_code
             if status == 401 and rejected is None:
                 rejected = token
@@ -427,8 +428,18 @@ def _never_sent(error: requests.exceptions.RequestException) -> bool:
     return any(sign in text for sign in _NO_CONNECTION)
 
 
-def _may_recover(error: requests.exceptions.RequestException) -> bool:
-    """Whether trying again can help; a certificate or an address that is wrong stays wrong."""
+def _unreachable(error: requests.exceptions.RequestException, url: str, call: Call) -> DjangoGcpError:
+    why = stopped_proxy(error, url) or (
+        f"cannot reach {_host(url)} ({innermost(error)}). "
+        "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
+    )
+    return DjangoGcpError(f"Failed to {call.doing}: {why}")
+
+
+def _may_recover(error: requests.exceptions.RequestException, url: str) -> bool:
+    """Whether trying again can help; a certificate or an address that is wrong stays wrong, and a rehearsal that is stopped stops."""
+    if stopped_proxy(error, url):
+        return False
     # A connection that broke in TLS is told from a certificate or a protocol that does not fit by its end.
     if isinstance(error, requests.exceptions.SSLError):
         return "EOF occurred" in repr(error)
@@ -444,12 +455,3 @@ def _may_recover(error: requests.exceptions.RequestException) -> bool:
 
 def _host(url: str) -> str:
     return url.split("/")[2]
-
-
-def _cause(error: requests.exceptions.RequestException) -> str:
-    """The innermost reason of a requests exception, which hides it in layers of urllib3's."""
-    cause: BaseException = error
-    while cause.args and isinstance(cause.args[-1], BaseException):
-        cause = cause.args[-1]
-    reason = getattr(cause, "reason", None)
-    return str(reason if isinstance(reason, BaseException) else cause) or type(cause).__name__
