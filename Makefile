@@ -1,61 +1,80 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password
+.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
 .PHONY: postgresql test test-compose fuzz bench parity lint faults build
-INVENTORY = inventories/local
-REHEARSE = .venv/bin/python tools/rehearse.py
+# From any directory: make -C CHECKOUT, or make -f CHECKOUT/Makefile. No built-in function of make takes a path with spaces.
+ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
+IN = cd "$(ROOT)" &&
+# What a person types beside a verb, and nothing that the environment happens to have, reaches the program as it is.
+said = $(if $(filter command,$(origin $(1))),$($(1)))
+export SAID_SOURCE = $(call said,SOURCE)
+export SAID_INVENTORY = $(call said,INVENTORY)
+export SAID_SITE = $(call said,SITE)
+export SAID_PORT = $(call said,PORT)
+export CALLED_FROM := $(CURDIR):$(PWD)
+REHEARSE = $(IN) .venv/bin/python tools/rehearse.py
+SAID = --source "$$SAID_SOURCE" --inventory "$$SAID_INVENTORY" --site "$$SAID_SITE" --port "$$SAID_PORT"
+# The verbs that end something need no more than what is there.
+END = $(IN) if test ! -e "$${REHEARSAL_HOME:-.rehearsal}"; then echo "nothing is rehearsed here"; exit 0; fi; \
+	tools/bootstrap.sh check 2>/dev/null || tools/bootstrap.sh rehearse || exit 1; $(REHEARSE)
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' "$(ROOT)/Makefile" | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-rehearse: ## deploy the model project to Google Cloud's emulator on this machine, with the production playbooks
-	@tools/bootstrap.sh rehearse
-	@$(REHEARSE) deploy
+rehearse: ## deploy the model project, or SOURCE=FOLDER or INVENTORY=..., to Google Cloud's emulator on this machine (PORT=...)
+	@$(IN) tools/bootstrap.sh rehearse
+	@$(REHEARSE) deploy $(SAID)
 
 rehearse-stop: ## stop the rehearsal and all that it runs; its state is kept
-	@test ! -x .venv/bin/python || $(REHEARSE) stop
+	@$(END) stop
 
 rehearse-clean: ## stop the rehearsal and remove its state
-	@test ! -x .venv/bin/python || $(REHEARSE) clean
+	@$(END) clean
 
 rehearse-status: ## what the rehearsal has deployed
-	@$(REHEARSE) status
+	@$(IN) tools/bootstrap.sh check
+	@$(REHEARSE) status $(SAID)
 
-rehearse-password: ## show the password of the rehearsal's admin
-	@$(REHEARSE) password
+rehearse-password: ## show the password of the rehearsal's admin (SITE=... of several)
+	@$(IN) tools/bootstrap.sh check
+	@$(REHEARSE) password $(SAID)
+
+env: ## eval "$$(make env)": point this shell at the rehearsal, until rehearsal_off
+	@$(IN) tools/bootstrap.sh check
+	@$(REHEARSE) env $(SAID)
 
 postgresql: ## bring PostgreSQL 16, 17 and 18 by npm, for rehearsals with the version that production has
-	@tools/bootstrap.sh rehearse
-	@.venv/bin/python tools/postgresql.py
+	@$(IN) tools/bootstrap.sh rehearse
+	@$(IN) .venv/bin/python tools/postgresql.py
 
 test: ## run the whole test suite (does its own set-up)
-	@tools/bootstrap.sh test
-	@.venv/bin/python tools/test.py
+	@$(IN) tools/bootstrap.sh test
+	@$(IN) .venv/bin/python tools/test.py
 
 fuzz: ## send the emulator many more absurd requests than the test suite does, other ones each time
-	@tools/bootstrap.sh test
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} .venv/bin/pytest -q -p no:randomly emulator/tests/fuzz
+	@$(IN) tools/bootstrap.sh test
+	@$(IN) FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} .venv/bin/pytest -q -p no:randomly emulator/tests/fuzz
 
 test-compose: ## test the Compose stack; sets a container engine up where there is none
-	@tools/bootstrap.sh test
-	@.venv/bin/python tools/test.py compose
+	@$(IN) tools/bootstrap.sh test
+	@$(IN) .venv/bin/python tools/test.py compose
 
 parity: ## how the Compose stack, which is up, differs from a deployed site: make parity INVENTORY=inventories/prod
-	@tools/bootstrap.sh rehearse
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python tools/parity.py $(INVENTORY)
+	@$(IN) tools/bootstrap.sh rehearse
+	@$(IN) PATH="$(ROOT)/.venv/bin:$$PATH" .venv/bin/python tools/parity.py "$${SAID_INVENTORY:-inventories/local}"
 
 lint: ## run the linters and type checkers only
-	@tools/bootstrap.sh test
-	@.venv/bin/python tools/test.py lint
+	@$(IN) tools/bootstrap.sh test
+	@$(IN) .venv/bin/python tools/test.py lint
 
 bench: ## measure every figure of the README (ARGS="--write" puts them there, ARGS="--sites 20 100" adds many sites)
-	@tools/bootstrap.sh test
-	@.venv/bin/python -m tests.bench $(ARGS)
+	@$(IN) tools/bootstrap.sh test
+	@$(IN) .venv/bin/python -m tests.bench $(ARGS)
 
 faults: ## disturb every call of a deploy with every fault, and write docs/faults.md (half an hour; ARGS="stall" for a part)
-	@tools/bootstrap.sh test
-	@PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix $(ARGS)
+	@$(IN) tools/bootstrap.sh test
+	@$(IN) PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix $(ARGS)
 
 build: ## build the collection's tarball into dist/
-	@tools/bootstrap.sh rehearse
-	@.venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/org/djangogcp
+	@$(IN) tools/bootstrap.sh rehearse
+	@$(IN) .venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/org/djangogcp

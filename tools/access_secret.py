@@ -6,6 +6,8 @@ import base64
 import sys
 
 import google.auth
+import google.auth.exceptions
+import requests
 from google.auth.transport.requests import AuthorizedSession
 
 
@@ -15,7 +17,11 @@ def main(project: str, secret: str) -> int:
     url = (
         f"https://secretmanager.googleapis.com/v1/projects/{project}/secrets/{secret}/versions/latest:access"
     )
-    response = AuthorizedSession(credentials).get(url, timeout=30)
+    try:
+        response = AuthorizedSession(credentials).get(url, timeout=30)
+    except (google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if response.status_code != 200:
         print(f"error: {response.json()['error']['message']}", file=sys.stderr)
         return 1

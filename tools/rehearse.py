@@ -1,11 +1,12 @@
 """``make rehearse``: the production playbooks, unchanged, against the emulator.
 
-Usage: rehearse.py deploy | env | status | password | stop | clean
+Usage: rehearse.py deploy | env | status | password | stop | clean [--source FOLDER | --inventory INVENTORY] [--site SITE] [--port PORT]
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import re
 import shlex
@@ -14,24 +15,33 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from gcp_emulator.engine.projects import project_number
+import yaml
+from gcp_emulator import environment, seed
 
 ROOT = Path(__file__).resolve().parent.parent
+# Run as a program, this finds what is beside it only.
+sys.path.append(str(ROOT))
+from tools import sites
+
 #: Everything that a rehearsal keeps. REHEARSAL_HOME moves it (the tests do, to leave a person's own rehearsal alone).
 HOME = Path(os.environ.get("REHEARSAL_HOME") or ROOT / ".rehearsal").resolve()
 STATE = HOME / "emulator"
 ENVIRONMENT = HOME / "env"
+#: Names the inventory that was rehearsed last, for the verbs that look at it.
+INVENTORY = HOME / "inventory"
 BIN = ROOT / ".venv" / "bin"
-PROJECT = "djangogcp-rehearsal"
 OPERATOR = "operator@example.com"
-SITE = "polls"
-REGION = "us-central1"
 #: Free space below which a build or a database would fail half-way, in bytes.
 _NEEDED_SPACE = 2 * 1024**3
 #: Silence after which the wait is explained, in seconds.
 _PATIENCE = 5
+#: What `make` was told, in its own words.
+_AGAIN = "make rehearse"
 
 
 class RehearsalError(Exception):
@@ -42,41 +52,171 @@ def main() -> int:
     """Runs one verb; returns the exit status."""
     parser = argparse.ArgumentParser(prog="rehearse.py", description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=list(_VERBS))
-    verb = parser.parse_args().verb
+    parser.add_argument("--source", default="", help="the folder of a Django project")
+    parser.add_argument("--inventory", default="", help="an inventory of sites")
+    parser.add_argument("--site", default="", help="one of the inventory's sites")
+    parser.add_argument("--port", default="", help="the emulator's port")
+    options = parser.parse_args()
+    # Typed in a shell that leads to a rehearsal, everything here still has the machine's own proxy and certificates.
+    found = environment.without(os.environ)
+    os.environ.clear()
+    os.environ.update(found)
     try:
-        return _VERBS[verb]()
-    except RehearsalError as error:
+        return _VERBS[options.verb](options)
+    except (RehearsalError, sites.SitesError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error.strerror}: {error.filename or HOME}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; `make rehearse` goes on from here", file=sys.stderr)
+        print(f"\ninterrupted; `{_AGAIN}` goes on from here", file=sys.stderr)
         return 130
+    except Exception as error:
+        log = HOME / "error.log"
+        log.write_text(traceback.format_exc(), "utf-8")
+        print(f"error: {type(error).__name__}: {error} (please report it, with {log})", file=sys.stderr)
+        return 1
 
 
-def start() -> int:
-    """Starts the emulator and writes .rehearsal/env."""
-    HOME.mkdir(mode=0o700, exist_ok=True)
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of two rehearsals that are started at once, one waits for the other."""
+    try:
+        HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (HOME / "lock").open("w")
+    except OSError as error:
+        raise RehearsalError(
+            f"{HOME} cannot be written ({error.strerror}): REHEARSAL_HOME=~/rehearsal {_AGAIN}"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another rehearsal in {_shown(HOME)} is under way; waiting for it", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _inventory(options: argparse.Namespace) -> Path:
+    """The inventory that is asked for, or that was rehearsed last, or the model project's."""
+    if options.source and options.inventory:
+        raise RehearsalError(
+            "SOURCE and INVENTORY say two things: an inventory names its sources itself. Give one of them"
+        )
+    if options.source:
+        return sites.inventory_of(sites.found(options.source, ROOT), HOME / "inventories")
+    if options.inventory:
+        return sites.found(options.inventory, ROOT)
+    if options.verb != "deploy" and INVENTORY.exists():
+        last = Path(INVENTORY.read_text("utf-8").strip())
+        if last.exists():
+            return last
+    return ROOT / "inventories" / "local"
+
+
+def start(inventory: Path, port: str = "") -> list[sites.Site]:
+    """Starts the emulator with the projects of an inventory, and writes .rehearsal/env. The inventory's sites."""
+    HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     free = shutil.disk_usage(HOME).free
     if free < _NEEDED_SPACE:
         raise RehearsalError(
             f"{HOME} has {free // 1024**2} MiB of free space; a rehearsal needs {_NEEDED_SPACE // 1024**2} MiB"
         )
-    seed = ROOT / (os.environ.get("REHEARSAL_SEED") or "rehearsal/seed.yaml")
-    _emulator("start", "--seed", str(seed), *_profile(), *_runtime())
-    exports = _emulator("env", "--project", PROJECT, "--user", OPERATOR, capture=True)
-    own = {
+    if port and not (port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise RehearsalError(f"PORT is {port}: expected a number from 1 to 65535, such as 8910")
+    found = sites.read(inventory)
+    seeded = _seed(found)
+    options = ["--seed", str(seeded), *_profile(), *_runtime(), *(["--port", port] if port else [])]
+    running = _running_port()
+    # A seed is read at the start.
+    if running and ((port and int(port) != running) or not _has_projects(running, found)):
+        _emulator("stop")
+    _emulator("start", *options)
+    ENVIRONMENT.write_text(_environment(found), "utf-8")
+    INVENTORY.write_text(f"{inventory}\n", "utf-8")
+    return found
+
+
+def _seed(found: list[sites.Site]) -> Path:
+    """The seed, with a project like its first one for each project of the inventory that it does not have."""
+    path = ROOT / (os.environ.get("REHEARSAL_SEED") or "rehearsal/seed.yaml")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        pattern = content["projects"][0]
+        known = {project["id"] for project in content["projects"]}
+    except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
+        raise RehearsalError(
+            f"the seed {path} names no project ({error}); rehearsal/seed.yaml shows how"
+        ) from None
+    wanted = dict.fromkeys(site.project for site in found if site.project not in known)
+    content["projects"] += [{**pattern, "id": project, "name": project[:30]} for project in wanted]
+    written = HOME / "seed.yaml"
+    written.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    return written
+
+
+def _has_projects(port: int, found: list[sites.Site]) -> bool:
+    there = sites.projects_of_emulator(port)
+    return {site.project for site in found} <= there
+
+
+def _running_port() -> int | None:
+    """The port of the running emulator, None when it is stopped."""
+    said = subprocess.run(
+        [str(BIN / "gcp-emulator"), "status", "--state", str(STATE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    place = re.search(r"running on \S+:(\d+)", said.stdout) if said.returncode == 0 else None
+    return int(place[1]) if place else None
+
+
+def _environment(found: list[sites.Site]) -> str:
+    """The text of .rehearsal/env."""
+    values = {
+        **environment.variables(STATE, _port(), found[0].project, seed.credentials_path(STATE, OPERATOR)),
         "ANSIBLE_HOME": str(HOME / "ansible"),
         "ANSIBLE_REMOTE_TMP": str(HOME / "ansible" / "tmp"),
         "DJANGOGCP_TIMELINE_DIR": str(HOME / "timelines"),
         "CLOUDSDK_PYTHON_SITEPACKAGES": "0",
+        "PATH": f"{BIN}:",
     }
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in own.items()]
-    text = f"# Points any Google client at the emulator: . {_shown(ENVIRONMENT)}\n{exports}" + "\n".join(
-        lines
+    return (
+        f"# Points any Google client at the emulator: . {_shown(ENVIRONMENT)}; takes it back: rehearsal_off\n"
+        + environment.shell(values, "rehearsal_off")
     )
-    text += f'\ncase ":$PATH:" in *:{shlex.quote(str(BIN))}:*) ;; *) export PATH={shlex.quote(str(BIN))}:"$PATH" ;; esac\n'
-    ENVIRONMENT.write_text(text, "utf-8")
+
+
+def _require_running() -> None:
+    """RehearsalError unless the emulator answers."""
+    if not STATE.exists():
+        raise RehearsalError(f"nothing has been rehearsed here yet: {_AGAIN}")
+    if _running_port() is None:
+        raise RehearsalError(f"the rehearsal is stopped: {_AGAIN}")
+
+
+def env(options: argparse.Namespace) -> int:
+    """Starts the emulator, if need be, and prints what leads a shell to it."""
+    with _alone(), _stdout_to_stderr():
+        start(_inventory(options), options.port)
+    print(ENVIRONMENT.read_text("utf-8"), end="")
     return 0
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """For output that a shell is going to evaluate: what programs say meanwhile goes elsewhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _shown(path: Path) -> str:
@@ -96,40 +236,60 @@ def _runtime() -> list[str]:
     return ["--runtime", runtime] if runtime else []
 
 
-def deploy() -> int:
+def deploy(options: argparse.Namespace) -> int:
     """Starts the emulator, runs the deploy playbook and says what is there now."""
-    start()
-    print(
-        f"deploying the site {SITE} with the production playbooks (ansible-playbook deploy.yml -i inventories/local)\n"
-    )
-    command = ["ansible-playbook", "deploy.yml", "-i", "inventories/local"]
-    recap, status = _run_with_progress(command)
-    if status != 0:
-        raise RehearsalError(
-            "the deploy failed; the message above says why. What was made is kept: fix it and run `make rehearse` again"
+    with _alone():
+        inventory = _inventory(options)
+        found = start(inventory, options.port)
+        projects = ", ".join(dict.fromkeys(site.project for site in found))
+        names = ", ".join(site.name for site in found)
+        print(
+            f"rehearsal in the emulator at 127.0.0.1:{_port()}, not in Google Cloud: project {projects}, as {OPERATOR}\n"
+            f"deploying {names} with the production playbooks (ansible-playbook deploy.yml -i {_shown(inventory)})\n"
         )
-    _summary(recap)
+        command = ["ansible-playbook", "deploy.yml", "-i", str(inventory), "-e", "djangogcp_cloud=emulator"]
+        recaps, status = _run_with_progress(command)
+        if status != 0:
+            raise RehearsalError(
+                "the deploy failed; the message above says why. What was made is kept: fix it and run "
+                f"`{_command(options)}` again"
+            )
+        _summary(inventory, found, recaps)
     return 0
 
 
-def _run_with_progress(command: list[str]) -> tuple[str, int]:
-    """Runs a playbook with its output passed through; explains silences. Returns the recap line and the exit status."""
+def _command(options: argparse.Namespace) -> str:
+    """What was typed, to be typed again."""
+    return " ".join(
+        [
+            _AGAIN,
+            *(
+                f"{name}={shlex.quote(value)}"
+                for name, value in (("SOURCE", options.source), ("INVENTORY", options.inventory))
+                if value
+            ),
+        ]
+    )
+
+
+def _run_with_progress(command: list[str]) -> tuple[dict[str, str], int]:
+    """Runs a playbook with its output passed through; explains silences. Returns each host's recap line, and the exit status."""
     process = subprocess.Popen(
         _in_environment(command), cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1
     )
     progress = _Progress()
     watcher = threading.Thread(target=progress.watch, daemon=True)
     watcher.start()
-    recap = ""
+    recaps: dict[str, str] = {}
     assert process.stdout is not None
     try:
         for line in process.stdout:
             progress.line(line)
             sys.stdout.write(line)
             sys.stdout.flush()
-            if re.match(rf"{SITE}\s+: ok=", line):
-                recap = line
-        return recap, process.wait()
+            if recap := re.match(r"(\S+)\s+: ok=", line):
+                recaps[recap[1]] = line
+        return recaps, process.wait()
     finally:
         progress.ended.set()
         if process.poll() is None:
@@ -162,71 +322,100 @@ def _in_environment(command: list[str]) -> list[str]:
     return ["/bin/sh", "-c", f'. {shlex.quote(str(ENVIRONMENT))} && exec "$@"', "sh", *command]
 
 
-def _summary(recap: str) -> None:
-    address = _address()
-    changed = re.search(r"changed=(\d+)", recap)
-    nothing = changed is not None and changed[1] == "0"
-    reader = [str(BIN / "python"), str(ROOT / "tools" / "made.py"), PROJECT, REGION]
-    made = subprocess.run(
-        _in_environment(reader), cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    print(f"""
-The site is served{" (nothing had to be changed)" if nothing else ""}.
-
+def _summary(inventory: Path, found: list[sites.Site], recaps: dict[str, str]) -> None:
+    nothing = all(re.search(r"changed=0\b", recaps.get(site.host, "")) for site in found)
+    made = []
+    for project, region in dict.fromkeys((site.project, site.region) for site in found):
+        reader = [str(BIN / "python"), str(ROOT / "tools" / "made.py"), project, region]
+        read = subprocess.run(
+            _in_environment(reader),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if read.returncode != 0:
+            raise RehearsalError(f"what was made in {project} cannot be listed: {read.stdout.strip()[-300:]}")
+        made.append(f"\n  what is there in the project {project}:\n{read.stdout.rstrip()}")
+    print("\nThe site is served" if len(found) == 1 else "\nThe sites are served", end="")
+    print(" (nothing had to be changed)." if nothing else ".")
+    for site in found:
+        address = site.address(_port())
+        of = f" SITE={site.name}" if len(found) > 1 else ""
+        print(f"""{f"{chr(10)}  {site.name}" if of else ""}
   for a browser      {address}
-  its admin          {address}admin/
-  admin login        admin@example.com
-  show its password  make rehearse-password
+  its admin          {address.rstrip("/")}{site.admin_path or "/"}
+  admin login        {site.login}
+  show its password  make rehearse-password{of}""")
+    shown = _shown(inventory)
+    print(f"""
   what goes on       http://127.0.0.1:{_port()}/   (what is there, who may do what, requests, logs)
+{"".join(made)}
 
-  what is there in the project {PROJECT}:
-{made}
   what to try next:
     make rehearse         again: nothing changes
     make rehearse-status  what serves, and what is not as declared
-    . {_shown(ENVIRONMENT)}      then any Google client talks to the emulator, for example
-                          ansible-playbook deploy.yml -i inventories/local --check --diff
+    . {_shown(ENVIRONMENT)}      then any Google client talks to the emulator (until rehearsal_off), for example
+                          ansible-playbook deploy.yml -i {shown} --check --diff
     make rehearse-stop    stop everything and keep the state; make rehearse-clean removes it""")
 
 
-def _address() -> str:
-    """Where a browser finds the site."""
-    return f"http://{SITE}-{project_number(PROJECT)}.{REGION}.run.app.localhost:{_port()}/"
-
-
-def _port() -> str:
+def _port() -> int:
     """The port of the emulator, which is also the address of its state page."""
-    return (STATE / "port").read_text("utf-8").strip()
+    return int((STATE / "port").read_text("utf-8"))
 
 
-def status() -> int:
+def status(options: argparse.Namespace) -> int:
     """Runs the status playbook."""
-    return subprocess.run(
-        _in_environment(["ansible-playbook", "playbooks/status.yml", "-i", "inventories/local"]),
-        cwd=ROOT,
-        check=False,
-    ).returncode
-
-
-def password() -> int:
-    """Prints the admin's password, read from Secret Manager like anybody else would."""
-    reader = [
-        str(BIN / "python"),
-        str(ROOT / "tools" / "access_secret.py"),
-        PROJECT,
-        f"{SITE}-superuser-password",
+    _require_running()
+    inventory = _inventory(options)
+    command = [
+        "ansible-playbook",
+        "playbooks/status.yml",
+        "-i",
+        str(inventory),
+        "-e",
+        "djangogcp_cloud=emulator",
     ]
-    return subprocess.run(_in_environment(reader), cwd=ROOT, check=False).returncode
+    return subprocess.run(_in_environment(command), cwd=ROOT, check=False).returncode
 
 
-def stop() -> int:
-    """Stops the emulator and all that it runs; the state is kept."""
-    if STATE.exists():
-        _emulator("stop")
+def password(options: argparse.Namespace) -> int:
+    """Prints the superuser's password, read from Secret Manager like anybody else would; of several sites each, behind its name."""
+    _require_running()
+    found = sites.read(_inventory(options))
+    chosen = [site for site in found if options.site in ("", site.name, site.host)]
+    if not chosen:
+        raise RehearsalError(
+            f"there is no site {options.site}; there are: {', '.join(site.name for site in found)}"
+        )
+    reader = [str(BIN / "python"), str(ROOT / "tools" / "access_secret.py")]
+    for site in chosen:
+        done = subprocess.run(
+            _in_environment([*reader, site.project, f"{site.name}-superuser-password"]),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            why = done.stderr.strip().removeprefix("error: ")
+            raise RehearsalError(f"{site.name} has no superuser in this rehearsal ({why}): {_AGAIN}")
+        print(f"{site.name}  {done.stdout.strip()}" if len(chosen) > 1 else done.stdout.strip())
     return 0
 
 
-def clean() -> int:
+def stop(options: argparse.Namespace) -> int:
+    """Stops the emulator and all that it runs; the state is kept."""
+    if STATE.exists():
+        _emulator("stop")
+    else:
+        print("not running")
+    return 0
+
+
+def clean(options: argparse.Namespace) -> int:
     """Stops the emulator and removes the state."""
     if STATE.exists():
         _emulator("clean")
@@ -235,21 +424,31 @@ def clean() -> int:
     return 0
 
 
-def _emulator(verb: str, *options: str, capture: bool = False) -> str:
+def _emulator(verb: str, *options: str) -> None:
+    """Runs a verb of the emulator's own command. RehearsalError with its message."""
     command = [str(BIN / "gcp-emulator"), verb, "--state", str(STATE), *options]
     # A rehearsal leaves nothing outside the checkout.
-    environment = {"XDG_CACHE_HOME": str(ROOT / ".cache"), **os.environ}
-    result = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE if capture else None, text=True, check=False
+    inherited = {"XDG_CACHE_HOME": str(ROOT / ".cache"), **os.environ}
+    result = subprocess.run(command, env=inherited, capture_output=True, text=True, check=False)
+    told, complained = (
+        # The emulator's own option is said as make takes it.
+        re.sub(r"(\d+) with --port", rf"{_AGAIN} PORT=\1", text)
+        .replace("(--port ", f"({_AGAIN} PORT=... ")
+        .strip()
+        for text in (result.stdout, result.stderr.replace("gcp-emulator: ", ""))
     )
     if result.returncode != 0:
-        raise RehearsalError("the emulator refused; its message is above")
-    return result.stdout or ""
+        raise RehearsalError(
+            complained or told or f"gcp-emulator {verb} ended with status {result.returncode}"
+        )
+    if complained:
+        print(complained, file=sys.stderr)
+    print(told, flush=True)
 
 
 _VERBS = {
     "deploy": deploy,
-    "env": start,
+    "env": env,
     "status": status,
     "password": password,
     "stop": stop,

@@ -66,7 +66,12 @@ _SHOWN_FAILURES = 8
 _SHOWN_WIDTH = 300
 #: Of the end-to-end tests those that have an emulator of their own, beside the others.
 NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
-NEEDS = ("tests/e2e/test_6_own_needs.py", "tests/e2e/test_6_database_rights.py", "tests/e2e/test_8_strict.py")
+NEEDS = (
+    "tests/e2e/test_6_own_needs.py",
+    "tests/e2e/test_6_database_rights.py",
+    "tests/e2e/test_8_strict.py",
+    "tests/e2e/test_6_own_project.py",
+)
 #: In the order in which they begin: what tells most for its time, then the long ones, so that none is left alone at the end.
 LAYERS = (
     Layer(
@@ -107,6 +112,7 @@ LAYERS = (
     # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees, and what was tried.
     Layer("recorded", ((*PYTEST, "-s", "-rs", RECORDED), (*PYTEST, "-s", "-rs", "tests/recorded"))),
     Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
+    Layer("first hour", ((*PYTEST, "tests/first_hour"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
     Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),

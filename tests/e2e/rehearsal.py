@@ -21,7 +21,7 @@ from gcp_emulator.workloads.images import remove_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
-PROJECT = "djangogcp-rehearsal"
+PROJECT = "djangogcp-rehearsal-ssl"
 REGION = "us-central1"
 OPERATOR = "operator@example.com"
 _PROPAGATION_SECONDS = 60
@@ -81,9 +81,9 @@ class Rehearsal:
     def port(self) -> int:
         return int((self.state / "port").read_text("utf-8"))
 
-    def make(self, verb: str, *, timeout: float = 900) -> Run:
-        """``make VERB`` in the checkout."""
-        return self._run(["make", verb], timeout)
+    def make(self, verb: str, *words: str, timeout: float = 900) -> Run:
+        """``make VERB NAME=VALUE...`` in the checkout."""
+        return self._run(["make", verb, *words], timeout)
 
     def start(self) -> None:
         """The emulator and the variables that lead to it, without a deploy."""

@@ -99,6 +99,12 @@ permissions_tested:
     - Whether the permissions could be tested. They cannot in a new project whose Resource Manager API is not enabled yet.
   returned: success
   type: bool
+is_emulator:
+  description:
+    - Whether this collection's emulator of Google Cloud answered, and not Google Cloud.
+  returned: success
+  type: bool
+  sample: false
 caller:
   description:
     - Who the credentials belong to, with the name and the type of the matching Cloud SQL user.
@@ -254,6 +260,7 @@ def effective_policies(client: Client, project: str, constraints: list[str]) -> 
 def work(task: Task) -> Json:
     """Read all of it."""
     result = {"changed": False, "caller": find_caller(task.client), "taken_buckets": []}
+    result["is_emulator"] = task.client.is_emulator
     try:
         found = find_project(task.client, task.project)
     except ApiError as error:

@@ -1,0 +1,166 @@
+"""The sites of an inventory as a rehearsal needs them, and an inventory for the folder of any Django project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from gcp_emulator.engine.projects import project_number
+
+#: Contains "ssl", one of the words that Google refuses in the id of a project with INVALID_ARGUMENT, so nobody can own it
+#: (https://cloud.google.com/resource-manager/docs/creating-managing-projects).
+PROJECT = "djangogcp-rehearsal-ssl"
+REGION = "us-central1"
+_ADMIN = re.compile(r"""path\(\s*r?["']\^?([^"']*)["']\s*,\s*admin\.site\.urls""")
+#: Names of folders that tell nothing of the project: that above names it.
+_GENERAL = {"src", "source", "backend", "server", "code"}
+_SKIPPED = {".git", ".venv", "venv", "env", "node_modules", "site-packages", "__pycache__"}
+
+
+class SitesError(Exception):
+    """A message for the person at the terminal."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a rehearsal says of a site."""
+
+    host: str
+    name: str
+    project: str
+    region: str
+    login: str
+    admin_path: str
+
+    def address(self, port: int) -> str:
+        """Where a browser finds it."""
+        return f"http://{self.name}-{project_number(self.project)}.{self.region}.run.app.localhost:{port}/"
+
+
+def found(path: str, root: Path) -> Path:
+    """A path as a person types it: from where `make` was called, or else from the checkout. SitesError."""
+    typed = Path(path).expanduser()
+    called_from = (os.environ.get("CALLED_FROM") or str(Path.cwd())).split(":")
+    places = [Path(folder) / typed for folder in (*called_from, str(root)) if folder]
+    for place in places:
+        if place.exists():
+            return place.resolve()
+    raise SitesError(
+        f"there is no {typed} (looked for {' and '.join(dict.fromkeys(str(place) for place in places))})"
+    )
+
+
+def read(inventory: Path) -> list[Site]:
+    """The sites of an inventory, with the values of their variables. SitesError when there are none, or Ansible refuses it."""
+    # Imported here, because it takes a while, and other verbs need none of it.
+    from ansible.errors import AnsibleError
+    from ansible.inventory.manager import InventoryManager
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar
+    from ansible.vars.manager import VariableManager
+
+    loader = DataLoader()
+    try:
+        manager = InventoryManager(loader=loader, sources=[str(inventory)])
+        variables = VariableManager(loader=loader, inventory=manager)
+        hosts = manager.groups["sites"].get_hosts() if "sites" in manager.groups else []
+        sites = []
+        for host in hosts:
+            values = variables.get_vars(host=host)
+            templar = Templar(loader=loader, variables=values)
+
+            def value(name: str, default: str = "", values: Any = values, templar: Any = templar) -> str:
+                return str(templar.template(values[name]) if name in values else default)
+
+            sites.append(
+                Site(
+                    host=host.name,
+                    name=value("djangogcp_site", host.name),
+                    project=value("djangogcp_project", PROJECT),
+                    region=value("djangogcp_region", REGION),
+                    login=value("djangogcp_superuser_email", "admin@example.com")
+                    if _logs_in_by_email(value("djangogcp_source_dir"))
+                    else value("djangogcp_superuser_username", "admin"),
+                    admin_path=value("djangogcp_admin_path", "/admin/"),
+                )
+            )
+    except AnsibleError as error:
+        raise SitesError(f"the inventory {inventory} cannot be read: {error}") from None
+    if not sites:
+        raise SitesError(
+            f"the inventory {inventory} has no host in the group sites; inventories/local shows how"
+        )
+    return sites
+
+
+def _logs_in_by_email(source: str) -> bool:
+    """Whether the project's users say who they are with their addresses, as its user model says."""
+    return bool(source) and any(
+        re.search(r"""USERNAME_FIELD\s*=\s*["']email""", path.read_text("utf-8", errors="replace"))
+        for path in _files(Path(source), "*.py")
+    )
+
+
+def inventory_of(source: Path, folder: Path) -> Path:
+    """Writes an inventory with one site, named like the folder ``source`` of its manage.py, below ``folder``. SitesError."""
+    if not (source / "manage.py").is_file():
+        below = sorted(path.parent for path in _files(source, "manage.py")) if source.is_dir() else []
+        hint = f": make rehearse SOURCE={below[0]}" if below else "; SOURCE is the folder of a Django project"
+        raise SitesError(f"{source} holds no manage.py{hint}")
+    named = source.parent if source.name in _GENERAL and source.parent.name else source
+    name = re.sub(r"[^a-z0-9]+", "-", named.name.lower()).strip("-")[:20].strip("-")
+    name = name if name[:1].isalpha() else f"site-{name}".strip("-")
+    text = "".join(path.read_text("utf-8", errors="replace") for path in _files(source, "*.py"))
+    admin = _ADMIN.search(text)
+    path = folder / name / "hosts.yml"
+    if path.exists() and (other := _source_of(path)) != str(source):
+        raise SitesError(
+            f"the rehearsal has a site {name} already, of {other}. Remove it with all others (make rehearse-clean), or write an "
+            "inventory with another name for one of them (make rehearse INVENTORY=...)"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    live = "/-/live" if "-/live" in text else ""
+    variables = {
+        "djangogcp_cloud": "emulator",
+        "djangogcp_project": PROJECT,
+        "djangogcp_region": REGION,
+        "djangogcp_source_dir": str(source),
+        "djangogcp_superuser_email": "admin@example.com",
+        "djangogcp_startup_path": live,
+        "djangogcp_liveness_path": live,
+        "djangogcp_admin_path": f"/{admin[1]}" if admin else "",
+    }
+    content = {"sites": {"hosts": {name: None}, "vars": variables}}
+    path.write_text(
+        f"# Written by `make rehearse SOURCE={source}`, each time anew: copy it to inventories/{name}/ to change it, and then\n"
+        f"# make rehearse INVENTORY=inventories/{name}\n{yaml.safe_dump(content, sort_keys=False)}",
+        "utf-8",
+    )
+    return path.parent
+
+
+def _source_of(inventory: Path) -> str:
+    return str(yaml.safe_load(inventory.read_text("utf-8"))["sites"]["vars"]["djangogcp_source_dir"])
+
+
+def _files(folder: Path, pattern: str) -> Iterable[Path]:
+    for path in sorted(folder.rglob(pattern)):
+        if not _SKIPPED & set(path.relative_to(folder).parts) and path.is_file():
+            yield path
+
+
+def projects_of_emulator(port: int) -> set[str]:
+    """The projects of the emulator on this port; none when it does not answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/_emulator/health", timeout=10) as answer:
+            return set(json.load(answer)["projects"])
+    except (OSError, ValueError, KeyError):
+        return set()
