@@ -254,7 +254,7 @@ def deploy(options: argparse.Namespace) -> int:
                 "the deploy failed; the message above says why. What was made is kept: fix it and run "
                 f"`{_command(options)}` again"
             )
-        _summary(inventory, found, recaps)
+        _summary(inventory, found, recaps, _command(options))
     return 0
 
 
@@ -322,7 +322,7 @@ def _in_environment(command: list[str]) -> list[str]:
     return ["/bin/sh", "-c", f'. {shlex.quote(str(ENVIRONMENT))} && exec "$@"', "sh", *command]
 
 
-def _summary(inventory: Path, found: list[sites.Site], recaps: dict[str, str]) -> None:
+def _summary(inventory: Path, found: list[sites.Site], recaps: dict[str, str], command: str) -> None:
     nothing = all(re.search(r"changed=0\b", recaps.get(site.host, "")) for site in found)
     made = []
     for project, region in dict.fromkeys((site.project, site.region) for site in found):
@@ -354,7 +354,7 @@ def _summary(inventory: Path, found: list[sites.Site], recaps: dict[str, str]) -
 {"".join(made)}
 
   what to try next:
-    make rehearse         again: nothing changes
+    {command:<21} again: nothing changes
     make rehearse-status  what serves, and what is not as declared
     . {_shown(ENVIRONMENT)}      then any Google client talks to the emulator (until rehearsal_off), for example
                           ansible-playbook deploy.yml -i {shown} --check --diff

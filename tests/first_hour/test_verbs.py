@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -94,7 +95,9 @@ def test_a_stopped_rehearsal_says_so_at_once(home: Path) -> None:
     for verb in VERBS[:2]:
         begun = time.monotonic()
         assert complaint(make(verb, home=home)) == "error: the rehearsal is stopped: make rehearse"
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60, (
+            "not after the three minutes of a connection that is tried again and again"
+        )
 
 
 def test_a_playbook_whose_rehearsal_is_stopped_says_so_at_once(home: Path) -> None:
@@ -105,7 +108,9 @@ def test_a_playbook_whose_rehearsal_is_stopped_says_so_at_once(home: Path) -> No
     done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "it is stopped: make rehearse" in done.stdout + done.stderr
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 90, (
+        "not after the three minutes of a connection that is tried again and again"
+    )
 
 
 def test_the_password_of_a_site_that_is_not_deployed(home: Path) -> None:
@@ -145,8 +150,6 @@ def test_make_env_prints_what_a_shell_takes_and_nothing_else(home: Path) -> None
 
 
 def test_a_port_that_is_asked_for_is_taken(home: Path) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         said = complaint(make("env", f"PORT={port}", home=home))

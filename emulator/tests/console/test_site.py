@@ -208,3 +208,14 @@ def test_the_page_of_one_project_says_nothing_of_another(
     assert "first-projects-own" not in other
     assert "<option selected>second-project</option>" in other
     assert 'href="/run?project=second-project"' in other
+
+
+def test_the_command_that_leads_a_client_here_names_somebody(
+    emulator: RunningEmulator, browser: requests.Session
+) -> None:
+    state = emulator.emulator.settings.state
+    assert "--user" not in get(emulator, browser, "/").text
+    (state / "credentials").mkdir()
+    (state / "credentials" / "someone@example.com.json").write_text("{}", "utf-8")
+    shown = get(emulator, browser, "/").text
+    assert f"gcp-emulator env --state {state} --project {PROJECT} --user someone@example.com)" in shown

@@ -154,6 +154,7 @@ class Console:
             tiles=[(path, tile) for path, section in sections for tile in section.tiles],
             stretches=self._stretches(visit, _LATEST)[:1],
             state=str(self._context.state),
+            user=next((path.stem for path in sorted(self._context.state.glob("credentials/*.json"))), ""),
         )
 
     async def _section(self, visit: Visit) -> Response:
