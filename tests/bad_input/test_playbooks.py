@@ -186,3 +186,31 @@ def test_what_another_site_has_as_well_is_not_destroyed(
     assert output.count(problem) == failing
     assert "cannot be destroyed as it is described. Nothing was changed." in output
     assert TIER_PROBLEM not in output
+
+
+@pytest.mark.parametrize(
+    ("meant", "address", "refusal"),
+    [
+        (
+            "emulator",
+            "",
+            "this environment leads to Google Cloud. Nothing was asked of anybody. Rehearse with: make rehearse",
+        ),
+        (
+            "google",
+            "127.0.0.1:8910",
+            "this shell leads to the emulator at 127.0.0.1:8910. Nothing was asked of anybody. Leave the",
+        ),
+        # The environment does not tell, and an emulator answers.
+        (
+            "google",
+            "",
+            "it is an emulator that answers. Nothing was changed. Leave the rehearsal with: rehearsal_off",
+        ),
+    ],
+)
+def test_a_run_that_is_meant_for_the_other_cloud_is_refused(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meant: str, address: str, refusal: str
+) -> None:
+    monkeypatch.setenv("GCP_EMULATOR_ADDRESS", address)
+    assert refusal in playbook(cloud, tmp_path, "deploy.yml", {"shop": {"djangogcp_cloud": meant}})
