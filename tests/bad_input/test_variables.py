@@ -46,6 +46,7 @@ ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm"}
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",
     "djangogcp_former_site", "djangogcp_roll_forward_from", "djangogcp_rebuild", "djangogcp_build_location",
+    "djangogcp_manage_dir", "djangogcp_requirements",
 }  # fmt: skip
 #: Words of one line that PostgreSQL, a shell or manage.py may well be given.
 COMMAND = {"manage_command"}

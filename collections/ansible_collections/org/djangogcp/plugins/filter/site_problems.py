@@ -79,6 +79,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
     problem,
     unknown,
 )
+from packaging.specifiers import SpecifierSet
 
 Values = t.Mapping[str, t.Any]
 
@@ -157,6 +158,13 @@ _PATH_OR_EMPTY = pattern(
     _NOT_RESERVED + r"(/[^\s?#\x00-\x1f\x7f-\U0010ffff]*)?",
     limit=2048,
 )
+_BELOW = r"(?!/)(?!(.*/)?\.\.(/|\Z))[A-Za-z0-9_./@+-]*"
+_FOLDER_BELOW = pattern(
+    "a folder below djangogcp_source_dir, such as backend, or nothing", _BELOW, limit=1000
+)
+_FILE_BELOW = pattern(
+    "a file below djangogcp_source_dir, such as requirements/live.txt, or nothing", _BELOW, limit=1000
+)
 _SMOKE_PATH = pattern(
     f"a path that begins with / {_NOT_RESERVED_WORDS}", _NOT_RESERVED + r"/[^\s]*", limit=2048
 )
@@ -164,6 +172,8 @@ _SMOKE_PATH = pattern(
 #: the host name candidate---S-NUMBER, a DNS label of at most 63 (Cloud Run, "Deterministic URL").
 _SITE_LENGTH = 30 - len("-migrator")
 _SECONDS = between(1, 86400)
+#: From which one is named where a project cannot run on the one that is asked for, the best first.
+_PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8", "3.14")
 
 
 def _is_command(value: t.Any) -> bool:
@@ -223,6 +233,8 @@ RULES: dict[str, Rule] = {
         "a region such as europe-west1, global, or nothing", r"([a-z]+(-[a-z0-9]+)*)?", limit=40
     ),
     "djangogcp_rebuild": Rule("weekly, a date such as 2026-11-28, in quotes, or nothing", _is_rebuild),
+    "djangogcp_manage_dir": _FOLDER_BELOW,
+    "djangogcp_requirements": _FILE_BELOW,
     "djangogcp_settings_module": pattern(
         "a module such as config.settings, or nothing", r"([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?"
     ),
@@ -516,11 +528,25 @@ def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
     return [_problem("djangogcp_region", region, "a region of Google Cloud", nearest(region, known))]
 
 
-def source_problems(source: Values, static: t.Any = "bucket") -> list[str]:
-    """What keeps the folder that the lookup django_source described from being deployed, with this value of djangogcp_static."""
+def source_problems(source: Values, static: t.Any = "bucket", python: t.Any = "") -> list[str]:
+    """What keeps the folder that the lookup django_source described from being deployed.
+
+    Args:
+        source: what the lookup says.
+        static: the value of djangogcp_static.
+        python: the value of djangogcp_python_version.
+    """
     name = "djangogcp_source_dir"
     if not source["exists"]:
         return [_problem(name, source["path"], "an existing folder")]
+    if source["manage_problem"]:
+        return [
+            f"djangogcp_manage_dir has to be the folder that holds manage.py: {source['manage_problem']}."
+        ]
+    if source["manage_dirs"]:
+        return [
+            f"djangogcp_manage_dir is not set: expected one of {', '.join(source['manage_dirs'])}, which hold a manage.py each."
+        ]
     if not source["manage_py"]:
         return [_problem(name, source["path"], "the folder that holds manage.py")]
     if source["unreadable_files"]:
@@ -541,12 +567,24 @@ def source_problems(source: Values, static: t.Any = "bucket") -> list[str]:
         )
     if source["dockerfile"]:
         return problems
-    if not source["requirements_file"]:
+    if source["requirements_problem"]:
         problems.append(
-            _problem(name, source["path"], "a requirements.txt or a pyproject.toml beside manage.py")
+            _problem(
+                name,
+                source["path"],
+                f"a folder that tells what is installed, but {source['requirements_problem']}",
+            )
+        )
+    elif not source["requirements_file"]:
+        problems.append(
+            _problem(
+                name,
+                source["path"],
+                "a requirements.txt, a lock file or a pyproject.toml with dependencies beside manage.py or above it (or djangogcp_requirements)",
+            )
         )
     else:
-        problems += _requirement_problems(source)
+        problems += _python_problems(source, python)
         if static == "image" and not {"whitenoise", "servestatic"} & set(source["requirements"]):
             problems.append(
                 _problem(
@@ -565,25 +603,27 @@ def source_problems(source: Values, static: t.Any = "bucket") -> list[str]:
     return problems
 
 
-def _requirement_problems(source: Values) -> list[str]:
-    required = set(source["requirements"])
-    where = source["requirements_file"]
-    needs = {
-        "psycopg2-binary, psycopg2 or psycopg, because the database is PostgreSQL": {
-            "psycopg2-binary",
-            "psycopg2",
-            "psycopg",
-            "psycopg-binary",
-        }
-    }
-    # What an ASGI application needs is installed where the requirements do not list it.
-    if not source["procfile_web"] and not source["asgi"]:
-        needs["gunicorn, because the generated Dockerfile starts it"] = {"gunicorn"}
-    return [
-        _problem("djangogcp_source_dir", source["path"], f"{where} to list {text}")
-        for text, any_of in needs.items()
-        if not required & any_of
-    ]
+def _python_problems(source: Values, python: t.Any) -> list[str]:
+    """A message if what the project has installed cannot run on the version of Python that is asked for."""
+    needs: Values = source["python_needs"]
+
+    def refusing(version: str) -> list[str]:
+        # Any release of a minor version will do, such as the 3.11.4 that >=3.11.2 asks for.
+        return [
+            reason
+            for said, reason in needs.items()
+            if not any(SpecifierSet(said).contains(f"{version}.{patch}") for patch in (0, 99))
+        ]
+
+    if (
+        not isinstance(python, str)
+        or RULES["djangogcp_python_version"].test(python) is False
+        or not refusing(python)
+    ):
+        return []
+    others = [version for version in _PYTHONS if not refusing(version)]
+    expected = f"one that the project runs on, but {'; '.join(refusing(python))}"
+    return [_problem("djangogcp_python_version", python, expected, others[0] if others else None)]
 
 
 def tier_problems(tier: str, edition: str) -> list[str]:
@@ -641,7 +681,9 @@ def site_problems(
         problems += region_problems(values["djangogcp_region"], regions)
     if source and are_right("djangogcp_source_dir"):
         static = values.get("djangogcp_static")
-        problems += [one for one in source_problems(source, static) if one.partition(" ")[0] not in refused]
+        python = values.get("djangogcp_python_version")
+        found = source_problems(source, static, python)
+        problems += [one for one in found if one.partition(" ")[0] not in refused]
     if not refused & _BUCKETS:
         problems += bucket_problems(values)
     problems += [one for one in target_problems if one.partition(" ")[0] not in refused]

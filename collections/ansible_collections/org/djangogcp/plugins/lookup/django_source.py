@@ -13,7 +13,7 @@ description:
   - Reads files only. Nothing of the project is imported or run.
 options:
   _terms:
-    description: The folder that holds C(manage.py), on the control node.
+    description: The folder that is built, on the control node. It holds C(manage.py), or a folder of it does.
     type: list
     elements: str
     required: true
@@ -21,6 +21,18 @@ options:
     description:
       - The WSGI or ASGI application as C(package.module:attribute).
       - If empty, C(wsgi.py) beside the settings that C(manage.py) names is looked for, and C(asgi.py) where there is no C(wsgi.py).
+    type: str
+    default: ''
+  manage_dir:
+    description:
+      - The folder of C(manage.py), relative to the one that is built.
+      - If empty, C(manage.py) is looked for, at most three folders down.
+    type: str
+    default: ''
+  requirements:
+    description:
+      - The requirements file, lock file or C(pyproject.toml) that says what is installed, relative to the folder that is built.
+      - If empty, it is looked for beside C(manage.py) and in the folders above it.
     type: str
     default: ''
 """
@@ -38,8 +50,24 @@ _list:
   elements: dict
   contains:
     path:
-      description: The folder, absolute.
+      description:
+        - The folder, absolute.
+        - Where a folder of it holds both C(manage.py) and a C(Dockerfile), it is that one.
       type: str
+    manage_dir:
+      description: The folder of C(manage.py), relative to it, empty if it is the same.
+      type: str
+    manage_dirs:
+      description: The folders that could be it, where there are several.
+      type: list
+      elements: str
+    manage_problem:
+      description: Why O(manage_dir) cannot be it, empty if it can.
+      type: str
+    manage_command:
+      description: What runs C(manage.py) in an image of the project, before its arguments.
+      type: list
+      elements: str
     exists:
       description: Whether it is a folder.
       type: bool
@@ -48,6 +76,11 @@ _list:
       type: bool
     settings_module:
       description: The settings module that C(manage.py) falls back to, empty if it names none.
+      type: str
+    serving_settings_module:
+      description:
+        - The settings module that the application falls back to, where that is another than C(manage.py)'s, else empty.
+        - Where it is one for development and there is one for production beside it, it is that one.
       type: str
     wsgi_module:
       description: The application as C(package.module:attribute), empty if none was found.
@@ -66,25 +99,46 @@ _list:
       description: Why O(wsgi_module) cannot be the application, empty if it can.
       type: str
     requirements_file:
-      description: V(requirements.txt), V(pyproject.toml) or empty.
+      description: The file that says what is installed, such as V(requirements.txt) or V(uv.lock), empty if there is none.
+      type: str
+    requirements_problem:
+      description: Why it cannot be told what is installed, empty if it can.
       type: str
     requirements_files:
-      description: The file C(requirements_file) and the files that it includes, relative to the folder.
+      description: The files and folders of the project by which it is installed, relative to the folder.
       type: list
       elements: str
     requirements:
       description: The normalized names of the required distributions.
       type: list
       elements: str
+    installs:
+      description: The commands that install them in an image.
+      type: list
+      elements: str
+    installs_beside:
+      description: What is installed as well, because the platform needs it and the project does not list it.
+      type: list
+      elements: str
+    python_needs:
+      description: The versions of Python that the project can have, as PEP 440 has it, each with the reason.
+      type: dict
     dockerfile:
       description: Whether the project brings its own C(Dockerfile).
       type: bool
     procfile_web:
       description: The command of the C(web) process in C(Procfile), empty if there is none.
       type: str
-    python_version:
-      description: The minor version that C(.python-version) asks for, such as V(3.13), empty if it does not.
+    start_command:
+      description: The same as the image runs it, so that what it ends with gets the signals.
       type: str
+    python_version:
+      description: The minor version that the project asks for, such as V(3.13), empty if it does not.
+      type: str
+    notes:
+      description: What was found otherwise than beside C(manage.py), and what is done about it. For a person.
+      type: list
+      elements: str
     static_server:
       description:
         - The distribution by which the project serves its static files itself, such as V(whitenoise), empty if it does not.
@@ -108,11 +162,15 @@ import ast
 import itertools
 import os
 import re
-import tomllib
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _dependencies, _start
+from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text as _text
+from ansible_collections.org.djangogcp.plugins.plugin_utils._text import unreadable
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 SKIPPED_FOLDERS = {"node_modules", "site-packages", "tests", "venv"}
 #: Files whose text decides how the project is deployed.
@@ -122,6 +180,7 @@ TEXT_FILES = (
     "Procfile",
     "pyproject.toml",
     ".python-version",
+    "runtime.txt",
     ".dockerignore",
     ".gcloudignore",
 )
@@ -148,89 +207,195 @@ STATIC_SERVERS = ("whitenoise", "servestatic")
 STATIC_BUCKET = "GS_STATIC_BUCKET_NAME"
 #: The modules of which the text is kept while a folder is described.
 SAYS_SOMETHING = re.compile("|".join((*STATIC_SERVERS, STATIC_BUCKET, SCHEMA_CHANGE.pattern)))
-#: Longer ones are no source code.
-MAX_TEXT_BYTES = 1024 * 1024
+#: What the platform needs, each with the distributions of which one will do, and what is installed where there is none.
+DRIVERS = {"psycopg2-binary", "psycopg2", "psycopg", "psycopg-binary"}
+DRIVER = ("psycopg2-binary==2.9.13",)
+SERVERS = {
+    "gunicorn": ("gunicorn==27.0.1",),
+    # With WebSockets, which Channels needs.
+    "uvicorn": ("uvicorn==0.54.0", "websockets==17.4"),
+}
+#: How settings are called that are for a developer's machine, and for what serves.
+DEVELOPMENT = {"dev", "develop", "development", "local", "test", "testing"}
+PRODUCTION = ("production", "prod", "live")
+#: Of a distribution the first version that runs on a Python, why older ones do not (a module of the standard library is gone, or there is
+#: no wheel, and the image has no compiler), and the distribution that brings it back. Read from the wheels of each version.
+SINCE = (
+    # django/utils/version.py up to 3.2.8; https://docs.python.org/3/whatsnew/3.12.html
+    ("django", "3.2.9", "3.12", "imports distutils, which Python 3.12 does not have", "setuptools"),
+    # django/http/request.py up to 4.0; https://docs.python.org/3/whatsnew/3.13.html
+    ("django", "4.1", "3.13", "imports cgi, which Python 3.13 does not have", "legacy-cgi"),
+    ("psycopg2-binary", "2.9.1", "3.10", "has no wheel for Python 3.10", ""),
+    ("psycopg2-binary", "2.9.5", "3.11", "has no wheel for Python 3.11", ""),
+    ("psycopg2-binary", "2.9.9", "3.12", "has no wheel for Python 3.12", ""),
+    ("psycopg2-binary", "2.9.10", "3.13", "has no wheel for Python 3.13", ""),
+    ("psycopg2-binary", "2.9.11", "3.14", "has no wheel for Python 3.14", ""),
+)
+#: In the order in which they are taken where a project can have several.
+PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.14")
 #: How many folders, and how far down, are looked at for a wsgi.py or an asgi.py.
 MAX_FOLDERS = 2000
 MAX_DEPTH = 3
 
 
-def describe(folder: str, wsgi_module: str = "") -> dict[str, t.Any]:
-    """What a deploy must know about the Django project in *folder*.
+def describe(
+    folder: str, wsgi_module: str = "", manage_dir: str = "", requirements: str = ""
+) -> dict[str, t.Any]:
+    """What a deploy must know about the Django project in *folder*. The other arguments are the options of the lookup.
 
-    *wsgi_module* is ``package.module:attribute``; if empty it is looked for. Broken files count as empty; those that cannot be
-    read are listed. Nothing outside the folder is read, and of a file no more than `MAX_TEXT_BYTES`.
+    Broken files count as empty; those that cannot be read are listed. Nothing outside the folder is read, and of a file no more than
+    its beginning.
     """
     # No name holds a NUL, and functions of os stumble over one.
     root = Path(os.path.abspath(os.path.expanduser(folder.replace("\0", "\ufffd"))))
-    settings_module = _settings_module(root / "manage.py")
+    notes: list[str] = []
+    manage_dirs = [os.path.normpath(manage_dir.replace("\0", "\ufffd"))] if manage_dir else _manage_dirs(root)
+    manage_problem = (
+        f"there is no manage.py in {manage_dir}"
+        if manage_dir and not _is_inside(root, manage_dirs[0])
+        else ""
+    )
+    below = manage_dirs[0] if len(manage_dirs) == 1 and manage_dirs[0] != "." and not manage_problem else ""
+    if below and os.path.isfile(root / below / "Dockerfile") and not os.path.isfile(root / "Dockerfile"):
+        notes.append(f"{below}, which holds manage.py and a Dockerfile, is what is built")
+        root, below = root / below, ""
+    if below and not manage_dir:
+        notes.append(f"manage.py is in {below} (djangogcp_manage_dir)")
+    base = root / below
+    settings_module = _settings_module(base / "manage.py")
     kind = "wsgi"
-    found = _applications(root, kind)
+    found = _applications(base, kind)
     if not found:
         kind = "asgi"
-        found = _applications(root, kind)
+        found = _applications(base, kind)
     preferred = f"{settings_module.split('.')[0]}.{kind}:application"
     chosen = wsgi_module or (preferred if preferred in found else (found[0] if len(found) == 1 else ""))
-    requirements_file = next(
-        (name for name in ("requirements.txt", "pyproject.toml") if os.path.isfile(root / name)), ""
-    )
-    requirements_files = _requirements_files(root, requirements_file) if requirements_file else []
-    requirements = _requirements(root, requirements_files)
-    serving_code = [(path, text) for path, text in _serving_code(root) if SAYS_SOMETHING.search(text)]
+    is_asgi = _is_asgi(base, chosen)
+    has_dockerfile = os.path.isfile(root / "Dockerfile")
+    dockerfile = _text(root / "Dockerfile")
+    processes_dir = below if os.path.isfile(base / "Procfile") else ""
+    processes = _start.procfile(root / processes_dir / "Procfile")
+    web = processes.get("web", "")
+    dependencies = _dependencies.find(root, below, requirements)
+    beside = [] if has_dockerfile or not dependencies.file else _beside(dependencies.names, web, is_asgi)
+    if not has_dockerfile:
+        notes += dependencies.notes
+        notes += [
+            f"the process {name} of the Procfile is not run"
+            for name in processes
+            if name not in ("web", "release")
+        ]
+    if beside:
+        notes.append(
+            f"{', '.join(beside)} is installed as well, because {dependencies.file} does not list it"
+        )
+    serving_settings = _serving_settings(base, settings_module, chosen, web, dockerfile)
+    if serving_settings:
+        notes.append(
+            f"what serves and commands take the settings {serving_settings} (djangogcp_settings_module); manage.py alone would take"
+            f" {settings_module or 'none'}"
+        )
+    serving_code = [(path, text) for path, text in _serving_code(base) if SAYS_SOMETHING.search(text)]
     return {
         "path": str(root),
         "exists": os.path.isdir(root),
-        "manage_py": os.path.isfile(root / "manage.py"),
+        "manage_py": os.path.isfile(base / "manage.py"),
+        "manage_dir": below,
+        "manage_dirs": manage_dirs if len(manage_dirs) > 1 else [],
+        "manage_problem": manage_problem,
+        "manage_command": _start.manage_command(root, dockerfile, below),
         "settings_module": settings_module,
+        "serving_settings_module": serving_settings,
         "wsgi_module": chosen,
-        "asgi": _is_asgi(root, chosen),
+        "asgi": is_asgi,
         "wsgi_modules": found,
-        "wsgi_problem": _wsgi_problem(root, wsgi_module) if wsgi_module else "",
-        "requirements_file": requirements_file,
-        "requirements_files": requirements_files,
-        "requirements": requirements,
-        "dockerfile": os.path.isfile(root / "Dockerfile"),
-        "procfile_web": _procfile_web(root / "Procfile"),
-        "python_version": _python_version(root / ".python-version"),
-        "static_server": _static_server(root, requirements, serving_code),
-        "schema_changes": _schema_changes(requirements, serving_code),
-        "unreadable_files": _unreadable_files(root, dict.fromkeys((*TEXT_FILES, *requirements_files))),
+        "wsgi_problem": _wsgi_problem(base, wsgi_module) if wsgi_module else "",
+        "requirements_file": dependencies.file,
+        "requirements_problem": dependencies.problem,
+        "requirements_files": dependencies.copies or dependencies.files,
+        "requirements": dependencies.names,
+        "installs": dependencies.commands,
+        "installs_beside": beside,
+        "dockerfile": has_dockerfile,
+        "procfile_web": web,
+        "start_command": _started(web, below, processes_dir),
+        "python_version": _python_version(root, below) or _python_for(dependencies.python),
+        "python_needs": _python_needs(dependencies),
+        "static_server": _static_server(root, dependencies.names, serving_code),
+        "schema_changes": _schema_changes(dependencies.names, serving_code),
+        "notes": notes,
+        "unreadable_files": _unreadable_files(root, below, dependencies.files),
     }
 
 
-def _read(path: Path) -> str:
-    """The beginning of a file, "" if there is none; OSError or UnicodeDecodeError if it is no text that can be read."""
-    if not os.path.isfile(path):
+def _unreadable_files(root: Path, below: str, files: list[str]) -> list[str]:
+    """The files that decide how a project is deployed and cannot be read, each with the reason."""
+    names = dict.fromkeys(os.path.join(folder, name) for folder in ("", below) for name in TEXT_FILES)
+    listed = [name for name in files if name not in names]
+    return unreadable(root, names) + unreadable(root, listed, utf_16=True)
+
+
+def _is_inside(root: Path, manage_dir: str) -> bool:
+    return not manage_dir.startswith(("..", os.sep)) and os.path.isfile(root / manage_dir / "manage.py")
+
+
+def _manage_dirs(root: Path) -> list[str]:
+    """The folders with a manage.py that are nearest to the root, which is "." itself; at most three down."""
+    level = ["."]
+    looked_at = 0
+    for _depth in range(MAX_DEPTH + 1):
+        found = [folder for folder in level if os.path.isfile(root / folder / "manage.py")]
+        if found:
+            return found
+        below: list[str] = []
+        for folder in level[: max(0, MAX_FOLDERS - looked_at)]:
+            _folder, folders, _files = next(os.walk(root / folder), ("", [], []))
+            below += [
+                os.path.normpath(os.path.join(folder, name))
+                for name in sorted(folders)
+                if _may_hold_a_project(root / folder / name)
+            ]
+        looked_at += len(level)
+        level = below
+    return ["."]
+
+
+def _may_hold_a_project(folder: Path) -> bool:
+    return not folder.name.startswith(".") and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
+
+
+def _beside(names: list[str], web: str, is_asgi: bool) -> list[str]:
+    """What has to be installed beside what a project lists."""
+    default = "uvicorn" if is_asgi else "gunicorn"
+    servers = [name for name in SERVERS if re.search(rf"\b{name}\b", web)] if web else [default]
+    missing = [one for name in servers if name not in names for one in SERVERS[name]]
+    return missing + ([] if DRIVERS & set(names) else list(DRIVER))
+
+
+def _started(web: str, below: str, processes_dir: str) -> str:
+    """What a shell in the folder of manage.py starts, in the folder of the Procfile."""
+    command = _start.executed(web) if web else ""
+    return f"cd /app && {command}" if command and below != processes_dir else command
+
+
+def _serving_settings(base: Path, settings_module: str, application: str, web: str, dockerfile: str) -> str:
+    """The settings module that what serves takes, "" if manage.py takes the same, or if an image says it to both."""
+    if "DJANGO_SETTINGS_MODULE" in _start.variables(_start.instructions(dockerfile)):
         return ""
-    with open(path, "rb") as file:
-        data = file.read(MAX_TEXT_BYTES)
-    # A character may stand on the end, and a byte order mark at the beginning.
-    return data.decode("utf-8-sig", "strict" if len(data) < MAX_TEXT_BYTES else "ignore")
+    path = _file_of(base, application.partition(":")[0]) if application else None
+    said = re.search(r"\bDJANGO_SETTINGS_MODULE=[\"']?([\w.]+)", web)
+    serving = said[1] if said else (_settings_module(base / path) if path else "") or settings_module
+    package, _dot, last = serving.rpartition(".")
+    if not said and package and last in DEVELOPMENT:
+        serving = next(
+            (f"{package}.{one}" for one in PRODUCTION if _file_of(base, f"{package}.{one}")), serving
+        )
+    return serving if serving != settings_module else ""
 
 
-def _text(path: Path) -> str:
-    try:
-        return _read(path)
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _unreadable_files(root: Path, names: t.Iterable[str]) -> list[str]:
-    """Each of some files that cannot be read as text, with the reason."""
-    found = []
-    for name in names:
-        try:
-            _read(root / name)
-        except UnicodeDecodeError as error:
-            found.append(f"{name} is not UTF-8 ({error.reason} at byte {error.start})")
-        except OSError as error:
-            found.append(f"{name} cannot be read ({error.strerror})")
-    return found
-
-
-def _settings_module(manage_py: Path) -> str:
-    """The value of ``os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)``, as startproject writes it."""
-    found = re.search(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""", _text(manage_py))
+def _settings_module(path: Path) -> str:
+    """The value of ``os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)``, as startproject writes it, or of an assignment."""
+    found = re.search(r"""DJANGO_SETTINGS_MODULE["']\s*(?:,|\]\s*=)\s*["']([\w.]+)["']""", _text(path))
     return found.group(1) if found else ""
 
 
@@ -386,57 +551,57 @@ def _is_asgi_callable(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDe
     return isinstance(node, ast.AsyncFunctionDef) and len(node.args.args) == 3
 
 
-def _requirements_files(root: Path, name: str) -> list[str]:
-    """*name* and what it includes by ``-r`` or ``-c``, relative to *root*, each once. What is outside of *root* is not read."""
-    files: list[str] = []
-    waiting = [name]
-    while waiting:
-        path = os.path.normpath(waiting.pop(0))
-        if path not in files and not path.startswith(("/", "..")) and os.path.isfile(root / path):
-            files.append(path)
-            if not path.endswith(".toml"):
-                included = re.findall(
-                    r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", _text(root / path), re.MULTILINE
-                )
-                waiting += [os.path.join(os.path.dirname(path), child) for child in included]
-    return files
+def _python_version(root: Path, below: str) -> str:
+    """The minor version that a file for it asks for, the one beside manage.py first."""
+    for folder in dict.fromkeys((below, "")):
+        for name in (".python-version", "runtime.txt"):
+            if found := re.match(r"\s*(?:c?python-?)?(3\.\d+)", _text(root / folder / name)):
+                return found.group(1)
+    return ""
 
 
-def _requirements(root: Path, files: list[str]) -> list[str]:
-    """The normalized names (PEP 503) of the distributions that requirements files or pyproject.toml ask for."""
-    lines: list[str] = []
-    for name in files:
-        text = _text(root / name)
-        lines += _dependencies(text) if name == "pyproject.toml" else text.splitlines()
-    names = [
-        found.group(1)
-        for line in lines
-        if (found := re.match(r"\s*([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)", line))
-    ]
-    return sorted({re.sub(r"[-_.]+", "-", name).lower() for name in names})
+def _python_for(said: str) -> str:
+    """The version of Python that is taken for a specifier, "" if any will do."""
+    if not said or _allows(said, PYTHONS[0]):
+        return ""
+    return next((one for one in PYTHONS if _allows(said, one)), "")
 
 
-def _dependencies(text: str) -> list[str]:
-    """``project.dependencies`` of a pyproject.toml; none if it is broken."""
+def _is_older(version: str, since: str) -> bool:
     try:
-        project = tomllib.loads(text).get("project")
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return []
-    dependencies = project.get("dependencies") if isinstance(project, dict) else None
-    return [str(one) for one in dependencies] if isinstance(dependencies, list) else []
+        return Version(version) < Version(since)
+    except InvalidVersion:
+        return False
 
 
-def _procfile_web(path: Path) -> str:
-    found = re.search(r"^web:\s*(.+?)\s*$", _text(path), re.MULTILINE)
-    return found.group(1) if found else ""
+def _is_specifier(said: str) -> bool:
+    try:
+        SpecifierSet(said)
+    except InvalidSpecifier:
+        return False
+    return True
 
 
-def _python_version(path: Path) -> str:
-    found = re.match(r"\s*(?:python-?)?(3\.\d+)", _text(path))
-    return found.group(1) if found else ""
+def _allows(said: str, version: str) -> bool:
+    """Whether a specifier allows a minor version in any of its releases."""
+    return not _is_specifier(said) or any(
+        SpecifierSet(said).contains(f"{version}.{patch}") for patch in (0, 99)
+    )
+
+
+def _python_needs(dependencies: _dependencies.Dependencies) -> dict[str, str]:
+    """Which versions of Python the project can have, each with the reason."""
+    said = dependencies.python
+    needs = {said: f"{dependencies.file} asks for Python {said}"} if said and _is_specifier(said) else {}
+    for name, since, python, reason, cure in SINCE:
+        pinned = dependencies.pins.get(name, "") if name in dependencies.names else ""
+        if pinned and _is_older(pinned, since) and cure not in dependencies.names:
+            needs.setdefault(f"<{python}", f"{name} {pinned} of {dependencies.file} {reason}")
+    return needs
 
 
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: t.Any = None, **kwargs: t.Any) -> list[dict[str, t.Any]]:
         self.set_options(var_options=variables, direct=kwargs)
-        return [describe(term, self.get_option("wsgi_module")) for term in terms]
+        options = {name: self.get_option(name) for name in ("wsgi_module", "manage_dir", "requirements")}
+        return [describe(term, **options) for term in terms]

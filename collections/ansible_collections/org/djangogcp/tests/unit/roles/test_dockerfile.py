@@ -20,7 +20,11 @@ SOURCE = {
     "requirements_file": "requirements.txt",
     "requirements_files": ["requirements.txt"],
     "requirements": ["django", "gunicorn"],
+    "installs": ["pip install -r requirements.txt"],
+    "installs_beside": [],
+    "manage_dir": "",
     "procfile_web": "",
+    "start_command": "",
     "wsgi_module": "shop.wsgi:application",
     "asgi": False,
 }
@@ -38,15 +42,11 @@ def dockerfile(static: str = "bucket", settings_module: str = "", **source: obje
         "djangogcp_static": static,
         "djangogcp_settings_module": settings_module,
         "__image_source": SOURCE | source,
-        "__image_uvicorn": role["__image_uvicorn"],
-        "__image_python_version": (SOURCE | source)["python_version"],
+        "djangogcp_python_version": (SOURCE | source)["python_version"],
     }
-    needed = environment.from_string(role["__image_needs_uvicorn"]).render(values)
     template = (ROLE / "templates/Dockerfile.j2").read_text("utf-8")
     collecting = environment.from_string(role["__image_collecting"]).render(values)
-    return environment.from_string(template).render(
-        values, __image_needs_uvicorn=needed == "True", __image_collecting=collecting
-    )
+    return environment.from_string(template).render(values, __image_collecting=collecting)
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,34 @@ def test_the_image_has_no_pip_unless_old_packages_need_what_comes_with_it(versio
 
 
 @pytest.mark.parametrize(
-    ("source", "command", "installed"),
+    ("source", "command"),
     [
-        ({}, GUNICORN, False),
-        (ASGI, UVICORN, True),
-        (ASGI | {"requirements": ["django", "uvicorn"]}, UVICORN, False),
-        (ASGI | {"procfile_web": "daphne shop.asgi"}, "exec daphne shop.asgi", False),
+        ({}, GUNICORN),
+        (ASGI, UVICORN),
+        (ASGI | {"procfile_web": "a && b", "start_command": "a && exec b"}, "a && exec b"),
     ],
 )
-def test_an_application_is_served_as_what_it_is(
-    source: dict[str, object], command: str, installed: bool
-) -> None:
-    text = dockerfile(**source)
-    assert text.splitlines()[-1] == f'CMD ["/bin/sh", "-c", {json.dumps(command)}]'
-    assert ("RUN pip install uvicorn==" in text) is installed
+def test_an_application_is_served_as_what_it_is(source: dict[str, object], command: str) -> None:
+    assert dockerfile(**source).splitlines()[-1] == f'CMD ["/bin/sh", "-c", {json.dumps(command)}]'
+
+
+def test_what_the_platform_needs_is_installed_after_what_the_project_lists() -> None:
+    lines = dockerfile(
+        installs=["x", "cd back && pip install -r live.txt"], installs_beside=["gunicorn==1", "b==2"]
+    ).splitlines()
+    place = lines.index("RUN x")
+    assert lines[place + 1 : place + 3] == [
+        "RUN cd back && pip install -r live.txt",
+        "RUN pip install gunicorn==1 b==2",
+    ]
+
+
+def test_a_project_in_a_folder_is_run_in_that_folder() -> None:
+    lines = dockerfile("image", manage_dir="back/end").splitlines()
+    assert lines.count("WORKDIR /app/back/end") == 2
+    collecting = next(place for place, line in enumerate(lines) if "collectstatic" in line)
+    assert lines[collecting - 1] == "WORKDIR /app/back/end"
+    assert "WORKDIR /app/" not in dockerfile("image")
 
 
 def test_what_is_installed_does_not_depend_on_the_code() -> None:

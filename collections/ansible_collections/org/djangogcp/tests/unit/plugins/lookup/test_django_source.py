@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,7 +154,7 @@ def test_requirements_are_read_with_what_they_include(project: Path) -> None:
         Path("requirements.txt"),
         Path("requirements/base.txt"),
     ]
-    assert found["requirements"] == ["django", "psycopg2-binary", "sqlparse"]
+    assert found["requirements"] == ["django", "psycopg2-binary"]
 
 
 def test_dependencies_of_pyproject_are_read(project: Path) -> None:
@@ -263,3 +266,434 @@ def test_a_byte_order_mark_hides_nothing(project: Path) -> None:
     assert found["requirements"] == ["django", "gunicorn"]
     assert (found["procfile_web"], found["python_version"]) == ("gunicorn shop.wsgi", "3.12")
     assert found["wsgi_module"] == "shop.wsgi:application"
+
+
+def test_a_project_in_a_folder_is_found_with_what_is_above_it(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        **{
+            "back/end/manage.py": MANAGE_PY,
+            "back/end/shop/wsgi.py": WSGI_PY,
+            "back/requirements.txt": "-r ../common/base.txt\ngunicorn\npsycopg\n",
+            "common/base.txt": "Django\n",
+            "node_modules/x/manage.py": "",
+        },
+    )
+    found = describe(str(tmp_path))
+    assert (found["path"], found["manage_dir"], found["manage_py"]) == (str(tmp_path), "back/end", True)
+    assert (found["settings_module"], found["wsgi_module"]) == ("shop.settings", "shop.wsgi:application")
+    assert found["requirements_files"] == ["back/requirements.txt", "common/base.txt"]
+    assert found["requirements"] == ["django", "gunicorn", "psycopg"]
+    assert found["notes"] == ["manage.py is in back/end (djangogcp_manage_dir)"]
+
+
+def test_one_of_several_projects_has_to_be_named(tmp_path: Path) -> None:
+    write(tmp_path, **{"api/manage.py": MANAGE_PY, "web/manage.py": MANAGE_PY, "web/shop/wsgi.py": WSGI_PY})
+    assert describe(str(tmp_path))["manage_dirs"] == ["api", "web"]
+    found = describe(str(tmp_path), manage_dir="web/")
+    assert (found["manage_dir"], found["manage_dirs"], found["wsgi_module"]) == (
+        "web",
+        [],
+        "shop.wsgi:application",
+    )
+    for wrong in ("../web", "/web", "wep"):
+        assert (
+            describe(str(tmp_path), manage_dir=wrong)["manage_problem"] == f"there is no manage.py in {wrong}"
+        )
+
+
+def test_a_dockerfile_beside_manage_py_makes_that_folder_the_one_that_is_built(tmp_path: Path) -> None:
+    write(tmp_path, **{"src/manage.py": MANAGE_PY, "src/Dockerfile": "FROM python:3.13\n"})
+    found = describe(str(tmp_path))
+    assert (found["path"], found["manage_dir"], found["dockerfile"]) == (str(tmp_path / "src"), "", True)
+    write(tmp_path, Dockerfile="FROM python:3.13\n")
+    assert describe(str(tmp_path))["path"] == str(tmp_path)
+
+
+REQUIREMENTS = "Django\ngunicorn\npsycopg\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "file", "installs"),
+    [
+        (
+            {
+                "requirements/base.txt": "Django\n",
+                "requirements/prod.txt": "-r base.txt\n",
+                "requirements/local.txt": "-r base.txt",
+            },
+            "requirements/prod.txt",
+            "pip install -r requirements/prod.txt",
+        ),
+        (
+            {"requirements-live.txt": "", "requirements-dev.txt": ""},
+            "requirements-live.txt",
+            "pip install -r requirements-live.txt",
+        ),
+        (
+            {"requirements/base.txt": "", "requirements/test.txt": ""},
+            "requirements/base.txt",
+            "pip install -r requirements/base.txt",
+        ),
+        (
+            {
+                "requirements.txt": "",
+                "requirements/production.txt": "",
+                "pyproject.toml": "[project]\ndependencies = ['x']\n",
+            },
+            "requirements.txt",
+            "pip install -r requirements.txt",
+        ),
+        (
+            {"pyproject.toml": "[tool.black]\nline-length = 9\n", "requirements/requirements.txt": ""},
+            "requirements/requirements.txt",
+            "pip install -r requirements/requirements.txt",
+        ),
+    ],
+)
+def test_the_requirements_for_production_are_chosen(
+    project: Path, files: dict[str, str], file: str, installs: str
+) -> None:
+    found = describe(str(write(project, **files)))
+    assert (found["requirements_file"], found["installs"]) == (file, [installs])
+    assert found["requirements_problem"] == ""
+
+
+def test_requirements_files_that_nobody_can_choose_from_are_named(project: Path) -> None:
+    write(project, **{"requirements/a.txt": "", "requirements/b.txt": ""})
+    problem = "several files could be it: set djangogcp_requirements to one of requirements/a.txt, requirements/b.txt"
+    assert describe(str(project))["requirements_problem"] == problem
+    assert (
+        describe(str(project), requirements="requirements/b.txt")["requirements_file"] == "requirements/b.txt"
+    )
+    named = describe(str(project), requirements="requirements/c.txt")
+    assert named["requirements_problem"] == "there is no requirements/c.txt in it (djangogcp_requirements)"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "-r ../base.txt",
+            "requirements.txt includes '../base.txt', which is outside of it: set djangogcp_source_dir to the folder that holds both",
+        ),
+        (
+            "-e ../shared",
+            "requirements.txt includes '../shared', which is outside of it: set djangogcp_source_dir to the folder that holds both",
+        ),
+        ("-r bsae.txt", "requirements.txt includes 'bsae.txt', which is not there"),
+        ("-e ./libs/shared", "requirements.txt includes './libs/shared', which is not there"),
+    ],
+)
+def test_what_requirements_include_and_nobody_has_is_named(project: Path, line: str, problem: str) -> None:
+    write(project, **{"requirements.txt": f"{line}\n"})
+    assert describe(str(project))["requirements_problem"] == problem
+
+
+@pytest.mark.parametrize(
+    ("line", "copied"),
+    [
+        ("-e ./libs/shared", "libs/shared"),
+        ("-e libs/shared[extra]", "libs/shared"),
+        ("--editable=libs/shared", "libs/shared"),
+        ("./libs/shared", "libs/shared"),
+        ("-e .", "."),
+        ("wheels/shared-1-py3-none-any.whl", "wheels/shared-1-py3-none-any.whl"),
+        ("--find-links wheels", "wheels"),
+    ],
+)
+def test_what_is_installed_from_the_project_is_there_when_it_is(
+    project: Path, line: str, copied: str
+) -> None:
+    write(
+        project,
+        **{
+            "requirements.txt": f"Django\n{line}\n",
+            "libs/shared/pyproject.toml": "[project]\nname = 'shared'\ndependencies = ['gunicorn']\n",
+            "wheels/shared-1-py3-none-any.whl": "",
+        },
+    )
+    found = describe(str(project))
+    assert found["requirements_files"] == ["requirements.txt", copied]
+    assert ("gunicorn" in found["requirements"]) is (copied == "libs/shared")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("git+https://example.com/x.git#egg=Django_Foo\n", ["django-foo"]),
+        ("-e git+ssh://git@example.com/x.git@main#subdirectory=a&egg=foo\n", ["foo"]),
+        ("foo @ https://example.com/foo.zip\n", ["foo"]),
+        ("foo==1 \\\n  --hash=sha256:ab \\\n  --hash=sha256:cd\nbar==2\n", ["bar", "foo"]),
+        ("pywin32; sys_platform == 'win32'\nfoo; python_version >= '3.8'\n", ["foo"]),
+        ("--index-url https://example.com/simple\n--no-binary :all:\nfoo  # bar\n", ["foo"]),
+    ],
+)
+def test_requirements_are_read_as_pip_reads_them(project: Path, text: str, names: list[str]) -> None:
+    (project / "requirements.txt").write_text(text, "utf-8")
+    assert describe(str(project))["requirements"] == names
+
+
+def test_requirements_that_windows_writes_are_read(project: Path) -> None:
+    (project / "requirements.txt").write_text("Django==5.2\r\ngunicorn\r\n", "utf-16")
+    found = describe(str(project))
+    assert (found["requirements"], found["unreadable_files"]) == (["django", "gunicorn"], [])
+
+
+PYPROJECT = """
+[project]
+name = "shop"
+requires-python = ">=3.11,<3.13"
+dependencies = ["Django>=5.2", "colorama; sys_platform == 'win32'"]
+[project.optional-dependencies]
+production = ["psycopg[binary]"]
+docs = ["sphinx"]
+[dependency-groups]
+dev = ["pytest"]
+servers = ["gunicorn==23.0.0"]
+prod = [{include-group = "servers"}]
+"""
+
+
+def test_of_a_pyproject_what_is_for_production_is_installed(project: Path) -> None:
+    found = describe(str(write(project, **{"pyproject.toml": PYPROJECT})))
+    assert found["installs"] == [
+        """pip install 'Django>=5.2' 'colorama; sys_platform == "win32"' 'psycopg[binary]' gunicorn==23.0.0"""
+    ]
+    assert (found["requirements"], found["installs_beside"]) == (["django", "gunicorn", "psycopg"], [])
+    assert (found["python_version"], list(found["python_needs"])) == ("3.12", [">=3.11,<3.13"])
+
+
+UV_LOCK = """
+version = 1
+[[package]]
+name = "shop"
+source = { virtual = "." }
+[[package]]
+name = "django"
+version = "5.2.1"
+source = { registry = "https://example.com/simple" }
+"""
+
+
+def test_a_lock_file_is_exported_by_the_tool_that_wrote_it(project: Path) -> None:
+    found = describe(str(write(project, **{"pyproject.toml": PYPROJECT, "uv.lock": UV_LOCK})))
+    assert found["requirements_file"] == "uv.lock"
+    assert found["requirements_files"] == ["pyproject.toml", "uv.lock"]
+    tool, export, install = found["installs"]
+    assert re.fullmatch(
+        r"python -m venv --without-pip /tools && pip --python /tools/bin/python install uv==[\d.]+", tool
+    )
+    assert export.startswith("/tools/bin/uv export ")
+    assert export.endswith(
+        " --frozen --no-dev --no-emit-project --output-file /tmp/requirements.txt --extra production --group prod"
+    )
+    assert install == "pip install -r /tmp/requirements.txt"
+
+
+def test_what_a_lock_file_takes_from_the_project_or_from_git_has_no_hash(project: Path) -> None:
+    local = '[[package]]\nname = "shared"\nsource = { editable = "libs/shared" }\n'
+    found = describe(str(write(project, **{"pyproject.toml": PYPROJECT, "uv.lock": UV_LOCK + local})))
+    assert found["requirements_files"] == ["pyproject.toml", "uv.lock", "libs/shared"]
+    assert found["installs"][1].endswith(" --no-hashes")
+    git = '[[package]]\nname = "x"\nsource = { git = "https://example.com/x" }\n'
+    found = describe(str(write(project, **{"uv.lock": UV_LOCK + git})))
+    assert found["installs"][1].endswith(" --no-hashes")
+
+
+def test_a_lock_file_without_the_project_is_not_taken(project: Path) -> None:
+    found = describe(str(write(project, **{"pyproject.toml": PYPROJECT, "uv.lock": "version = 1\n"})))
+    assert found["requirements_file"] == "pyproject.toml"
+    assert any(note.startswith("uv.lock does not hold the project") for note in found["notes"])
+
+
+POETRY = """
+[tool.poetry.dependencies]
+python = "^3.11"
+Django = "^5.2"
+psycopg2-binary = { version = "*", optional = true }
+[tool.poetry.group.prod.dependencies]
+gunicorn = "*"
+[tool.poetry.group.dev.dependencies]
+pytest = "*"
+"""
+
+
+def test_poetry_and_pipenv_are_read(project: Path) -> None:
+    found = describe(str(write(project, **{"pyproject.toml": POETRY})))
+    assert (found["requirements_file"], list(found["python_needs"])) == ("pyproject.toml", [">=3.11,<4"])
+    assert found["requirements"] == ["django", "gunicorn", "psycopg2-binary"]
+    assert found["installs"][1].startswith("/tools/bin/poetry lock && /tools/bin/poetry export ")
+    found = describe(
+        str(write(project, **{"poetry.lock": '[[package]]\nname = "django"\nversion = "5.2.1"\n'}))
+    )
+    assert (
+        found["requirements_file"],
+        found["installs"][1].endswith("/tmp/requirements.txt --with prod"),
+    ) == ("poetry.lock", True)
+    (project / "pyproject.toml").unlink()
+    write(
+        project,
+        Pipfile='[packages]\nDjango = "*"\ngunicorn = "*"\n',
+        **{"Pipfile.lock": '{"default": {"django": {"version": "==5.2"}}}'},
+    )
+    found = describe(str(project))
+    assert (found["requirements_file"], found["requirements"]) == ("Pipfile.lock", ["django", "gunicorn"])
+    assert found["installs"][1] == "/tools/bin/pipenv requirements > /tmp/requirements.txt"
+
+
+@pytest.mark.parametrize(
+    ("files", "beside"),
+    [
+        ({"requirements.txt": REQUIREMENTS}, []),
+        ({"requirements.txt": "Django\npsycopg2\n"}, ["gunicorn"]),
+        ({"requirements.txt": "Django\ngunicorn\n"}, ["psycopg2-binary"]),
+        (
+            {"requirements.txt": "Django\n-c limits.txt\n", "limits.txt": "gunicorn<99\n"},
+            ["gunicorn", "psycopg2-binary"],
+        ),
+        ({"requirements.txt": "Django\npsycopg\n", "Procfile": "web: daphne shop.asgi\n"}, []),
+        (
+            {"requirements.txt": REQUIREMENTS, "Procfile": "web: gunicorn -k uvicorn.workers.X a\n"},
+            ["uvicorn", "websockets"],
+        ),
+        ({"requirements.txt": "Django\n", "Dockerfile": "FROM python\n"}, []),
+    ],
+)
+def test_what_the_platform_needs_is_installed_beside(
+    project: Path, files: dict[str, str], beside: list[str]
+) -> None:
+    found = describe(str(write(project, **files)))
+    assert [one.partition("==")[0] for one in found["installs_beside"]] == beside
+    assert any("is installed as well" in note for note in found["notes"]) is bool(beside)
+
+
+@pytest.mark.parametrize(
+    ("pins", "needs"),
+    [
+        ("Django==3.2.8\npsycopg2-binary==2.9.12\n", ["<3.12", "<3.13"]),
+        ("Django==3.2.9\npsycopg2-binary==2.9.5\n", ["<3.12", "<3.13", "<3.14"]),
+        ("Django==3.2.8\nsetuptools\nlegacy-cgi\n", []),
+        ("Django==4.1\n", []),
+        ("Django==4.0.1\npsycopg2-binary==2.8.6\n", ["<3.13", "<3.10", "<3.11", "<3.12", "<3.14"]),
+        ("Django==5.2.1\npsycopg2-binary==2.9.11\n", []),
+        ("Django>=3.2\npsycopg2-binary\n", []),
+        ("Django==3.*\n", []),
+    ],
+)
+def test_pins_say_which_python_they_run_on(project: Path, pins: str, needs: list[str]) -> None:
+    assert sorted(describe(str(write(project, **{"requirements.txt": pins})))["python_needs"]) == sorted(
+        needs
+    )
+
+
+def test_a_runtime_txt_says_the_version_of_python(project: Path) -> None:
+    assert describe(str(write(project, **{"runtime.txt": "python-3.11.9\n"})))["python_version"] == "3.11"
+
+
+SETTINGS = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings.{}")\n'
+
+
+@pytest.mark.parametrize(
+    ("manage", "wsgi", "more", "serving"),
+    [
+        ("local", "production", {}, "shop.settings.production"),
+        ("production", "production", {}, ""),
+        ("local", "local", {}, ""),
+        ("dev", "dev", {"shop/settings/prod.py": ""}, "shop.settings.prod"),
+        ("base", "base", {"shop/settings/prod.py": ""}, ""),
+        (
+            "local",
+            "production",
+            {"Dockerfile": "FROM x\nENV DJANGO_SETTINGS_MODULE=shop.settings.cloud\n"},
+            "",
+        ),
+        (
+            "local",
+            "local",
+            {"Procfile": "web: DJANGO_SETTINGS_MODULE=shop.settings.heroku gunicorn x\n"},
+            "shop.settings.heroku",
+        ),
+    ],
+)
+def test_commands_take_the_settings_of_what_serves(
+    project: Path, manage: str, wsgi: str, more: dict[str, str], serving: str
+) -> None:
+    write(
+        project,
+        **{"manage.py": SETTINGS.format(manage), "shop/wsgi.py": SETTINGS.format(wsgi) + WSGI_PY, **more},
+    )
+    found = describe(str(project))
+    assert (found["settings_module"], found["serving_settings_module"]) == (
+        f"shop.settings.{manage}",
+        serving,
+    )
+    assert any("djangogcp_settings_module" in note for note in found["notes"]) is bool(serving)
+
+
+@pytest.mark.parametrize(
+    ("web", "started"),
+    [
+        ("gunicorn shop.wsgi", "exec gunicorn shop.wsgi"),
+        (
+            "python manage.py migrate && gunicorn shop.wsgi",
+            "python manage.py migrate && exec gunicorn shop.wsgi",
+        ),
+        ("A=1 B='x; y' gunicorn shop.wsgi", "exec env A=1 B='x; y' gunicorn shop.wsgi"),
+        ("cd src; exec gunicorn x", "cd src; exec gunicorn x"),
+        ("gunicorn x & celery y", "gunicorn x & celery y"),
+        ("gunicorn x | tee log", "gunicorn x | tee log"),
+        ('if [ -n "$X" ]; then a; else b; fi', 'if [ -n "$X" ]; then a; else b; fi'),
+        ("sh -c 'a && b'", "exec sh -c 'a && b'"),
+        ('gunicorn --bind :${PORT:-8000} "a && b"', 'exec gunicorn --bind :${PORT:-8000} "a && b"'),
+    ],
+)
+def test_what_a_procfile_starts_gets_the_signals(project: Path, web: str, started: str) -> None:
+    assert describe(str(write(project, Procfile=f"web: {web}\n")))["start_command"] == started
+
+
+def test_a_procfile_above_manage_py_is_run_where_it_is(tmp_path: Path) -> None:
+    write(tmp_path, **{"src/manage.py": MANAGE_PY, "Procfile": "web: cd src && gunicorn a\nworker: celery\n"})
+    found = describe(str(tmp_path))
+    assert found["start_command"] == "cd /app && cd src && exec gunicorn a"
+    assert "the process worker of the Procfile is not run" in found["notes"]
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "python"),
+    [
+        ('CMD ["gunicorn", "shop.wsgi"]', "python"),
+        ("CMD exec /app/.venv/bin/gunicorn --bind :$PORT shop.wsgi", "/app/.venv/bin/python"),
+        (
+            'ENV VENV=/opt/venv\nENTRYPOINT ["sh", "-c", "$VENV/bin/python -m gunicorn"]',
+            "/opt/venv/bin/python",
+        ),
+        ("CMD . /venv/bin/activate && gunicorn x", "/venv/bin/python"),
+        ('CMD ["uv", "run", "--no-sync", "gunicorn", "x"]', "uv run python"),
+        ('WORKDIR /srv\nCMD ["/srv/docker/start.sh"]', "/v/bin/python"),
+        ("CMD /usr/local/bin/gunicorn x", "python"),
+        ("RUN /build/bin/python x\nFROM ubuntu:24.04\nCMD python3 -m gunicorn x", "python3"),
+    ],
+)
+def test_commands_are_run_by_the_python_that_serves(project: Path, dockerfile: str, python: str) -> None:
+    write(
+        project,
+        Dockerfile=f"FROM python:3.13-slim\n{dockerfile}\n",
+        **{"docker/start.sh": "exec /v/bin/uvicorn x\n"},
+    )
+    assert describe(str(project))["manage_command"] == [*python.split(), "manage.py"]
+
+
+def test_manage_py_is_looked_for_where_an_image_has_it(tmp_path: Path) -> None:
+    write(tmp_path, **{"src/manage.py": MANAGE_PY, "Dockerfile": "FROM python\nCOPY . /app\n"})
+    shell, option, script, name = describe(str(tmp_path))["manage_command"]
+    assert (shell, option, name) == ("/bin/sh", "-c", "manage.py")
+    write(tmp_path, **{"src/manage.py": "import sys; print(sys.argv)\n"})
+    for folder in (tmp_path, tmp_path / "src"):
+        run = subprocess.run(
+            [shell, option, script.replace("python", sys.executable, 1), name, "a b", "$c"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert run.stdout == "['manage.py', 'a b', '$c']\n"
