@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,26 +27,27 @@ from gcp_emulator.engine.timers import Timers
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.passage import Passage
-from gcp_emulator.front.server import Front, not_found
+from gcp_emulator.front.server import LOOPBACK_NAMES, Front, not_found
 from gcp_emulator.services import SERVICES
 from gcp_emulator.services.metadata.api import Metadata
 from gcp_emulator.workloads.docker.runtime import DockerRuntime
 from gcp_emulator.workloads.runtime import ProcessRuntime, Runtime
 
 S = TypeVar("S", bound=Service)
-_OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "docker": DockerRuntime}
 """What makes each kind of runtime, given the folder for its images."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the emulator keeps its state, where it listens, how slow it is, and what runs containers (a key of `RUNTIMES`)."""
+    """Where the emulator keeps its state, where it listens, how slow it is, what runs containers (a key of `RUNTIMES`), and by which names
+    its own pages are asked for besides those of this machine and the address that it listens on."""
 
     state: Path
     listener: socket.socket
     profile: Profile = field(default_factory=Profile)
     runtime: str = "process"
+    names: tuple[str, ...] = ()
 
 
 class Emulator:
@@ -61,7 +61,8 @@ class Emulator:
         self.authority = CertificateAuthority(settings.state / "ca")
         # Whoever reaches the port from another machine, or another container, is not given a way on.
         passage = Passage(os.environ) if ipaddress.ip_address(address).is_loopback else None
-        self.front = Front(self.authority, self._answer, self._control, passage)
+        names = dict.fromkeys((*LOOPBACK_NAMES, address, *(name.lower() for name in settings.names)))
+        self.front = Front(self.authority, self._answer, self._control, names, passage)
         self.context = Context(
             state=settings.state,
             store=store,
@@ -135,9 +136,6 @@ class Emulator:
         if request.path == "/_emulator/health":
             projects = [project["projectId"] for project in self.context.projects.all()]
             return json_response({"status": "ok", "projects": projects})
-        # Whoever makes a browser resolve a name of theirs to this address (DNS rebinding) sends that name.
-        if not _OWN_HOST.fullmatch(request.host.lower()):
-            return text_response("This is for 127.0.0.1 and localhost only.\n", status=403)
         if not request.path.startswith("/_emulator/"):
             return await self.console.answer(request)
         if request.path == "/_emulator/unhandled":

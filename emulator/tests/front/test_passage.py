@@ -12,7 +12,7 @@ import pytest
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, text_response
 from gcp_emulator.front.passage import NoPassageError, Passage, canonical
-from gcp_emulator.front.server import Front
+from gcp_emulator.front.server import LOOPBACK_NAMES, Front
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -31,7 +31,7 @@ def connect(target: str, folder: Path, passage: Passage | None, said: bytes = b"
     """What a client gets that asks a front for a tunnel, and then says something."""
 
     async def run() -> bytes:
-        front = Front(CertificateAuthority(folder), _answer, _answer, passage)
+        front = Front(CertificateAuthority(folder), _answer, _answer, LOOPBACK_NAMES, passage)
         await front.start(socket.create_server(("127.0.0.1", 0)))
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", front.port)

@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         default="127.0.0.1",
         help="address to listen on, for others to reach it: a container's own (default: 127.0.0.1)",
     )
+    start.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="a name by which others reach that address; may be given more than once",
+    )
     start.add_argument("--seed", type=Path, help="YAML file of projects, grants and users")
     start.add_argument(
         "--profile",
@@ -241,6 +247,8 @@ def _start_arguments(options: argparse.Namespace, state: Path, runtime: str) -> 
     arguments += ["--profile", options.profile, "--scale", str(options.scale)]
     arguments += ["--draw-from", str(options.draw_from)]
     arguments += ["--address", options.address]
+    for name in options.name:
+        arguments += ["--name", name]
     if options.port is not None:
         arguments += ["--port", str(options.port)]
     if options.seed is not None:
@@ -272,7 +280,7 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
         listener = _listen(options.port, state, options.address)
         (state / "runtime").write_text(f"{runtime}\n", "utf-8")
         profile = Profile(options.profile, options.scale, options.draw_from)
-        emulator = Emulator(Settings(state, listener, profile, runtime))
+        emulator = Emulator(Settings(state, listener, profile, runtime, tuple(options.name)))
         if options.seed is not None:
             try:
                 seed.apply(emulator.context, options.seed)

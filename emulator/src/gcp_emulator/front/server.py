@@ -2,10 +2,13 @@
 
 * ``CONNECT run.googleapis.com:443`` ends in TLS with the emulator's own certificate, so unmodified clients work. ``CONNECT`` to what is
   not Google's is passed on to the real network, for programs of this machine, not for what runs in the emulator.
-* ``http://HOST:PORT/_/run.googleapis.com/v2/...`` is the same request without a proxy.
+* ``http://HOST:PORT/_/run.googleapis.com/v2/...`` is the same request without a proxy, for programs: not for browsers.
 * ``http://NAME.run.app.localhost:PORT/`` is for browsers, which trust ``*.localhost`` as a secure context: the page is
   served as Google's front end would, and its absolute links to Google's hosts are rewritten to this address.
 * ``http://HOST:PORT/_emulator/...`` is about the emulator itself.
+
+``HOST`` is a name that the emulator was given: whoever makes a browser resolve a name of theirs to this address (DNS rebinding) sends that
+name. What runs in an instance gets the first of these alone. ``docs/decisions/0050-doors-of-the-emulator.md`` tells why.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 
 from gcp_emulator.front import http2
 from gcp_emulator.front.ca import CertificateAuthority
@@ -25,9 +28,13 @@ from gcp_emulator.front.tasks import ConnectionHandler, Connections
 
 log = logging.getLogger(__name__)
 
+LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+"""What programs of this machine call it."""
 _GOOGLE = re.compile(
     r"([\w.-]+\.)?(googleapis\.com|google\.com|google\.internal|run\.app|pkg\.dev|appspot\.com|gcr\.io)"
 )
+#: Hosts of Google's that answer to each instance differently; an instance asks its own, not through the proxy.
+_OWN_OF_AN_INSTANCE = re.compile(r".*\.internal")
 _TEXT = re.compile(r"text/(html|css|javascript|plain)|application/(javascript|json|manifest\+json)")
 _LINK = re.compile(rb"https://((?:[a-z0-9-]+\.)+run\.app|storage\.googleapis\.com)(?![\w.-])")
 #: What a client of Google's shows as its error.
@@ -35,6 +42,7 @@ _NO_GRPC = (
     'gcp-emulator does not speak gRPC, so {host} was not asked. Have the client use REST: its argument transport="rest" (Python; of'
     " google.cloud.logging.Client it is _use_grpc=False), or fallback: true (Node.js)."
 )
+_NOT_GOOGLE = "gcp-emulator answers for Google Cloud only, not for {host}"
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 #: Largest text response that is rewritten for browsers; longer ones pass unchanged.
 _MAX_REWRITE = 8 * 1024 * 1024
@@ -43,6 +51,7 @@ _MAX_REWRITE = 8 * 1024 * 1024
 class Front:
     """Accepts connections and hands every request to ``answer`` (Google hosts) or ``control`` (the emulator itself).
 
+    ``names`` are those of the emulator itself, in lower case, without a port.
     ``passage`` is the way to other hosts for those who connect to the port; without one they are refused.
     """
 
@@ -51,11 +60,13 @@ class Front:
         authority: CertificateAuthority,
         answer: Answer,
         control: Answer,
+        names: Collection[str],
         passage: Passage | None = None,
     ) -> None:
         self.authority = authority
         self._answer = answer
         self._control = control
+        self._names = names
         self._passage = passage
         self._server: asyncio.Server | None = None
         self._connections = Connections(self._serve_quietly)
@@ -73,15 +84,24 @@ class Front:
         await self._connections.stop()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serves a connection that somebody else accepted (the proxy inside an instance); it too ends with this front."""
-        await self._connections.start(quietly(self._serve(reader, writer, None)))
+        """Serves a connection that somebody else accepted (the proxy inside an instance): Google's hosts and nothing else. It too ends
+        with this front."""
+        await self._connections.start(quietly(self._serve_instance(reader, writer)))
 
     async def _serve_quietly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await quietly(self._serve(reader, writer, self._passage))
+        await quietly(self._serve(reader, writer))
 
-    async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passage: Passage | None
-    ) -> None:
+    async def _serve_instance(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnel = await serve_connection(reader, writer, self._route_instance, scheme="http")
+        if tunnel is None:
+            return
+        name = canonical(tunnel.host)
+        if _is_api(name):
+            await self._serve_tunnel(Connect(name, tunnel.port), reader, writer)
+        else:
+            await _refuse_tunnel(writer, "403 Forbidden", f"{_NOT_GOOGLE.format(host=tunnel.host)}.")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tunnel = await serve_connection(reader, writer, self._route, scheme="http")
         if tunnel is None:
             return
@@ -89,12 +109,12 @@ class Front:
         if _GOOGLE.fullmatch(name):
             await self._serve_tunnel(Connect(name, tunnel.port), reader, writer)
             return
-        answer = f"gcp-emulator answers for Google Cloud only, not for {tunnel.host}"
-        if passage is None:
+        answer = _NOT_GOOGLE.format(host=tunnel.host)
+        if self._passage is None:
             await _refuse_tunnel(writer, "403 Forbidden", f"{answer}.")
             return
         try:
-            server = await passage.open(tunnel.host, tunnel.port)
+            server = await self._passage.open(tunnel.host, tunnel.port)
         except NoPassageError as error:
             await _refuse_tunnel(writer, "502 Bad Gateway", f"{answer}, and cannot pass it on: {error}.")
             return
@@ -116,19 +136,40 @@ class Front:
                 return
         await serve_connection(reader, writer, self._answer, scheme=scheme, host=tunnel.host)
 
+    async def _route_instance(self, request: Request) -> Response:
+        name, _, port = request.host.lower().partition(":")
+        if not _is_api(name) or port not in ("", "80"):
+            return text_response(f"{_NOT_GOOGLE.format(host=request.host)}.\n", status=403)
+        request.host = name
+        return await self._answer(request)
+
     async def _route(self, request: Request) -> Response:
-        host = request.host.lower()
-        name, _, port = host.partition(":")
-        if request.path.startswith("/_/"):
-            request.host, _, rest = request.path.removeprefix("/_/").partition("/")
-            request.path, request.scheme = "/" + rest, "https"
-            return await self._answer(request)
+        name, _, port = request.host.lower().partition(":")
         if name.endswith(".localhost") and _GOOGLE.fullmatch(name.removesuffix(".localhost")):
             return await self._answer_browser(request, name.removesuffix(".localhost"))
         if _GOOGLE.fullmatch(name) and port in ("", "80"):
             request.host = name
             return await self._answer(request)
+        if name not in self._names:
+            return text_response(f"This is for {' and '.join(self._names)} only.\n", status=403)
+        if request.path.startswith("/_/"):
+            return await self._answer_override(request)
+        if _from_another_page(request):
+            return text_response("No web page may ask for this.\n", status=403)
         return await self._control(request)
+
+    async def _answer_override(self, request: Request) -> Response:
+        """The answer of the API that the path begins with. In a browser it would be a page of this address, with what the console's pages
+        may do; so no browser is given it, and none that does not say that it is one (Safari, on loopback) runs anything of it."""
+        host, _, rest = request.path.removeprefix("/_/").partition("/")
+        if "sec-fetch-site" in request.headers:
+            address = f"http://{host}.localhost:{self.port}/{rest}"
+            return text_response(f"This address is for programs. For browsers it is {address}\n", status=403)
+        request.host, request.path, request.scheme = host, "/" + rest, "https"
+        response = await self._answer(request)
+        response.headers.set("Content-Security-Policy", "sandbox")
+        response.headers.set("X-Content-Type-Options", "nosniff")
+        return response
 
     async def _answer_browser(self, request: Request, host: str) -> Response:
         """Plays Google's front end for a browser: https outside, the real host name inside, links rewritten back."""
@@ -147,6 +188,16 @@ class Front:
         if request.method == "HEAD" or response.status == 206:
             return response
         return await _rewrite(response, suffix)
+
+
+def _is_api(name: str) -> bool:
+    return bool(_GOOGLE.fullmatch(name)) and not _OWN_OF_AN_INSTANCE.fullmatch(name)
+
+
+def _from_another_page(request: Request) -> bool:
+    """Whether a page of another origin has a browser ask (https://www.w3.org/TR/fetch-metadata/). Following a link is not that."""
+    follows = request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD")
+    return request.headers.get("sec-fetch-site") in ("cross-site", "same-site") and not follows
 
 
 async def _refuse_tunnel(writer: asyncio.StreamWriter, status: str, text: str) -> None:

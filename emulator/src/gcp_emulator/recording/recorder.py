@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.http import forward
 from gcp_emulator.front.messages import Request, Response, in_one_piece, text_response
-from gcp_emulator.front.server import Front, not_found
+from gcp_emulator.front.server import LOOPBACK_NAMES, Front, not_found
 from gcp_emulator.recording.clean import Cleaner
 from gcp_emulator.recording.form import Conversation, Exchange, decoded
 
@@ -36,7 +36,7 @@ class Recorder:
         self._authority = CertificateAuthority(folder)
         self._cleaner = cleaner
         self._upstream = upstream
-        self._front = Front(self._authority, self._answer, self._refuse)
+        self._front = Front(self._authority, self._answer, self._refuse, LOOPBACK_NAMES)
         self._exchanges: list[Exchange] = []
 
     @property
