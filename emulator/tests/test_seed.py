@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 from gcp_emulator import seed
+from gcp_emulator.services.compute.ports import Networks
+from gcp_emulator.services.servicenetworking.ports import Connections
 
 from emulator.tests.running import RunningEmulator
 
@@ -20,6 +22,9 @@ projects:
     service_accounts: [my-site]
     bindings:
       - {{role: roles/iam.serviceAccountTokenCreator, members: ["serviceAccount:{ACCOUNT}"]}}
+    networks:
+      - {{name: sites, region: us-central1, range: 10.8.0.0/24, private_services_access: 10.16.0.0/20}}
+      - {{name: plain, region: us-central1, range: 10.8.0.0/24}}
     instances:
       - server: 127.0.0.1:5432
         body: {{name: main, region: us-central1, databaseVersion: POSTGRES_17, settings: {{tier: db-f1-micro, edition: ENTERPRISE}}}}
@@ -57,8 +62,29 @@ def test_a_project_is_kept_from_building_in_most_regions(seeded: RunningEmulator
     assert "cannot run builds in this region" in answer.json()["error"]["message"]
 
 
+def _networks(seeded: RunningEmulator) -> list[tuple[bool, str, list[str]]]:
+    networks, connections = (seeded.context.ports.find(port) for port in (Networks, Connections))
+    found = []
+    for name in ("sites", "plain"):
+        path = f"projects/my-project/global/networks/{name}"
+        subnetwork = f"projects/my-project/regions/us-central1/subnetworks/{name}"
+        network, inside = (seeded.call(networks.find, one) for one in (path, subnetwork))
+        assert network is not None
+        assert inside is not None
+        assert inside["network"] == network["selfLink"]
+        ranges = [str(one) for one in seeded.call(connections.ranges, path)]
+        found.append((network["autoCreateSubnetworks"], inside["ipCidrRange"], ranges))
+    return found
+
+
+def test_networks_are_there_with_what_reaches_googles_services(seeded: RunningEmulator) -> None:
+    assert _networks(seeded) == [(False, "10.8.0.0/24", ["10.16.0.0/20"]), (False, "10.8.0.0/24", [])]
+
+
 def test_a_second_start_takes_nothing_away(seeded: RunningEmulator, tmp_path: Path) -> None:
+    before = _networks(seeded)
     seeded.call(seed.apply, seeded.context, tmp_path / "seed.yaml")
+    assert _networks(seeded) == before
     health = requests.get(f"{seeded.proxy}/_emulator/health", timeout=10).json()
     assert "my-project" in health["projects"]
 

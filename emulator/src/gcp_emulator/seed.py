@@ -21,6 +21,8 @@ A seed is a YAML file::
         bindings:                               # who may do what, on the project
           - {role: roles/owner, members: ["user:someone@example.com"]}
         restricted_builds: true                 # only where every project may build, as Google Cloud does to new ones
+        networks:                               # each with a subnetwork of its name, and private services access in a range
+          - {name: sites, region: us-central1, range: 10.8.0.0/24, private_services_access: 10.16.0.0/20}
         instances:                              # of Cloud SQL, as in sql.instances.insert, of servers that others run
           - server: db:5432
             body: {name: main, region: us-central1, databaseVersion: POSTGRES_17, settings: {tier: db-f1-micro}}
@@ -44,10 +46,12 @@ from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.services.cloudbuild.ports import BuildLocations
 from gcp_emulator.services.cloudresourcemanager.ports import Hierarchy
+from gcp_emulator.services.compute.ports import Networks
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
 from gcp_emulator.services.oauth2.ports import Logins
 from gcp_emulator.services.orgpolicy.ports import Constraints
+from gcp_emulator.services.servicenetworking.ports import Connections
 from gcp_emulator.services.sqladmin.ports import Attachments
 
 #: The client that `gcloud auth application-default login` writes; any value is accepted.
@@ -79,18 +83,25 @@ def apply(context: Context, path: Path) -> None:
         _set_policies(context, f"projects/{project['id']}", project)
         if project.get("restricted_builds"):
             context.ports.find(BuildLocations).restrict(project["id"])
-        for instance in project.get("instances", []):
-            host, _, port = instance["server"].rpartition(":")
-            try:
-                context.ports.find(Attachments).attach(project["id"], instance["body"], host, int(port))
-            except ApiError as error:
-                raise SeedError(f"{path}: the instance of {instance['server']}: {error.message}") from None
+        _put_into(context, path, project)
     for email in seed.get("users", []):
         _write_credentials(context, email, credentials_path(context.state, email))
     if workload := seed.get("metadata"):
         context.ports.find(MetadataServers).serve_as(
             workload["service_account"], workload["project"], workload["region"]
         )
+
+
+def _put_into(context: Context, path: Path, project: dict[str, Any]) -> None:
+    """What is in a project that is there. SeedError for what the services refuse."""
+    for network in project.get("networks", []):
+        _make_network(context, project["id"], network)
+    for instance in project.get("instances", []):
+        host, _, port = instance["server"].rpartition(":")
+        try:
+            context.ports.find(Attachments).attach(project["id"], instance["body"], host, int(port))
+        except ApiError as error:
+            raise SeedError(f"{path}: the instance of {instance['server']}: {error.message}") from None
 
 
 def _declare(
@@ -128,6 +139,16 @@ def _make_project(context: Context, project: dict[str, Any]) -> None:
     if parent := project.get("parent"):
         context.ports.find(Hierarchy).put_under(project["id"], parent)
     _bind(context, f"projects/{project['id']}", project)
+
+
+def _make_network(context: Context, project: str, fields: dict[str, Any]) -> None:
+    networks = context.ports.find(Networks)
+    path = networks.declare(project, fields["name"], fields["region"], fields["range"])
+    if services := fields.get("private_services_access"):
+        reserved = f"google-managed-services-{fields['name']}"
+        networks.reserve(path, reserved, services)
+        if not context.ports.find(Connections).ranges(path):
+            context.ports.find(Connections).connect(path, [reserved])
 
 
 def _spec(policy: bool | list[str] | dict[str, Any]) -> dict[str, Any]:

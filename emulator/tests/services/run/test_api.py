@@ -429,8 +429,8 @@ def test_the_cloud_sql_socket_is_opened_as_the_service_account(
 ) -> None:
     asked: list[Any] = []
 
-    async def connect_instance(connection: str, identity: Any, reader: Any, writer: Any) -> str:
-        asked.append((connection, identity.email))
+    async def connect_instance(connection: str, identity: Any, network: Any, reader: Any, writer: Any) -> str:
+        asked.append((connection, identity.email, network))
         writer.close()
         return "refused for a reason"
 
@@ -439,10 +439,15 @@ def test_the_cloud_sql_socket_is_opened_as_the_service_account(
     connection = f"{PROJECT}:{REGION}:db"
     volumes = [{"name": "sql", "cloudSqlInstance": {"instances": [connection]}}]
     client.create(
-        public(container={"volumeMounts": [{"name": "sql", "mountPath": "/cloudsql"}]}, volumes=volumes)
+        public(
+            container={"volumeMounts": [{"name": "sql", "mountPath": "/cloudsql"}]},
+            volumes=volumes,
+            vpcAccess={"networkInterfaces": [{"network": "default"}]},
+        )
     )
     assert client.open("/sql").json()["sql"] == f"/cloudsql/{connection}/.s.PGSQL.5432"
-    assert asked == [(connection, f"{client.emulator.number}-compute@developer.gserviceaccount.com")]
+    account = f"{client.emulator.number}-compute@developer.gserviceaccount.com"
+    assert asked == [(connection, account, f"projects/{PROJECT}/global/networks/default")]
     until(lambda: "refused for a reason" in [entry.get("textPayload") for entry in logs(client, "varlog")])
 
 

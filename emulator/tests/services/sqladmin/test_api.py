@@ -384,7 +384,7 @@ async def _through_the_socket(
     logged: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        logged.set_result(await service.connect.connect_instance(name, identity, reader, writer))
+        logged.set_result(await service.connect.connect_instance(name, identity, None, reader, writer))
 
     def client() -> str:
         try:

@@ -213,20 +213,6 @@ def test_an_instance_may_lead_to_a_server_that_others_run(connect: Connect) -> N
     )
 
 
-def test_an_instance_in_a_network_has_a_private_address_too(connect: Connect) -> None:
-    network = f"projects/{PROJECT}/global/networks/default"
-    connect.create("private", ipConfiguration={"ipv4Enabled": False, "privateNetwork": network})
-    (address,) = connect.get("instances/private")["ipAddresses"]
-    assert address["type"] == "PRIVATE"
-    assert ipaddress.IPv4Address(address["ipAddress"]) in ipaddress.IPv4Network("127.128.0.0/10")
-    authority = connect.running.emulator.service(SqlAdmin).connect.authority(f"{PROJECT}/private")
-    certificate = authority.sign_client(PUBLIC_KEY, Client(CLIENT, None), datetime.timedelta(hours=1))
-    assert connect.knock(to_pem(certificate), name="private") == "scram"
-    connect.do("DELETE", "instances/private")
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((address["ipAddress"], 3307), 5)
-
-
 def test_an_ephemeral_certificate_is_the_callers_for_an_hour(connect: Connect) -> None:
     view = connect.ephemeral().json()["ephemeralCert"]
     certificate = x509.load_pem_x509_certificate(view["cert"].encode())
@@ -442,7 +428,7 @@ def test_the_socket_of_cloud_run_takes_a_token_as_password_too(connect: Connect)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await service.connect.connect_instance(
-            f"{PROJECT}:europe-west1:main", identity_of(CLIENT), reader, writer
+            f"{PROJECT}:europe-west1:main", identity_of(CLIENT), None, reader, writer
         )
 
     def log_in(user: str, token: str) -> Any:

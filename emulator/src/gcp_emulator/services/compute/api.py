@@ -54,6 +54,15 @@ class Compute(Service):
         found = ((kind, kind.find(self.context, name)) for kind in KINDS if f"/{kind.collection}/" in name)
         return next((kind.view(self.context, name, one) for kind, one in found if one is not None), None)
 
+    def declare(self, project: str, name: str, region: str, cidr: str) -> str:
+        """A network of custom mode with one subnetwork of the same name, unless it is there; returns its path."""
+        self._prepare(project)
+        return networks.declare(self.context, project, name, region, cidr)
+
+    def reserve(self, network: str, name: str, cidr: str) -> None:
+        """Reserves a range of the network for peering, unless there is one of this name."""
+        networks.reserve(self.context, network, name, cidr)
+
     def add_peering(self, network: str, peering: Json) -> None:
         """Peers a network; a peering of the same name is replaced. ApiError NOT_FOUND."""
         networks.add_peering(self.context, network, peering)

@@ -37,6 +37,28 @@ def make_default(context: Context, project: str) -> None:
     NETWORKS.add(context, path, network)
 
 
+def declare(context: Context, project: str, name: str, region: str, cidr: str) -> str:
+    """A network of custom mode with one subnetwork of the same name, unless it is there; returns its path."""
+    path = f"projects/{project}/global/networks/{name}"
+    subnetwork = f"projects/{project}/regions/{region}/subnetworks/{name}"
+    if NETWORKS.find(context, path) is None:
+        NETWORKS.add(context, path, {"autoCreateSubnetworks": False, "routingConfig": _ROUTING})
+    if SUBNETWORKS.find(context, subnetwork) is None:
+        SUBNETWORKS.add(context, subnetwork, {"ipCidrRange": cidr, "network": places.link_to(path)})
+    return path
+
+
+def reserve(context: Context, network: str, name: str, cidr: str) -> None:
+    """Reserves a range of the network for peering, unless there is one of this name."""
+    path = f"projects/{network.split('/')[1]}/global/addresses/{name}"
+    address, _, length = cidr.partition("/")
+    if ADDRESSES.find(context, path) is None:
+        kind = {"addressType": "INTERNAL", "purpose": "VPC_PEERING", "status": "RESERVED"}
+        ADDRESSES.add(
+            context, path, {**kind, "address": address, "prefixLength": int(length), "network": network}
+        )
+
+
 def _network_made(context: Context, network: str, record: Json) -> None:
     """Auto mode has one subnetwork in every region, called like the network."""
     if not record["autoCreateSubnetworks"]:

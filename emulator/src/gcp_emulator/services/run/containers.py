@@ -41,7 +41,7 @@ class Containers:
         self._neighbours = neighbours
 
     async def check(self, name: Name, template: Json) -> None:
-        """Raises `Refusal` when an image or a secret cannot be had."""
+        """Raises `Refusal` when an image, a secret or a network cannot be had."""
         for index, container in enumerate(template["containers"]):
             image = await self._neighbours.image(container["image"], name.project)
             resource = {"labels": {"project_id": name.project}}
@@ -50,7 +50,7 @@ class Containers:
     def instance(
         self, name: Name, template: Json, images: Sequence[Image], env: dict[str, str], resource: Json
     ) -> Instance:
-        """An instance of a revision with all its containers, not yet started. Raises `Refusal` when a secret cannot be had.
+        """An instance of a revision with all its containers, not yet started. Raises `Refusal` when a secret or a network cannot be had.
 
         Containers of an instance reach one another on localhost, at the ports that they or their probes name.
         """
@@ -91,14 +91,15 @@ class Containers:
         and where its lines go.
 
         ``env`` are the platform's variables, ``resource`` and ``labels`` those of its log entries. Raises `Refusal` when
-        a secret cannot be had.
+        a secret or a network cannot be had.
         """
         container = template["containers"][index]
         account = template["serviceAccount"]
         instance_id = secrets.token_hex(32)
         container_name = container.get("name") or f"{name.id}-{index + 1}"
         log = self._log(resource, {**labels, "instanceId": instance_id}, container_name)
-        volumes, sockets = self._volumes(name, template, container, account, log)
+        network = self._neighbours.network(name, template)
+        volumes, sockets = self._volumes(name, template, container, network, log)
         port = int(container["ports"][0]["containerPort"]) if container.get("ports") else None
         spec = InstanceSpec(
             image=image,
@@ -136,8 +137,9 @@ class Containers:
         return env
 
     def _volumes(
-        self, name: Name, template: Json, container: Json, account: str, log: LogHandler
+        self, name: Name, template: Json, container: Json, network: str | None, log: LogHandler
     ) -> tuple[tuple[Volume, ...], tuple[UnixListener, ...]]:
+        account = template["serviceAccount"]
         volumes: dict[str, Volume] = {}
         sockets: list[UnixListener] = []
         mounts = {mount["name"]: mount["mountPath"] for mount in container.get("volumeMounts", ())}
@@ -152,7 +154,7 @@ class Containers:
             else:
                 volumes[path] = Volume(path)
                 for connection in volume["cloudSqlInstance"].get("instances", ()):
-                    handler = self._neighbours.database(connection, account, log)
+                    handler = self._neighbours.database(connection, account, network, log)
                     sockets.append(UnixListener(f"{path}/{connection}/{_POSTGRES_SOCKET}", handler))
         return tuple(volumes.values()), tuple(sockets)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+from ipaddress import IPv4Network
 
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import ApiError
+from gcp_emulator.engine.errors import ApiError, Json
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.front.server import http_handler
 from gcp_emulator.front.tasks import ConnectionHandler
 from gcp_emulator.services.artifactregistry.ports import Images
+from gcp_emulator.services.compute.ports import Networks
 from gcp_emulator.services.iam.ports import Accounts
 from gcp_emulator.services.metadata.ports import MetadataServers
 from gcp_emulator.services.oauth2.ports import IdTokens
 from gcp_emulator.services.orgpolicy.ports import Constraints
+from gcp_emulator.services.run.names import Name
 from gcp_emulator.services.run.samples import Samples
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.ports import SqlSockets
@@ -22,6 +25,9 @@ from gcp_emulator.workloads.build.builder import BuildFailed
 from gcp_emulator.workloads.images import Image
 from gcp_emulator.workloads.sandbox.process import LogHandler
 
+_SUBNETWORK = re.compile(r"projects/(?P<project>[^/]+)/regions/(?P<region>[^/]+)/subnetworks/[a-z0-9-]+")
+#: So many addresses of a subnetwork Cloud Run takes at a time.
+_BLOCK = 16
 _REFERENCE = re.compile(
     r"(?P<region>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/.+"
 )
@@ -46,6 +52,7 @@ class Neighbours:
         self._id_tokens = context.ports.find(IdTokens)
         self._secrets = context.ports.find(Secrets)
         self._metadata = context.ports.find(MetadataServers)
+        self._networks = context.ports.find(Networks)
         self._sql = context.ports.find(SqlSockets)
         self.constraints = context.ports.find(Constraints)
 
@@ -156,6 +163,74 @@ class Neighbours:
             why = "was not found" if error.status == "NOT_FOUND" else "is not enabled"
             raise Refusal(f"{field}: Secret {public} {why}.", "SECRETS_ACCESS_CHECK_FAILED") from None
 
+    # ---------------------------------------------------------------- networks
+
+    def network(self, name: Name, template: Json) -> str | None:
+        """The network that Direct VPC egress of a template leads into. Raises `Refusal` when it, or the subnetwork, cannot be used.
+
+        Sources: https://cloud.google.com/run/docs/configuring/vpc-direct-vpc (a subnetwork is called like its network unless it is named;
+        blocks of 16 addresses are taken from it), .../shared-vpc-direct-vpc (the service agent needs ``compute.subnetworks.use``), and of
+        the words https://github.com/GoogleCloudPlatform/enterprise-knowledge-solution/pull/172; the others are assumed.
+        """
+        interface = next(iter(template.get("vpcAccess", {}).get("networkInterfaces", ())), None)
+        if interface is None:
+            return None
+        try:
+            self._context.projects.require_enabled(
+                name.project, "compute.googleapis.com", "Compute Engine API"
+            )
+        except ApiError as error:
+            raise Refusal(error.message, "VPC_NETWORK_NOT_FOUND") from None
+        asked = interface.get("network", "")
+        subnetwork = self._path(
+            name,
+            f"regions/{name.region}/subnetworks",
+            interface.get("subnetwork") or asked.rpartition("/")[2],
+            asked,
+        )
+        found = self._usable(name, subnetwork)
+        network = self._context.projects.canonical(found["network"].partition("/compute/v1/")[2])
+        if asked and network != self._path(name, "global/networks", asked):
+            raise Refusal(
+                f"Subnetwork '{subnetwork}' does not belong to the network '{asked}'.",
+                "VPC_NETWORK_NOT_FOUND",
+            )
+        if IPv4Network(found["ipCidrRange"]).num_addresses <= _BLOCK:
+            raise Refusal(
+                f"Instance failed to start because of insufficient free IP addresses in the subnetwork {found['selfLink']} when attempting to "
+                "create an address in the subnetwork. Please consider moving to a subnetwork with more available IP addresses.",
+                "INTERNAL",
+            )
+        return network
+
+    def _path(self, name: Name, collection: str, given: str, beside: str = "") -> str:
+        """The full path of a network's or subnetwork's name, which is of the project of what is named beside it, or of the own one."""
+        path, of = (one.rpartition("/compute/v1/")[2] for one in (given, beside))
+        if not path.startswith("projects/"):
+            project = of.split("/")[1] if of.startswith("projects/") else name.project
+            path = f"projects/{project}/{collection}/{path}"
+        return self._context.projects.canonical(path)
+
+    def _usable(self, name: Name, subnetwork: str) -> Json:
+        """A subnetwork of the region that Cloud Run's service agent may use."""
+        path = _SUBNETWORK.fullmatch(subnetwork)
+        project = path["project"] if path else ""
+        found = self._networks.find(subnetwork) if self._context.projects.find(project) else None
+        if found is None or path is None or path["region"] != name.region:
+            raise Refusal(f"VPC subnetwork '{subnetwork}' was not found.", "VPC_NETWORK_NOT_FOUND")
+        if project != name.project:
+            number = self._context.projects.number(name.project)
+            agent = f"service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
+            if not self._context.iam.allows(
+                identity_of(agent), "compute.subnetworks.use", f"projects/{project}"
+            ):
+                raise Refusal(
+                    f"Permission 'compute.subnetworks.use' denied on '{subnetwork}' for the Cloud Run service agent {agent}. Grant it "
+                    "the role 'roles/compute.networkUser'.",
+                    "VPC_NETWORK_NOT_FOUND",
+                )
+        return found
+
     # ---------------------------------------------------------------- what an instance talks to
 
     def metadata(self, account: str, project: str, region: str, instance_id: str) -> ConnectionHandler:
@@ -167,11 +242,14 @@ class Neighbours:
         """Where every other outgoing connection goes: the emulator's own port."""
         return self._context.proxy
 
-    def database(self, connection: str, account: str, on_log: LogHandler) -> ConnectionHandler:
-        """The Cloud SQL socket of an instance, opened as the service account; a refusal goes to the instance's log."""
+    def database(
+        self, connection: str, account: str, network: str | None, on_log: LogHandler
+    ) -> ConnectionHandler:
+        """The Cloud SQL socket of an instance, opened as the service account from a network; a refusal goes to the instance's log."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if refusal := await self._sql.connect_instance(connection, identity_of(account), reader, writer):
+            identity = identity_of(account)
+            if refusal := await self._sql.connect_instance(connection, identity, network, reader, writer):
                 on_log("system", refusal)
 
         return handle

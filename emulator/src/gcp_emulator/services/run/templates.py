@@ -343,6 +343,7 @@ def _check_containers(template: Json, where: str, kind: str) -> Json:
             container, f"{where}.containers[{index}]", kind, reserved=() if beside else ("PORT",)
         )
     _check_volumes(template, where)
+    _check_vpc_access(template.get("vpcAccess", {}), f"{where}.vpc_access")
     if len(containers) > 1:
         _check_sidecars(containers, where, kind)
     return containers[ingress_index(containers)]
@@ -496,6 +497,26 @@ def _bytes(text: str, field: str) -> float:
             f"{field}: Invalid value specified for memory: '{text}' is not a quantity.", field=field
         )
     return float(found[1]) * _UNITS[found[2] or ""]
+
+
+def _check_vpc_access(access: Json, where: str) -> None:
+    """Source: https://github.com/hashicorp/terraform-provider-google/issues/15568; of the other two the discovery document, the words are assumed."""
+    interfaces = access.get("networkInterfaces", [])
+    if access and bool(access.get("connector")) == bool(interfaces):
+        raise invalid_argument(
+            f"{where}.connector: one and only one of connector and network_interfaces must be set.",
+            field=f"{where}.connector",
+        )
+    if len(interfaces) > 1:
+        raise invalid_argument(
+            f"{where}.network_interfaces: only one network interface is supported.",
+            field=f"{where}.network_interfaces",
+        )
+    if interfaces and not (interfaces[0].get("network") or interfaces[0].get("subnetwork")):
+        raise invalid_argument(
+            f"{where}.network_interfaces[0]: at least one of network and subnetwork must be set.",
+            field=f"{where}.network_interfaces[0]",
+        )
 
 
 def _check_volumes(template: Json, where: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from typing import ClassVar
 
 from gcp_emulator.engine import clock
@@ -23,6 +24,7 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.services.compute.ports import Networks
+from gcp_emulator.services.servicenetworking.ports import Connections
 
 _TYPES = "type.googleapis.com/google.cloud.servicenetworking.v1"
 #: The one service that offers peering here: Google's own producers (Cloud SQL, Memorystore, ...) share it.
@@ -39,6 +41,21 @@ class ServiceNetworking(Service):
         #: By the path of the network: its connection, and below it the DNS domains.
         self._connections = context.store.collection("servicenetworking.connections")
         self._domains = context.store.collection("servicenetworking.domains")
+        context.ports.offer(Connections, self)
+
+    # For the emulator's other services.
+
+    def ranges(self, network: str) -> list[IPv4Network]:
+        """The ranges that the connection of a network may use; none where the network is not connected."""
+        project = network.split("/")[1]
+        names = (self._connection(network) or {}).get("reservedPeeringRanges", [])
+        found = (self._networks.find(f"projects/{project}/global/addresses/{name}") for name in names)
+        return [IPv4Network(f"{one['address']}/{one['prefixLength']}", strict=False) for one in found if one]
+
+    def connect(self, network: str, ranges: list[str]) -> None:
+        """Connects a network, which may use the reserved ranges of these names."""
+        self._connections.put(network, {"reservedPeeringRanges": ranges})
+        self._networks.add_peering(network, _peering_of(network))
 
     @handles("servicenetworking.operations.get")
     async def get_operation(self, call: Call) -> Json:
@@ -79,8 +96,7 @@ class ServiceNetworking(Service):
 
     def _connect(self, call: Call, network: str, ranges: list[str]) -> Json:
         def connect() -> Json:
-            self._connections.put(network, {"reservedPeeringRanges": ranges})
-            self._networks.add_peering(network, _peering_of(network))
+            self.connect(network, ranges)
             return {"@type": f"{_TYPES}.Connection", **self._view(network, {"reservedPeeringRanges": ranges})}
 
         return self._begin(call, network, connect)

@@ -24,6 +24,7 @@ from gcp_emulator.services.sqladmin.data import Data
 from gcp_emulator.services.sqladmin.describe import Shown, describe
 from gcp_emulator.services.sqladmin.instances import Instances
 from gcp_emulator.services.sqladmin.ports import Attachments, SqlSockets
+from gcp_emulator.services.sqladmin.private import PrivateAddresses
 from gcp_emulator.services.sqladmin.replicas import Replicas
 from gcp_emulator.services.sqladmin.servers import Servers
 
@@ -38,8 +39,9 @@ class SqlAdmin(Service):
         super().__init__(context)
         self._records = records = context.store.collection("sqladmin.instances")
         self.servers = Servers(context.state / "sql")
-        self.connect = Connect(context, self.servers, records)
-        self.instances = Instances(context, self.servers, self.connect, records)
+        private = PrivateAddresses(context, records)
+        self.connect = Connect(context, self.servers, records, private)
+        self.instances = Instances(context, self.servers, self.connect, private, records)
         self._backups = Backups(context)
         self._replicas = Replicas(context, self.instances)
         self._data = Data(context, self.instances, context.ports.find(Secrets))

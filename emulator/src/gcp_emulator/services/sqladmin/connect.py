@@ -31,25 +31,30 @@ from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import engine_of
+from gcp_emulator.services.sqladmin.private import PrivateAddresses, address_of
 from gcp_emulator.services.sqladmin.servers import Servers, active
 
 log = logging.getLogger(__name__)
 
 _CERTIFICATE_SECONDS = 3600
-#: Kinds of an instance's address and the loopback networks they are from; each has 2**22 addresses.
-_NETWORKS = {"PRIMARY": ipaddress.IPv4Address("127.64.0.0"), "PRIVATE": ipaddress.IPv4Address("127.128.0.0")}
+#: Public addresses of instances are from this loopback network, which has 2**22.
+_PUBLIC = ipaddress.IPv4Address("127.64.0.0")
 #: No instance calls anybody from here: this is what stands in recorded conversations in place of an address.
 _OUTGOING = "10.10.10.11"
+_FAILED = "Cloud SQL connection failed. Please see https://cloud.google.com/sql/docs/postgres/connect-run for additional details:"
 _IAM_KINDS = {"CLOUD_IAM_USER": "user", "CLOUD_IAM_SERVICE_ACCOUNT": "service account"}
 
 
 class Connect:
     """The part of the service that lets clients in."""
 
-    def __init__(self, context: Context, servers: Servers, records: Collection) -> None:
+    def __init__(
+        self, context: Context, servers: Servers, records: Collection, private: PrivateAddresses
+    ) -> None:
         self._context = context
         self._servers = servers
         self._records = records
+        self._private = private
         self._authorities = context.store.collection("sqladmin.authorities")
         self._loaded: dict[str, ServerAuthority] = {}
         self._listeners: dict[str, TlsListener] = {}
@@ -68,11 +73,12 @@ class Connect:
                 self._authorities.put(key, {"pem": found.dump()})
         return self._loaded[key]
 
-    def addresses(self, key: str, settings: Json, version: str) -> list[Json]:
-        """Loopback addresses of the instance's own, stable while it lives.
+    def addresses(self, key: str, region: str, settings: Json, version: str) -> list[Json]:
+        """Addresses of the instance's own, stable while it lives.
 
-        They follow from its authority's key, so that emulators on one machine do not meet. An emulator that others reach
-        over a network has one address, its own, and so can let clients into one instance only.
+        The public one is of loopback and follows from its authority's key, so that emulators on one machine do not meet. An emulator that
+        others reach over a network has one address, its own, and so can let clients into one instance only. The private one is of the ranges
+        that its network has for it, where nobody listens: only what is in that network gets there, by its socket.
         """
         own = self._context.address
         if not ipaddress.ip_address(own).is_loopback:
@@ -80,16 +86,12 @@ class Connect:
         network = settings["ipConfiguration"]
         digest = self.authority(key).certificate.fingerprint(hashes.SHA256())
         offset = int.from_bytes(digest) % (2**22 - 2) + 1
-        found = (
-            [{"type": "PRIMARY", "ipAddress": str(_NETWORKS["PRIMARY"] + offset)}]
-            if network["ipv4Enabled"]
-            else []
-        )
+        found = [{"type": "PRIMARY", "ipAddress": str(_PUBLIC + offset)}] if network["ipv4Enabled"] else []
         # Recorded so: PostgreSQL tells the address that it calls others from, MySQL and SQL Server do not.
         if found and engine_of(version).is_postgres:
             found.append({"type": "OUTGOING", "ipAddress": _OUTGOING})
-        if network.get("privateNetwork"):
-            found.append({"type": "PRIVATE", "ipAddress": str(_NETWORKS["PRIVATE"] + offset)})
+        if address := self._private.allocate(key, region, settings):
+            found.append({"type": "PRIVATE", "ipAddress": address})
         return found
 
     def server_ca(self, key: str) -> Json:
@@ -99,7 +101,7 @@ class Connect:
     # The TLS port ------------------------------------------------------------------------------------------------
 
     async def open_port(self, key: str) -> None:
-        """Listens on the instance's addresses, and no longer on those that it had."""
+        """Listens on the instance's public address, and no longer on one that it had."""
         record = self._records.get(key)
         if record is None:
             return
@@ -107,7 +109,7 @@ class Connect:
             self._listeners[key] = TlsListener(self.authority(key), partial(self._serve_tls, key))
         try:
             await self._listeners[key].listen(
-                one["ipAddress"] for one in record["ipAddresses"] if one["type"] != "OUTGOING"
+                one["ipAddress"] for one in record["ipAddresses"] if one["type"] == "PRIMARY"
             )
         except OSError as error:
             # All else of the instance works; connectors are told by a refused connection, people here.
@@ -195,10 +197,15 @@ class Connect:
         self,
         connection_name: str,
         identity: Identity,
+        network: str | None,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> str | None:
         """Serves one client of ``/cloudsql/CONNECTION_NAME``: checks ``cloudsql.instances.connect``, then logs it in.
+
+        An instance without a public address is reached by its private one, from the network that it is in: that is where ``network``, the
+        path of that of the client, has to lead. Sources: https://github.com/GoogleCloudPlatform/cloud-sql-proxy/issues/848 (its maintainer, of
+        Cloud Run), and https://github.com/gbrayut/cloud-examples/tree/main/cloudrun-sql-auth-proxy, which tried it in May 2025.
 
         Returns when both sides are done; ``writer`` is closed. What Cloud Run would write to the log of the client is
         returned when no connection was made, else None: the client sees its connection closed. The password is
@@ -207,15 +214,35 @@ class Connect:
         try:
             server = self._reachable(connection_name, identity)
             key = _key(connection_name)
+            if problem := await self._undialled(key, network):
+                writer.close()
+                return f"{_FAILED} {problem}"
             await login.serve(reader, writer, server, partial(self._authenticate, key, None))
         except (ApiError, OSError) as error:
             writer.close()
             return (
-                "Cloud SQL connection failed. Please see https://cloud.google.com/sql/docs/postgres/connect-run for "
-                f'additional details: ensure that the account has access to "{connection_name}" (and make sure there\'s '
+                f'{_FAILED} ensure that the account has access to "{connection_name}" (and make sure there\'s '
                 f"no typo in that name). Error during generateEphemeral for {connection_name}: {_text(error)}"
             )
         return None
+
+    async def _undialled(self, key: str, network: str | None) -> str | None:
+        """Why no packet from a network reaches the instance, once that was tried for long enough; None if one does.
+
+        The words are those of Cloud Run's log: https://github.com/na0fu3y/ochakai (docs/deploy), and others who quote them.
+        """
+        record = self._records.get(key)
+        if (
+            record is None
+            or record["settings"]["ipConfiguration"]["ipv4Enabled"]
+            or self._private.leads_to(network, record["settings"])
+        ):
+            return None
+        await asyncio.sleep(self._context.operations.profile.seconds("cloudsql.dial"))
+        return (
+            f'dial error: failed to dial (connection name = "{record["connectionName"]}"): connection to Cloud SQL instance at '
+            f"{address_of(record)}:{PORT} failed: timed out after 10s"
+        )
 
     def _reachable(self, connection_name: str, identity: Identity) -> tuple[str, int]:
         """Host and port of the instance's server; ApiError says why there is none for this caller."""

@@ -28,6 +28,7 @@ from gcp_emulator.services.sqladmin import backups, rules, topology
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.contents import Content, PostgresContent, StoredContent
 from gcp_emulator.services.sqladmin.engines import MYSQL, POSTGRES, SQLSERVER, engine_of
+from gcp_emulator.services.sqladmin.private import PrivateAddresses
 from gcp_emulator.services.sqladmin.servers import Servers, active
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,18 @@ _UNTOLD = frozenset({"instance", "targetPath"})
 class Instances:
     """The instances, and the operations on them: Cloud SQL runs one at a time on each."""
 
-    def __init__(self, context: Context, servers: Servers, connect: Connect, records: Collection) -> None:
+    def __init__(
+        self,
+        context: Context,
+        servers: Servers,
+        connect: Connect,
+        private: PrivateAddresses,
+        records: Collection,
+    ) -> None:
         self.servers = servers
         self._context = context
         self._connect = connect
+        self._private = private
         self._constraints = context.ports.find(Constraints)
         self._instances = records
         self._deleted = context.store.collection("sqladmin.deletedInstances")
@@ -363,6 +372,7 @@ class Instances:
         """What is stored of a new instance; ApiError when Cloud SQL would refuse it."""
         record = rules.new_instance(project, body)
         name, region, settings = record["name"], record["region"], record["settings"]
+        self._private.require(project, name, settings)
         engine = engine_of(record["databaseVersion"])
         record |= {
             "kind": "sql#instance",
@@ -373,7 +383,9 @@ class Instances:
             "databaseInstalledVersion": engine.minor,
             "maintenanceVersion": engine.maintenance_version,
             "serviceAccountEmailAddress": _agent(self._context.projects.number(project), name),
-            "ipAddresses": self._connect.addresses(f"{project}/{name}", settings, record["databaseVersion"]),
+            "ipAddresses": self._connect.addresses(
+                f"{project}/{name}", region, settings, record["databaseVersion"]
+            ),
             "satisfiesPzi": True,
             "sqlNetworkArchitecture": "NEW_NETWORK_ARCHITECTURE",
             "served": engine.is_postgres and record["instanceType"] == "CLOUD_SQL_INSTANCE",
@@ -411,6 +423,7 @@ class Instances:
             )
 
     async def _create(self, key: str, record: Json, root_password: str | None) -> None:
+        self._private.require_allocated(record)
         if record["served"]:
             major = engine_of(record["databaseVersion"]).major
             await self.servers.create(key, record["settings"], major, root_password)
@@ -482,6 +495,8 @@ class Instances:
         )
         if not before["ipConfiguration"]["ipv4Enabled"]:
             self._require_address(record["project"], settings)
+        if self._private.network(settings) != self._private.network(before):
+            self._private.require(record["project"], record["name"], settings)
         settings |= {"kind": "sql#settings", "settingsVersion": before["settingsVersion"]}
         rules.check_maintenance(record, wanted | {"settings": settings})
         if wanted["databaseVersion"] != record["databaseVersion"]:
@@ -492,7 +507,9 @@ class Instances:
         settings["settingsVersion"] = str(int(before["settingsVersion"]) + 1)
         wanted |= {
             "settings": settings,
-            "ipAddresses": self._connect.addresses(key, settings, wanted["databaseVersion"]),
+            "ipAddresses": self._connect.addresses(
+                key, record["region"], settings, wanted["databaseVersion"]
+            ),
             **rules.zones(settings, record["region"]),
         }
         self._instances.put(key, wanted)
@@ -502,6 +519,8 @@ class Instances:
 
     async def _apply(self, key: str, settings: Json, *, restart: bool) -> None:
         record = self._instances.get(key)
+        if record is not None:
+            self._private.require_allocated(record)
         if record is not None and record["served"]:
             await self.servers.apply(key, settings, restart=restart)
         await self._connect.open_port(key)

@@ -16,10 +16,14 @@ class SqlSockets(Protocol):
         self,
         connection_name: str,
         identity: Identity,
+        network: str | None,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> str | None:
-        """Serves one client as ``identity`` and closes ``writer``; what the log of the client says when it was not let in."""
+        """Serves one client as ``identity`` and closes ``writer``; what the log of the client says when it was not let in.
+
+        ``network`` is the path of the network that the client sends to, if any: private addresses are reached from there only.
+        """
 
 
 class Attachments(Protocol):

@@ -271,6 +271,10 @@ def check_update(before: Json, after: Json) -> None:
         if after.get(field, before[field]) != before[field]:
             raise invalid(f"{label} of an instance cannot be changed ({before[field]} to {after[field]}).")
     _check_upgrade(before["databaseVersion"], after["databaseVersion"])
+    had, has = (one["settings"].get("ipConfiguration", {}).get("privateNetwork") for one in (before, after))
+    if had and not has:
+        # https://cloud.google.com/sql/docs/postgres/configure-private-ip: it cannot be taken away. In which words is assumed.
+        raise invalid("Private IP of an instance cannot be disabled.")
     old, new = (int(one["settings"].get("dataDiskSizeGb", 10)) for one in (before, after))
     if new < old:
         raise invalid(f"Disk size cannot be decreased ({old} GB to {new} GB).")
