@@ -29,6 +29,7 @@ MODULES = (
     "serviceusage_services",
     "ownership_info",
     "read_ahead",
+    "compute_network_info",
     "iam_service_accounts",
     "iam_service_accounts_info",
     "artifactregistry_repository",

@@ -19,6 +19,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     get_path,
     lay_over,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Plan, ResourceSpec
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock, Deadline
@@ -32,7 +33,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     storage,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
-from ansible_collections.org.djangogcp.plugins.modules import resourcemanager_project_info, smoke_test
+from ansible_collections.org.djangogcp.plugins.modules import (
+    compute_network_info,
+    resourcemanager_project_info,
+    smoke_test,
+)
 
 from tests.contract.wire import COLLECTION, Found, Recorder, Request, check, find, inside, property_at, sample
 
@@ -356,6 +361,12 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "read a policy in effect": (
         lambda c: resourcemanager_project_info.effective_policies(c, "my-project", ["gcp.resourceLocations"]),
         {},
+    ),
+    "read a network": (
+        lambda c: compute_network_info.work(
+            Task({"project": "my-project", "network": "sites", "region": "us-east1", "subnetwork": None}, c)
+        ),
+        {"": {"network": "projects/my-project/global/networks/sites", "ipCidrRange": "10.8.0.0/26"}},
     ),
     "ask who is calling": (
         lambda c: resourcemanager_project_info.find_caller(c),

@@ -22,6 +22,7 @@ MISSING = {
     "artifactregistry_repository": "missing required arguments: location, name",
     "artifactregistry_repository_info": "missing required arguments: location",
     "cloudbuild_build": "missing required arguments: image, location",
+    "compute_network_info": "missing required arguments: network, region",
     "iam_members": "missing required arguments: members",
     "ownership_info": "missing required arguments: resources",
     "serviceusage_services": "missing required arguments: services",
@@ -63,6 +64,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "source_bucket": "absent-source",
         "service_account": f"builder@{PROJECT}.iam.gserviceaccount.com",
     },
+    "compute_network_info": {"network": "absent", "region": REGION},
     "iam_members": {
         "members": [
             {"role": "roles/run.invoker", "members": ["user:a@example.com"]},
@@ -203,6 +205,7 @@ REFUSED = {
         "roles/artifactregistry.admin",
     ),
     "cloudbuild_build": ("artifactregistry.tags.get", "roles/artifactregistry.admin"),
+    "compute_network_info": ("compute.networks.get", "roles/compute.networkViewer"),
     "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
     "ownership_info": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
     "resourcemanager_project_info": ("resourcemanager.projects.get", "roles/browser"),

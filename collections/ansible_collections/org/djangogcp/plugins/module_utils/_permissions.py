@@ -17,6 +17,7 @@ _ROLES = {
     "artifactregistry.": "roles/artifactregistry.admin",
     "cloudbuild.": "roles/cloudbuild.builds.editor",
     "cloudsql.": "roles/cloudsql.admin",
+    "compute.": "roles/compute.networkViewer",
     "iam.serviceAccounts.": "roles/iam.serviceAccountAdmin",
     "iam.serviceAccounts.actAs": "roles/iam.serviceAccountUser",
     "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator",

@@ -248,6 +248,18 @@ MEMBER = pattern(
 )
 RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][A-Za-z0-9._@:-]*", limit=255)
 # orgpolicy:v2, projects.policies: without "constraints/"; custom ones begin with custom.
+#: Compute Engine, "Naming resources": a label.
+_NETWORK_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+NETWORK = pattern(
+    "the name of a network, or projects/PROJECT/global/networks/NETWORK",
+    rf"(projects/[a-z0-9.:-]+/global/networks/)?{_NETWORK_NAME}",
+    limit=200,
+)
+SUBNETWORK = pattern(
+    "the name of a subnetwork, or projects/PROJECT/regions/REGION/subnetworks/SUBNETWORK",
+    rf"(projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/subnetworks/)?{_NETWORK_NAME}",
+    limit=200,
+)
 CONSTRAINT = pattern(
     "a constraint such as gcp.resourceLocations", r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9]+)+", limit=200
 )
