@@ -6,9 +6,12 @@ The model site, and a project that is as the handbook tells.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from io import BytesIO
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,7 +19,13 @@ from PIL import Image
 from tests.e2e import projects
 from tests.e2e.rehearsal import BIN, OPERATOR, PROJECT, REGION, ROOT, Rehearsal, Run
 
-CURES = ("-e", "djangogcp_static=image", "-e", '{"djangogcp_secret_locations": ["us-central1"]}')
+CURES = (
+    *("-e", "djangogcp_static=image"),
+    *("-e", '{"djangogcp_secret_locations": ["us-central1"]}'),
+    *("-e", "djangogcp_network=sites"),
+)
+NETWORK = f"projects/{PROJECT}/global/networks/sites"
+RUN = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}"
 SITES = ("polls", "stock")
 SOURCE = f"{PROJECT}-djangogcp-source"
 BUCKETS = f"storage.googleapis.com/storage/v1/b?project={PROJECT}"
@@ -77,11 +86,78 @@ def test_what_is_forbidden_is_told_at_once_and_nothing_is_made(strict: Rehearsal
         "Set djangogcp_static to image"
     ) in told
     assert f"(global). Set djangogcp_secret_locations to [{REGION}]." in told
+    assert (
+        "sql.restrictPublicIp forbids the public address of the SQL instance djangogcp. Set djangogcp_network to a VPC network with private "
+        "services access"
+    ) in told
     assert refused.changed_tasks() == []
     looks = re.compile(r"\.(get|list|testIamPermissions|getIamPolicy|getEffectivePolicy)$")
     asked = [one["method"] for one in strict.requests() if one["caller"] == f"user:{OPERATOR}"]
     assert len(asked) > 5
     assert [method for method in asked if not looks.search(method)] == []
+
+
+def test_a_network_that_is_not_prepared_is_refused_with_the_commands(
+    strict: Rehearsal, refused: Run, inventory: Path
+) -> None:
+    run = strict.playbook("deploy.yml", *CURES, "-e", "djangogcp_network=plain", inventory=inventory)
+    assert run.status != 0
+    told = re.sub(r"\s+", " ", run.output.replace("\\n", " "))
+    assert (
+        "The subnetwork plain (djangogcp_subnetwork) has the range 10.9.0.0/28: expected /26 or larger"
+        in told
+    )
+    assert (
+        f"gcloud services vpc-peerings connect --project={PROJECT} --service=servicenetworking.googleapis.com "
+        "--ranges=google-managed-services-plain --network=plain"
+    ) in told
+    assert run.changed_tasks() == []
+
+
+def test_the_database_has_a_private_address_alone_and_what_runs_is_in_its_network(
+    deployed: Rehearsal,
+) -> None:
+    instance = deployed.api(f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances/djangogcp")
+    assert instance["settings"]["ipConfiguration"]["privateNetwork"] == NETWORK
+    (address,) = instance["ipAddresses"]
+    assert address["type"] == "PRIVATE"
+    assert IPv4Address(address["ipAddress"]) in IPv4Network("10.16.0.0/20")
+    way = {
+        "networkInterfaces": [{"network": "sites", "subnetwork": "sites"}],
+        "egress": "PRIVATE_RANGES_ONLY",
+    }
+    for site in SITES:
+        assert deployed.api(f"{RUN}/services/{site}")["template"]["vpcAccess"] == way
+    jobs = deployed.api(f"{RUN}/jobs")["jobs"]
+    assert {job["name"].rpartition("/")[2].rpartition("-")[0] for job in jobs} == set(SITES)
+    assert [job["template"]["template"]["vpcAccess"] for job in jobs] == [way] * len(jobs)
+
+
+def test_nothing_reaches_the_database_from_outside_of_the_network(deployed: Rehearsal) -> None:
+    """The same job with the same account, and no way into the network: what works elsewhere works because of it."""
+
+    def until(key: str, resource: Any) -> Any:
+        deadline = time.monotonic() + 300
+        while not resource.get(key):
+            assert time.monotonic() < deadline, resource
+            time.sleep(0.2)
+            resource = deployed.api(f"run.googleapis.com/v2/{resource['name']}")
+        return resource
+
+    job = deployed.api(f"{RUN}/jobs/polls-migrate")
+    task = {key: value for key, value in job["template"]["template"].items() if key != "vpcAccess"}
+    outside = {"template": {"template": task}}
+    made = until("done", deployed.api(f"{RUN}/jobs?jobId=outside", method="POST", body=outside))
+    assert "error" not in made
+    started = deployed.api(f"{RUN}/jobs/outside:run", method="POST", body={})["metadata"]
+    assert until("completionTime", started)["failedCount"] == 1
+    query = {
+        "resourceNames": [f"projects/{PROJECT}"],
+        "filter": 'resource.labels.job_name="outside" AND textPayload:"Cloud SQL connection failed"',
+    }
+    told = deployed.api("logging.googleapis.com/v2/entries:list", method="POST", body=query)["entries"]
+    assert told[0]["textPayload"].endswith("failed: timed out after 10s")
+    until("done", deployed.api(f"{RUN}/jobs/outside", method="DELETE"))
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -167,12 +167,12 @@ def _location_problems(values: Values, policies: _Policies, existing: t.Containe
 
 def _database_problems(values: Values, policies: _Policies, existing: t.Container[str]) -> list[str]:
     name = f"SQL instance {values['djangogcp_database_instance']}"
-    if not policies.enforces(_PUBLIC_IP) or name in existing:
+    if values["djangogcp_network"] or not policies.enforces(_PUBLIC_IP) or name in existing:
         return []
     return [
-        f"{_PUBLIC_IP} forbids the public address of the {name}, and for a private one this collection would have to make a network with private "
-        "services access and the way of Cloud Run into it, which it does not. Have the constraint lifted for the project until the instance is "
-        "made: policies take nothing away from what is there."
+        f"{_PUBLIC_IP} forbids the public address of the {name}. Set djangogcp_network to a VPC network with private services access, in which "
+        f"the database gets a private one (and djangogcp_subnetwork to a subnetwork in {values['djangogcp_region']}, if it is not called like "
+        "the network)."
     ]
 
 

@@ -72,6 +72,7 @@ Site = t.Mapping[str, t.Any]
 #: What a database instance is: it has one value of each, whoever says it.
 INSTANCE_VARIABLES = (
     "djangogcp_region",
+    "djangogcp_network",
     "djangogcp_database_version",
     "djangogcp_database_edition",
     "djangogcp_database_tier",
@@ -82,6 +83,8 @@ INSTANCE_VARIABLES = (
     "database_retained_backups",
     "database_transaction_log_retention_days",
 )
+#: Those that say something when they are empty, too: the instance has a public address.
+_MAY_BE_EMPTY = frozenset({"djangogcp_network"})
 _BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
 _SHOWN_HOSTS = 5
 
@@ -181,8 +184,9 @@ def _descriptions(sites: list[Site]) -> t.Iterator[_Problem]:
         for variable in INSTANCE_VARIABLES:
             values: dict[str, list[Site]] = {}
             for site in group:
-                if site.get(variable) not in (None, ""):
-                    values.setdefault(_plain(site[variable]), []).append(site)
+                value = "" if site.get(variable) is None else site[variable]
+                if value != "" or variable in _MAY_BE_EMPTY:
+                    values.setdefault(_plain(value), []).append(site)
             if len(values) > 1:
                 by_value = " and ".join(
                     f"{shown(value)} for {_listed(some)}" for value, some in values.items()

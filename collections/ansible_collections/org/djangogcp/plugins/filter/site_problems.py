@@ -188,6 +188,10 @@ def _is_command(value: t.Any) -> bool:
     )
 
 
+def _or_nothing(rule: Rule) -> Rule:
+    return Rule(f"{rule.expected}, or nothing", lambda value: value == "" or rule.test(value))
+
+
 def _is_rebuild(value: t.Any) -> bool:
     if value in ("", "weekly"):
         return True
@@ -254,6 +258,8 @@ RULES: dict[str, Rule] = {
     "djangogcp_media_bucket": rules.BUCKET,
     "djangogcp_static_bucket": rules.BUCKET,
     "djangogcp_database_instance": rules.SQL_INSTANCE,
+    "djangogcp_network": _or_nothing(rules.NETWORK),
+    "djangogcp_subnetwork": _or_nothing(rules.SUBNETWORK),
     # With _migrator at its end it is the name of a user. It stands in SQL, in addresses and in names of secrets.
     "djangogcp_database_name": pattern(
         "at most 54 lower case letters, digits and underscores, beginning with a letter, and none of the server's own (postgres,"
@@ -286,6 +292,7 @@ MADE_OF: dict[str, str] = {
     "djangogcp_media_bucket": "djangogcp_project",
     "djangogcp_static_bucket": "djangogcp_project",
     "djangogcp_database_name": "djangogcp_site",
+    "djangogcp_subnetwork": "djangogcp_network",
 }
 
 ELEMENT_RULES: dict[str, Rule] = {
@@ -298,6 +305,7 @@ ELEMENT_RULES: dict[str, Rule] = {
     "preflight_permissions": rules.PERMISSION,
     "preflight_regions": rules.LOCATION,
     "project_services": rules.API,
+    "project_network_services": rules.API,
     "release_smoke_paths": _SMOKE_PATH,
     "storage_static_origins": pattern(
         "* or origins such as https://www.example.com", r"\*|https?://[A-Za-z0-9.:*-]+"

@@ -59,7 +59,7 @@ _CONSTRAINTS: dict[str, tuple[re.Pattern[str] | None, str]] = {
     ),
     "sql.restrictPublicIp": (
         None,
-        "The instance needs a private address instead (private_network with ipv4_enabled: false), or an exception for the project.",
+        "Give the instance a private address instead: djangogcp_network (the options private_network, and ipv4_enabled: false).",
     ),
     "storage.uniformBucketLevelAccess": (None, "Set uniform_bucket_level_access to true."),
     "iam.disableServiceAccountKeyCreation": (

@@ -203,6 +203,12 @@ def _instance_hint(error: ApiError, verb: str) -> str:
         )
     if verb == "delete" and "deletion protection" in error.explanation.lower():
         return "Set deletion_protection_enabled to false first, if its data may be lost."
+    if "Incorrect Service Networking config" in error.explanation:
+        return (
+            "The network of the instance (djangogcp_network, the option private_network) has to have private services access, and the API "
+            "servicenetworking.googleapis.com has to be enabled in the project of the instance: https://cloud.google.com/sql/docs/postgres/"
+            "configure-private-services-access"
+        )
     return ""
 
 

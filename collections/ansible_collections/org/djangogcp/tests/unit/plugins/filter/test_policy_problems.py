@@ -16,6 +16,7 @@ SITE = {
     "djangogcp_static_bucket": "p-polls-static",
     "djangogcp_secret_locations": [],
     "djangogcp_database_instance": "djangogcp",
+    "djangogcp_network": "",
 }
 ENFORCED = [{"enforce": True}]
 CUSTOMER = [{"values": {"allowedValues": ["C0abc1234"]}}]
@@ -140,10 +141,12 @@ def test_secrets_that_are_there_stay_where_they_are():
 def test_an_instance_with_a_public_address_is_used_if_it_is_there():
     (problem,) = problems({"sql.restrictPublicIp": ENFORCED})
     assert problem.startswith(
-        "sql.restrictPublicIp forbids the public address of the SQL instance djangogcp, "
+        "sql.restrictPublicIp forbids the public address of the SQL instance djangogcp. "
     )
-    assert "private services access" in problem
+    assert "Set djangogcp_network to a VPC network with private services access" in problem
+    assert "djangogcp_subnetwork to a subnetwork in europe-west1" in problem
     assert problems({"sql.restrictPublicIp": ENFORCED}, ["SQL instance djangogcp"]) == []
+    assert problems({"sql.restrictPublicIp": ENFORCED}, djangogcp_network="sites") == []
 
 
 def test_all_problems_come_at_once():

@@ -121,6 +121,7 @@ def test_one_bucket_in_two_projects_is_refused(name: str) -> None:
 
 DIFFERENT = {
     "djangogcp_region": "europe-west1",
+    "djangogcp_network": "sites",
     "djangogcp_database_version": "POSTGRES_16",
     "djangogcp_database_edition": "ENTERPRISE_PLUS",
     "djangogcp_database_tier": "db-custom-4-15360",
@@ -251,3 +252,15 @@ def test_max_connections_follow_memory_unless_the_flag_is_set(
     tier: str, flags: dict[str, str], connections: int
 ) -> None:
     assert max_connections(tier, flags) == connections
+
+
+def test_a_site_without_the_network_of_the_others_is_refused() -> None:
+    inside = [site("polls", network="sites"), site("shop", network="sites")]
+    assert shared_problems(inside) == []
+    for outside in (site("blog"), site("blog", network="")):
+        (message,) = shared_problems([*inside, outside])
+        assert message.startswith(
+            "djangogcp_network is 'sites' for polls and shop and '' for blog: expected one value"
+        )
+    other = site("blog", network="", database_instance="other")
+    assert shared_problems([*inside, other]) == []
