@@ -79,8 +79,8 @@ _list:
       type: str
     serving_settings_module:
       description:
-        - The settings module that the application falls back to, where that is another than C(manage.py)'s, else empty.
-        - Where it is one for development and there is one for production beside it, it is that one.
+        - The settings module that both the application and C(manage.py) have to be told, because they do not name the same, else empty.
+        - It is the application's, and where that is one for development and there is one for production beside it, that one.
       type: str
     wsgi_module:
       description: The application as C(package.module:attribute), empty if none was found.
@@ -287,10 +287,10 @@ def describe(
         ]
     if beside:
         notes.append(
-            f"{', '.join(beside)} is installed as well, because {dependencies.file} does not list it"
+            f"installed as well, because {dependencies.file} lists nothing of the kind: {', '.join(beside)}"
         )
     serving_settings = _serving_settings(base, settings_module, chosen, web, dockerfile)
-    if serving_settings:
+    if serving_settings not in ("", settings_module):
         notes.append(
             f"what serves and commands take the settings {serving_settings} (djangogcp_settings_module); manage.py alone would take"
             f" {settings_module or 'none'}"
@@ -379,24 +379,33 @@ def _started(web: str, below: str, processes_dir: str) -> str:
 
 
 def _serving_settings(base: Path, settings_module: str, application: str, web: str, dockerfile: str) -> str:
-    """The settings module that what serves takes, "" if manage.py takes the same, or if an image says it to both."""
+    """The settings module to set for what serves and for commands, "" if both name the same, or if an image says it to both."""
     if "DJANGO_SETTINGS_MODULE" in _start.variables(_start.instructions(dockerfile)):
         return ""
     path = _file_of(base, application.partition(":")[0]) if application else None
+    named = _settings_module(base / path) if path else settings_module
     said = re.search(r"\bDJANGO_SETTINGS_MODULE=[\"']?([\w.]+)", web)
-    serving = said[1] if said else (_settings_module(base / path) if path else "") or settings_module
+    serving = said[1] if said else named or settings_module
     package, _dot, last = serving.rpartition(".")
     if not said and package and last in DEVELOPMENT:
         serving = next(
             (f"{package}.{one}" for one in PRODUCTION if _file_of(base, f"{package}.{one}")), serving
         )
-    return serving if serving != settings_module else ""
+    if serving == named and serving in _settings_choices(base / "manage.py"):
+        return ""
+    return serving if {named, serving} != {settings_module} else ""
 
 
 def _settings_module(path: Path) -> str:
     """The value of ``os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)``, as startproject writes it, or of an assignment."""
     found = re.search(r"""DJANGO_SETTINGS_MODULE["']\s*(?:,|\]\s*=)\s*["']([\w.]+)["']""", _text(path))
     return found.group(1) if found else ""
+
+
+def _settings_choices(path: Path) -> list[str]:
+    """What a statement that names the settings may choose from, as of `"tests" if testing else "live"`."""
+    lines = re.findall(r"DJANGO_SETTINGS_MODULE[^)#]*", _text(path))
+    return [name for line in lines for name in re.findall(r"[\"']([\w.]+)[\"']", line)]
 
 
 def _top_level(source: str) -> list[ast.stmt]:

@@ -186,6 +186,18 @@ def test_dockerfile_procfile_and_python_version_are_read(project: Path) -> None:
     assert found["python_version"] == "3.12"
 
 
+def test_settings_that_only_manage_py_names_are_those_of_what_serves(project: Path) -> None:
+    found = describe(str(project))
+    assert (found["serving_settings_module"], found["notes"]) == ("shop.settings", [])
+
+
+def test_settings_that_manage_py_chooses_for_tests_are_not_those_of_commands(project: Path) -> None:
+    chosen = '("DJANGO_SETTINGS_MODULE", "shop.settings_test" if testing else "shop.settings")\n'
+    write(project, **{"manage.py": f"os.environ.setdefault{chosen}", "shop/wsgi.py": MANAGE_PY + WSGI_PY})
+    found = describe(str(project))
+    assert (found["serving_settings_module"], found["notes"]) == ("", [])
+
+
 WHITENOISE = 'MIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]\n'
 
 
@@ -565,7 +577,7 @@ def test_what_the_platform_needs_is_installed_beside(
 ) -> None:
     found = describe(str(write(project, **files)))
     assert [one.partition("==")[0] for one in found["installs_beside"]] == beside
-    assert any("is installed as well" in note for note in found["notes"]) is bool(beside)
+    assert any(note.startswith("installed as well") for note in found["notes"]) is bool(beside)
 
 
 @pytest.mark.parametrize(
