@@ -34,10 +34,10 @@ LEFTOVERS = (
     "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.tox", "**/.nox", "**/.DS_Store",
 )  # fmt: skip
 SECRETS = (
-    "**/.env", "**/.env.*", "**/.envrc", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.jks", "**/*.kdbx", "**/id_rsa*",
+    "**/.env", "**/.env.*", "**/.env-*", "**/.envs", "**/.envrc", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.jks", "**/*.kdbx", "**/id_rsa*",
     "**/id_dsa*", "**/id_ecdsa*", "**/id_ed25519*", "**/.ssh", "**/.gnupg", "**/.aws", "**/.netrc", "**/.pgpass", "**/.pypirc",
     "**/.boto", "**/*credentials*.json", "**/*service-account*.json", "**/*service_account*.json", "**/client_secret*.json",
-    "**/*.sqlite3", "**/*.sqlite3-*",
+    "**/*.sqlite", "**/*.sqlite-*", "**/*.sqlite3", "**/*.sqlite3-*", "**/*.pgdump",
 )  # fmt: skip
 #: The most files and bytes that an archive may hold. A Django project with more has something in it by mistake.
 MAX_FILES = 20_000

@@ -75,10 +75,11 @@ options:
 notes:
   - Never uploaded, in any folder, are C(.git), C(.hg), C(.svn), C(__pycache__), C(*.py[cod]), C(.venv), C(venv), C(node_modules),
     C(.mypy_cache), C(.pytest_cache), C(.ruff_cache), C(.tox), C(.nox) and C(.DS_Store).
-  - Never uploaded, because they hold secrets, are C(.env), C(.env.*), C(.envrc), C(*.pem), C(*.key), C(*.p12), C(*.pfx), C(*.jks),
-    C(*.kdbx), C(id_rsa*), C(id_dsa*), C(id_ecdsa*), C(id_ed25519*), C(.ssh), C(.gnupg), C(.aws), C(.netrc), C(.pgpass), C(.pypirc),
-    C(.boto), C(*credentials*.json), C(*service-account*.json), C(*service_account*.json), C(client_secret*.json), C(*.sqlite3),
-    C(*.sqlite3-*), and any C(*.json) that is a key of a service account or a person's credentials, whatever its name is.
+  - Never uploaded, because they hold secrets, are C(.env), C(.env.*), C(.env-*), C(.envs), C(.envrc), C(*.pem), C(*.key), C(*.p12), C(*.pfx),
+    C(*.jks), C(*.kdbx), C(id_rsa*), C(id_dsa*), C(id_ecdsa*), C(id_ed25519*), C(.ssh), C(.gnupg), C(.aws), C(.netrc), C(.pgpass), C(.pypirc),
+    C(.boto), C(*credentials*.json), C(*service-account*.json), C(*service_account*.json), C(client_secret*.json), C(*.sqlite),
+    C(*.sqlite-*), C(*.sqlite3), C(*.sqlite3-*), C(*.pgdump), and any C(*.json) that is a key of a
+    service account or a person's credentials, whatever its name is.
 author:
   - The djangogcp contributors (@djangogcp)
 """

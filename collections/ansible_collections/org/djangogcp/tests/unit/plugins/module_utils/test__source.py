@@ -63,6 +63,8 @@ def test_everything_of_the_project_goes_in(project):
     [
         ".env",
         ".env.production",
+        ".env-local",
+        ".envs/.production/.django",
         "site/.env",
         ".git/config",
         "secrets/bucket.pem",
@@ -73,6 +75,9 @@ def test_everything_of_the_project_goes_in(project):
         "venv/bin/python",
         "node_modules/left/index.js",
         "db.sqlite3",
+        "data/shop.sqlite",
+        "data/shop.sqlite-wal",
+        "backups/monday.pgdump",
     ],
 )
 def test_secrets_and_leftovers_never_go_in(project, name):
