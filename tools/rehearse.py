@@ -194,7 +194,15 @@ def _require_running() -> None:
     if not STATE.exists():
         raise RehearsalError(f"nothing has been rehearsed here yet: {_AGAIN}")
     if _running_port() is None:
-        raise RehearsalError(f"the rehearsal is stopped: {_AGAIN}")
+        raise RehearsalError(f"the rehearsal is stopped: {_again()}")
+
+
+def _again() -> str:
+    """What rehearses the same as the last time."""
+    last = INVENTORY.read_text("utf-8").strip() if INVENTORY.exists() else ""
+    if last in ("", str(ROOT / "inventories" / "local")):
+        return _AGAIN
+    return f"{_AGAIN} INVENTORY={shlex.quote(_shown(Path(last)))}"
 
 
 def env(options: argparse.Namespace) -> int:
@@ -401,7 +409,7 @@ def password(options: argparse.Namespace) -> int:
         )
         if done.returncode != 0:
             why = done.stderr.strip().removeprefix("error: ")
-            raise RehearsalError(f"{site.name} has no superuser in this rehearsal ({why}): {_AGAIN}")
+            raise RehearsalError(f"{site.name} has no superuser in this rehearsal ({why}): {_again()}")
         print(f"{site.name}  {done.stdout.strip()}" if len(chosen) > 1 else done.stdout.strip())
     return 0
 
