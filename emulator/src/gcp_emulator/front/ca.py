@@ -21,27 +21,49 @@ _SYSTEM_BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
-_YEARS = datetime.timedelta(days=3650)
+DOMAINS = ("googleapis.com", "google.com", "google.internal", "run.app", "pkg.dev", "appspot.com", "gcr.io")
+"""The domains that the emulator answers for: what a client trusts its certificates for."""
+#: No addresses: where only names are permitted, an address is not forbidden (RFC 5280, 4.2.1.10).
+_CONSTRAINTS = x509.NameConstraints(
+    permitted_subtrees=[x509.DNSName(domain) for domain in DOMAINS],
+    excluded_subtrees=[
+        x509.IPAddress(ipaddress.IPv4Network("0.0.0.0/0")),
+        x509.IPAddress(ipaddress.IPv6Network("::/0")),
+    ],
+)
+_LIFE = datetime.timedelta(days=365)
+#: At the start of an emulator a root that has less left is renewed.
+_LEAST_LEFT = datetime.timedelta(days=30)
 
 
 class CertificateAuthority:
-    """Signs for any host name. The root's private key never leaves its folder (mode 0600)."""
+    """Signs for any host name, and is trusted for those of Google Cloud (`DOMAINS`). The root's private key never leaves its folder (mode
+    0600)."""
 
     def __init__(self, folder: Path) -> None:
-        """Loads the authority in ``folder``, or makes one there."""
+        """Loads the authority in ``folder``; makes one where there is none, or one that may sign for more, or ends soon."""
         folder.mkdir(parents=True, exist_ok=True)
         self.certificate_path = folder / "ca.pem"
         self.bundle_path = folder / "bundle.pem"
         self._key_path = folder / "ca.key"
         self._leaf_path = folder / "leaf.pem"
         self._contexts: dict[str, ssl.SSLContext] = {}
-        if not self._key_path.exists():
+        if not self._is_good():
             self._create()
         self._write_bundle()
         self._key = serialization.load_pem_private_key(self._key_path.read_bytes(), None)
         self._root = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
         # One key for all leaves: making one per host costs time and protects nothing on loopback.
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
+
+    def _is_good(self) -> bool:
+        if not (self._key_path.exists() and self.certificate_path.exists()):
+            return False
+        root = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
+        if root.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < _LEAST_LEFT:
+            return False
+        found = [one.value for one in root.extensions if isinstance(one.value, x509.NameConstraints)]
+        return found == [_CONSTRAINTS]
 
     def _create(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -54,11 +76,12 @@ class CertificateAuthority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + _YEARS)
+            .not_valid_after(now + _LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(
                 x509.KeyUsage(True, False, False, False, False, True, True, False, False), critical=True
             )
+            .add_extension(_CONSTRAINTS, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
@@ -116,7 +139,7 @@ class CertificateAuthority:
             .public_key(self._leaf_key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=365))
+            .not_valid_after(self._root.not_valid_after_utc)
             .add_extension(x509.SubjectAlternativeName([name]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

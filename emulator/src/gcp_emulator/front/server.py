@@ -20,7 +20,7 @@ import socket
 from collections.abc import Awaitable, Collection
 
 from gcp_emulator.front import http2
-from gcp_emulator.front.ca import CertificateAuthority
+from gcp_emulator.front.ca import DOMAINS, CertificateAuthority
 from gcp_emulator.front.http import Answer, Connect, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response, text_response
 from gcp_emulator.front.passage import NoPassageError, Passage, canonical, relay
@@ -30,9 +30,7 @@ log = logging.getLogger(__name__)
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 """What programs of this machine call it."""
-_GOOGLE = re.compile(
-    r"([\w.-]+\.)?(googleapis\.com|google\.com|google\.internal|run\.app|pkg\.dev|appspot\.com|gcr\.io)"
-)
+_GOOGLE = re.compile(rf"([\w.-]+\.)?({'|'.join(map(re.escape, DOMAINS))})")
 #: Hosts of Google's that answer to each instance differently; an instance asks its own, not through the proxy.
 _OWN_OF_AN_INSTANCE = re.compile(r".*\.internal")
 _TEXT = re.compile(r"text/(html|css|javascript|plain)|application/(javascript|json|manifest\+json)")
