@@ -341,8 +341,7 @@ def _names(template: dict[str, Any]) -> list[str]:
 
 def message_of(output: str) -> str:
     """What a failed playbook says: the messages of its failed tasks."""
-    found = re.findall(r"fatal: \[[^\]]+\]: FAILED! => (\{.*\})", output)
-    found += re.findall(r"\[ERROR\]: Task failed: (.*)", output)
+    found = re.findall(r"^fatal: \[[^\]]+\]: FAILED! =>((?: .*)?(?:\n  .*)*)", output, re.MULTILINE)
     return "\n".join(found) or output[-2000:]
 
 

@@ -15,8 +15,8 @@ description:
   - Hosts are lanes. What goes on by itself meanwhile is a bar of its own, from the task that began it with C(wait=false) to
     the task with C(until) that waited for it, for instance a database instance that is being made, or a build.
   - The critical path is marked. It is the chain of tasks and of things in the background that decided how long the run took.
-  - Names of tasks, hosts, roles and modules are written, and what this collection's modules say they did. Arguments,
-    variables and results of tasks are not.
+  - Names of tasks, hosts, roles and modules are written, and what this collection's modules and roles say they did, and why they
+    failed. Arguments, variables and results of tasks are not.
   - A folder that cannot be written is told in one line; the run and its exit status stay as they are.
 requirements:
   - enabled in the configuration, C(callbacks_enabled = org.djangogcp.timeline)
@@ -116,6 +116,10 @@ class CallbackModule(CallbackBase):
             or (module.startswith(_COLLECTION) and waits_itself(name)),
             goes_on=module.startswith(_COLLECTION) and task.args.get("wait") is False,
             together=self._together,
+            is_own=module.startswith(_COLLECTION)
+            or (
+                role.startswith(_COLLECTION) and module in ("ansible.builtin.fail", "ansible.builtin.assert")
+            ),
         )
         self._steps.append(step)
         self._open[host.name, task._uuid] = step
@@ -149,6 +153,9 @@ class CallbackModule(CallbackBase):
         if step is None:
             return
         step.ended, step.outcome = self._now(), outcome
+        if outcome == "failed" and step.is_own:
+            # A result that is hidden by no_log says so instead.
+            step.reason = str(_body(result).get("msg", ""))
         # Other modules may call anything "actions". Ansible copies a body for who asks for it, so only where something was done.
         if step.module.startswith(_COLLECTION) and result.is_changed():
             # A result that is hidden by no_log has none.

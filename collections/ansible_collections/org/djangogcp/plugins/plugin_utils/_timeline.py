@@ -45,6 +45,10 @@ class Step:
     together: bool = True
     #: What was done, in the words of the collection's modules.
     actions: list[str] = dataclasses.field(default_factory=list)
+    #: Whether what it says when it fails are the words of the collection's modules and roles.
+    is_own: bool = False
+    #: These words.
+    reason: str = ""
 
     @property
     def waited(self) -> bool:
@@ -218,3 +222,10 @@ class Run:
     @property
     def failed(self) -> bool:
         return any(counts.get("failures") or counts.get("unreachable") for counts in self.recap.values())
+
+    @property
+    def reasons(self) -> dict[str, Step]:
+        """For each host that failed the step that ended it. Before it may be others, which were taken up."""
+        failed = [host for host, counts in self.recap.items() if counts.get("failures")]
+        last = {step.host: step for step in self.steps if step.outcome == "failed"}
+        return {host: last[host] for host in failed if host in last and last[host].reason}

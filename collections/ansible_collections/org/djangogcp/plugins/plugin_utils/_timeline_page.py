@@ -51,6 +51,7 @@ def page(run: Run) -> str:
     body = "".join(
         (
             _head(run),
+            _reasons(run),
             _lanes(run, meanwhile, path, total),
             _path(summarised(path, total * _SHORT), total, several=len(run.hosts) > 1),
             _longest(run, critical),
@@ -91,6 +92,20 @@ def _head(run: Run) -> str:
         f"<header>\n<h1>{escape(run.playbook)} {verdict}{mode}</h1>\n"
         f'<p class="lead">{escape(run.date)} UTC, took {duration(run.seconds)}</p>\n'
         f'<ul class="recap">{"".join(recaps)}</ul>\n</header>\n'
+    )
+
+
+def _reasons(run: Run) -> str:
+    """Why hosts failed."""
+    told = [
+        f"<dt>{escape(host)}: {escape(short_name(step.name))}</dt><dd><pre>{escape(step.reason)}</pre></dd>\n"
+        for host, step in run.reasons.items()
+    ]
+    if not told:
+        return ""
+    return (
+        '<section aria-labelledby="reasons">\n<h2 id="reasons">Why it failed</h2>\n'
+        f'<dl class="reasons">\n{"".join(told)}</dl>\n</section>\n'
     )
 
 

@@ -130,14 +130,14 @@ def task(module, **more):
     return types.SimpleNamespace(**{**given, "get_name": lambda: f"Run {module}", **more})
 
 
-def run(callback, module, body, **more):
+def run(callback, module, body, fails=False, **more):
     """One task on one host."""
     host, one = types.SimpleNamespace(name="east"), task(module, **more)
     callback.v2_runner_on_start(host, one)
     result = types.SimpleNamespace(
         host=host, task=one, result=body, is_changed=lambda: body.get("changed", False)
     )
-    callback.v2_runner_on_ok(result)
+    (callback.v2_runner_on_failed if fails else callback.v2_runner_on_ok)(result)
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(callback, tmp_path):
@@ -179,6 +179,25 @@ def test_a_playbook_without_hosts_leaves_nothing(callback, tmp_path):
     callback.v2_playbook_on_stats(Stats())
     assert not (tmp_path / "pages").exists()
     assert callback.printed == []
+
+
+class FailedStats(Stats):
+    def summarize(self, host):
+        return {"failures": 1}
+
+
+def test_the_page_of_a_failed_run_tells_why(callback, tmp_path):
+    role = types.SimpleNamespace(get_name=lambda: "org.djangogcp.preflight")
+    run(callback, "org.djangogcp.sql_instance", {"msg": "was taken up"}, fails=True)
+    run(callback, "some.other.module", {"msg": "kept-to-itself"}, fails=True)
+    run(callback, "ansible.builtin.fail", {"msg": "polls has <two> problems\n- one"}, fails=True, _role=role)
+    callback.v2_playbook_on_stats(FailedStats())
+    (written,) = (tmp_path / "pages").iterdir()
+    html = written.read_text(encoding="utf-8")
+    assert '<h2 id="reasons">Why it failed</h2>' in html
+    assert "<pre>polls has &lt;two&gt; problems\n- one</pre>" in html
+    for kept in ("was taken up", "kept-to-itself"):
+        assert kept not in html
 
 
 def test_only_this_collections_modules_are_believed_what_they_did(callback, tmp_path):
