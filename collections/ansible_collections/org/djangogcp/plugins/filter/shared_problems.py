@@ -66,6 +66,7 @@ import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import shown
+from ansible_collections.org.djangogcp.plugins.module_utils._survey import from_survey
 
 Site = t.Mapping[str, t.Any]
 
@@ -118,7 +119,8 @@ def shared_problems(
     sites: t.Iterable[Site], reserve: int = 10, hosts: t.Iterable[str] = (), *, names_only: bool = False
 ) -> list[str]:
     """What the *sites* must not have in common, and what they must have in common and have not. See DOCUMENTATION."""
-    sites = list(sites)
+    flags = "djangogcp_database_flags"
+    sites = [{**site, flags: from_survey(site[flags], {})} if flags in site else site for site in sites]
     found = [*_site_names(sites), *_database_names(sites), *_bucket_names(sites)]
     if not names_only:
         found += [*_descriptions(sites), *_connections(sites, int(reserve))]

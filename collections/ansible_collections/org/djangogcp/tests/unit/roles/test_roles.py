@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -100,6 +101,18 @@ TAKEN_BACK = {
 }
 
 
+def test_every_list_and_dictionary_of_a_site_can_be_text() -> None:
+    options = load(COLLECTION / "roles/preflight/meta/argument_specs.yml")["argument_specs"]["site"][
+        "options"
+    ]
+    kinds = {
+        name: {"type": option["type"]}
+        for name, option in options.items()
+        if option["type"] in ("list", "dict")
+    }
+    assert load(COLLECTION / "roles/preflight/vars/main.yml")["__preflight_lists"] == kinds
+
+
 def templated(expression: str, tmp_path: Path, **variables: object) -> object:
     """An expression over the variables of the roles, as Ansible reads it."""
     (tmp_path / "play.yml").write_text(
@@ -130,6 +143,7 @@ def templated(expression: str, tmp_path: Path, **variables: object) -> object:
     done = subprocess.run(
         [playbook, "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTION.parents[2])},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return json.loads((tmp_path / "result").read_text("utf-8"))
