@@ -16,13 +16,13 @@ REHEARSE = $(IN) .venv/bin/python tools/rehearse.py
 SAID = --source "$$SAID_SOURCE" --inventory "$$SAID_INVENTORY" --site "$$SAID_SITE" --port "$$SAID_PORT"
 # The verbs that end something need no more than what is there.
 END = $(IN) if test ! -e "$${REHEARSAL_HOME:-.rehearsal}"; then echo "nothing is rehearsed here"; exit 0; fi; \
-	tools/bootstrap.sh check 2>/dev/null || tools/bootstrap.sh rehearse || exit 1; $(REHEARSE)
+	bash tools/bootstrap.sh check 2>/dev/null || bash tools/bootstrap.sh rehearse || exit 1; $(REHEARSE)
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' "$(ROOT)/Makefile" | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 rehearse: ## deploy the model project, or SOURCE=FOLDER or INVENTORY=..., to Google Cloud's emulator on this machine (PORT=...)
-	@$(IN) tools/bootstrap.sh rehearse
+	@$(IN) bash tools/bootstrap.sh rehearse
 	@$(REHEARSE) deploy $(SAID)
 
 rehearse-stop: ## stop the rehearsal and all that it runs; its state is kept
@@ -32,49 +32,49 @@ rehearse-clean: ## stop the rehearsal and remove its state
 	@$(END) clean
 
 rehearse-status: ## what the rehearsal has deployed
-	@$(IN) tools/bootstrap.sh check
+	@$(IN) bash tools/bootstrap.sh check
 	@$(REHEARSE) status $(SAID)
 
 rehearse-password: ## show the password of the rehearsal's admin (SITE=... of several)
-	@$(IN) tools/bootstrap.sh check
+	@$(IN) bash tools/bootstrap.sh check
 	@$(REHEARSE) password $(SAID)
 
 env: ## eval "$$(make env)": point this shell at the rehearsal, until rehearsal_off
-	@$(IN) tools/bootstrap.sh check
+	@$(IN) bash tools/bootstrap.sh check
 	@$(REHEARSE) env $(SAID)
 
 postgresql: ## bring PostgreSQL 16, 17 and 18 by npm, for rehearsals with the version that production has
-	@$(IN) tools/bootstrap.sh rehearse
+	@$(IN) bash tools/bootstrap.sh rehearse
 	@$(IN) .venv/bin/python tools/postgresql.py
 
 test: ## run the whole test suite (does its own set-up)
-	@$(IN) tools/bootstrap.sh test
+	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) .venv/bin/python tools/test.py
 
 fuzz: ## send the emulator many more absurd requests than the test suite does, other ones each time
-	@$(IN) tools/bootstrap.sh test
+	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-5000} .venv/bin/pytest -q -p no:randomly emulator/tests/fuzz
 
 test-compose: ## test the Compose stack; sets a container engine up where there is none
-	@$(IN) tools/bootstrap.sh test
+	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) .venv/bin/python tools/test.py compose
 
 parity: ## how the Compose stack, which is up, differs from a deployed site: make parity INVENTORY=inventories/prod
-	@$(IN) tools/bootstrap.sh rehearse
+	@$(IN) bash tools/bootstrap.sh rehearse
 	@$(IN) PATH="$(ROOT)/.venv/bin:$$PATH" .venv/bin/python tools/parity.py "$${SAID_INVENTORY:-inventories/local}"
 
 lint: ## run the linters and type checkers only
-	@$(IN) tools/bootstrap.sh test
+	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) .venv/bin/python tools/test.py lint
 
 bench: ## measure every figure of the README (ARGS="--write" puts them there, ARGS="--sites 20 100" adds many sites)
-	@$(IN) tools/bootstrap.sh test
+	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) .venv/bin/python -m tests.bench $(ARGS)
 
 faults: ## disturb every call of a deploy with every fault, and write docs/faults.md (half an hour; ARGS="stall" for a part)
-	@$(IN) tools/bootstrap.sh test
+	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix $(ARGS)
 
-build: ## build the collection's tarball into dist/
-	@$(IN) tools/bootstrap.sh rehearse
-	@$(IN) .venv/bin/ansible-galaxy collection build --force --output-path dist collections/ansible_collections/org/djangogcp
+build: ## build the collection's tarball, with its change log, into dist/
+	@$(IN) bash tools/bootstrap.sh test
+	@$(IN) .venv/bin/python tools/build.py

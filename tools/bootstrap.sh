@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes .venv and finds the system packages: `tools/bootstrap.sh rehearse` or `tools/bootstrap.sh test`.
-# `tools/bootstrap.sh check` makes nothing, and says what to type where there is no .venv that works.
+# Makes .venv and finds the system packages: `bash tools/bootstrap.sh rehearse` or `bash tools/bootstrap.sh test`.
+# `bash tools/bootstrap.sh check` makes nothing, and says what to type where there is no .venv that works.
 # Changes nothing outside the checkout except Debian/Ubuntu packages, each installed by name. May be interrupted at any moment, and
 # started twice: what is made is made aside in .venv.new and then renamed.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-purpose=${1:?usage: tools/bootstrap.sh rehearse|test|check}
+purpose=${1:?usage: bash tools/bootstrap.sh rehearse|test|check}
 checkout=$PWD
 venv=$checkout/.venv
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$checkout/.cache/pip} PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A container engine for machines that have none, and the base images where no registry answers.
 
 Usage: engine.py up | down | env | status
@@ -254,7 +253,7 @@ def _start() -> None:
         return version() is not None
 
     _until(answers, f"the engine does not answer; see {_LOG}")
-    print(f"==> the engine runs (pid {process.pid}); `tools/engine.py down` stops it", flush=True)
+    print(f"==> the engine runs (pid {process.pid}); `python3 tools/engine.py down` stops it", flush=True)
 
 
 def _own_pid() -> int | None:

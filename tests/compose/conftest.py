@@ -18,7 +18,7 @@ FIGURES = pytest.StashKey[dict[str, str]]()
 def engine() -> None:
     """Skips everything where no container engine answers."""
     if not engine_answers():
-        pytest.skip("no container engine with Compose answers (tools/engine.py up starts one)")
+        pytest.skip("no container engine with Compose answers (python3 tools/engine.py up starts one)")
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ RUN_BY = {
         "tests/e2e",
         '"playbooks/manage.yml"',
     ),
+    "ansible-playbook playbooks/password.yml -i inventories/prod": ("tests/e2e", '"playbooks/password.yml"'),
     "ansible-playbook playbooks/status.yml -i inventories/prod": ("tests/e2e", '"playbooks/status.yml"'),
     "ansible-playbook playbooks/destroy.yml -i inventories/prod -e destroy_confirm=SITE": (
         "tests/e2e",

@@ -226,9 +226,48 @@ def test_the_sites_own_log_lines_reach_cloud_logging(deployed: Rehearsal) -> Non
     assert any(entry["resource"]["labels"]["service_name"] == "polls" for entry in entries)
 
 
+def test_the_end_of_a_deploy_says_where_the_site_is_what_serves_and_what_is_next(
+    first_run: Run, deployed: Rehearsal
+) -> None:
+    block = first_run.output.partition("TASK [org.djangogcp.site : deploy | Say what is there now]")[2]
+    block = block.partition("PLAY RECAP")[0]
+    service = deployed.service("polls")
+    assert f"\npolls: {deployed.url('polls')}\n" in block
+    assert f"\n  serves    {service['latestReadyRevision'].rpartition('/')[2]}\n" in block
+    assert f"\n  image     {service['template']['containers'][0]['image']}\n" in block
+    assert f"\n  admin     {deployed.url('polls')}/admin/ (log in as admin@example.com)\n" in block
+    assert "\n  password  ansible-playbook playbooks/password.yml -i inventories/local\n" in block
+    assert "create service polls" in block or "and " in block.partition("changed")[2]
+    assert re.search(r"\nDeployed one site in (\d+ min )?\d+ s\.\n", block)
+    assert [value for value in deployed.secret_values() if value in first_run.output] == []
+
+
+def test_the_password_is_shown_to_who_may_read_it(deployed: Rehearsal) -> None:
+    password = deployed.secret("polls-superuser-password")
+    shown = deployed.playbook("playbooks/password.yml", "-vvv")
+    assert shown.status == 0, shown.output
+    assert shown.output.count(password) == 1
+    nothing = deployed.playbook("playbooks/password.yml", "-e", "djangogcp_site=elsewhere")
+    assert nothing.status != 0
+    assert "the first deploy makes it. Deploy elsewhere first." in nothing.output
+
+
+def test_a_part_of_a_deploy_stands_alone(deployed: Rehearsal) -> None:
+    """Each tag that the collection's README names."""
+    text = (ROOT / "collections/ansible_collections/org/djangogcp/README.md").read_text("utf-8")
+    sentence = text.partition("can be run in part:")[2].partition(". ")[0]
+    tags = re.findall(r"`([a-z_]+)`", sentence)
+    assert {"database", "image", "release"} <= set(tags)
+    for tag in tags:
+        run = deployed.playbook("deploy.yml", "--tags", tag)
+        assert run.status == 0, f"{tag}: {run.output}"
+        assert run.changed_tasks() == [], tag
+
+
 def test_a_second_rehearsal_changes_nothing(deployed: Rehearsal) -> None:
     again = deployed.make("rehearse")
     assert again.status == 0, again.output
+    assert "\n  changed   nothing\n" in again.output
     assert again.changed_tasks() == []
     assert again.counts("polls")["changed"] == 0
     assert "nothing had to be changed" in again.output

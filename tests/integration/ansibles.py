@@ -11,6 +11,7 @@ from pathlib import Path
 
 #: The oldest and the newest that the collection is for, with the Python that each needs at least.
 OTHERS = {"2.18.19": (3, 11), "2.21.5": (3, 12)}
+BUILDER = "3.1.0"
 _CACHE = Path(__file__).resolve().parents[2] / ".cache"
 _WITH = ("requests", "google-auth")
 #: As it is before fixtures send everything to the emulator.
@@ -25,10 +26,21 @@ def programs(core: str) -> Path | None:
         return None
     folder = _CACHE / f"ansible-{core}-{'.'.join(map(str, _version_of(python)))}"
     if not (folder / "bin" / "ansible-playbook").exists():
-        subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
-        packages = [f"ansible-core=={core}", *(f"{name}=={version(name)}" for name in _WITH)]
-        subprocess.run([folder / "bin" / "pip", "install", "-q", *packages], check=True, env=_ENVIRONMENT)
+        _install(python, folder, f"ansible-core=={core}", *(f"{name}=={version(name)}" for name in _WITH))
     return folder / "bin"
+
+
+def builder() -> Path:
+    """ansible-builder, which makes the images that AWX runs collections in."""
+    folder = _CACHE / f"ansible-builder-{BUILDER}"
+    if not (folder / "bin" / "ansible-builder").exists():
+        _install(sys.executable, folder, f"ansible-builder=={BUILDER}")
+    return folder / "bin" / "ansible-builder"
+
+
+def _install(python: str, folder: Path, *packages: str) -> None:
+    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", *packages], check=True, env=_ENVIRONMENT)
 
 
 def _pythons() -> list[str]:

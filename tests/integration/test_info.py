@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cloud import BARE_PROJECT, PROJECT, REGION, Cloud
+from tests.integration.cloud import BARE_PROJECT, NOBODY, PROJECT, REGION, Cloud
 
 NAME = f"{PROJECT}-told"
 #: For each module what makes two resources, and the key of both results.
@@ -46,6 +46,19 @@ def test_what_was_made_is_told(cloud: Cloud, module: str) -> None:
     assert [one for one in sorted(told(), key=lambda one: str(one["name"])) if one["name"] in names] == made
     assert told(project=BARE_PROJECT) == []
     assert cloud.resources() == before
+
+
+def test_a_value_is_told_to_who_asks_for_it(cloud: Cloud) -> None:
+    made = [{"name": "asked-for", "value": "first"}, {"name": "without-version"}]
+    cloud.ok("secretmanager_secrets", secrets=made)
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "asked-for", "value": "second"}])
+    names = [one["name"] for one in made]
+    told = cloud.ok("secretmanager_secrets_info", names=names, show_values=True)["secrets"]
+    assert {one["name"]: one["value"] for one in told} == {"asked-for": "second", "without-version": None}
+    refused = cloud.error("secretmanager_secrets_info", user=NOBODY, names=names, show_values=True)
+    assert "secretmanager.secrets.get" in refused
+    # No other test may have printed a value.
+    cloud.ok("secretmanager_secrets", secrets=[{"name": name, "state": "absent"} for name in names])
 
 
 def test_versions_are_told_without_their_values(cloud: Cloud) -> None:

@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -240,7 +241,9 @@ def _new_token(options: AuthOptions, session: requests.Session) -> Token:
         import google.auth.exceptions
         import google.auth.transport.requests
     except ImportError as error:
-        raise AuthError(missing_required_lib("google-auth")) from error
+        raise AuthError(
+            f"{missing_required_lib('google-auth')} Install it: {sys.executable} -m pip install google-auth"
+        ) from error
 
     try:
         credentials = _credentials(options)

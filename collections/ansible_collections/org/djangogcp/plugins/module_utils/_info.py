@@ -74,7 +74,7 @@ def run_info_module(
     """Run a module that tells of the resources of one kind.
 
     Args:
-        argument_spec: `INFO_ARGS`, with what says where the resources are, for instance a location.
+        argument_spec: `INFO_ARGS`, with what says where the resources are, for instance a location, which is required.
         spec: the kind of resource.
         key: what the result calls the list.
         rule: what Google accepts as a name.
@@ -84,7 +84,8 @@ def run_info_module(
     """
 
     def work(task: Task) -> Json:
-        place = {name: task.params[name] for name in ("project", *argument_spec) if name != "names"}
+        where = [name for name, option in argument_spec.items() if option.get("required")]
+        place = {name: task.params[name] for name in ("project", *where)}
         found = read_many(task.client, spec, place, task.params["names"], holds_none)
         shown = for_each(found, lambda one: {**spec.show(*one), **beside(task, one[0])})
         return {"changed": False, key: shown}

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import importlib.util
+import sys
 import traceback
 import typing as t
 
@@ -160,8 +162,23 @@ def run_module(
 def _made(argument_spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]) -> _Module:
     module = _Module(argument_spec=argument_spec, supports_check_mode=True, **options)
     if not HAS_REQUESTS:
-        module.fail_json(msg=missing_required_lib("requests"))
+        module.fail_json(msg=_missing())
     return module
+
+
+def _missing() -> str:
+    """What a person installs, all of it at once."""
+    names = {"requests": "requests", "google-auth": "google.auth"}
+    missing = [name for name, package in names.items() if not _is_there(package)]
+    words = "it" if len(missing) == 1 else "them"
+    return f"{missing_required_lib(' and '.join(missing))} Install {words}: {sys.executable} -m pip install {' '.join(missing)}"
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # what it is in is not there
+        return False
 
 
 def _refuse(module: _Module, problems: list[str]) -> None:

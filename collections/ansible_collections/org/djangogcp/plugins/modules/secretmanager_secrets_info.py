@@ -8,15 +8,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: secretmanager_secrets_info
-short_description: Read secrets of Secret Manager, without their values
+short_description: Read secrets of Secret Manager
 version_added: 0.9.0
 description:
-  - Tells of the secrets of a project and of their versions. No value is read.
+  - Tells of the secrets of a project and of their versions. No value is read unless O(show_values=true).
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes.info
   - org.djangogcp._attributes.actiongroup_gcp
   - org.djangogcp._info
+options:
+  show_values:
+    description:
+      - Whether the value of the newest enabled version of each secret is read, which needs C(secretmanager.versions.access) on it. A task
+        that asks for it should have C(no_log=true).
+    type: bool
+    default: false
 seealso:
   - module: org.djangogcp.secretmanager_secrets
 author:
@@ -29,11 +36,21 @@ EXAMPLES = r"""
     project: my-project
     names: [polls-secret-key, polls-web-database-url]
   register: result
+
+- name: Read a password that a person asked for
+  org.djangogcp.secretmanager_secrets_info:
+    project: my-project
+    names: [polls-secret-key]
+    show_values: true
+  register: password
+  no_log: true
 """
 
 RETURN = r"""
 secrets:
-  description: The secrets, with all their versions, the newest first.
+  description:
+    - The secrets, with all their versions, the newest first.
+    - With O(show_values=true), C(value) is the text that the newest enabled version holds, none if there is no such version.
   returned: success
   type: list
   elements: dict
@@ -56,14 +73,23 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._info import INFO_ARGS, run_info_module
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Ids
-from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET, versions_of
+from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import (
+    SECRET,
+    read_text,
+    versions_of,
+)
 
-ARGUMENT_SPEC = INFO_ARGS
+ARGUMENT_SPEC = {**INFO_ARGS, "show_values": {"type": "bool", "default": False}}
 
 
 def versions(task: Task, ids: Ids) -> Json:
-    """All versions of a secret, the newest first."""
-    return {"versions": versions_of(task.client, task.project, ids["name"])}
+    """All versions of a secret, the newest first, and the newest value where it is asked for."""
+    found = versions_of(task.client, task.project, ids["name"])
+    if not task.params["show_values"]:
+        return {"versions": found}
+    newest = next((one["version"] for one in found if one["state"] == "ENABLED"), None)
+    value = None if newest is None else read_text(task.client, task.project, ids["name"], newest)
+    return {"versions": found, "value": value}
 
 
 def main() -> None:

@@ -17,7 +17,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import AUTH
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 
 COLLECTION = pathlib.Path(__file__).parents[3]
-MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
+#: The documentation of an action plugin that is no module: it has no code.
+ACTIONS = ("summary",)
+MODULES = sorted(
+    path.stem for path in (COLLECTION / "plugins/modules").glob("*.py") if path.stem not in ACTIONS
+)
 #: What modules begin with: Google's own names, as its collection google.cloud writes them.
 APIS = (
     "artifactregistry",
