@@ -390,8 +390,8 @@ def test_requirements_files_that_nobody_can_choose_from_are_named(project: Path)
             "requirements.txt includes '../base.txt', which is outside of it: set djangogcp_source_dir to the folder that holds both",
         ),
         (
-            "-e ../shared",
-            "requirements.txt includes '../shared', which is outside of it: set djangogcp_source_dir to the folder that holds both",
+            "-e ../common",
+            "requirements.txt includes '../common', which is outside of it: set djangogcp_source_dir to the folder that holds both",
         ),
         ("-r bsae.txt", "requirements.txt includes 'bsae.txt', which is not there"),
         ("-e ./libs/shared", "requirements.txt includes './libs/shared', which is not there"),
