@@ -413,18 +413,23 @@ class _Run:
     def to(self, state: str) -> Outcome:
         """Plan and apply; when another writer came between, read and plan again."""
         current: Json | None = None
+        is_known = False
         conflicts = 0
 
         def attempt() -> Outcome:
-            nonlocal current
-            # Who loses a race has written, which empties what was read ahead.
-            current = read(self.client, self.spec, self.ids, ahead=True)
+            nonlocal current, is_known
+            if not is_known:
+                # Who loses a race has written, which empties what was read ahead.
+                current = read(self.client, self.spec, self.ids, ahead=True)
+                is_known = True
             return self._absent(current) if state == "absent" else self._present(current)
 
         def passes(error: ApiError) -> bool:
-            nonlocal conflicts
+            nonlocal is_known, conflicts
             lost_race = error.is_stale or (error.already_exists and current is None and self._exists_now())
             conflicts += lost_race
+            # Many sites may wait for one busy instance, and share the quota of its requests. What changed meanwhile is a lost race.
+            is_known = is_known and error.is_busy
             return error.is_busy or (lost_race and conflicts < _CONFLICTS)
 
         return while_busy(attempt, self.deadline, passes)

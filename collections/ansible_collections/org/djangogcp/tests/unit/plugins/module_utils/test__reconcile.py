@@ -245,11 +245,27 @@ def test_a_resource_that_was_not_ready_is_changed_so_that_it_is_looked_at_again(
     assert not reconcile(client, spec, IDS, {"color": "red"}).changed
 
 
-def test_a_busy_resource_is_waited_for(google, client, refuse):
-    google.answer("GET", TOY, RED)
-    busy = (409, {"error": {"code": 409, "message": "busy", "errors": [{"reason": "operationInProgress"}]}})
-    google.answer("PATCH", TOY, *[busy] * 9, {})
+BUSY = (409, {"error": {"code": 409, "message": "busy", "errors": [{"reason": "operationInProgress"}]}})
+
+
+def test_a_busy_resource_is_waited_for_and_not_read_each_time(google, client):
+    google.answer("GET", TOY, RED, {**RED, "color": "blue"})
+    google.answer("PATCH", TOY, *[BUSY] * 9, {})
     assert reconcile(client, SPEC, IDS, {"color": "blue"}).changed
+    assert [one.method for one in google.sent] == ["GET", *["PATCH"] * 10, "GET"]
+
+
+def test_what_somebody_changed_while_a_resource_was_busy_is_read(google, client, refuse):
+    google.answer("GET", TOY, RED, {**RED, "labels": {"other": "1"}}, {**RED, "color": "blue"})
+    google.answer("PATCH", TOY, BUSY, refuse(409, "ABORTED", "stale"), {})
+    assert reconcile(client, SPEC, IDS, {"color": "blue"}).changed
+    assert [one.method for one in google.sent] == ["GET", "PATCH", "PATCH", "GET", "PATCH", "GET"]
+
+
+def test_a_resource_that_somebody_made_while_its_instance_was_busy_is_taken(google, client, refuse):
+    google.answer("GET", TOY, MISSING, RED)
+    google.answer("POST", TOYS, BUSY, refuse(409, "ALREADY_EXISTS", "exists"))
+    assert not reconcile(client, SPEC, IDS, {"color": "red"}).changed
 
 
 def test_403_is_never_absent(google, client, refuse):
