@@ -169,8 +169,8 @@ class Neighbours:
         """The network that Direct VPC egress of a template leads into. Raises `Refusal` when it, or the subnetwork, cannot be used.
 
         Sources: https://cloud.google.com/run/docs/configuring/vpc-direct-vpc (a subnetwork is called like its network unless it is named;
-        blocks of 16 addresses are taken from it), .../shared-vpc-direct-vpc (the service agent needs ``compute.subnetworks.use``), and of
-        the words https://github.com/GoogleCloudPlatform/enterprise-knowledge-solution/pull/172; the others are assumed.
+        blocks of 16 addresses are taken from it), https://cloud.google.com/run/docs/configuring/shared-vpc-direct-vpc (the service agent
+        needs ``compute.subnetworks.use``), and of the words https://github.com/GoogleCloudPlatform/enterprise-knowledge-solution/pull/172; the others are assumed.
         """
         interface = next(iter(template.get("vpcAccess", {}).get("networkInterfaces", ())), None)
         if interface is None:
