@@ -215,6 +215,8 @@ SERVERS = {
     # With WebSockets, which Channels needs.
     "uvicorn": ("uvicorn==0.54.0", "websockets==17.4"),
 }
+#: What a release does by itself.
+OWN_STEP = re.compile(r"\s*(?:python3?\s+)?(?:\./)?manage\.py\s+(?:migrate|collectstatic)(?:\s+-[\w=-]+)*\s*")
 #: How settings are called that are for a developer's machine, and for what serves.
 DEVELOPMENT = {"dev", "develop", "development", "local", "test", "testing"}
 PRODUCTION = ("production", "prod", "live")
@@ -283,7 +285,7 @@ def describe(
         notes += [
             f"the process {name} of the Procfile is not run"
             for name in processes
-            if name not in ("web", "release")
+            if not _is_run(name, processes)
         ]
     if beside:
         notes.append(
@@ -362,6 +364,12 @@ def _manage_dirs(root: Path) -> list[str]:
 
 def _may_hold_a_project(folder: Path) -> bool:
     return not folder.name.startswith(".") and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
+
+
+def _is_run(name: str, processes: dict[str, str]) -> bool:
+    """Whether a process of a Procfile is the one that serves, or does only what a deploy does by itself."""
+    steps = re.split(r"&&|;", processes[name])
+    return name == "web" or (name == "release" and all(OWN_STEP.fullmatch(step) for step in steps))
 
 
 def _beside(names: list[str], web: str, is_asgi: bool) -> list[str]:

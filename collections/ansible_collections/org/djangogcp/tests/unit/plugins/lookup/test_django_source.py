@@ -672,6 +672,20 @@ def test_a_procfile_above_manage_py_is_run_where_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("release", "is_told"),
+    [
+        ("python manage.py migrate --noinput", False),
+        ("python3 manage.py collectstatic --no-input && ./manage.py migrate", False),
+        ("python manage.py migrate && python manage.py loaddata shop", True),
+        ("./release.sh", True),
+    ],
+)
+def test_what_a_release_process_does_besides_is_told(project: Path, release: str, is_told: bool) -> None:
+    notes = describe(str(write(project, Procfile=f"release: {release}\nweb: gunicorn x\n")))["notes"]
+    assert notes == (["the process release of the Procfile is not run"] if is_told else [])
+
+
+@pytest.mark.parametrize(
     ("dockerfile", "python"),
     [
         ('CMD ["gunicorn", "shop.wsgi"]', "python"),
