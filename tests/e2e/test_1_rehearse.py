@@ -17,7 +17,6 @@ from tests.e2e.rehearsal import PROJECT, REGION, ROOT, Rehearsal, Run
 ROLES_OF_THE_WEB_ACCOUNT = {
     "roles/cloudsql.client",
     "roles/logging.logWriter",
-    "roles/cloudtrace.agent",
 }
 both_runtimes = pytest.mark.parametrize("deployed", ["process", "docker"], indirect=True)
 

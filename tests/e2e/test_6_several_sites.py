@@ -61,7 +61,6 @@ def test_the_policies_that_are_shared_hold_every_sites_members(deployed: Rehears
     )
     assert members(policy, "roles/cloudsql.client") == accounts("web", "migrator")
     assert members(policy, "roles/logging.logWriter") == accounts("web", "migrator", "build")
-    assert members(policy, "roles/cloudtrace.agent") == accounts("web")
     assert members(policy, "roles/run.admin") == {f"user:{OPERATOR}"}
     repository = f"projects/{PROJECT}/locations/{REGION}/repositories/djangogcp"
     policy = deployed.api(f"artifactregistry.googleapis.com/v1/{repository}:getIamPolicy")
