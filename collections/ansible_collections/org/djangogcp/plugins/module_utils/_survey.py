@@ -39,8 +39,8 @@ def survey_answers(
 ) -> dict[str, t.Any]:
     """Variables of which those are read that are lists or dictionaries by an argument specification."""
     empty: dict[str, t.Any] = {"list": [], "dict": {}}
-    kinds = {name: option.get("type") for name, option in options.items()}
+    kinds = {name: str(option.get("type")) for name, option in options.items()}
     return {
-        name: from_survey(value, empty[kinds[name]]) if kinds.get(name) in empty else value
+        name: from_survey(value, empty[kind]) if (kind := kinds.get(name, "")) in empty else value
         for name, value in values.items()
     }
