@@ -66,7 +66,7 @@ import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import shown
-from ansible_collections.org.djangogcp.plugins.module_utils._survey import from_survey
+from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import from_survey
 
 Site = t.Mapping[str, t.Any]
 

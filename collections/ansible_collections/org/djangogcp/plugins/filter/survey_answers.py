@@ -37,7 +37,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.org.djangogcp.plugins.module_utils._survey import survey_answers
+from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import survey_answers
 
 
 class FilterModule:

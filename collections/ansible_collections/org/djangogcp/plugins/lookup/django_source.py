@@ -159,6 +159,7 @@ _list:
 """
 
 import ast
+import contextlib
 import itertools
 import os
 import re
@@ -169,8 +170,11 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.org.djangogcp.plugins.plugin_utils import _dependencies, _start
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text as _text
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import unreadable
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+
+# ansible-core requires it; only what ansible-test imports plugins with has none.
+with contextlib.suppress(ImportError):
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion, Version
 
 SKIPPED_FOLDERS = {"node_modules", "site-packages", "tests", "venv"}
 #: Files whose text decides how the project is deployed.

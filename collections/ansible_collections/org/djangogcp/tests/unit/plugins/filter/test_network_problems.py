@@ -17,8 +17,9 @@ SUBNETWORK = {
 }
 
 
-def problems(network=NETWORK, subnetwork=SUBNETWORK, named="sites"):
-    return network_problems({"network": network, "subnetwork": subnetwork}, named, "web", "p", "us-east1")
+def problems(named="sites", **found):
+    described = {"network": NETWORK, "subnetwork": SUBNETWORK, **found}
+    return network_problems(described, named, "web", "p", "us-east1")
 
 
 @pytest.mark.parametrize("cidr", ["10.8.0.0/26", "10.0.0.0/8"])
@@ -27,7 +28,7 @@ def test_what_has_everything_is_no_problem(cidr):
 
 
 def test_everything_that_is_missing_is_told_at_once_with_what_makes_it():
-    network, subnetwork, access = problems(None, None)
+    network, subnetwork, access = problems(network=None, subnetwork=None)
     assert network.startswith("The project p has no network sites (djangogcp_network). Make it: ")
     assert network.endswith("gcloud compute networks create sites --project=p --subnet-mode=custom")
     assert "gcloud services enable compute.googleapis.com --project=p && " in network
@@ -49,13 +50,13 @@ def test_everything_that_is_missing_is_told_at_once_with_what_makes_it():
 
 
 def test_a_network_without_private_services_access_lacks_that_alone():
-    (problem,) = problems({**NETWORK, "private_services_access": False})
+    (problem,) = problems(network={**NETWORK, "private_services_access": False})
     assert problem.startswith("The network sites (djangogcp_network) has no private services access")
 
 
 def test_the_commands_are_for_the_project_of_a_shared_network():
     shared = "projects/host-project/global/networks/sites"
-    found = problems(None, None, shared)
+    found = problems(shared, network=None, subnetwork=None)
     assert all("--project=host-project" in one and "--project=p" not in one for one in found)
 
 

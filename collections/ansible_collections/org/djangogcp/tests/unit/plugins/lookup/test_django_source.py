@@ -721,5 +721,6 @@ def test_manage_py_is_looked_for_where_an_image_has_it(tmp_path: Path) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
+            check=True,
         )
         assert run.stdout == "['manage.py', 'a b', '$c']\n"
