@@ -60,6 +60,11 @@ is_complete() {
     [[ -f $1/.installed-$2 && $(<"$1/.installed-$2") == "$(wanted "$2")" ]] && "$1/bin/python" -c '' 2>/dev/null
 }
 
+# is_ready - whether .venv serves the purpose: what tests need holds all that a rehearsal does.
+is_ready() {
+    is_complete "$venv" "$purpose" || { [[ $purpose == rehearse ]] && is_complete "$venv" test; }
+}
+
 # is_ours FOLDER - whether it was once complete, and in this place, so that a copy of it can be brought up to date.
 is_ours() {
     compgen -G "$1/.installed-*" >/dev/null &&
@@ -80,11 +85,11 @@ lock() {
 }
 
 make_venv() {
-    if is_complete "$venv" "$purpose"; then return; fi
+    if is_ready; then return; fi
     lock
     # Killed between the two renamings of below.
     [[ -e $venv || ! -e $venv.old ]] || mv "$venv.old" "$venv"
-    if is_complete "$venv" "$purpose"; then return; fi
+    if is_ready; then return; fi
     [[ -w $checkout ]] || fail "$checkout cannot be written by $(id -un): git clone '$checkout' ~/djangogcp"
     rm -rf "$venv.new" "$venv.old"
     if is_ours "$venv"; then

@@ -131,6 +131,17 @@ def test_a_set_up_works_and_a_second_one_does_nothing(set_up: Path) -> None:
     assert run(set_up, "check") == (0, "")
 
 
+def test_what_tests_need_serves_a_rehearsal_too(set_up: Path) -> None:
+    """Tests rehearse: a .venv that was made anew for that would change under them."""
+    write(set_up / "requirements" / "test.txt", "")
+    stamp = 'source <(sed -n "/^wanted()/,/^}/p" tools/bootstrap.sh); checkout=$PWD; wanted test >.venv/.installed-test'
+    subprocess.run(["bash", "-c", stamp], cwd=set_up, check=True)
+    (set_up / ".venv/.installed-rehearse").unlink()
+    before = (set_up / ".venv").stat().st_ino
+    assert run(set_up) == (0, "")
+    assert (set_up / ".venv").stat().st_ino == before
+
+
 @pytest.mark.parametrize(
     ("moment", "number"),
     [("pyvenv.cfg", signal.SIGKILL), ("bin/pip", signal.SIGINT), ("pip.log", signal.SIGKILL)],
