@@ -16,6 +16,13 @@ import yaml
 from tests.e2e.rehearsal import BIN, PROJECT, REGION, ROOT, Rehearsal
 
 EMAIL = "admin@example.com"
+_PLAIN = """
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STATIC_ROOT = "/tmp/static"
+"""
 
 
 def recipe(name: str) -> str:
@@ -37,6 +44,19 @@ def startproject(folder: Path) -> Path:
     subprocess.run([BIN / "django-admin", "startproject", "mysite", folder], check=True)
     _append_settings(folder / "mysite" / "settings.py")
     (folder / "requirements.txt").write_text(pinned("django", *recipe("requirements").splitlines()), "utf-8")
+    return folder
+
+
+def plain_project(folder: Path) -> Path:
+    """As :func:`startproject`, without Google's libraries, which are most of what a build installs and a start imports: for tests that are not
+    about files."""
+    requirements = startproject(folder) / "requirements.txt"
+    lines = requirements.read_text("utf-8").splitlines(keepends=True)
+    requirements.write_text(
+        "".join(line for line in lines if not line.startswith("django-storages")), "utf-8"
+    )
+    with (folder / "mysite" / "settings.py").open("a", encoding="utf-8") as settings:
+        settings.write(_PLAIN)
     return folder
 
 

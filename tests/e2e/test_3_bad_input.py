@@ -108,16 +108,6 @@ def test_an_inventory_that_was_not_filled_in_is_refused(deployed: Rehearsal, env
     assert "djangogcp_project" in output
 
 
-def test_a_second_checkout_cannot_take_the_port(deployed: Rehearsal, tmp_path: Path) -> None:
-    other = Rehearsal(tmp_path / "other")
-    state = other.home / "emulator"
-    state.mkdir(parents=True)
-    (state / "port").write_text(f"{deployed.port}\n", "utf-8")
-    run = other.make("rehearse", timeout=120)
-    assert run.status != 0
-    assert f"port {deployed.port} on 127.0.0.1 is taken by another program" in run.output
-
-
 def test_a_stale_lock_is_no_obstacle(tmp_path: Path) -> None:
     other = Rehearsal(tmp_path / "other")
     other.state.mkdir(parents=True)

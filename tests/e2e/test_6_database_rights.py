@@ -59,7 +59,7 @@ class Site:
     def __init__(self, home: Path) -> None:
         self.rehearsal = Rehearsal(home / "home", REHEARSAL_SCALE="0.01")
         self._home = home
-        self._source = projects.startproject(home / "project")
+        self._source = projects.plain_project(home / "project")
         migrations = self._source / "visits" / "migrations"
         migrations.mkdir(parents=True)
         for folder in (migrations.parent, migrations):

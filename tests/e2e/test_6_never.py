@@ -57,7 +57,7 @@ class Team:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rehearsal = Rehearsal(folder / "home", REHEARSAL_SCALE="0.01")
-        self._site = projects.small_site(projects.startproject(folder / "project"))
+        self._site = projects.small_site(projects.plain_project(folder / "project"))
 
     def play(self, playbook: str, site: str, *options: str, **variables: Any) -> Run:
         """A playbook on one site, from an inventory of its own."""

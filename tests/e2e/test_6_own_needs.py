@@ -49,7 +49,7 @@ class Shop:
 
     def __init__(self, home: Path) -> None:
         self.rehearsal = Rehearsal(home / "home", REHEARSAL_SCALE="0.01")
-        self.source = projects.startproject(home / "project")
+        self.source = projects.plain_project(home / "project")
         with (self.source / "mysite" / "urls.py").open("a", encoding="utf-8") as urls:
             urls.write(PAGE)
         self._home = home

@@ -25,7 +25,7 @@ class Folder:
         self.path = home / "served"
         self._home = home
         self._site = {
-            **projects.small_site(projects.startproject(home / "project")),
+            **projects.small_site(projects.plain_project(home / "project")),
             "djangogcp_target": "tests.targets.folder",
             "folder_path": str(self.path),
         }
