@@ -46,7 +46,7 @@ ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm"}
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",
     "djangogcp_former_site", "djangogcp_roll_forward_from", "djangogcp_rebuild", "djangogcp_build_location",
-    "djangogcp_manage_dir", "djangogcp_requirements",
+    "djangogcp_manage_dir", "djangogcp_requirements", "djangogcp_cloud", "djangogcp_network", "djangogcp_subnetwork",
 }  # fmt: skip
 #: Words of one line that PostgreSQL, a shell or manage.py may well be given.
 COMMAND = {"manage_command"}
@@ -67,7 +67,7 @@ def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
     if name not in ANY_TEXT and name not in MAY_BE_EMPTY:
         yield ""
     if "choices" in option:
-        yield from (f"{option['choices'][0]}x", option["choices"][0].swapcase(), *NASTY)
+        yield from (f"{option['choices'][-1]}x", option["choices"][-1].swapcase(), *NASTY)
     elif kind == "str" and name not in ANY_TEXT:
         yield from NASTY
     elif kind == "int":
