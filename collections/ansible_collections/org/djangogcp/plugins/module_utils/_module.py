@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import importlib.util
+import importlib
 import sys
 import traceback
 import typing as t
@@ -169,16 +169,17 @@ def _made(argument_spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Mappi
 def _missing() -> str:
     """What a person installs, all of it at once."""
     names = {"requests": "requests", "google-auth": "google.auth"}
-    missing = [name for name, package in names.items() if not _is_there(package)]
+    missing = [name for name, package in names.items() if not _can_be_imported(package)]
     words = "it" if len(missing) == 1 else "them"
     return f"{missing_required_lib(' and '.join(missing))} Install {words}: {sys.executable} -m pip install {' '.join(missing)}"
 
 
-def _is_there(package: str) -> bool:
+def _can_be_imported(package: str) -> bool:
     try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # what it is in is not there
+        importlib.import_module(package)
+    except ImportError:
         return False
+    return True
 
 
 def _refuse(module: _Module, problems: list[str]) -> None:
