@@ -78,6 +78,8 @@ def begin(checkout: Path, purpose: str = "rehearse", **more: str) -> subprocess.
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # What runs the tests in the background may have told them to ignore it, which a shell cannot change.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
