@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -68,7 +70,9 @@ def read(inventory: Path) -> list[Site]:
 
     loader = DataLoader()
     try:
-        manager = InventoryManager(loader=loader, sources=[str(inventory)])
+        # What is no inventory is tried with each of its formats, and told of each.
+        with contextlib.redirect_stderr(io.StringIO()):
+            manager = InventoryManager(loader=loader, sources=[str(inventory)])
         variables = VariableManager(loader=loader, inventory=manager)
         hosts = manager.groups["sites"].get_hosts() if "sites" in manager.groups else []
         sites = []

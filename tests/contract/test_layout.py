@@ -188,9 +188,9 @@ def test_the_tarball_has_the_change_log_of_its_release(tarball: Path) -> None:
     with tarfile.open(tarball) as file:
         member = file.extractfile("CHANGELOG.md")
         assert member is not None
-        text = member.read().decode()
-    # Markdown's backslashes aside.
-    assert f"## v{version}" in text.replace("\\", "")
+        # Markdown's backslashes aside.
+        text = member.read().decode().replace("\\", "")
+    assert f"## v{version}" in text
     assert "First release: one command deploys a Django project" in text
 
 
