@@ -26,6 +26,7 @@ MODULES = sorted(
 APIS = (
     "artifactregistry",
     "cloudbuild",
+    "compute",
     "iam",
     "resourcemanager",
     "run",
