@@ -15,13 +15,21 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
+from gcp_emulator.front.ca import DOMAINS
+
 _CONNECT_SECONDS = 10
 _CHUNK = 64 * 1024
 #: Google's domains, further than those that the emulator answers for: nothing of them is ever passed on.
-_GOOGLES = re.compile(
-    r"([\w.-]+\.)?(googleapis\.com|googleapis\.cn|google\.com|google\.internal|googleusercontent\.com|run\.app|pkg\.dev"
-    r"|appspot\.com|gcr\.io|cloudfunctions\.net|cloud\.goog|sql\.goog|goog|metadata)"
+_FURTHER = (
+    "googleapis.cn",
+    "googleusercontent.com",
+    "cloudfunctions.net",
+    "cloud.goog",
+    "sql.goog",
+    "goog",
+    "metadata",
 )
+_GOOGLES = re.compile(rf"([\w.-]+\.)?({'|'.join(map(re.escape, (*DOMAINS, *_FURTHER)))})")
 _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
