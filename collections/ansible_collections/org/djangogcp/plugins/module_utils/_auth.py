@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import importlib
 import json
 import os
 import stat
@@ -229,6 +230,22 @@ def _remove_old(directory: str) -> None:
                 os.unlink(entry.path)
 
 
+def missing_libraries() -> str:
+    """What a person installs, all of it at once."""
+    names = {"requests": "requests", "google-auth": "google.auth"}
+    missing = [name for name, package in names.items() if not _can_be_imported(package)]
+    words = "it" if len(missing) == 1 else "them"
+    return f"{missing_required_lib(' and '.join(missing))} Install {words}: {sys.executable} -m pip install {' '.join(missing)}"
+
+
+def _can_be_imported(package: str) -> bool:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
+
+
 def _new_token(options: AuthOptions, session: requests.Session) -> Token:
     if options.auth_kind == "accesstoken" and not options.access_token:
         raise AuthError(
@@ -241,9 +258,7 @@ def _new_token(options: AuthOptions, session: requests.Session) -> Token:
         import google.auth.exceptions
         import google.auth.transport.requests
     except ImportError as error:
-        raise AuthError(
-            f"{missing_required_lib('google-auth')} Install it: {sys.executable} -m pip install google-auth"
-        ) from error
+        raise AuthError(missing_libraries()) from error
 
     try:
         credentials = _credentials(options)

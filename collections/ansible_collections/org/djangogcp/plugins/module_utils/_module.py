@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import importlib
-import sys
 import traceback
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     AUTH_ARGS,
@@ -29,6 +27,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._auth import (
     AuthOptions,
     TokenSource,
     default_cache_dir,
+    missing_libraries,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import (
     HAS_REQUESTS,
@@ -162,24 +161,8 @@ def run_module(
 def _made(argument_spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Mapping[str, t.Any]) -> _Module:
     module = _Module(argument_spec=argument_spec, supports_check_mode=True, **options)
     if not HAS_REQUESTS:
-        module.fail_json(msg=_missing())
+        module.fail_json(msg=missing_libraries())
     return module
-
-
-def _missing() -> str:
-    """What a person installs, all of it at once."""
-    names = {"requests": "requests", "google-auth": "google.auth"}
-    missing = [name for name, package in names.items() if not _can_be_imported(package)]
-    words = "it" if len(missing) == 1 else "them"
-    return f"{missing_required_lib(' and '.join(missing))} Install {words}: {sys.executable} -m pip install {' '.join(missing)}"
-
-
-def _can_be_imported(package: str) -> bool:
-    try:
-        importlib.import_module(package)
-    except ImportError:
-        return False
-    return True
 
 
 def _refuse(module: _Module, problems: list[str]) -> None:

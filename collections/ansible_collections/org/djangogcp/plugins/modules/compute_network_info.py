@@ -72,8 +72,7 @@ subnetwork:
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
+from ansible_collections.org.djangogcp.plugins.module_utils._client import Call
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, run_module
 
 ARGUMENT_SPEC = {
@@ -87,16 +86,6 @@ _BASE = "https://compute.googleapis.com/compute/v1/"
 _PEERING = "servicenetworking-googleapis-com"
 
 
-def _read(client: Client, path: str, call: Call) -> Json | None:
-    """What is at a path, None if nothing is. ApiError."""
-    try:
-        return client.get(_BASE + path, call)
-    except ApiError as error:
-        if error.is_absent:
-            return None
-        raise
-
-
 def _path(name: str, project: str, collection: str) -> str:
     return name if "/" in name else f"projects/{project}/{collection}/{name}"
 
@@ -106,10 +95,10 @@ def work(task: Task) -> dict[str, t.Any]:
     network_path = _path(task.params["network"], task.project, "global/networks")
     asked = task.params["subnetwork"] or network_path.rpartition("/")[2]
     path = _path(asked, network_path.split("/")[1], f"regions/{task.params['region']}/subnetworks")
-    network = _read(
-        task.client, network_path, Call(f"read network {task.params['network']}", "compute.networks.get")
+    network = task.client.find(
+        _BASE + network_path, Call(f"read network {task.params['network']}", "compute.networks.get")
     )
-    subnetwork = _read(task.client, path, Call(f"read subnetwork {asked}", "compute.subnetworks.get"))
+    subnetwork = task.client.find(_BASE + path, Call(f"read subnetwork {asked}", "compute.subnetworks.get"))
     active = [
         one["name"] for one in (network or {}).get("peerings") or [] if one.get("state", "ACTIVE") == "ACTIVE"
     ]
