@@ -62,8 +62,8 @@ PYTEST = ("pytest", "-q", "-p", "no:randomly")
 RECORDED = "emulator/tests/recording/test_recorded.py"
 APP = ("python", "manage.py", "test")
 #: How much of what failed is told in the table.
-_SHOWN_FAILURES = 8
-_SHOWN_WIDTH = 300
+_SHOWN_FAILURES = 5
+_SHOWN_WIDTH = 160
 #: Of the end-to-end tests those that have an emulator of their own, beside the others.
 NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
 NEEDS = (
@@ -223,24 +223,24 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
 
 
 def _failures(printed: Iterable[str]) -> list[str]:
-    """The lines in which pytest names a failed test and why, the first ones: where there is only the end of the output, they are in it."""
+    """The first lines in which pytest names a failed test and why."""
     named = [line.strip()[:_SHOWN_WIDTH] for line in printed if line.startswith(("FAILED ", "ERROR "))]
     left_out = [f"... and {len(named) - _SHOWN_FAILURES} more"] if len(named) > _SHOWN_FAILURES else []
     return named[:_SHOWN_FAILURES] + left_out
 
 
 def report(outcomes: list[Outcome]) -> None:
-    """Prints the table, with what failed."""
+    """Prints the table, and last what failed: where only the end of the output is kept, it is in it."""
     print()
     for outcome in outcomes:
         verdict = "FAILED" if outcome.failed else "passed"
         print(f"{outcome.layer.name:<20} {verdict:<8} {outcome.seconds:7.1f} s")
+    red = [outcome for outcome in outcomes if outcome.failed]
+    for outcome in red:
         for command, failures in outcome.failed:
             for line in failures or [" ".join(command)]:
-                print(f"  {line}")
-    commands = sum(len(outcome.layer.commands) for outcome in outcomes)
-    failed = sum(len(outcome.failed) for outcome in outcomes)
-    print(f"layers: {commands - failed} passed, {failed} failed")
+                print(f"{outcome.layer.name}: {line}")
+    print(f"layers: {len(outcomes) - len(red)} passed, {len(red)} failed")
 
 
 if __name__ == "__main__":

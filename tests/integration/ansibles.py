@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +28,7 @@ def programs(core: str) -> Path | None:
     if python is None:
         return None
     folder = _CACHE / f"ansible-{core}-{'.'.join(map(str, _version_of(python)))}"
-    if not (folder / "bin" / "ansible-playbook").exists():
+    with _alone():
         _install(python, folder, f"ansible-core=={core}", *(f"{name}=={version(name)}" for name in _WITH))
     return folder / "bin"
 
@@ -33,14 +36,28 @@ def programs(core: str) -> Path | None:
 def builder() -> Path:
     """ansible-builder, which makes the images that AWX runs collections in."""
     folder = _CACHE / f"ansible-builder-{BUILDER}"
-    if not (folder / "bin" / "ansible-builder").exists():
+    with _alone():
         _install(sys.executable, folder, f"ansible-builder=={BUILDER}")
     return folder / "bin" / "ansible-builder"
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Layers of tests run at the same time, each in a process of its own, and ask for the same folders."""
+    _CACHE.mkdir(exist_ok=True)
+    with (_CACHE / "ansibles.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _install(python: str, folder: Path, *packages: str) -> None:
+    """Makes the environment, unless it is there whole."""
+    whole = folder / "whole"
+    if whole.exists():
+        return
     subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
     subprocess.run([folder / "bin" / "pip", "install", "-q", *packages], check=True, env=_ENVIRONMENT)
+    whole.touch()
 
 
 def _pythons() -> list[str]:
