@@ -248,6 +248,20 @@ def test_project_info_tells_who_calls_and_what_is_missing(cloud: Cloud) -> None:
     }
 
 
+def test_an_account_is_reached_through_another(cloud: Cloud) -> None:
+    """What gcloud's impersonation variable may hold: the last acts, and each may use the next."""
+    creator, project = "roles/iam.serviceAccountTokenCreator", f"projects/{PROJECT}"
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "first-link"}, {"name": "last-link"}])
+    first, last = email("first-link"), email("last-link")
+    cloud.running.grant(f"{project}/serviceAccounts/{first}", creator, f"user:{STRANGER}")
+    cloud.running.grant(project, "roles/browser", f"serviceAccount:{last}")
+    chain = {"user": STRANGER, "impersonate_service_account": f"{first},{last}"}
+    refused = cloud.error("resourcemanager_project_info", **chain)
+    assert refused.startswith(f"Failed to get an access token for {first},{last} ")
+    cloud.running.grant(f"{project}/serviceAccounts/{last}", creator, f"serviceAccount:{first}")
+    assert cloud.ok("resourcemanager_project_info", **chain)["caller"]["email"] == last
+
+
 def test_a_project_that_does_not_exist_is_explained(cloud: Cloud) -> None:
     assert cloud.error("resourcemanager_project_info", project="no-such-project") == (
         "Failed to read project no-such-project: it does not exist, or the caller may not see it (HTTP 403 "

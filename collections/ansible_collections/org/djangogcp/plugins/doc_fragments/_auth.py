@@ -56,6 +56,7 @@ options:
     description:
       - The e-mail address of a service account that the credentials act as. They need
         C(roles/iam.serviceAccountTokenCreator) on it.
+      - Of several with commas between them, as gcloud takes them, the last one acts; each needs that role on the next.
       - If not set, the environment variable E(CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT) is used, as gcloud does.
     type: str
   scopes:

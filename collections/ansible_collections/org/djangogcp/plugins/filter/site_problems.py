@@ -349,7 +349,8 @@ def unknown_variables(names: t.Iterable[str], known: t.Iterable[str]) -> list[st
 def _type_problem(name: str, value: t.Any, option: Values) -> str | None:
     expected, test = _TYPES[option.get("type", "str")]
     if not test(value):
-        return _problem(name, value, expected)
+        # YAML makes 3.1 of 3.10.
+        return _problem(name, value, f"{expected}, in quotes" if isinstance(value, float) else expected)
     element_type = option.get("elements")
     if element_type:
         expected, test = _TYPES[element_type]
@@ -390,6 +391,9 @@ def _problems_of(name: str, values: Values, option: Values) -> list[str]:
     if name not in values or (option.get("required") and values[name] in (None, "")):
         return [f"{name} is not set: expected {_sentence(option)}."] if option.get("required") else []
     value = values[name]
+    # What 2 CPUs are is said without quotes, too: a module makes a string of it.
+    if option.get("type", "str") == "str" and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     wrong_type = _type_problem(name, value, option)
     if wrong_type:
         return [wrong_type]

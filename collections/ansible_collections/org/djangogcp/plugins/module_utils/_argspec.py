@@ -138,7 +138,7 @@ SHARED_RULES: t.Mapping[str, Rule] = {
     "project": rules.PROJECT,
     "location": rules.LOCATION,
     "access_token": rules.ACCESS_TOKEN,
-    "impersonate_service_account": rules.SERVICE_ACCOUNT,
+    "impersonate_service_account": rules.SERVICE_ACCOUNTS,
     "scopes": rules.SCOPE,
     "service_account_email": rules.METADATA_ACCOUNT,
     "request_timeout": rules.WAIT_SECONDS,

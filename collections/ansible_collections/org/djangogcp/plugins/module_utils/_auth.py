@@ -313,9 +313,12 @@ def _credentials(options: AuthOptions) -> t.Any:
 def _impersonated(source: t.Any, options: AuthOptions) -> t.Any:
     from google.auth import impersonated_credentials
 
+    *delegates, target = t.cast(str, options.impersonate_service_account).split(",")
     return impersonated_credentials.Credentials(
         source_credentials=source,
-        target_principal=options.impersonate_service_account,
+        target_principal=target,
+        # iamcredentials:v1, generateAccessToken: "delegates[]" have this format.
+        delegates=[f"projects/-/serviceAccounts/{one}" for one in delegates],
         target_scopes=list(options.scopes),
     )
 

@@ -218,9 +218,13 @@ WAIT_SECONDS = between(0, 1_000_000)
 SERVICE_ACCOUNT_ID = pattern(
     "6 to 30 lower case letters, digits and hyphens, beginning with a letter", r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 )
-SERVICE_ACCOUNT = pattern(
-    "the e-mail address of a service account",
-    r"[a-z0-9][a-z0-9.-]*@[a-z0-9][a-z0-9.:-]*\.gserviceaccount\.com",
+_SERVICE_ACCOUNT = r"[a-z0-9][a-z0-9.-]*@[a-z0-9][a-z0-9.:-]*\.gserviceaccount\.com"
+SERVICE_ACCOUNT = pattern("the e-mail address of a service account", _SERVICE_ACCOUNT)
+#: gcloud, "auth/impersonate_service_account": the last one acts, and each is reached through the one before it.
+SERVICE_ACCOUNTS = pattern(
+    f"{SERVICE_ACCOUNT.expected}, or several with commas between them",
+    f"{_SERVICE_ACCOUNT}(,{_SERVICE_ACCOUNT})*",
+    limit=2000,
 )
 #: Of a machine: the address of its account, or the word for it in the metadata server's paths.
 METADATA_ACCOUNT = pattern(
@@ -239,10 +243,11 @@ ROLE = pattern(
     "a role such as roles/run.invoker or projects/PROJECT/roles/ROLE",
     r"((projects|organizations)/[a-z0-9.:-]+/)?roles/[A-Za-z0-9_.]+",
 )
-#: IAM, "Principal identifiers".
+#: IAM, "Principal identifiers"; of GKE: "Workload Identity Federation for GKE", serviceAccount:PROJECT.svc.id.goog[NAMESPACE/ACCOUNT].
 MEMBER = pattern(
     "a member such as user:you@example.com, serviceAccount:EMAIL, group:EMAIL, domain:DOMAIN or allUsers",
     r"allUsers|allAuthenticatedUsers|(user|serviceAccount|group):[^\s@:]+@[^\s@]+|domain:[^\s@:]+"
+    r"|serviceAccount:[a-z0-9.:-]+\.svc\.id\.goog\[[a-z0-9-]+/[a-z0-9.-]+\]"
     r"|project(Owner|Editor|Viewer):[a-z0-9.:-]+|principal(Set|Hierarchy)?://[^\s]+|deleted:[^\s]+",
     limit=1000,
 )

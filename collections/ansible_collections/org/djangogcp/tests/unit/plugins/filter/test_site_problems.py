@@ -71,6 +71,11 @@ def test_a_right_site_has_no_problem() -> None:
     assert problems() == []
 
 
+def test_an_integer_is_as_good_as_its_string() -> None:
+    assert problems(djangogcp_cpu=2) == []
+    assert problems(djangogcp_site=2) == problems(djangogcp_site="2") != []
+
+
 def test_every_default_is_right() -> None:
     defaults = {
         name: value for name, value in DEFAULTS.items() if name in VARIABLES and "{{" not in str(value)
@@ -134,6 +139,11 @@ def test_every_rule_is_of_a_variable_that_exists() -> None:
             "djangogcp_max_instances is 0: expected an integer from 1 to 10000.",
         ),
         ("djangogcp_max_instances", True, "djangogcp_max_instances is true: expected an integer."),
+        (
+            "djangogcp_python_version",
+            3.1,
+            "djangogcp_python_version is 3.1: expected a string, in quotes.",
+        ),
         ("djangogcp_public", "perhaps", "djangogcp_public is 'perhaps': expected true or false."),
         ("djangogcp_domains", "www.example.com", "djangogcp_domains is 'www.example.com': expected a list."),
         (

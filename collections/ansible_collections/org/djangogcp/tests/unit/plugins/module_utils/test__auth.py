@@ -12,8 +12,15 @@ import time
 import google.auth.exceptions
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils import _auth
-from ansible_collections.org.djangogcp.plugins.module_utils._auth import AuthOptions, Token, TokenSource
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._auth import (
+    AuthOptions,
+    Token,
+    TokenSource,
+    _impersonated,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import AuthError
+from google.auth.credentials import AnonymousCredentials
 
 
 @pytest.fixture
@@ -171,3 +178,40 @@ def test_empty_options_are_the_same_as_none():
         "scopes": [],
     }
     assert AuthOptions.from_params(params) == AuthOptions(auth_kind="serviceaccount")
+
+
+def test_of_several_accounts_the_last_one_acts():
+    given = AuthOptions(impersonate_service_account="a@p.iam.gserviceaccount.com,b@p.iam.gserviceaccount.com")
+    acting = _impersonated(AnonymousCredentials(), given)
+    assert acting.service_account_email == "b@p.iam.gserviceaccount.com"
+    assert acting._delegates == ["projects/-/serviceAccounts/a@p.iam.gserviceaccount.com"]
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("a@p.iam.gserviceaccount.com", True),
+        ("a@p.iam.gserviceaccount.com,b@p.iam.gserviceaccount.com", True),
+        ("a@p.iam.gserviceaccount.com,", False),
+        ("a@p.iam.gserviceaccount.com, b@p.iam.gserviceaccount.com", False),
+        ("someone@example.com", False),
+        (["a@p.iam.gserviceaccount.com"], False),
+    ],
+)
+def test_accounts_are_told_from_what_is_none(value, right):
+    assert rules.SERVICE_ACCOUNTS.test(value) is right
+
+
+@pytest.mark.parametrize(
+    ("member", "right"),
+    [
+        ("serviceAccount:my-project.svc.id.goog[default/web]", True),
+        ("serviceAccount:example.com:my-project.svc.id.goog[default/web]", True),
+        ("serviceAccount:my-project.svc.id.goog", False),
+        ("user:my-project.svc.id.goog[default/web]", False),
+        ("serviceAccount:web@my-project.iam.gserviceaccount.com", True),
+        ("web@my-project.iam.gserviceaccount.com", False),
+    ],
+)
+def test_members_are_told_from_what_is_none(member, right):
+    assert rules.MEMBER.test(member) is right
