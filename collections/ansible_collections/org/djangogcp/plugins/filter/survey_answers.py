@@ -12,6 +12,7 @@ short_description: Variables with the lists and dictionaries among them that are
 description:
   - Reads of several variables those that an argument specification says are lists or dictionaries, as
     P(org.djangogcp.from_survey#filter) does.
+  - Entries of a dictionary that are null are left out.
 options:
   _input:
     description: The variables by name.

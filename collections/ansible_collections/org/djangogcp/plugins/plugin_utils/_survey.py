@@ -37,10 +37,19 @@ def from_survey(value: t.Any, empty: t.Any) -> t.Any:
 def survey_answers(
     values: t.Mapping[str, t.Any], options: t.Mapping[str, t.Mapping[str, t.Any]]
 ) -> dict[str, t.Any]:
-    """Variables of which those are read that are lists or dictionaries by an argument specification."""
+    """Variables of which those are read that are lists or dictionaries by an argument specification.
+
+    An entry of a dictionary that is null is not set: so a host takes back what its group sets.
+    """
     empty: dict[str, t.Any] = {"list": [], "dict": {}}
     kinds = {name: str(option.get("type")) for name, option in options.items()}
-    return {
+    found = {
         name: from_survey(value, empty[kind]) if (kind := kinds.get(name, "")) in empty else value
         for name, value in values.items()
+    }
+    return {
+        name: {key: item for key, item in value.items() if item is not None}
+        if kinds.get(name) == "dict" and isinstance(value, t.Mapping)
+        else value
+        for name, value in found.items()
     }

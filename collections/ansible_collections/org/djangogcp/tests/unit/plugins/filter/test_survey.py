@@ -40,3 +40,10 @@ def test_only_lists_and_dictionaries_are_read():
         "title": "[a]",
         "unknown": "[a]",
     }
+
+
+def test_a_host_takes_back_what_its_group_sets():
+    options = {"labels": {"type": "dict"}, "names": {"type": "list"}}
+    given = {"labels": {"team": None, "stage": "live"}, "names": [None]}
+    assert several(given, options) == {"labels": {"stage": "live"}, "names": [None]}
+    assert several({"labels": "{team: null}"}, options) == {"labels": {}}
