@@ -252,6 +252,11 @@ def test_the_choices_of_an_option_are_values_of_the_document(spec: ResourceSpec)
 
 IMAGE = _builds.Image.of_source("us-central1-docker.pkg.dev/my-project/djangogcp/polls", "0" * 64)
 BUILD = {"id": "1", "status": "WORKING"}
+BUILT = {
+    "status": "SUCCESS",
+    "images": [IMAGE.tagged],
+    "results": {"images": [{"name": IMAGE.tagged, "digest": "sha256:1"}]},
+}
 GRANT = _policies.Grant("roles/viewer", ("user:a@example.com",), {"title": "t", "expression": "true"})
 SYSTEM_LOG = "projects/my-project/logs/run.googleapis.com%2Fvarlog%2Fsystem"
 EXECUTION = {"name": "projects/p/locations/l/jobs/j/executions/j-1"}
@@ -281,9 +286,11 @@ def grants(kind: str) -> Callable[[Any], Any]:
 
 
 REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
-    "look up an image": (lambda c: builds(c).find_image(IMAGE), {"": {"version": "p/sha256:1"}}),
+    "look up an image": (
+        lambda c: builds(c).find(IMAGE),
+        {"/builds": {"builds": [BUILT]}, "": {"name": "v"}},
+    ),
     "list the versions of an image": (lambda c: builds(c).newest(IMAGE), {"": {"versions": []}}),
-    "find a running build": (lambda c: builds(c).find_running(IMAGE), {}),
     "upload a source": (
         lambda c: builds(c).upload(Archive("0", (), b""), "bucket", "polls/o.tar.gz"),
         {"": {"generation": "1"}},

@@ -207,7 +207,7 @@ REFUSED = {
         "artifactregistry.repositories.list",
         "roles/artifactregistry.admin",
     ),
-    "cloudbuild_build": ("artifactregistry.tags.get", "roles/artifactregistry.admin"),
+    "cloudbuild_build": ("cloudbuild.builds.list", "roles/cloudbuild.builds.editor"),
     "compute_network_info": ("compute.networks.get", "roles/compute.networkViewer"),
     "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
     "ownership_info": ("secretmanager.secrets.get", "roles/secretmanager.admin"),

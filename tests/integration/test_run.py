@@ -65,6 +65,34 @@ def test_a_source_is_built_once(cloud: Cloud, build_options: dict[str, str], ima
     assert [one["status"] for one in builds if again["image"]["tag"] in one["tags"]] == ["SUCCESS"]
 
 
+def test_a_moved_tag_is_not_trusted(
+    cloud: Cloud, build_options: dict[str, str], image: str, tmp_path: Path
+) -> None:
+    """Whoever may push may move a tag; what Cloud Build has recorded nobody can."""
+    package = f"artifactregistry.googleapis.com/v1/{LOCATION}/repositories/djangogcp/packages/app"
+    other = shutil.copytree(build_options["source_dir"], tmp_path / "other")
+    (other / "other.txt").write_text("other", "utf-8")
+    theirs = cloud.ok("cloudbuild_build", **{**build_options, "source_dir": str(other)})["image"]
+    tag = cloud.ok("cloudbuild_build", **build_options)["image"]["tag"]
+    version = f"{package.partition('/v1/')[2]}/versions/{theirs['digest']}"
+    cloud.api(f"{package}/tags/{tag}?updateMask=version", method="PATCH", body={"version": version})
+    assert cloud.api(f"{package}/tags/{tag}")["version"] == version
+    again = cloud.ok("cloudbuild_build", **build_options)
+    assert (again["changed"], again["image"]["uri"]) == (False, image)
+
+
+def test_an_image_that_was_deleted_is_built_again(
+    cloud: Cloud, build_options: dict[str, str], tmp_path: Path
+) -> None:
+    source = shutil.copytree(build_options["source_dir"], tmp_path / "deleted")
+    (source / "deleted.txt").write_text("deleted", "utf-8")
+    asked = {**build_options, "source_dir": str(source)}
+    made = cloud.ok("cloudbuild_build", **asked)["image"]
+    package = f"artifactregistry.googleapis.com/v1/{LOCATION}/repositories/djangogcp/packages/app"
+    cloud.api(f"{package}/versions/{made['digest']}?force=true", method="DELETE")
+    assert cloud.ok("cloudbuild_build", **asked)["changed"] is True
+
+
 def test_check_mode_tells_that_a_changed_source_would_be_built(
     cloud: Cloud, build_options: dict[str, str], image: str, tmp_path: Path
 ) -> None:

@@ -4,10 +4,11 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""Images by the content of their source: looked up in Artifact Registry, else built by Cloud Build.
+"""Images by the content of their source: what Cloud Build has made of it before, else built now.
 
-The tag ``source-<digest>`` is the proof that an image of exactly this source exists, so an unchanged source costs one
-request, and a run that was interrupted finds its build again by the same tag.
+A build carries the tag ``source-<digest>`` of its source, so that an unchanged source and an interrupted run find it again. Which image
+it has made is what Cloud Build recorded (`results.images`, output only): a tag in Artifact Registry is moved by whoever may push, and is
+there for people only.
 """
 
 from __future__ import annotations
@@ -106,14 +107,14 @@ class Image:
         return f"projects/{found['project']}/locations/{found['location']}/repositories/{found['repository']}/packages/{package}"
 
     @property
-    def resource(self) -> str:
-        """The tag's resource name."""
-        return f"{self.package}/tags/{self.tag}"
+    def version(self) -> str:
+        """The resource name of the image by its digest (artifactregistry v1, projects.locations.repositories.packages.versions)."""
+        return f"{self.package}/versions/{self.digest}"
 
     @property
     def repository(self) -> str:
         """The name of the repository of Artifact Registry that it is in."""
-        return self.resource.split("/")[5]
+        return self.package.split("/")[5]
 
     @property
     def tagged(self) -> str:
@@ -202,14 +203,6 @@ class Builds:
     def _parent(self, location: str) -> str:
         return f"{_CLOUD_BUILD}/projects/{self._project}/locations/{location}/builds"
 
-    def find_image(self, image: Image) -> Image | None:
-        """The image with its digest, or None when nothing has this tag."""
-        call = Call(f"look up image {image.name}:{image.tag}", "artifactregistry.tags.get")
-        found = self._client.find(f"{_ARTIFACT_REGISTRY}/{image.resource}", call)
-        if found is None:
-            return None
-        return dataclasses.replace(image, digest=str(found["version"]).rpartition("/")[2])
-
     def newest(self, image: Image) -> str:
         """The newest image of the same name by its digest, whatever its source is; "" when there is none."""
         call = Call(f"list the versions of image {image.name}", "artifactregistry.versions.list")
@@ -223,19 +216,28 @@ class Builds:
         newest = max(found, key=lambda version: str(version.get("updateTime", "")), default=None)
         return f"{image.name}@{str(newest['name']).rpartition('/')[2]}" if newest else ""
 
-    def find_running(self, image: Image) -> Json | None:
-        """A build of this image that an interrupted run has left running.
+    def find(self, image: Image) -> tuple[Json | None, Image | None]:
+        """What there is of a source already: a build of it with the image that it has made; else one that an interrupted run has left
+        running, without an image; else nothing.
 
-        Sites that are deployed from one source have builds with one tag, so the image itself has to be the same.
+        Sites that are deployed from one source have builds with one tag, so the image itself has to be the same. One that was deleted
+        since is none.
         """
-        return next(
-            (
-                build
-                for build in self._tagged(image.tag)
-                if build.get("status") in _RUNNING and image.tagged in build.get("images", [])
-            ),
-            None,
-        )
+        running = None
+        for build in self._tagged(image.tag):
+            if image.tagged not in build.get("images", []):
+                continue
+            digest = _digest(build, image) if build.get("status") == "SUCCESS" else ""
+            made = dataclasses.replace(image, digest=digest)
+            if digest and self._is_there(made):
+                return build, made
+            if not is_finished(build):
+                running = running or build
+        return running, None
+
+    def _is_there(self, image: Image) -> bool:
+        call = Call(f"look up image {image.uri}", "artifactregistry.versions.get")
+        return self._client.find(f"{_ARTIFACT_REGISTRY}/{image.version}", call) is not None
 
     def _tagged(self, tag: str) -> t.Iterator[Json]:
         call = Call(f"list the builds of {tag}", "cloudbuild.builds.list")
@@ -244,7 +246,8 @@ class Builds:
             try:
                 yield from self._client.list(self._parent(location), call, items="builds", params=params)
             except ApiError as error:
-                if not _NOT_IN_THIS_LOCATION.search(error.explanation):
+                # A location that is none has none; nor has a project whose API a task before this one would enable in check mode.
+                if not (error.is_disabled or _NOT_IN_THIS_LOCATION.search(error.explanation)):
                     raise
 
     def upload(self, archive: Archive, bucket: str, name: str) -> str:
@@ -372,8 +375,7 @@ class Builds:
         def refusal(error: DjangoGcpError) -> Refusal | None:
             if not isinstance(error, BuildError) or not _is_push_refused(builds[-1]):
                 return None
-            account = str(builds[-1].get("serviceAccount", "")).rpartition("/")[2]
-            return Refusal("artifact_repository", image.repository, account)
+            return Refusal("artifact_repository", image.repository, _account(builds[-1]))
 
         return once_granted(self._client, attempt, refusal, doing=f"push {image.tagged}")
 
@@ -385,8 +387,7 @@ class Builds:
         """
         if build["status"] != "SUCCESS":
             raise BuildError(self._explain(build, image), log_url=str(build.get("logUrl", "")))
-        made = build.get("results", {}).get("images") or [{}]
-        digest = str(made[0].get("digest", ""))
+        digest = _digest(build, image)
         if not digest:
             raise BuildError(
                 f"Failed to build {image.name}: build {build['id']} succeeded without an image.", log_url=""
@@ -406,7 +407,7 @@ class Builds:
 def _cure(build: t.Mapping[str, t.Any]) -> str:
     """What to do about a build that has failed. Source of the types: cloudbuild v1, FailureInfo."""
     failure = build.get("failureInfo", {}).get("type")
-    account = str(build.get("serviceAccount", "")).rpartition("/")[2]
+    account = _account(build)
     if failure == "PUSH_NOT_AUTHORIZED":
         return f"Grant {account} the role roles/artifactregistry.writer on the repository; when it was granted a moment ago, run again."
     if failure == "FETCH_SOURCE_FAILED":
@@ -418,6 +419,17 @@ def _cure(build: t.Mapping[str, t.Any]) -> str:
             "A step ran out of memory: let it need less, or build with a larger machine_type, and run again."
         )
     return "The end of its log says why; fix the source and run again."
+
+
+def _account(build: t.Mapping[str, t.Any]) -> str:
+    """The e-mail address of the account that a build runs as: ``projects/P/serviceAccounts/EMAIL`` (cloudbuild v1, Build.serviceAccount)."""
+    return str(build.get("serviceAccount", "")).rpartition("/")[2]
+
+
+def _digest(build: t.Mapping[str, t.Any], image: Image) -> str:
+    """The digest of the image that a build has pushed, "" without one (cloudbuild v1, Results.images: "name" is what it was pushed by)."""
+    made = build.get("results", {}).get("images", [])
+    return next((str(one.get("digest", "")) for one in made if one.get("name") == image.tagged), "")
 
 
 def _is_push_refused(build: t.Mapping[str, t.Any]) -> bool:

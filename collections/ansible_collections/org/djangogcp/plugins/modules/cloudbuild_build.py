@@ -11,8 +11,9 @@ module: cloudbuild_build
 short_description: Build a project's image with Cloud Build, once per source
 version_added: 0.9.0
 description:
-  - Packs a project's source, looks for an image of exactly this source in Artifact Registry by the tag
-    C(source-<digest>), and only when there is none has Cloud Build make it from the Dockerfile.
+  - Packs a project's source, looks for a build of exactly this source by its tag C(source-<digest>), and only when there is none, or its
+    image is no more, has Cloud Build make it from the Dockerfile. The image is the one that Cloud Build recorded, by digest, wherever the
+    tags in Artifact Registry have been moved to.
   - The newest image of the same name is the cache of a build, so that what has not changed (mostly what is installed) is not made again.
   - Version control, caches, virtual environments and files that hold secrets are never uploaded; the notes list them.
     C(.dockerignore) and C(.gcloudignore) are honoured on top of that.
@@ -116,7 +117,7 @@ image:
       description: The image without tag or digest.
       type: str
     tag:
-      description: The tag that stands for the source.
+      description: The tag that stands for the source, for people. What is deployed is the digest.
       type: str
     digest:
       description: The digest, C(sha256:...).
@@ -225,9 +226,9 @@ def start(task: Task, builds: Builds) -> Json:
         "withheld": list(archive.withheld),
         "windows_scripts": list(archive.windows_scripts),
     }
-    found = builds.find_image(wanted)
-    if found is not None:
-        return {"changed": False, "finished": True, "image": found.result(), "build": None, "source": source}
+    build, made = builds.find(wanted)
+    if made is not None:
+        return {"changed": False, "finished": True, "image": made.result(), "build": None, "source": source}
     diff = {"before": {"image": None}, "after": {"image": wanted.uri}}
     if task.check_mode:
         return {
@@ -238,7 +239,6 @@ def start(task: Task, builds: Builds) -> Json:
             "source": source,
             "diff": diff,
         }
-    build = builds.find_running(wanted)
     if build is None:
         name = f"{wanted.name.rpartition('/')[2]}/{wanted.tag}.tar.gz"
         generation = builds.upload(archive, params["source_bucket"], name)

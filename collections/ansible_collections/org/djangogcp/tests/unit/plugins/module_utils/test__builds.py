@@ -19,6 +19,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._operations import W
 
 NAME = "us-central1-docker.pkg.dev/my-project/djangogcp/polls"
 DIGEST = "0123456789abcdef" * 4
+BUILDS = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
 
 
 class FakeClient:
@@ -102,19 +103,29 @@ def test_another_refusal_is_no_reason_to_build_elsewhere(google, client, refuse)
     assert len(google.sent) == 1
 
 
+def found(answers, image=None):
+    """What there is of a source, and what was looked at."""
+    return builds(answers).find(image or Image(NAME, "source-1"))
+
+
 def test_a_build_that_an_interrupted_run_began_elsewhere_is_found_again():
     listed = {"builds": [{"id": "2", "status": "WORKING", "images": [f"{NAME}:source-1"]}]}
     client = FakeClient(
         {f"{LOCATIONS}/europe-west3/builds": {"builds": []}, f"{LOCATIONS}/global/builds": listed}
     )
-    found = Builds(client, "my-project", "europe-west3", "global")
-    assert found.find_running(Image(NAME, "source-1"))["id"] == "2"
+    running, made = Builds(client, "my-project", "europe-west3", "global").find(Image(NAME, "source-1"))
+    assert (running["id"], made) == ("2", None)
 
 
 def test_a_location_that_is_none_has_no_builds(google, client, refuse):
     google.answer("GET", f"{LOCATIONS}/mars-west1/builds", refuse(*UNKNOWN))
     google.answer("GET", f"{LOCATIONS}/global/builds", {"builds": []})
-    assert Builds(client, "my-project", "mars-west1", "global").find_running(Image(NAME, "source-1")) is None
+    assert Builds(client, "my-project", "mars-west1", "global").find(Image(NAME, "source-1")) == (None, None)
+
+
+def test_a_project_whose_api_is_not_enabled_yet_has_no_builds(google, client, refuse):
+    google.answer("GET", BUILDS, refuse(403, "PERMISSION_DENIED", "not enabled", reason="SERVICE_DISABLED"))
+    assert Builds(client, "my-project", "us-central1").find(Image(NAME, "source-1")) == (None, None)
 
 
 def test_the_tag_stands_for_the_source():
@@ -166,36 +177,63 @@ def test_a_name_that_is_not_in_artifact_registry_is_refused(name):
     )
 
 
-def test_an_image_that_is_there_has_its_digest():
-    image = Image(NAME, "source-1")
-    url = f"https://artifactregistry.googleapis.com/v1/{image.resource}"
-    versions = "projects/my-project/locations/us-central1/repositories/djangogcp/packages/polls/versions"
-    assert builds({url: {"version": f"{versions}/sha256:aa"}}).find_image(image) == Image(
-        NAME, "source-1", "sha256:aa"
-    )
-    assert builds({}).find_image(image) is None
+VERSIONS = (
+    "https://artifactregistry.googleapis.com/v1/projects/my-project/locations/us-central1/repositories/djangogcp"
+    "/packages/polls/versions"
+)
+
+
+def success(number, digest, name=NAME, tag="source-1"):
+    """A build that has pushed an image."""
+    tagged = f"{name}:{tag}"
+    made = {"images": [{"name": f"{name}:other", "digest": "sha256:zz"}, {"name": tagged, "digest": digest}]}
+    return {"id": number, "status": "SUCCESS", "images": [tagged], "results": made}
+
+
+def test_the_image_of_a_source_is_the_one_that_cloud_build_recorded():
+    answers = {BUILDS: {"builds": [success("1", "sha256:aa")]}, f"{VERSIONS}/sha256:aa": {"name": "v"}}
+    build, image = found(answers)
+    assert (build["id"], image) == ("1", Image(NAME, "source-1", "sha256:aa"))
+
+
+def test_an_image_that_was_deleted_is_none_and_an_older_one_of_the_source_will_do():
+    listed = {BUILDS: {"builds": [success("2", "sha256:bb"), success("1", "sha256:aa")]}}
+    assert found(listed) == (None, None)
+    assert found({**listed, f"{VERSIONS}/sha256:aa": {"name": "v"}})[1].digest == "sha256:aa"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        {**success("1", "sha256:aa"), "status": "FAILURE"},
+        success("1", "sha256:aa", name=f"{NAME}-of-another"),
+        success("1", "sha256:aa", tag="source-2"),
+        success("1", ""),
+        {"id": "1", "status": "SUCCESS", "images": [f"{NAME}:source-1"]},
+    ],
+)
+def test_what_has_not_made_this_image_is_not_taken(build):
+    assert found({BUILDS: {"builds": [build]}, f"{VERSIONS}/sha256:aa": {"name": "v"}}) == (None, None)
 
 
 def test_a_package_with_a_slash_is_one_segment_of_the_resource():
-    assert Image(f"{NAME}/web", "t").resource.endswith("/packages/polls%2Fweb/tags/t")
+    assert Image(f"{NAME}/web", "t", "sha256:aa").version.endswith("/packages/polls%2Fweb/versions/sha256:aa")
 
 
 def test_a_running_build_of_the_same_source_is_found_again():
-    url = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
     listed = {
         "builds": [
             {"id": "1", "status": "FAILURE", "images": [f"{NAME}:source-1"]},
             {"id": "2", "status": "WORKING", "images": [f"{NAME}:source-1"]},
         ]
     }
-    assert builds({url: listed}).find_running(Image(NAME, "source-1"))["id"] == "2"
-    assert builds({url: listed}).find_running(Image(NAME, "source-2")) is None
+    assert found({BUILDS: listed})[0]["id"] == "2"
+    assert found({BUILDS: listed}, Image(NAME, "source-2")) == (None, None)
 
 
 def test_a_running_build_of_the_same_source_for_another_site_is_not_taken():
-    url = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
     listed = {"builds": [{"id": "1", "status": "WORKING", "images": [f"{NAME}-of-another:source-1"]}]}
-    assert builds({url: listed}).find_running(Image(NAME, "source-1")) is None
+    assert found({BUILDS: listed}) == (None, None)
 
 
 def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
@@ -219,7 +257,6 @@ def test_a_build_runs_as_the_named_account_and_logs_to_cloud_logging():
     }
 
 
-BUILDS = "https://cloudbuild.googleapis.com/v1/projects/my-project/locations/us-central1/builds"
 LOST = requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError(104, "reset by peer"))
 
 
@@ -317,7 +354,7 @@ def test_it_is_built_again_until_a_right_to_push_that_was_granted_a_moment_ago_h
     )
     google.answer("GET", f"{BUILDS}/b1", ENDED)
     google.answer("POST", BUILDS, {"metadata": {"build": {"id": "b2"}}})
-    made = {"id": "b2", "status": "SUCCESS", "results": {"images": [{"digest": "sha256:2"}]}}
+    made = success("b2", "sha256:2")
     google.answer("GET", f"{BUILDS}/b2", {"id": "b2", "status": "WORKING"}, made)
     google.answer("POST", "https://logging.googleapis.com/v2/entries:list", {})
     build, image = finish(client)
@@ -393,8 +430,7 @@ def test_what_to_do_about_a_failed_build_depends_on_what_failed(build, cure):
 
 
 def test_a_finished_build_has_the_digest_of_its_image():
-    build = {"id": "1", "status": "SUCCESS", "results": {"images": [{"digest": "sha256:aa"}]}}
-    assert builds({}).built_image(build, Image(NAME, "source-1")).digest == "sha256:aa"
+    assert builds({}).built_image(success("1", "sha256:aa"), Image(NAME, "source-1")).digest == "sha256:aa"
 
 
 @pytest.mark.parametrize(
