@@ -7,6 +7,7 @@ a deploy that forgot it stops at once and says which.
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,6 +61,7 @@ INSTALLED_APPS = [
     "accounts",
     "polls",
     "gallery",
+    "throttles",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -79,6 +81,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "throttles.middleware.ThrottleMiddleware",
 ]
 
 TEMPLATES = [
@@ -120,6 +123,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
 # Accounts: https://docs.djangoproject.com/en/5.2/topics/auth/customizing/
 # ------------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["throttles.backends.ThrottledModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -201,6 +205,43 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 # W005, W021: HSTS for every subdomain, and for good, is for whoever owns the domain to decide, not for one site on it.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# How many proxies in front of the site add to the header that tells where a request comes from. What a client sends itself
+# stands before what they add. Cloud Run adds one address, a load balancer in front of it one more, nginx one
+# (`proxy_add_x_forwarded_for`): https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header,
+# https://github.com/kubernetes/registry.k8s.io/pull/61, https://nginx.org/en/docs/http/ngx_http_proxy_module.html.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=1 if SECURE_SSL_REDIRECT else 0)
+# App Engine has a header of its own, which nobody can send there, and anybody elsewhere:
+# https://cloud.google.com/appengine/docs/standard/reference/request-headers
+CLIENT_ADDRESS_HEADER = env(
+    "CLIENT_ADDRESS_HEADER", default="X-Appengine-User-IP" if "GAE_ENV" in os.environ else "X-Forwarded-For"
+)
+
+
+def rate(name: str, default: str) -> tuple[int, int] | None:
+    """Return how many are allowed in how many seconds, as the variable `name` says it: `10/900`; None if it is empty.
+
+    Raises:
+        ImproperlyConfigured: it says something else.
+    """
+    value = env(name, default=default)
+    if not value:
+        return None
+    if not (parts := re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", value)):
+        raise ImproperlyConfigured(
+            f"{name} is {value!r}. Write COUNT/SECONDS, such as 10/900, or nothing for no limit."
+        )
+    return int(parts[1]), int(parts[2])
+
+
+# What one client may try. A log-in that succeeds does not count.
+THROTTLES = {
+    "login-account": rate("THROTTLE_LOGIN_ACCOUNT", "10/900"),
+    "login-address": rate("THROTTLE_LOGIN_ADDRESS", "20/900"),
+    "upload-account": rate("THROTTLE_UPLOAD_ACCOUNT", "30/600"),
+    "upload-address": rate("THROTTLE_UPLOAD_ADDRESS", "60/600"),
+    "vote-address": rate("THROTTLE_VOTE_ADDRESS", "120/60"),
+}
 
 # The setting of Django 6.0, whose own middleware then replaces ours.
 SECURE_CSP = {

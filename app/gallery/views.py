@@ -19,6 +19,8 @@ from django.views.generic import DeleteView, DetailView, FormView, ListView, Upd
 
 from gallery.forms import UploadForm
 from gallery.models import Picture
+from throttles.clients import network_of
+from throttles.rates import take
 
 
 def sign_thumbnails(pictures: Iterable[Picture]) -> None:
@@ -64,6 +66,8 @@ class UploadView(LoginRequiredMixin, FormView):
     success_url = reverse_lazy("gallery:index")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        take("upload-address", network_of(request))
+        take("upload-account", request.user.get_username())
         if not _uploads.acquire(timeout=_BUSY_SECONDS):
             text = "Others are uploading just now. Try again in a minute.\n"
             return HttpResponse(text, "text/plain", status=503, headers={"Retry-After": "60"})

@@ -13,6 +13,8 @@ from django.views.generic import ListView
 
 from polls.models import Choice, Question
 from polls.voters import remember_voter, voter_of
+from throttles.clients import network_of
+from throttles.rates import take
 
 
 class IndexView(ListView):
@@ -40,6 +42,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def vote(request: HttpRequest, pk: int) -> HttpResponse:
     """Count the vote and show the results; without a choice, ask again."""
+    take("vote-address", network_of(request))
     question = get_object_or_404(Question.objects.published(), pk=pk)
     try:
         choice = question.choices.get(pk=request.POST.get("choice"))

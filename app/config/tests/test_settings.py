@@ -136,6 +136,13 @@ class ProductionTests(SimpleTestCase):
         self.assertEqual(read("settings.STATIC_URL", **server), "http://gcs.localhost:4443/my-static/")
         self.assertIn("http://gcs.localhost:4443/my-media/", read("settings.SECURE_CSP['img-src']", **server))
 
+    def test_the_front_that_ends_tls_is_the_proxy_that_tells_addresses(self) -> None:
+        names = "[settings.TRUSTED_PROXIES, settings.CLIENT_ADDRESS_HEADER]"
+        self.assertEqual(read(names), [1, "X-Forwarded-For"])
+        self.assertEqual(read(names, SECURE_SSL_REDIRECT="false"), [0, "X-Forwarded-For"])
+        self.assertEqual(read(names, TRUSTED_PROXIES="2"), [2, "X-Forwarded-For"])
+        self.assertEqual(read(names, GAE_ENV="standard"), [1, "X-Appengine-User-IP"])
+
     def test_without_tls_in_front_nothing_asks_for_it(self) -> None:
         names = "SECURE_SSL_REDIRECT SECURE_HSTS_SECONDS SESSION_COOKIE_SECURE CSRF_COOKIE_SECURE"
         expression = f"[getattr(settings, name) for name in '{names}'.split()]"
