@@ -31,7 +31,6 @@ from gcp_emulator.engine.errors import (
 )
 from gcp_emulator.engine.facts import Facts, load_facts
 from gcp_emulator.engine.faults import Faults
-from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.masks import select_fields
 from gcp_emulator.engine.quotas import Caller, Quotas
 from gcp_emulator.engine.requests import Entry
@@ -216,13 +215,15 @@ class Dispatcher:
             context.unhandled.append(method.id)
             raise failed_precondition(f"gcp-emulator does not emulate {method.id}; nothing was done.")
         facts = api.facts.methods[method.id]
-        identity = context.tokens.authenticate(request.headers.get("authorization"))
-        entry.caller = identity.member
+        authorization = request.headers.get("authorization")
+        anonymous = authorization is None and api.service.answers_anonymous
+        identity = None if anonymous else context.tokens.authenticate(authorization)
+        entry.caller = identity.member if identity else ""
         params, project = self._canonical(api.service.canonical(path), api, method)
         if project is not None and not api.facts.always_enabled:
             context.projects.require_enabled(project, api.document.host, api.document.title)
         if project is not None and self._quotas:
-            self._charge(api, request, method, params, project, identity)
+            self._charge(api, request, method, params, project, entry.caller)
         resource = _resource(facts.resource, params)
         for permission in facts.permissions:
             context.iam.require(identity, permission, resource)
@@ -245,7 +246,7 @@ class Dispatcher:
         method: Method,
         params: Json,
         project: str,
-        identity: Identity,
+        member: str,
     ) -> None:
         """QuotaExceededError when the project that the call counts against has none left for it."""
         projects = self._context.projects
@@ -253,7 +254,7 @@ class Dispatcher:
         number = named["projectNumber"] if named else projects.number(project)
         found = (_REGION.search(value) for value in params.values() if isinstance(value, str))
         region = next((one[1] for one in found if one), "")
-        caller = Caller(number, identity.member, region)
+        caller = Caller(number, member, region)
         self._quotas.charge(api.document.host, api.facts.quotas, method.id, caller)
 
     def _canonical(self, path: dict[str, str], api: MountedApi, method: Method) -> tuple[Json, str | None]:

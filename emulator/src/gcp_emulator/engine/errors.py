@@ -90,7 +90,12 @@ class ApiError(Exception):
         """The JSON body of the HTTP response."""
         error: Json = {"code": self.code, "message": self.message}
         if style != "rpc":
-            error["errors"] = [{"message": self.message, "domain": "global", "reason": self.reason}]
+            legacy = {"message": self.message, "domain": "global", "reason": self.reason}
+            if (
+                self.code == 401 and self.reason == "required"
+            ):  # gkatzioura/CloudStorageMaven#53, reactmore/morelab#17
+                legacy |= {"locationType": "header", "location": "Authorization"}
+            error["errors"] = [legacy]
         if style != "legacy":
             error["status"] = self.status
         if self.details:
@@ -161,6 +166,14 @@ def unauthenticated(message: str) -> ApiError:
         "UNAUTHENTICATED",
         message,
         headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'},
+    )
+
+
+def credentials_missing() -> ApiError:
+    """401 for a call without credentials."""
+    return unauthenticated(
+        "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or "
+        "other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
     )
 
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
-from gcp_emulator.engine.errors import Json, aborted, invalid_argument, permission_denied
+from gcp_emulator.engine.errors import Json, aborted, credentials_missing, invalid_argument, permission_denied
 from gcp_emulator.engine.iam_roles import permission_fits, role_fits, role_has, role_permissions
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.propagation import Propagation
@@ -164,11 +164,13 @@ class Iam:
         )
 
     def require(self, identity: Identity | None, permission: str, resource: str) -> None:
-        """PERMISSION_DENIED unless :meth:`allows`."""
+        """PERMISSION_DENIED, or for an anonymous caller UNAUTHENTICATED, unless :meth:`allows`."""
         if not self.allows(identity, permission, resource):
-            raise permission_denied(permission, resource)
+            raise permission_denied(permission, resource) if identity else credentials_missing()
 
-    def test_permissions(self, identity: Identity, permissions: Iterable[str], resource: str) -> list[str]:
+    def test_permissions(
+        self, identity: Identity | None, permissions: Iterable[str], resource: str
+    ) -> list[str]:
         """Those of ``permissions`` that the caller has, in their order (testIamPermissions); INVALID_ARGUMENT for what is none here."""
         permissions = list(permissions)
         for permission in permissions:

@@ -6,7 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from gcp_emulator.engine.errors import ApiError, error_info, unauthenticated
+from gcp_emulator.engine.errors import ApiError, credentials_missing, error_info
 from gcp_emulator.engine.store import Store
 
 #: Lifetime of an access token in seconds (https://cloud.google.com/docs/authentication/token-types#access).
@@ -88,10 +88,7 @@ class Tokens:
         """The caller behind an Authorization header; ApiError UNAUTHENTICATED in Google's words otherwise."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise unauthenticated(
-                "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or "
-                "other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
-            )
+            raise credentials_missing()
         found = self.resolve(token.strip())
         if found is None:
             error = ApiError(

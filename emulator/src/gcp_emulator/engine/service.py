@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.describe import Page, Section, View
 from gcp_emulator.engine.discovery import Method
-from gcp_emulator.engine.errors import ErrorStyle, Json, invalid_argument
+from gcp_emulator.engine.errors import ErrorStyle, Json, credentials_missing, invalid_argument
 from gcp_emulator.engine.faults import Fault
 from gcp_emulator.engine.identity import Identity
 from gcp_emulator.engine.routes import Route
@@ -31,12 +31,20 @@ class Call:
     method: Method
     params: Json
     body: Json
-    identity: Identity
+    #: Who calls; None without credentials, for the services that answer such calls.
+    identity: Identity | None
     request: Request
     context: Context
     upload: bool = False
     #: Names of body fields as the client sent them, also those that were dropped as output-only.
     raw_body: Json = field(default_factory=dict)
+
+    @property
+    def caller(self) -> Identity:
+        """In whose name something is done; UNAUTHENTICATED for nobody."""
+        if self.identity is None:
+            raise credentials_missing()
+        return self.identity
 
     def require(self, permission: str, resource: str) -> None:
         """A further permission that the method needs, for example ``iam.serviceAccounts.actAs``."""
@@ -86,6 +94,9 @@ class Service:
     #: Further host names of the API, beside the document's rootUrl and its regional forms.
     hosts: ClassVar[tuple[str, ...]] = ()
     error_style: ClassVar[ErrorStyle] = "rpc"
+    #: Whether a call without credentials may do what is granted to allUsers; elsewhere it is 401 whatever is granted. Handlers of
+    #: methods without a permission in facts.yaml then ask for theirs with `Call.identity` None.
+    answers_anonymous: ClassVar[bool] = False
 
     #: Where the state page shows this service (see :meth:`describe`).
     page: ClassVar[Page | None] = None

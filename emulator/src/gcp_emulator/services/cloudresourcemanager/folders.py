@@ -52,7 +52,7 @@ class Folders:
         display_name = self._display_name(call.body["displayName"], parent)
         folder = self._resources.put_folder(new_folder_name(), display_name, parent)
         for role in ("roles/resourcemanager.folderAdmin", "roles/resourcemanager.folderEditor"):
-            self._context.iam.add_binding(folder["name"], role, call.identity.member)
+            self._context.iam.add_binding(folder["name"], role, call.caller.member)
         return self._operation(call, folder)
 
     @handles("cloudresourcemanager.folders.get")

@@ -311,7 +311,7 @@ class Methods:
         kind, scope, user = (
             self.kind.operation_type(call.method.id),
             Scope.of(call.params),
-            call.identity.email,
+            call.caller.email,
         )
         if self.kind.is_at_once(call.method.id):
             work()

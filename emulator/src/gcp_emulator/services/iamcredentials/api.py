@@ -82,7 +82,7 @@ class IamCredentials(Service):
         """The account to act as. Along ``delegates`` every link must be granted, and the last one acts."""
         delegates = call.body.get("delegates", [])
         if delegates:
-            self._check_chain(call.identity, delegates, permission, call.params["name"])
+            self._check_chain(call.caller, delegates, permission, call.params["name"])
         else:
             call.require(permission, call.params["name"])
         return self._accounts.active(call.params["name"].rpartition("/")[2])

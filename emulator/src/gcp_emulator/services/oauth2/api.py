@@ -135,7 +135,7 @@ class OAuth(Service):
 
     @handles("oauth2.userinfo.get", "oauth2.userinfo.v2.me.get")
     async def user_info_v2(self, call: Call) -> Json:
-        return self._profile(call.identity)
+        return self._profile(call.caller)
 
     async def _token(self, request: Request) -> Response:
         form = await _form(request)

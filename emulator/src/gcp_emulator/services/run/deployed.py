@@ -237,9 +237,9 @@ class Deployed(abc.ABC):
         )
         if new_revision:
             self._check_revision_name(name, template)
-            self.neighbours.require_act_as(call.identity, template["serviceAccount"], name.project)
+            self.neighbours.require_act_as(call.caller, template["serviceAccount"], name.project)
             for container in template["containers"]:
-                self.neighbours.require_image_access(call.identity, container["image"])
+                self.neighbours.require_image_access(call.caller, container["image"])
         status = record["status"] if record else records.born(call)
         record = {"revisions": 0, "deployed": None, **(record or {}), "spec": spec, "status": status}
         if call.params.get("validateOnly"):

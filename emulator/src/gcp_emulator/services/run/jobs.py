@@ -228,8 +228,8 @@ class JobsApi:
         if record is None:
             self.neighbours.constraints.require_location(name.project, "job", [name.region])
         task = spec["template"]["template"]
-        self.neighbours.require_act_as(call.identity, task["serviceAccount"], name.project)
-        self.neighbours.require_image_access(call.identity, task["containers"][0]["image"])
+        self.neighbours.require_act_as(call.caller, task["serviceAccount"], name.project)
+        self.neighbours.require_image_access(call.caller, task["containers"][0]["image"])
         status = (
             record["status"]
             if record
@@ -286,7 +286,7 @@ class JobsApi:
             "uid": clock.new_id(),
             "generation": "1",
             "observedGeneration": "1",
-            "creator": call.identity.email,
+            "creator": call.caller.email,
             "labels": template.get("labels", {}),
             "annotations": template.get("annotations", {}),
             "createTime": clock.timestamp(),

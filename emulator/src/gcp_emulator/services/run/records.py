@@ -61,7 +61,7 @@ def check_etag(given: str | None, name: str, record: Json) -> None:
 def born(call: Call) -> Json:
     """The status fields of a new resource."""
     now = clock.timestamp()
-    email = call.identity.email
+    email = call.caller.email
     return {
         "uid": clock.new_id(), "generation": "0", "observedGeneration": "0", "createTime": now, "updateTime": now,
         "creator": email, "lastModifier": email, "etag": clock.new_etag(),
@@ -73,7 +73,7 @@ def touch(status: Json, call: Call | None = None, *, generation: bool = False) -
     status["etag"] = clock.new_etag()
     status["updateTime"] = clock.timestamp()
     if call is not None:
-        status["lastModifier"] = call.identity.email
+        status["lastModifier"] = call.caller.email
     if generation:
         status["generation"] = str(int(status["generation"]) + 1)
 

@@ -182,7 +182,7 @@ class Connect:
         # A certificate holds names in ASCII only, and every token that Google issues is.
         if token is not None and not (token.isascii() and token.isprintable()):
             raise rules.invalid("Invalid access_token: it is not printable ASCII.")
-        client = Client(call.identity.email, token)
+        client = Client(call.caller.email, token)
         try:
             certificate = self.authority(key).sign_client(
                 public_key, client, datetime.timedelta(seconds=seconds)

@@ -317,7 +317,7 @@ class Data:
             if not rules.flag_enabled(settings, "cloudsql.iam_authentication"):
                 raise rules.invalid("IAM authentication is not enabled for the instance.")
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
-            user = rules.database_user(call.identity)
+            user = rules.database_user(call.caller)
             return user, roles.iam_password(self._servers[key], user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")

@@ -182,7 +182,7 @@ class Instances:
             "operationType": kind,
             "status": "PENDING",
             "insertTime": clock.timestamp(),
-            "user": call.identity.email,
+            "user": call.caller.email,
             "targetId": instance,
             "targetProject": project,
             "instance": key,

@@ -42,7 +42,7 @@ class Access:
             raise denied(identity, permission, kind)
         return record
 
-    def require_on_project(self, identity: Identity, permission: str, project: str) -> None:
-        """403 unless the caller has ``permission`` on the project."""
+    def require_on_project(self, identity: Identity | None, permission: str, project: str) -> None:
+        """401 or 403 unless the caller has ``permission`` on the project."""
         if not self._iam.allows(identity, permission, f"projects/{project}"):
             raise denied(identity, permission, "project")

@@ -74,6 +74,7 @@ class Storage(Service):
     page = Page("/storage", "Storage")
     hosts = ("www.googleapis.com",)
     error_style: ClassVar[ErrorStyle] = "legacy"
+    answers_anonymous: ClassVar[bool] = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

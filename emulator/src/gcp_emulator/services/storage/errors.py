@@ -2,7 +2,8 @@
 
 An :class:`ApiError` is rendered as JSON by the engine, and by :func:`xml_error` for the XML API.
 Sources: https://cloud.google.com/storage/docs/json_api/v1/status-codes, .../xml-api/reference-status, and responses that users quote in
-public issues (fog/fog-google#536, GoogleCloudPlatform/gsutil#1620, googleapis/google-cloud-go#1062; of organisation policies
+public issues (fog/fog-google#536, GoogleCloudPlatform/gsutil#1620, googleapis/google-cloud-go#1062; of anonymous callers
+gkatzioura/CloudStorageMaven#53, fsspec/gcsfs#546, FinucaneLab/pops#15 and, of the XML API, openai/glow#60; of organisation policies
 those that services/orgpolicy/facts.yaml names).
 """
 
