@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -107,10 +108,12 @@ class Stack:
         return requests.get(url.replace("gcs.localhost", "127.0.0.1", 1), headers={"Host": host}, timeout=30)
 
     def objects(self, bucket: str) -> set[str]:
-        """The names in a bucket, from fake-gcs-server itself."""
-        answer = requests.get(f"http://127.0.0.1:{self.gcs_port}/storage/v1/b/{bucket}/o", timeout=30)
-        assert answer.status_code == 200, answer.text
-        return {item["name"] for item in answer.json().get("items", [])}
+        """The names in a bucket, from fake-gcs-server itself, which the containers reach."""
+        url = f"http://gcs:{self.gcs_port}/storage/v1/b/{bucket}/o"
+        code = f"import urllib.request as r; print(r.urlopen({url!r}, timeout=30).read().decode())"
+        return {
+            item["name"] for item in json.loads(self.inside("app", "python", "-c", code)).get("items", [])
+        }
 
     def sql(self, statement: str) -> str:
         """The answer of the database to the site's own connection, which is the proxy's socket."""

@@ -111,6 +111,29 @@ def test_three_pictures_are_stored_in_the_bucket_and_come_back(stack: Stack) -> 
     assert stack.sql("SELECT count(*) FROM gallery_picture") == "[(3,)]"
 
 
+def test_a_page_of_another_site_reads_writes_and_deletes_nothing(stack: Stack) -> None:
+    stored = stack.objects(MEDIA)
+    address = f"http://127.0.0.1:{stack.gcs_port}"
+    name = sorted(stored)[0]
+    evil = {"Host": f"gcs.localhost:{stack.gcs_port}", "Origin": "http://evil.example"}
+    calls = {
+        ("GET", f"/{MEDIA}/{name}"): 403,
+        ("GET", f"/storage/v1/b/{MEDIA}/o"): 403,
+        ("PUT", f"/{MEDIA}/{name}"): 405,
+        ("POST", f"/upload/storage/v1/b/{MEDIA}/o?uploadType=media&name={name}"): 405,
+        ("DELETE", f"/storage/v1/b/{MEDIA}/o/{name.replace('/', '%2F')}"): 405,
+        ("OPTIONS", f"/{MEDIA}/{name}"): 405,
+    }
+    for (method, path), status in calls.items():
+        answer = requests.request(method, address + path, data=b"evil", headers=evil, timeout=30)
+        assert answer.status_code == status, (method, path, answer.text)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    rebound = {"Host": f"evil.example:{stack.gcs_port}"}
+    assert requests.get(f"{address}/{MEDIA}/{name}", headers=rebound, timeout=30).status_code == 403
+    assert stack.objects(MEDIA) == stored
+    assert stack.file(f"http://gcs.localhost:{stack.gcs_port}/{MEDIA}/{name}").content != b"evil"
+
+
 def test_a_browser_shows_them(stack: Stack) -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed; install the package chromium")
@@ -159,7 +182,7 @@ def test_saved_code_runs(stack: Stack, figures: dict[str, str]) -> None:
     urls.write_text(text, "utf-8")
 
 
-@pytest.mark.parametrize("service", ["db", "cloud-sql-proxy", "emulator", "gcs", "app"])
+@pytest.mark.parametrize("service", ["db", "cloud-sql-proxy", "emulator", "gcs", "gcs-front", "app"])
 def test_the_site_outlives_the_restart_of(service: str, stack: Stack, figures: dict[str, str]) -> None:
     until(lambda: _answers(stack), PATIENCE)
     times: list[float] = []
@@ -187,13 +210,13 @@ def test_the_site_outlives_the_restart_of(service: str, stack: Stack, figures: d
 
 
 def _answers(stack: Stack) -> bool:
-    """A page out of the database and a file out of the bucket."""
+    """A page out of the database, and what the bucket has not."""
     try:
         page = stack.get("/polls/")
-        listed = requests.get(f"http://127.0.0.1:{stack.gcs_port}/storage/v1/b/{MEDIA}/o", timeout=5)
+        missing = stack.file(f"http://gcs.localhost:{stack.gcs_port}/{MEDIA}/none")
     except requests.RequestException:
         return False
-    return page.status_code == 200 and listed.status_code == 200
+    return page.status_code == 200 and missing.status_code == 404
 
 
 def test_stop_and_start_keep_the_data(stack: Stack, figures: dict[str, str]) -> None:
@@ -277,12 +300,12 @@ def test_a_worker_runs_a_command_beside_the_site(stack: Stack) -> None:
 
 
 def test_a_port_that_is_taken_is_named(stack: Stack) -> None:
-    stack.compose("rm", "--stop", "--force", "gcs")
+    stack.compose("rm", "--stop", "--force", "gcs-front")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", stack.gcs_port))
         other.listen()
-        printed = stack.compose("up", "--no-deps", "--wait", "gcs", check=False)
+        printed = stack.compose("up", "--no-deps", "--wait", "gcs-front", check=False)
     assert re.search(rf"127\.0\.0\.1:{stack.gcs_port}.*(in use|allocated)", printed), printed
 
 
