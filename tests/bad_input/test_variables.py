@@ -36,7 +36,8 @@ GOOD: dict[str, Any] = {
     "djangogcp_superuser_email": "admin@example.com",
     "djangogcp_site": "polls",
     "djangogcp_database_name": "polls",
-    "djangogcp_source_bucket": "my-project-djangogcp-source",
+    "djangogcp_repository": "polls",
+    "djangogcp_source_bucket": "my-project-polls-source",
     "djangogcp_media_bucket": "my-project-polls-media",
     "djangogcp_static_bucket": "my-project-polls-static",
 }

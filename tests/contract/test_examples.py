@@ -85,7 +85,7 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
     "cloudbuild_build": [
         {
             "org.djangogcp.storage_buckets": {
-                "buckets": [{"name": "my-project-djangogcp-source", "location": "us-central1"}]
+                "buckets": [{"name": "my-project-polls-source", "location": "us-central1"}]
             }
         },
         {
@@ -249,7 +249,7 @@ def playbook(source: Path) -> list[dict[str, Any]]:
     text = json.dumps(tasks).replace("/srv/polls", str(source))
     # The project has a number of its own, and the example before has told its address.
     text = re.sub(r"https://candidate---polls-\d+\.us-central1\.run\.app", "{{ result.service.uri }}", text)
-    text = re.sub(r"us-central1-docker\.pkg\.dev/my-project/djangogcp/polls@sha256:a+", "{{ image }}", text)
+    text = re.sub(r"us-central1-docker\.pkg\.dev/my-project/polls/polls@sha256:a+", "{{ image }}", text)
     return [
         {
             "name": "Run the examples",

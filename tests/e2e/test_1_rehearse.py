@@ -87,17 +87,17 @@ def test_a_wrong_host_name_is_refused_by_the_site(deployed: Rehearsal) -> None:
 @both_runtimes
 def test_it_serves_exactly_what_was_built(deployed: Rehearsal) -> None:
     image = deployed.service("polls")["template"]["containers"][0]["image"]
-    assert image.startswith(f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/polls@sha256:")
+    assert image.startswith(f"{REGION}-docker.pkg.dev/{PROJECT}/polls/polls@sha256:")
     tags = deployed.api(
         f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}"
-        "/repositories/djangogcp/packages/polls/tags"
+        "/repositories/polls/packages/polls/tags"
     )["tags"]
     assert image.partition("@")[2] in [tag["version"].rpartition("/")[2] for tag in tags]
 
 
 @both_runtimes
 def test_the_projects_own_dockerfile_is_what_is_built(deployed: Rehearsal) -> None:
-    bucket = f"storage.googleapis.com/storage/v1/b/{PROJECT}-djangogcp-source/o"
+    bucket = f"storage.googleapis.com/storage/v1/b/{PROJECT}-polls-source/o"
     source = deployed.api(f"{bucket}?prefix=polls/")["items"][0]["name"]
     archive = deployed.download(f"{bucket}/{quote(source, safe='')}?alt=media")
     own = (ROOT / "app" / "Dockerfile").read_bytes()

@@ -313,7 +313,7 @@ def test_a_renamed_site_keeps_its_data_also_when_the_old_name_is_destroyed(team:
 def test_the_site_of_the_same_name_in_another_region_is_left_alone(team: Team, data: bool) -> None:
     policies = [
         f"{STORAGE}/{PROJECT}-first-media/iam",
-        f"{STORAGE}/{PROJECT}-djangogcp-source/iam",
+        f"{STORAGE}/{PROJECT}-first-source/iam",
         f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/first-secret-key:getIamPolicy",
     ]
     before = [team.rehearsal.api(policy) for policy in policies]
@@ -323,11 +323,11 @@ def test_the_site_of_the_same_name_in_another_region_is_left_alone(team: Team, d
     assert team.deployed("first").changed_tasks() == []
 
 
-def test_a_site_in_another_region_shares_the_bucket_of_sources(team: Team) -> None:
+def test_a_site_in_another_region_has_everything_there(team: Team) -> None:
     overseas = {"djangogcp_region": "us-east1", "djangogcp_database_instance": "overseas"}
     team.deployed("overseas", **overseas)
     assert team.deployed("overseas", **overseas).changed_tasks() == []
-    assert team.rehearsal.api(f"{STORAGE}/{PROJECT}-djangogcp-source")["location"] == REGION.upper()
+    assert team.rehearsal.api(f"{STORAGE}/{PROJECT}-overseas-source")["location"] == "US-EAST1"
     said = team.refused("lost", djangogcp_region="us-east1")
     assert "SQL instance djangogcp (djangogcp_database_instance)" in said
 

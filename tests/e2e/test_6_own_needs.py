@@ -264,7 +264,7 @@ def test_a_change_of_the_code_installs_nothing_again(shop: Shop) -> None:
 
 
 def test_a_rebuild_builds_the_same_source_once_a_week_or_for_a_date(shop: Shop) -> None:
-    package = f"projects/{PROJECT}/locations/{REGION}/repositories/djangogcp/packages/shop"
+    package = f"projects/{PROJECT}/locations/{REGION}/repositories/shop/packages/shop"
     weekly = {**NEXT, "djangogcp_rebuild": "weekly"}
     run = shop.deployed(**weekly)
     assert any("Start the build" in task for task in run.changed_tasks())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -12,6 +13,7 @@ from tests.e2e.conftest import SideBySide
 from tests.e2e.rehearsal import OPERATOR, PROJECT, REGION, Rehearsal
 
 SITES = ("east", "north", "south")
+REPOSITORIES = f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/repositories"
 
 
 @pytest.fixture
@@ -45,13 +47,15 @@ def test_everybody_is_let_in_as_the_site_says(deployed: Rehearsal, site: str) ->
 def test_what_is_shared_was_made_once(deployed: Rehearsal) -> None:
     instances = deployed.api(f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances")["items"]
     assert [instance["name"] for instance in instances] == ["djangogcp"]
-    repositories = deployed.api(
-        f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/repositories"
-    )["repositories"]
-    assert [repository["name"].rpartition("/")[2] for repository in repositories] == ["djangogcp"]
+
+
+def test_each_site_has_a_repository_and_buckets_of_its_own(deployed: Rehearsal) -> None:
+    repositories = deployed.api(REPOSITORIES)["repositories"]
+    assert {repository["name"].rpartition("/")[2] for repository in repositories} == set(SITES)
     buckets = deployed.api(f"storage.googleapis.com/storage/v1/b?project={PROJECT}")["items"]
-    own = {f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "static")}
-    assert {bucket["name"] for bucket in buckets} == own | {f"{PROJECT}-djangogcp-source"}
+    assert {bucket["name"] for bucket in buckets} == {
+        f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "static", "source")
+    }
 
 
 def test_the_policies_that_are_shared_hold_every_sites_members(deployed: Rehearsal) -> None:
@@ -62,11 +66,6 @@ def test_the_policies_that_are_shared_hold_every_sites_members(deployed: Rehears
     assert members(policy, "roles/cloudsql.client") == accounts("web", "migrator")
     assert members(policy, "roles/logging.logWriter") == accounts("web", "migrator", "build")
     assert members(policy, "roles/run.admin") == {f"user:{OPERATOR}"}
-    repository = f"projects/{PROJECT}/locations/{REGION}/repositories/djangogcp"
-    policy = deployed.api(f"artifactregistry.googleapis.com/v1/{repository}:getIamPolicy")
-    assert members(policy, "roles/artifactregistry.writer") == accounts("build")
-    policy = deployed.api(f"storage.googleapis.com/storage/v1/b/{PROJECT}-djangogcp-source/iam")
-    assert members(policy, "roles/storage.objectViewer") >= accounts("build")
 
 
 def members(policy: Any, role: str) -> set[str]:
@@ -105,6 +104,31 @@ def test_the_account_of_one_site_cannot_read_the_uploads_of_another(deployed: Re
     objects = f"https://storage.googleapis.com/storage/v1/b/{PROJECT}-{{}}-media/o"
     assert session.get(objects.format("north"), timeout=30).status_code == 200
     assert session.get(objects.format("south"), timeout=30).status_code == 403
+
+
+@pytest.mark.parametrize("other", ["east", "south"])
+def test_the_builds_of_one_site_read_no_source_of_another_and_move_no_tag_of_its_images(
+    deployed: Rehearsal, other: str
+) -> None:
+    session = acting_as(deployed, account("north-build"))
+    bucket = f"https://storage.googleapis.com/storage/v1/b/{PROJECT}-{{}}-source/o"
+    assert session.get(bucket.format("north"), timeout=30).status_code == 200
+    assert session.get(bucket.format(other), timeout=30).status_code == 403
+    (source,) = deployed.api(bucket.format(other).removeprefix("https://"))["items"]
+    assert (
+        session.get(f"{bucket.format(other)}/{quote(source['name'], safe='')}", timeout=30).status_code == 403
+    )
+    packages = f"https://{REPOSITORIES}/{{site}}/packages/{{site}}"
+    for site, status in (("north", 200), (other, 403)):
+        package = packages.format(site=site)
+        (tag,) = deployed.api(f"{package.removeprefix('https://')}/tags")["tags"]
+        assert session.get(f"{package}/versions", timeout=30).status_code == status
+        moved = session.patch(
+            f"https://artifactregistry.googleapis.com/v1/{tag['name']}?updateMask=version",
+            json=tag,
+            timeout=30,
+        )
+        assert moved.status_code == status, moved.text
 
 
 def acting_as(rehearsal: Rehearsal, email: str) -> Any:

@@ -20,14 +20,8 @@ RUN = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}"
 STORAGE = "storage.googleapis.com/storage/v1/b"
 SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 INSTANCES = f"sqladmin.googleapis.com/v1/projects/{PROJECT}/instances"
-SHARED_POLICIES = [
-    ("POST", f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}:getIamPolicy"),
-    (
-        "GET",
-        f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/repositories/djangogcp:getIamPolicy",
-    ),
-    ("GET", f"{STORAGE}/{PROJECT}-djangogcp-source/iam"),
-]
+REPOSITORIES = f"artifactregistry.googleapis.com/v1/projects/{PROJECT}/locations/{REGION}/repositories"
+PROJECT_POLICY = f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}:getIamPolicy"
 OTHERS = ("east", "south")
 
 
@@ -63,8 +57,10 @@ def what_runs(rehearsal: Rehearsal, site: str) -> dict[str, list[str]]:
     """What a site has besides its data: service, jobs, service accounts and what they may do on anything."""
     buckets = names(rehearsal, f"{STORAGE}?project={PROJECT}", "items")
     secrets = names(rehearsal, SECRETS, "secrets")
+    repositories = names(rehearsal, REPOSITORIES, "repositories")
     policies = [
-        *SHARED_POLICIES,
+        ("POST", PROJECT_POLICY),
+        *(("GET", f"{REPOSITORIES}/{one}:getIamPolicy") for one in repositories),
         *(("GET", f"{STORAGE}/{bucket}/iam") for bucket in buckets),
         *(("GET", f"{SECRETS}/{secret}:getIamPolicy") for secret in secrets),
     ]
@@ -85,13 +81,14 @@ def what_runs(rehearsal: Rehearsal, site: str) -> dict[str, list[str]]:
 
 
 def data(rehearsal: Rehearsal, site: str) -> dict[str, list[str]]:
-    """What a site has that cannot be made again."""
+    """What a site has that stays unless it is said."""
     buckets = names(rehearsal, f"{STORAGE}?project={PROJECT}", "items")
     secrets = names(rehearsal, SECRETS, "secrets")
     instance = f"{INSTANCES}/djangogcp"
     users = names(rehearsal, f"{instance}/users", "items")
     return {
         "buckets": [bucket for bucket in buckets if bucket.startswith(f"{PROJECT}-{site}-")],
+        "repositories": [one for one in names(rehearsal, REPOSITORIES, "repositories") if one == site],
         "secrets": [secret for secret in secrets if secret.startswith(f"{site}-")],
         "databases": [one for one in names(rehearsal, f"{instance}/databases", "items") if one == site],
         "users": [user for user in users if user.startswith(f"{site}_")],
@@ -104,7 +101,7 @@ def everything(rehearsal: Rehearsal, site: str) -> Any:
 
 
 NOTHING_RUNS = {"services": [], "jobs": [], "accounts": [], "granted": []}
-NO_DATA = {"buckets": [], "secrets": [], "databases": [], "users": []}
+NO_DATA = {"buckets": [], "repositories": [], "secrets": [], "databases": [], "users": []}
 
 
 def works(rehearsal: Rehearsal, site: str) -> bool:

@@ -27,7 +27,6 @@ CURES = (
 NETWORK = f"projects/{PROJECT}/global/networks/sites"
 RUN = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}"
 SITES = ("polls", "stock")
-SOURCE = f"{PROJECT}-djangogcp-source"
 BUCKETS = f"storage.googleapis.com/storage/v1/b?project={PROJECT}"
 SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 
@@ -205,7 +204,9 @@ def test_uploads_work(deployed: Rehearsal) -> None:
 
 def test_everything_is_where_it_may_be_and_nothing_is_public(deployed: Rehearsal) -> None:
     buckets = deployed.api(BUCKETS)["items"]
-    assert {bucket["name"] for bucket in buckets} == {SOURCE, *(f"{PROJECT}-{site}-media" for site in SITES)}
+    assert {bucket["name"] for bucket in buckets} == {
+        f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "source")
+    }
     assert {bucket["location"] for bucket in buckets} == {REGION.upper()}
     secrets = deployed.api(SECRETS)["secrets"]
     assert len(secrets) == 6 * len(SITES)
@@ -231,5 +232,6 @@ def test_a_site_is_destroyed_with_its_data(deployed: Rehearsal, inventory: Path)
     options = ("-e", "destroy_confirm=polls", "-e", "destroy_data=true")
     run = deployed.playbook("playbooks/destroy.yml", *CURES, *options, inventory=inventory)
     assert run.status == 0, run.output
-    assert {bucket["name"] for bucket in deployed.api(BUCKETS)["items"]} == {SOURCE, f"{PROJECT}-stock-media"}
+    left = {bucket["name"] for bucket in deployed.api(BUCKETS)["items"]}
+    assert left == {f"{PROJECT}-stock-media", f"{PROJECT}-stock-source"}
     assert [one["name"] for one in deployed.api(SECRETS)["secrets"] if "/polls-" in one["name"]] == []

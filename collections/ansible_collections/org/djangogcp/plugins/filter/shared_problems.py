@@ -8,8 +8,8 @@ author: The djangogcp contributors (@djangogcp)
 version_added: 0.9.0
 short_description: What the sites of an inventory must not share, or describe differently
 description:
-  - Finds names that two sites have in common although only one can have them. These are the site's name and its database in one project, and the
-    buckets of media and static files anywhere.
+  - Finds names that two sites have in common although only one can have them. These are the site's name, its database and its repository of images in
+    one project, and its buckets anywhere.
   - Finds database instances that the sites in them describe differently.
   - Finds database instances that take fewer connections than their sites can open. A site opens at most C(djangogcp_max_instances x
     djangogcp_workers x djangogcp_threads) connections, twice that while a new revision comes up beside the serving one, and one more for a job.
@@ -121,7 +121,12 @@ def shared_problems(
     """What the *sites* must not have in common, and what they must have in common and have not. See DOCUMENTATION."""
     flags = "djangogcp_database_flags"
     sites = [{**site, flags: from_survey(site[flags], {})} if flags in site else site for site in sites]
-    found = [*_site_names(sites), *_database_names(sites), *_bucket_names(sites)]
+    found = [
+        *_site_names(sites),
+        *_database_names(sites),
+        *_repository_names(sites),
+        *_bucket_names(sites),
+    ]
     if not names_only:
         found += [*_descriptions(sites), *_connections(sites, int(reserve))]
     meant = set(hosts)
@@ -152,6 +157,19 @@ def _database_names(sites: list[Site]) -> t.Iterator[_Problem]:
             )
 
 
+def _repository_names(sites: list[Site]) -> t.Iterator[_Problem]:
+    """Artifact Registry has no policy below a repository: who may push one image there may push all."""
+    for (project, region, name), group in _grouped(
+        sites, "djangogcp_project", "djangogcp_region", "djangogcp_repository"
+    ):
+        if _are_several(group):
+            yield _Problem(
+                f"djangogcp_repository is {shown(name)} for {_listed(group)} in {region} of the project {project}: expected a repository"
+                " of its own for each site, because the builds of the one could replace the images of the other.",
+                group,
+            )
+
+
 def _bucket_names(sites: list[Site]) -> t.Iterator[_Problem]:
     uses: dict[str, list[tuple[Site, str]]] = {}
     for site in sites:
@@ -161,8 +179,7 @@ def _bucket_names(sites: list[Site]) -> t.Iterator[_Problem]:
     for bucket, users in uses.items():
         group = [site for site, _variable in users]
         one_project = len({site.get("djangogcp_project") for site in group}) == 1
-        are_sources = all(variable == "djangogcp_source_bucket" for _site, variable in users)
-        if not _are_several(group) or (are_sources and one_project):
+        if not _are_several(group):
             continue
         reason = (
             "what the one site may read and delete in it, the other could, too"

@@ -292,6 +292,7 @@ RULES: dict[str, Rule] = {
 
 #: The default of the one is made of the other, which is what to fix.
 MADE_OF: dict[str, str] = {
+    "djangogcp_repository": "djangogcp_site",
     "djangogcp_source_bucket": "djangogcp_project",
     "djangogcp_media_bucket": "djangogcp_project",
     "djangogcp_static_bucket": "djangogcp_project",

@@ -64,18 +64,18 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make the repository for the sites' images
+- name: Make the repository for a site's images
   org.djangogcp.artifactregistry_repository:
     project: my-project
     location: us-central1
-    name: djangogcp
-    description: Images of the Django sites
+    name: polls
+    description: Images of the Django site polls
 
 - name: Label it
   org.djangogcp.artifactregistry_repository:
     project: my-project
     location: us-central1
-    name: djangogcp
+    name: polls
     labels:
       managed-by: djangogcp
 
@@ -83,7 +83,7 @@ EXAMPLES = r"""
   org.djangogcp.artifactregistry_repository:
     project: my-project
     location: us-central1
-    name: djangogcp
+    name: polls
     state: absent
 """
 
@@ -93,7 +93,7 @@ repository:
   returned: success
   type: dict
   sample:
-    name: djangogcp
+    name: polls
     location: us-central1
     format: DOCKER
 actions:

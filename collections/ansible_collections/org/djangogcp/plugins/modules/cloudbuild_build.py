@@ -91,9 +91,9 @@ EXAMPLES = r"""
     project: my-project
     location: us-central1
     fallback_location: global
-    image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
+    image: us-central1-docker.pkg.dev/my-project/polls/polls
     source_dir: /srv/polls
-    source_bucket: my-project-djangogcp-source
+    source_bucket: my-project-polls-source
     service_account: polls-build@my-project.iam.gserviceaccount.com
     wait: false
   register: build
@@ -102,7 +102,7 @@ EXAMPLES = r"""
   org.djangogcp.cloudbuild_build:
     project: my-project
     location: "{{ build.build.location }}"
-    image: us-central1-docker.pkg.dev/my-project/djangogcp/polls
+    image: us-central1-docker.pkg.dev/my-project/polls/polls
     build_id: "{{ build.build.id }}"
   when: not build.finished
 """
@@ -126,10 +126,10 @@ image:
       description: What to deploy.
       type: str
   sample:
-    name: us-central1-docker.pkg.dev/my-project/djangogcp/polls
+    name: us-central1-docker.pkg.dev/my-project/polls/polls
     tag: source-0123456789abcdef01234567
     digest: sha256:aaaa
-    uri: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+    uri: us-central1-docker.pkg.dev/my-project/polls/polls@sha256:aaaa
 finished:
   description: Whether there is nothing to wait for.
   returned: success

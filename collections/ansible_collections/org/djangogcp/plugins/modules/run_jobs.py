@@ -720,7 +720,7 @@ EXAMPLES = r"""
             service_account: polls-migrator@my-project.iam.gserviceaccount.com
             max_retries: 0
             containers:
-              - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+              - image: us-central1-docker.pkg.dev/my-project/polls/polls@sha256:aaaa
                 command: [python]
                 args: [manage.py, migrate, --noinput]
 

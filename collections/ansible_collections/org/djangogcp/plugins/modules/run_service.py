@@ -881,7 +881,7 @@ EXAMPLES = r"""
     template:
       service_account: polls-web@my-project.iam.gserviceaccount.com
       containers:
-        - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+        - image: us-central1-docker.pkg.dev/my-project/polls/polls@sha256:aaaa
           env:
             - name: SECRET_KEY
               value_source:
@@ -936,7 +936,7 @@ serving:
     - revision: polls-00001-xyz
       percent: 100
       tag: ""
-      image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+      image: us-central1-docker.pkg.dev/my-project/polls/polls@sha256:aaaa
       placeholder: false
 actions:
   description: What was done, or would be done.

@@ -61,7 +61,7 @@ serving:
     - revision: polls-00001-xyz
       percent: 100
       tag: ""
-      image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+      image: us-central1-docker.pkg.dev/my-project/polls/polls@sha256:aaaa
       placeholder: false
 moved:
   description:

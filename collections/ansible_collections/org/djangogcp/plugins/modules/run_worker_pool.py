@@ -697,7 +697,7 @@ EXAMPLES = r"""
     template:
       service_account: polls-web@my-project.iam.gserviceaccount.com
       containers:
-        - image: us-central1-docker.pkg.dev/my-project/djangogcp/polls@sha256:aaaa
+        - image: us-central1-docker.pkg.dev/my-project/polls/polls@sha256:aaaa
           command: [python, manage.py]
           args: [db_worker]
 

@@ -22,7 +22,8 @@ def site(host: str, **changed: object) -> dict[str, object]:
         "project": "p",
         "region": "us-central1",
         "site": host,
-        "source_bucket": "p-djangogcp-source",
+        "repository": host,
+        "source_bucket": f"p-{host}-source",
         "media_bucket": f"p-{host}-media",
         "static_bucket": f"p-{host}-static",
         "database_instance": "djangogcp",
@@ -42,7 +43,7 @@ def site(host: str, **changed: object) -> dict[str, object]:
 
 
 def test_sites_with_names_of_their_own_are_right() -> None:
-    assert shared_problems([site("polls"), site("shop"), site("blog", project="q", source_bucket="q")]) == []
+    assert shared_problems([site("polls"), site("shop"), site("blog", project="q")]) == []
 
 
 def test_one_site_is_right() -> None:
@@ -60,7 +61,7 @@ def test_two_hosts_of_one_site_are_refused(region: str) -> None:
 
 def test_one_name_in_two_projects_is_right() -> None:
     eu = site("eu", site="polls", project="p")
-    us = site("us", site="polls", project="q", source_bucket="q-djangogcp-source")
+    us = site("us", site="polls", project="q")
     assert shared_problems([eu, us]) == []
 
 
@@ -71,7 +72,7 @@ def test_one_database_of_two_sites_is_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("other", [{"database_instance": "another"}, {"project": "q", "source_bucket": "q"}])
+@pytest.mark.parametrize("other", [{"database_instance": "another"}, {"project": "q"}])
 def test_one_name_in_two_instances_is_right(other: dict[str, object]) -> None:
     assert shared_problems([site("polls"), site("shop", database_name="polls", **other)]) == []
 
@@ -85,12 +86,8 @@ def test_databases_whose_names_begin_alike_have_users_of_their_own() -> None:
 
 @pytest.mark.parametrize("one", ["media_bucket", "static_bucket", "source_bucket"])
 @pytest.mark.parametrize("other", ["media_bucket", "static_bucket", "source_bucket"])
-def test_one_bucket_of_two_sites_is_refused_unless_sources_are_in_it(one: str, other: str) -> None:
-    found = shared_problems([site("polls", **{one: "bucket"}), site("shop", **{other: "bucket"})])
-    if one == other == "source_bucket":
-        assert found == []
-        return
-    (message,) = found
+def test_one_bucket_of_two_sites_is_refused(one: str, other: str) -> None:
+    (message,) = shared_problems([site("polls", **{one: "bucket"}), site("shop", **{other: "bucket"})])
     uses = (
         f"djangogcp_{one} of polls and shop"
         if one == other
@@ -108,15 +105,25 @@ def test_one_bucket_of_two_sites_is_refused_unless_sources_are_in_it(one: str, o
 
 @pytest.mark.parametrize("name", ["media_bucket", "static_bucket", "source_bucket"])
 def test_one_bucket_in_two_projects_is_refused(name: str) -> None:
-    sites = (
-        [site("polls", **{name: "bucket"}), site("shop", project="q", source_bucket="q", **{name: "bucket"})]
-        if name != "source_bucket"
-        else [site("polls", source_bucket="bucket"), site("shop", project="q", source_bucket="bucket")]
-    )
+    sites = [site("polls", **{name: "bucket"}), site("shop", project="q", **{name: "bucket"})]
     assert shared_problems(sites) == [
         f"The bucket bucket is djangogcp_{name} of polls and shop: expected a bucket of its own for each, because a bucket belongs"
         " to one project, and all buckets of Google Cloud share one namespace."
     ]
+
+
+def test_one_repository_of_two_sites_is_refused() -> None:
+    assert shared_problems([site("polls"), site("shop", repository="polls")]) == [
+        "djangogcp_repository is 'polls' for polls and shop in us-central1 of the project p: expected a repository of its own for each"
+        " site, because the builds of the one could replace the images of the other."
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", [{"region": "europe-west1", "database_instance": "another"}, {"project": "q"}]
+)
+def test_repositories_of_one_name_elsewhere_are_two(other: dict[str, object]) -> None:
+    assert shared_problems([site("polls"), site("shop", repository="polls", **other)]) == []
 
 
 DIFFERENT = {
@@ -231,7 +238,7 @@ def test_the_last_connection_may_be_used() -> None:
     assert shared_problems([POLLS], reserve=18) != []
 
 
-@pytest.mark.parametrize("other", [{"database_instance": "another"}, {"project": "q", "source_bucket": "q"}])
+@pytest.mark.parametrize("other", [{"database_instance": "another"}, {"project": "q"}])
 def test_only_sites_of_one_instance_are_counted_together(other: dict[str, object]) -> None:
     assert shared_problems([POLLS, site("shop", **INSTANCE, **other)]) == []
 

@@ -14,6 +14,7 @@ NAMES = [
     "djangogcp_database_name",
     "djangogcp_database_instance",
     "djangogcp_media_bucket",
+    "djangogcp_repository",
     "djangogcp_source_bucket",
     "database_retained_backups",
 ]
@@ -26,7 +27,8 @@ def test_what_the_inventory_does_not_set_has_the_roles_default() -> None:
         "djangogcp_database_name": "my_polls",
         "djangogcp_database_instance": "djangogcp",
         "djangogcp_media_bucket": "p-my-polls-media",
-        "djangogcp_source_bucket": "p-djangogcp-source",
+        "djangogcp_repository": "my-polls",
+        "djangogcp_source_bucket": "p-my-polls-source",
         "database_retained_backups": 7,
     }
 
@@ -46,7 +48,7 @@ def test_what_is_made_of_an_unknown_variable_is_unknown() -> None:
     found = with_defaults("eu", {"djangogcp_project": "p", "djangogcp_site": None}, NAMES, DEFAULTS)
     assert found["djangogcp_site"] is None
     assert found["djangogcp_media_bucket"] is None
-    assert found["djangogcp_source_bucket"] == "p-djangogcp-source"
+    assert found["djangogcp_database_instance"] == "djangogcp"
 
 
 def test_a_value_is_not_looked_at_for_templates() -> None:
