@@ -159,7 +159,7 @@ find_postgres() {
     say "no PostgreSQL server found"
     apt_install postgresql && return
     # The one pip-installable server without a licence question; it lacks the contrib extensions.
-    "$venv/bin/python" -m pip install -q 'pgserver==0.1.4' ||
+    "$venv/bin/python" -m pip install -q --require-hashes -r requirements/pgserver.txt ||
         fail "PostgreSQL is needed, and no pip-installable server fits this Python: sudo apt-get install postgresql"
     say "using the PostgreSQL of the Python package pgserver: the extensions pg_trgm, unaccent, hstore and citext are missing in it"
 }
