@@ -1,7 +1,7 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
-.PHONY: postgresql test test-compose fuzz bench parity lint faults build
+.PHONY: postgresql test test-compose fuzz bench parity lint audit faults build
 # From any directory: make -C CHECKOUT, or make -f CHECKOUT/Makefile. No built-in function of make takes a path with spaces.
 ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN = cd "$(ROOT)" &&
@@ -66,6 +66,10 @@ parity: ## how the Compose stack, which is up, differs from a deployed site: mak
 lint: ## run the linters and type checkers only
 	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) .venv/bin/python tools/test.py lint
+
+audit: ## look whether a vulnerability is known in what the locked requirements install
+	@$(IN) bash tools/bootstrap.sh test
+	@$(IN) .venv/bin/python tools/audit.py
 
 bench: ## measure every figure of the README (ARGS="--write" puts them there, ARGS="--sites 20 100" adds many sites)
 	@$(IN) bash tools/bootstrap.sh test

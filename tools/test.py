@@ -115,6 +115,8 @@ LAYERS = (
     Layer("first hour", ((*PYTEST, "tests/first_hour"),)),
     Layer("contract", ((*PYTEST, "tests/contract"),)),
     Layer("integration", ((*PYTEST, "tests/integration"),)),
+    # Known vulnerabilities of what is locked; says so where the service that knows them is not reached.
+    Layer("audit", (("python", "tools/audit.py", "--if-reachable"),)),
     Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
     Layer("app", (APP, ("python", str(ROOT / "tools" / "on_postgres.py"), *APP)), folder=ROOT / "app"),
 )
