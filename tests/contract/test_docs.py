@@ -205,3 +205,21 @@ def test_no_tracked_file_is_made_by_a_tool() -> None:
         r"(^|/)(__pycache__|\.rehearsal|\.venv|\.cache|dist|output)/|\.(pyc|sqlite3?|tar\.gz|retry|log)$"
     )
     assert [name for name in tracked() if made.search(name)] == []
+
+
+def test_each_door_has_a_guard_that_a_test_holds() -> None:
+    """SECURITY.md names the tests; a row without one, or a test that was renamed, fails."""
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    doors = text.partition("**Doors")[2].partition("**What is not defended**")[0]
+    rows = [line for line in doors.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`([\w/.]+\.py)::(\w+)`", row)
+        assert named, row
+        for file, test in named:
+            assert re.search(rf"^ *def {test}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), (
+                file,
+                test,
+            )
+    for page in re.findall(r"\]\((docs/[^)]+)\)", text):
+        assert (ROOT / page).is_file(), page

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass
@@ -58,6 +61,31 @@ class Run:
                 task = header[1]
             elif line.startswith("changed:") and task not in found:
                 found.append(task)
+        return found
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a rehearsal."""
+
+    pid: int
+    command: bytes
+
+    def listening(self) -> set[str]:
+        """The addresses at which it listens in this machine's network, as ``127.0.0.1:8910``."""
+        folder = Path(f"/proc/{self.pid}")
+        if os.readlink(folder / "ns/net") != os.readlink("/proc/self/ns/net"):
+            return set()
+        sockets = {os.readlink(fd) for fd in (folder / "fd").iterdir()}
+        found = set()
+        for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+            for line in (folder / "net" / table).read_text("utf-8").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                    address, _, port = fields[1].partition(":")
+                    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+                    packed = struct.pack(f"={len(words)}I", *words)
+                    found.add(f"{socket.inet_ntop(family, packed)}:{int(port, 16)}")
         return found
 
 
@@ -179,6 +207,25 @@ class Rehearsal:
         response = self._authorized().get(f"https://{url}", timeout=60)
         assert response.status_code == 200, f"{url}: {response.status_code} {response.text}"
         return response.content
+
+    def processes(self) -> list[Process]:
+        """The emulator and everything that it has started, as long as each lives."""
+        running = json.loads((self.state / "emulator.lock").read_text("utf-8"))["pid"]
+        found, parents = {}, {}
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with contextlib.suppress(OSError):  # it has ended
+                    # The name in brackets may hold anything.
+                    parents[int(folder.name)] = int(
+                        (folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1]
+                    )
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes()
+
+        def belongs(pid: int) -> bool:
+            return pid == running or (pid in parents and belongs(parents[pid]))
+
+        ours = str(self.state).encode()
+        return [Process(pid, command) for pid, command in found.items() if belongs(pid) or ours in command]
 
     def containers(self) -> list[Any]:
         """What the container engine says of each container that this rehearsal runs; none where there is no engine."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import stat
 import tarfile
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg2
@@ -49,6 +51,27 @@ def test_the_state_page_shows_the_site_and_no_secret(deployed: Rehearsal) -> Non
         assert not [value for value in secrets if value in shown.text], f"a secret is on the page /{page}"
         if page == "":
             assert f'href="{deployed.browser_url("polls")}/"' in shown.text
+
+
+def test_what_runs_listens_to_this_machine_only_and_shows_no_secret_to_it(deployed: Rehearsal) -> None:
+    secrets = [value.encode() for value in deployed.secret_values()]
+    running = deployed.processes()
+    assert {Path(process.command.split(b"\0")[0].decode()).name for process in running} >= {"postgres"}
+    listening = {address for process in running for address in process.listening()}
+    assert any(address.endswith(f":{deployed.port}") for address in listening), listening
+    assert not [address for address in listening if not address.startswith("127.")], listening
+    assert not [
+        process.command for process in running if any(secret in process.command for secret in secrets)
+    ]
+
+
+def test_what_is_kept_is_its_owner_s_alone(deployed: Rehearsal) -> None:
+    assert stat.S_IMODE(deployed.state.stat().st_mode) == 0o700
+    kept = [deployed.state / "ca" / "ca.key", *(deployed.state / "credentials").iterdir()]
+    assert len(kept) > 1
+    assert {str(path): stat.S_IMODE(path.stat().st_mode) for path in kept} == {
+        str(path): 0o600 for path in kept
+    }
 
 
 def test_the_password_command_shows_the_password(deployed: Rehearsal) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mimetypes
 import struct
 import threading
 import zlib
@@ -108,6 +109,20 @@ class UploadTests(GalleryTestCase):
         message = "“{}” is not a picture that can be read. JPEG, PNG, WebP and GIF are taken."
         response = self.upload(svg, picture("x.tiff", kind="TIFF"))
         self.assertRefused(response, message.format("x.png"), message.format("x.tiff"))
+
+    def test_page_in_a_picture_is_stored_as_a_picture(self) -> None:
+        page = b"<!doctype html><script>alert(1)</script>"
+        self.upload(
+            SimpleUploadedFile("page.html", picture(kind="GIF").read() + page, content_type="text/html")
+        )
+        name = Picture.objects.get().image.name
+        self.assertTrue(name.endswith(".gif"), name)
+        self.assertEqual(mimetypes.guess_type(name), ("image/gif", None))
+
+    def test_more_files_than_a_form_may_have_are_not_read(self) -> None:
+        files = [SimpleUploadedFile(f"{n}.jpg", b"x") for n in range(101)]
+        self.assertEqual(self.upload(*files).status_code, 400)
+        self.assertFalse(Picture.objects.exists())
 
     def test_picture_that_breaks_off(self) -> None:
         whole = picture(size=(400, 400), kind="PNG", compress_level=0).read()
