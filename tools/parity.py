@@ -28,7 +28,7 @@ EXPECTED = {
     r"environment (K_.*|CLOUD_RUN_.*|GOOGLE_CLOUD_REGION|PORT)": "set by Cloud Run",
     r"environment (HOSTNAME|HOME|PWD|SHLVL|_|OLDPWD|LC_CTYPE|GPG_KEY|PYTHON_SHA256|PYTHON_VERSION)": "set by the image or the shell",
     r"settings (ALLOWED_HOSTS|CSRF_TRUSTED_ORIGINS|DATABASES|GOOGLE_CLOUD_PROJECT|GS_.*|STATIC_URL|STORAGES|LOGGING|SECURE_CSP)": "names of the site's own",
-    r"(environment|settings) (SECURE_.*|SESSION_COOKIE_SECURE|CSRF_COOKIE_SECURE)": "nothing ends TLS in front of the stack",
+    r"(environment|settings) (SECURE_.*|SESSION_COOKIE_SECURE|CSRF_COOKIE_SECURE|TRUSTED_PROXIES)": "nothing ends TLS in front of the stack",
     r"environment (DEBUG|WEB_CONCURRENCY|SECRET_KEY_FALLBACKS)": "has a default",
 }
 

@@ -42,7 +42,8 @@ def test_each_difference_is_named_with_both_values(tmp_path: Path) -> None:
         "database": "postgresql 16",
         "environment": ["ALLOWED_HOSTS", "K_SERVICE", "NEW", "PATH"],
         "storages": {"default": "django.core.files.storage.FileSystemStorage"},
-        "settings": SITE["settings"] | {"ALLOWED_HOSTS": ["polls.example.org"], "DEBUG": True},
+        "settings": SITE["settings"]
+        | {"ALLOWED_HOSTS": ["polls.example.org"], "DEBUG": True, "TRUSTED_PROXIES": 1},
     }
     done = compare(tmp_path, line(other))
     assert done.returncode == 1
@@ -54,7 +55,8 @@ def test_each_difference_is_named_with_both_values(tmp_path: Path) -> None:
         'DIFFERENT storages default: "config.storage.SignedMediaStorage" | "django.core.files.storage.FileSystemStorage"',
         'expected  settings ALLOWED_HOSTS: ["localhost"] | ["polls.example.org"]  (names of the site\'s own)',
         "DIFFERENT settings DEBUG: false | true",
-        "7 differences, 5 of them not expected",
+        "expected  settings TRUSTED_PROXIES: null | 1  (nothing ends TLS in front of the stack)",
+        "8 differences, 5 of them not expected",
     ]
 
 
