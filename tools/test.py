@@ -118,6 +118,7 @@ LAYERS = (
     # Known vulnerabilities of what is locked; says so where the service that knows them is not reached.
     Layer("audit", (("python", "tools/audit.py", "--if-reachable"),)),
     Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
+    Layer("overlay", ((*PYTEST, "tests/overlay"),)),
     Layer("app", (APP, ("python", str(ROOT / "tools" / "on_postgres.py"), *APP)), folder=ROOT / "app"),
 )
 

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The address of the database, in the form that django-environ, dj-database-url and libpq read."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any, Mapping
+
+POSTGRESQL = "django.db.backends.postgresql"
+ENGINES = {
+    "postgres": POSTGRESQL,
+    "postgresql": POSTGRESQL,
+    "mysql": "django.db.backends.mysql",
+    "sqlite": "django.db.backends.sqlite3",
+}
+#: Where a server is and how it is spoken to: the platform's to say, and not the project's. (libpq, "Parameter Key Words"; mysqlclient.)
+_CONNECTING = {
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "service", "unix_socket", "ssl", "ssl_mode", "sslmode", "sslcert",
+    "sslkey", "sslrootcert", "sslcrl", "channel_binding", "gssencmode", "requiressl", "target_session_attrs",
+}  # fmt: skip
+
+
+def parsed(url: str) -> dict[str, Any]:
+    """The entry of ``DATABASES`` that ``postgres://USER:PASSWORD@/NAME?host=/cloudsql/PROJECT:REGION:INSTANCE`` says.
+
+    Raises:
+        ValueError: it is no address of a database. The message does not show it, since it may hold a password.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        raise ValueError("DATABASE_URL is no URL") from None
+    if parts.scheme not in ENGINES:
+        raise ValueError(f"DATABASE_URL begins with {parts.scheme!r}: expected one of {', '.join(ENGINES)}")
+    name = urllib.parse.unquote(parts.path[1:])
+    if parts.scheme == "sqlite":
+        # As SQLAlchemy has it, and all others: three slashes for a relative path, and :memory: where a host would be.
+        return {"ENGINE": ENGINES["sqlite"], "NAME": name or ":memory:"}
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError(
+            "DATABASE_URL names no port (what is special in a password has to be percent-encoded)"
+        ) from None
+    options: dict[str, Any] = dict(urllib.parse.parse_qsl(parts.query))
+    host = options.pop("host", "") or urllib.parse.unquote(parts.hostname or "")
+    return {
+        "ENGINE": ENGINES[parts.scheme],
+        "NAME": name,
+        "USER": urllib.parse.unquote(parts.username or ""),
+        "PASSWORD": urllib.parse.unquote(parts.password or ""),
+        # A folder is that of a socket, for Django's drivers of either server.
+        "HOST": host,
+        "PORT": str(port or options.pop("port", "")),
+        "OPTIONS": options,
+    }
+
+
+def _family(engine: str) -> str:
+    """The kind of server behind a backend, whoever wrote it: ``django.contrib.gis.db.backends.postgis`` is PostgreSQL's."""
+    engine = engine.lower()
+    if "postg" in engine or "psql" in engine:
+        return "postgresql"
+    return "mysql" if "mysql" in engine or "mariadb" in engine else engine
+
+
+def _engine(given: str, project: str, *, is_geographic: bool) -> str:
+    """The backend: the project's own, where it speaks to that kind of server."""
+    if _family(project) == _family(given):
+        return project
+    if is_geographic and _family(given) != given:
+        return f"django.contrib.gis.db.backends.{'postgis' if given == POSTGRESQL else 'mysql'}"
+    return given
+
+
+def laid_over(
+    project: Mapping[str, Any], url: str, *, max_age: int | None, statement_timeout: int, is_geographic: bool
+) -> dict[str, Any]:
+    """A project's entry of ``DATABASES`` with the database of *url*.
+
+    What the project says of anything but the way to its server is kept; its ``OPTIONS``, if it is of the same kind.
+
+    Args:
+        project: the entry as the project has it, may be empty.
+        url: what ``DATABASE_URL`` holds.
+        max_age: for how many seconds a connection is kept, None to do as the project says, or ten minutes.
+        statement_timeout: after how many seconds the server ends a statement, 0 for never.
+        is_geographic: whether the project uses GeoDjango.
+
+    Raises:
+        ValueError: as `parsed` does.
+    """
+    given = parsed(url)
+    own = str(project.get("ENGINE", ""))
+    is_same = _family(own) == _family(given["ENGINE"])
+    kept = dict(project.get("OPTIONS") or {}) if is_same else {}
+    options = {name: value for name, value in kept.items() if name not in _CONNECTING}
+    said = given.pop("OPTIONS", {})
+    words = [options.pop("options", ""), said.pop("options", "")]
+    if _family(given["ENGINE"]) == "postgresql":
+        # libpq waits without end by default.
+        options.setdefault("connect_timeout", 10)
+        if statement_timeout:
+            words.insert(0, f"-c statement_timeout={statement_timeout * 1000}")
+    if any(words):
+        options["options"] = " ".join(filter(None, words))
+    options.update(said)
+    engine = _engine(given["ENGINE"], own, is_geographic=is_geographic)
+    database = {**project, **given, "ENGINE": engine, "OPTIONS": options}
+    if max_age is None:
+        max_age = project.get("CONN_MAX_AGE", 600)
+    # Django refuses to keep the connections of a pool (its documentation, "Connection pool").
+    database["CONN_MAX_AGE"] = 0 if options.get("pool") else max_age
+    database["CONN_HEALTH_CHECKS"] = True
+    return database
+
+
+def variables(url: str) -> dict[str, str]:
+    """The parts of the address, for settings that read each from a variable of its own.
+
+    Raises:
+        ValueError: as `parsed` does.
+    """
+    database = parsed(url)
+    host = database.get("HOST", "")
+    return {
+        "DATABASE_ENGINE": database["ENGINE"],
+        "DATABASE_NAME": database["NAME"],
+        "DATABASE_USER": database.get("USER", ""),
+        "DATABASE_PASSWORD": database.get("PASSWORD", ""),
+        "DATABASE_HOST": host,
+        "DATABASE_PORT": database.get("PORT", "")
+        or ("3306" if _family(database["ENGINE"]) == "mysql" else "5432"),
+        "DATABASE_INSTANCE": host[len("/cloudsql/") :] if host.startswith("/cloudsql/") else "",
+    }

@@ -1,0 +1,58 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files in buckets."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import caches
+from storages.backends.gcloud import GoogleCloudStorage
+
+
+class SignedMediaStorage(GoogleCloudStorage):
+    """Uploads in a private bucket, shown through signed links, each of which is signed once for a time.
+
+    Without a key file each signature is a call to the IAM Credentials API (``projects.serviceAccounts.signBlob``). A
+    link is given out again during the first half of its life, so whoever gets it can use it for the other half; and the
+    browser, seeing the same address again, has the picture already.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._connecting = threading.Lock()
+
+    @property
+    def client(self) -> Any:
+        """The client, made once. django-storages lets each of the first threads make credentials of its own, and then reads
+        the signer's address from those of another thread, which may not have learnt it yet."""
+        with self._connecting:
+            return super().client
+
+    def url(self, name: str, parameters: Any = None) -> str:
+        """A signed link to the object *name*; one with *parameters* of its own is always signed anew."""
+        sign = super().url
+        if parameters:
+            return sign(name, parameters)
+        link = partial(sign, name)
+        return caches["signed_urls"].get_or_set(
+            f"{self.bucket_name}/{name}", link, self.expiration.total_seconds() / 2
+        )
+
+
+class StaticBucketStorage(GoogleCloudStorage):
+    """Static files in a bucket that everybody may read."""
+
+    def __init__(self, **options: Any) -> None:
+        own = {
+            "bucket_name": settings.GS_STATIC_BUCKET_NAME,
+            "querystring_auth": False,
+            "file_overwrite": True,
+            "object_parameters": {},
+        }
+        super().__init__(**{**own, **options})

@@ -1,0 +1,49 @@
+"""Virtual environments below .cache for what tests need in other versions than the suite's own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+#: As it is before fixtures send everything to the emulator.
+_ENVIRONMENT = dict(os.environ)
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Layers of tests run at the same time, each in a process of its own, and ask for the same folders."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install(python: str, folder: Path, *packages: str) -> None:
+    """Makes the environment, unless it is there whole."""
+    whole = folder / "whole"
+    if whole.exists():
+        return
+    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", *packages], check=True, env=_ENVIRONMENT)
+    whole.touch()
+
+
+def pythons() -> list[str]:
+    """The suite's own Python first, then those in PATH and pyenv's."""
+    named = [shutil.which(name) for name in ("python3.13", "python3.12")]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    return [sys.executable, *filter(None, named), *map(str, sorted(pyenv.glob("3.1[23].*/bin/python")))]
+
+
+def version_of(python: str) -> tuple[int, ...]:
+    """Major and minor version; (0,) for what is no Python, such as pyenv's stand-in for a version that is not chosen."""
+    line = "import sys; print(*sys.version_info[:2])"
+    done = subprocess.run([python, "-c", line], capture_output=True, text=True, check=False)
+    return tuple(map(int, done.stdout.split())) if done.returncode == 0 else (0,)
