@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import requests
+from gcp_emulator.engine import discovery
+from gcp_emulator.engine.facts import load_facts
 from google.auth.exceptions import InvalidOperation
 from google.cloud import storage
 
@@ -96,6 +100,42 @@ def test_nothing_else_is_allowed(public: requests.Session, permission: str) -> N
     assert answer.json()["error"]["message"].startswith(
         f"Anonymous caller does not have {permission} access to the Google Cloud"
     )
+
+
+#: What stands in the paths of methods: an object that is public, and its bucket.
+PLACES = {
+    "bucket": "site-static",
+    "destinationBucket": "site-static",
+    "destinationObject": "mine",
+    "entity": "allUsers",
+    "object": "css%2Fsite.css",
+    "project": PROJECT,
+    "projectId": PROJECT,
+    "sourceBucket": "site-static",
+    "sourceObject": "css%2Fsite.css",
+}
+
+
+def test_of_all_methods_one_answers_anybody(public: requests.Session, emulator: RunningEmulator) -> None:
+    answered = set()
+    emulated = [
+        one
+        for one in discovery.load("storage", "v1").methods.values()
+        if one.id in load_facts("storage").methods
+    ]
+    assert len(emulated) > 40
+    for method in emulated:
+        path = re.sub(r"\{\+?(\w+)\}", lambda found: PLACES.get(found[1], "1"), method.path)
+        query = (
+            {"project": PROJECT} if "project" in method.parameters and "{project" not in method.path else {}
+        )
+        url = f"{HOST}/{path if path.startswith('storage/') else f'storage/v1/{path}'}"
+        answer = public.request(method.http, url, params=query, json={} if method.request else None)
+        assert answer.status_code < 500, (method.id, answer.text)
+        if answer.ok:
+            answered.add(method.id)
+    # What is tested for has a test of its own.
+    assert answered == {"storage.objects.get"}
 
 
 def test_a_permission_that_is_asked_for_before_the_method_is_refused_too(public: requests.Session) -> None:
