@@ -105,6 +105,9 @@ _SET_OTHERWISE = {
     "DJANGO_SUPERUSER_USERNAME": "djangogcp_superuser_username sets it. Set that instead",
     "GS_MEDIA_BUCKET_NAME": "djangogcp_media_bucket sets it, and makes the bucket and its rights, too. Set that instead",
     "GS_STATIC_BUCKET_NAME": "djangogcp_static_bucket sets it, and makes the bucket and its rights, too. Set that instead",
+    "DJANGO_OVERLAY_SETTINGS_MODULE": "djangogcp_settings_overlay sets it. Set that instead",
+    "DJANGO_PROJECT_SETTINGS_MODULE": "djangogcp_settings_module sets it. Set that instead",
+    "DJANGO_ENVIRONMENT_NAMES": "djangogcp_environment_names sets it. Set that instead",
     "WEB_CONCURRENCY": "djangogcp_workers sets it, and the requests and connections of an instance are counted by it. Set that"
     " instead",
 }
@@ -125,6 +128,17 @@ OWN_ENTRIES: dict[str, dict[str, str]] = {
                 "GUNICORN_CMD_ARGS",
             ),
             _COMPUTED_REASON,
+        ),
+    },
+    # What it gives is there by its own name already.
+    "djangogcp_environment_names": {
+        **dict.fromkeys(
+            ("SECRET_KEY", "DATABASE_URL", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "GOOGLE_CLOUD_PROJECT"),
+            "the deploy sets it already, by that name",
+        ),
+        **dict.fromkeys(
+            ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "WEB_CONCURRENCY", "DJANGO_SETTINGS_MODULE"),
+            "the deploy sets it already, or another variable of the site does",
         ),
     },
     "djangogcp_labels": dict.fromkeys(("managed-by", "site", "region", "purpose"), _LABEL_REASON),
@@ -207,6 +221,24 @@ def _is_rebuild(value: t.Any) -> bool:
         return False
 
 
+#: What djangogcp_environment_names may give other names.
+GIVEN = (
+    "SECRET_KEY",
+    "DATABASE_URL",
+    "ALLOWED_HOSTS",
+    "CSRF_TRUSTED_ORIGINS",
+    "GS_MEDIA_BUCKET_NAME",
+    "GS_STATIC_BUCKET_NAME",
+    "GOOGLE_CLOUD_PROJECT",
+    "DATABASE_NAME",
+    "DATABASE_USER",
+    "DATABASE_PASSWORD",
+    "DATABASE_HOST",
+    "DATABASE_PORT",
+    "DATABASE_ENGINE",
+    "DATABASE_INSTANCE",
+)
+
 #: By variable.
 RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
@@ -231,6 +263,15 @@ RULES: dict[str, Rule] = {
     ),
     "djangogcp_labels": rules.LABELS,
     "djangogcp_environment": rules.ENVIRONMENT,
+    "djangogcp_environment_names": rules.each_entry(
+        f"one of {', '.join(GIVEN)}, by {rules.ENVIRONMENT_NAME.expected}",
+        rules.is_environment_name,
+        GIVEN.__contains__,
+        1000,
+    ),
+    "djangogcp_settings_overlay": Rule(
+        "true, false or auto", lambda value: str(value).lower() in ("true", "false", "auto")
+    ),
     "djangogcp_secrets": rules.SITE_SECRETS,
     "djangogcp_superuser_email": pattern(
         "an e-mail address", r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", limit=254
@@ -545,13 +586,16 @@ def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
     return [_problem("djangogcp_region", region, "a region of Google Cloud", nearest(region, known))]
 
 
-def source_problems(source: Values, static: t.Any = "bucket", python: t.Any = "") -> list[str]:
+def source_problems(
+    source: Values, static: t.Any = "bucket", python: t.Any = "", overlay: t.Any = "auto"
+) -> list[str]:
     """What keeps the folder that the lookup django_source described from being deployed.
 
     Args:
         source: what the lookup says.
         static: the value of djangogcp_static.
         python: the value of djangogcp_python_version.
+        overlay: the value of djangogcp_settings_overlay.
     """
     name = "djangogcp_source_dir"
     if not source["exists"]:
@@ -571,17 +615,7 @@ def source_problems(source: Values, static: t.Any = "bucket", python: t.Any = ""
             _problem(name, source["path"], f"files of UTF-8 text, but {problem}")
             for problem in source["unreadable_files"]
         ]
-    problems = []
-    if source["wsgi_problem"]:
-        suggestion = nearest(source["wsgi_module"], source["wsgi_modules"])
-        problems.append(
-            _problem(
-                "djangogcp_wsgi_module",
-                source["wsgi_module"],
-                f"package.module:attribute, but {source['wsgi_problem']}",
-                suggestion,
-            )
-        )
+    problems = _settings_problems(source, overlay)
     if source["dockerfile"]:
         return problems
     if source["requirements_problem"]:
@@ -602,7 +636,8 @@ def source_problems(source: Values, static: t.Any = "bucket", python: t.Any = ""
         )
     else:
         problems += _python_problems(source, python)
-        if static == "image" and not {"whitenoise", "servestatic"} & set(source["requirements"]):
+        has_server = source["overlay"] or {"whitenoise", "servestatic"} & set(source["requirements"])
+        if static == "image" and not has_server:
             problems.append(
                 _problem(
                     "djangogcp_static",
@@ -617,6 +652,25 @@ def source_problems(source: Values, static: t.Any = "bucket", python: t.Any = ""
         problems.append(
             f"djangogcp_wsgi_module is not set: expected package.module:attribute, because several or no wsgi.py or asgi.py were found ({found})."
         )
+    return problems
+
+
+def _settings_problems(source: Values, overlay: t.Any) -> list[str]:
+    """A message if the application is not there, or what is to be laid over its settings cannot be."""
+    problems = []
+    if source["wsgi_problem"]:
+        suggestion = nearest(source["wsgi_module"], source["wsgi_modules"])
+        problems.append(
+            _problem(
+                "djangogcp_wsgi_module",
+                source["wsgi_module"],
+                f"package.module:attribute, but {source['wsgi_problem']}",
+                suggestion,
+            )
+        )
+    if str(overlay).lower() == "true" and source["overlay_problem"]:
+        expected = f"auto or false, because {source['overlay_problem']}"
+        problems.append(_problem("djangogcp_settings_overlay", overlay, expected))
     return problems
 
 
@@ -699,7 +753,8 @@ def site_problems(
     if source and are_right("djangogcp_source_dir"):
         static = values.get("djangogcp_static")
         python = values.get("djangogcp_python_version")
-        found = source_problems(source, static, python)
+        overlay = values.get("djangogcp_settings_overlay", "auto")
+        found = source_problems(source, static, python, overlay)
         problems += [one for one in found if one.partition(" ")[0] not in refused]
     if not refused & _BUCKETS:
         problems += bucket_problems(values)

@@ -35,6 +35,17 @@ options:
       - If empty, it is looked for beside C(manage.py) and in the folders above it.
     type: str
     default: ''
+  settings_module:
+    description:
+      - The settings module of what serves and of commands.
+      - If empty, the one that O(ignore:wsgi_module) or C(manage.py) names.
+    type: str
+    default: ''
+  settings_overlay:
+    description:
+      - Whether the image has the settings overlay, V(true), V(false) or V(auto), which is where the settings do not read C(DATABASE_URL) themselves.
+    type: str
+    default: auto
 """
 
 EXAMPLES = r"""
@@ -82,6 +93,19 @@ _list:
         - The settings module that both the application and C(manage.py) have to be told, because they do not name the same, else empty.
         - It is the application's, and where that is one for development and there is one for production beside it, that one.
       type: str
+    project_settings_module:
+      description: The settings module of what serves, empty if none is known.
+      type: str
+    overlay:
+      description: Whether the image has the settings overlay, C(django_on_google_cloud).
+      type: bool
+    overlay_problem:
+      description: Why it cannot have it, empty if it can.
+      type: str
+    environment_names:
+      description: What the settings read under names of their own, by such a name the variable of the deploy that holds it.
+      type: dict
+      sample: {DJANGO_SECRET_KEY: SECRET_KEY, POSTGRES_HOST: DATABASE_HOST}
     wsgi_module:
       description: The application as C(package.module:attribute), empty if none was found.
       type: str
@@ -167,7 +191,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.org.djangogcp.plugins.plugin_utils import _dependencies, _start
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _dependencies, _settings, _start
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text as _text
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import unreadable
 
@@ -209,11 +233,15 @@ SCHEMA_CHANGERS = {"django-tenants", "django-tenant-schemas", "django-pgschemas"
 STATIC_SERVERS = ("whitenoise", "servestatic")
 #: The variable that names the bucket of static files.
 STATIC_BUCKET = "GS_STATIC_BUCKET_NAME"
+#: The options of the lookup.
+OPTIONS = ("wsgi_module", "manage_dir", "requirements", "settings_module", "settings_overlay")
 #: The modules of which the text is kept while a folder is described.
 SAYS_SOMETHING = re.compile("|".join((*STATIC_SERVERS, STATIC_BUCKET, SCHEMA_CHANGE.pattern)))
 #: What the platform needs, each with the distributions of which one will do, and what is installed where there is none.
 DRIVERS = {"psycopg2-binary", "psycopg2", "psycopg", "psycopg-binary"}
 DRIVER = ("psycopg2-binary==2.9.13",)
+#: What the settings overlay imports, each with what is installed where it is not listed.
+OVERLAY_NEEDS = {"django-storages": "django-storages[google]==1.14.6", "whitenoise": "whitenoise==6.12.0"}
 SERVERS = {
     "gunicorn": ("gunicorn==27.0.1",),
     # With WebSockets, which Channels needs.
@@ -245,7 +273,12 @@ MAX_DEPTH = 3
 
 
 def describe(
-    folder: str, wsgi_module: str = "", manage_dir: str = "", requirements: str = ""
+    folder: str,
+    wsgi_module: str = "",
+    manage_dir: str = "",
+    requirements: str = "",
+    settings_module: str = "",
+    settings_overlay: str = "auto",
 ) -> dict[str, t.Any]:
     """What a deploy must know about the Django project in *folder*. The other arguments are the options of the lookup.
 
@@ -268,13 +301,13 @@ def describe(
     if below and not manage_dir:
         notes.append(f"manage.py is in {below} (djangogcp_manage_dir)")
     base = root / below
-    settings_module = _settings_module(base / "manage.py")
+    default_settings = _settings_module(base / "manage.py")
     kind = "wsgi"
     found = _applications(base, kind)
     if not found:
         kind = "asgi"
         found = _applications(base, kind)
-    preferred = f"{settings_module.split('.')[0]}.{kind}:application"
+    preferred = f"{default_settings.split('.')[0]}.{kind}:application"
     chosen = wsgi_module or (preferred if preferred in found else (found[0] if len(found) == 1 else ""))
     is_asgi = _is_asgi(base, chosen)
     has_dockerfile = os.path.isfile(root / "Dockerfile")
@@ -283,7 +316,14 @@ def describe(
     processes = _start.procfile(root / processes_dir / "Procfile")
     web = processes.get("web", "")
     dependencies = _dependencies.find(root, below, requirements)
-    beside = [] if has_dockerfile or not dependencies.file else _beside(dependencies.names, web, is_asgi)
+    serving_settings = _serving_settings(base, default_settings, chosen, web, dockerfile)
+    project_settings = settings_module or serving_settings or default_settings
+    settings = _settings.read(base, project_settings)
+    overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile)
+    overlay = _has_overlay(settings_overlay, settings, overlay_problem)
+    beside = (
+        [] if has_dockerfile or not dependencies.file else _beside(dependencies.names, web, is_asgi, overlay)
+    )
     if not has_dockerfile:
         notes += dependencies.notes
         notes += [
@@ -295,11 +335,21 @@ def describe(
         notes.append(
             f"installed as well, because {dependencies.file} lists nothing of the kind: {', '.join(beside)}"
         )
-    serving_settings = _serving_settings(base, settings_module, chosen, web, dockerfile)
-    if serving_settings not in ("", settings_module):
+    if overlay:
+        notes.append(
+            f"{project_settings} {'reads' if settings.reads_database_url else 'does not read'} DATABASE_URL: the database, storages, hosts, logs and"
+            " what else Google Cloud needs are laid over it (djangogcp_settings_overlay)"
+        )
+    elif settings.found and not settings.reads_database_url:
+        reason = f", because {overlay_problem}" if overlay_problem else ""
+        notes.append(
+            f"{project_settings} does not read DATABASE_URL, and nothing is laid over it (djangogcp_settings_overlay){reason}: the site will not"
+            " find its database"
+        )
+    if serving_settings not in ("", default_settings):
         notes.append(
             f"what serves and commands take the settings {serving_settings} (djangogcp_settings_module); manage.py alone would take"
-            f" {settings_module or 'none'}"
+            f" {default_settings or 'none'}"
         )
     serving_code = [(path, text) for path, text in _serving_code(base) if SAYS_SOMETHING.search(text)]
     return {
@@ -310,8 +360,12 @@ def describe(
         "manage_dirs": manage_dirs if len(manage_dirs) > 1 else [],
         "manage_problem": manage_problem,
         "manage_command": _start.manage_command(root, dockerfile, below),
-        "settings_module": settings_module,
+        "settings_module": default_settings,
         "serving_settings_module": serving_settings,
+        "project_settings_module": project_settings,
+        "overlay": overlay,
+        "overlay_problem": overlay_problem,
+        "environment_names": settings.names,
         "wsgi_module": chosen,
         "asgi": is_asgi,
         "wsgi_modules": found,
@@ -327,7 +381,7 @@ def describe(
         "start_command": _started(web, below, processes_dir),
         "python_version": _python_version(root, below) or _python_for(dependencies.python),
         "python_needs": _python_needs(dependencies),
-        "static_server": _static_server(root, dependencies.names, serving_code),
+        "static_server": _static_server(root, dependencies.names, serving_code, overlay),
         "schema_changes": _schema_changes(dependencies.names, serving_code),
         "notes": notes,
         "unreadable_files": _unreadable_files(root, below, dependencies.files),
@@ -376,12 +430,36 @@ def _is_run(name: str, processes: dict[str, str]) -> bool:
     return name == "web" or (name == "release" and all(OWN_STEP.fullmatch(step) for step in steps))
 
 
-def _beside(names: list[str], web: str, is_asgi: bool) -> list[str]:
+def _overlay_problem(settings: _settings.Settings, module: str, has_dockerfile: bool) -> str:
+    """Why nothing can be laid over settings, "" if it can."""
+    if not settings.found:
+        return (
+            f"there is no settings module {module}"
+            if module
+            else "it is not known which module its settings are"
+        )
+    if has_dockerfile:
+        return "its own Dockerfile does not install what would be laid over them"
+    return (
+        f"{settings.other_kind} makes its settings, and nothing can be laid over those"
+        if settings.other_kind
+        else ""
+    )
+
+
+def _has_overlay(asked: str, settings: _settings.Settings, problem: str) -> bool:
+    if asked == "auto":
+        return not problem and not settings.reads_database_url
+    return asked == "true" and not problem
+
+
+def _beside(names: list[str], web: str, is_asgi: bool, overlay: bool) -> list[str]:
     """What has to be installed beside what a project lists."""
     default = "uvicorn" if is_asgi else "gunicorn"
     servers = [name for name in SERVERS if re.search(rf"\b{name}\b", web)] if web else [default]
     missing = [one for name in servers if name not in names for one in SERVERS[name]]
-    return missing + ([] if DRIVERS & set(names) else list(DRIVER))
+    missing += [] if DRIVERS & set(names) else list(DRIVER)
+    return missing + [one for name, one in OVERLAY_NEEDS.items() if overlay and name not in names]
 
 
 def _started(web: str, below: str, processes_dir: str) -> str:
@@ -471,10 +549,15 @@ def _may_be_package(folder: Path) -> bool:
     return folder.name.isidentifier() and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
 
 
-def _static_server(root: Path, requirements: list[str], code: list[tuple[Path, str]]) -> str:
-    """By what the code that serves says that it serves static files itself, "" when it does not, or may use the bucket."""
+def _static_server(root: Path, requirements: list[str], code: list[tuple[Path, str]], overlay: bool) -> str:
+    """By what the code that serves says that it serves static files itself, "" when it does not, or may use the bucket.
+
+    With the overlay any site serves them so, at the address that its pages name.
+    """
     if any(STATIC_BUCKET in text for _path, text in code):
         return ""
+    if overlay:
+        return STATIC_SERVERS[0]
     brought = [one for one in STATIC_SERVERS if one in requirements or os.path.isfile(root / "Dockerfile")]
     return next((one for one in brought if any(one in text for _path, text in code)), "")
 
@@ -624,5 +707,5 @@ def _python_needs(dependencies: _dependencies.Dependencies) -> dict[str, str]:
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: t.Any = None, **kwargs: t.Any) -> list[dict[str, t.Any]]:
         self.set_options(var_options=variables, direct=kwargs)
-        options = {name: self.get_option(name) for name in ("wsgi_module", "manage_dir", "requirements")}
+        options = {name: self.get_option(name) for name in OPTIONS}
         return [describe(term, **options) for term in terms]

@@ -83,7 +83,7 @@ def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
 
     Args:
         folder: the project's folder.
-        extra: further files, name to text; each replaces a file of that name in the folder.
+        extra: further files, name to text; each replaces a file of that name in the folder, and is built whatever its .dockerignore says.
 
     Raises:
         SourceError: the folder is not there, a link leads out of it, something in it cannot be packed, or it is far too large.
@@ -92,6 +92,11 @@ def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
         raise SourceError(folder, "it is not a folder", "Set source_dir to the Django project's folder.")
     _text(folder, "Dockerfile")
     added = {name: text.encode() for name, text in (extra or {}).items()}
+    kept = [name for name in added if name != "Dockerfile"]
+    if kept and (own := _text(folder, ".dockerignore")):
+        # Of the builder, too, which reads it again.
+        exceptions = "".join(f"!{name}\n" for name in kept)
+        added[".dockerignore"] = f"{own.rstrip()}\n{exceptions}".encode()
     names = set(added)
     size = 0
     ignored = _Ignored(folder)

@@ -47,6 +47,11 @@ options:
     description:
       - The text of a Dockerfile for a project that has none. A C(Dockerfile) in O(source_dir) is used as it is.
     type: str
+  extra_files:
+    description:
+      - Files that are built beside those of O(source_dir), by their names relative to it, each with its text. What O(source_dir) leaves out
+        (C(.dockerignore)) does not leave them out.
+    type: dict
   source_bucket:
     description:
       - The bucket that the source is uploaded to. Required without O(build_id).
@@ -159,6 +164,8 @@ source:
 
 import dataclasses
 import os
+import re
+import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
@@ -179,6 +186,7 @@ ARGUMENT_SPEC = {
     "fallback_location": {"type": "str"},
     "source_dir": {"type": "path"},
     "dockerfile": {"type": "str"},
+    "extra_files": {"type": "dict"},
     "source_bucket": {"type": "str"},
     "service_account": {"type": "str"},
     "timeout": {"type": "int", "default": 1200},
@@ -193,6 +201,14 @@ RULES = {
     "image": rules.IMAGE_NAME,
     "fallback_location": rules.LOCATION,
     "dockerfile": rules.text(1024 * 1024),
+    "extra_files": rules.each_entry(
+        "texts by names of files relative to source_dir, of letters, digits, ., _, - and /",
+        lambda name: (
+            re.fullmatch(r"(?!/)(?!(.*/)?\.\.(/|\Z))[A-Za-z0-9_./-]{1,1000}(?<!/)", name) is not None
+        ),
+        rules.text(1024 * 1024).test,
+        1000,
+    ),
     "source_bucket": rules.BUCKET,
     "service_account": rules.SERVICE_ACCOUNT,
     "timeout": rules.BUILD_SECONDS,
@@ -202,8 +218,10 @@ RULES = {
 }
 
 
-def packed(source_dir: str, dockerfile: str | None) -> Archive:
-    """The source with the Dockerfile that will be used.
+def packed(
+    source_dir: str, dockerfile: str | None, extra_files: t.Mapping[str, str] | None = None
+) -> Archive:
+    """The source with the Dockerfile that will be used, and further files by their names.
 
     Raises:
         SourceError: there is none, or the source cannot be packed.
@@ -211,13 +229,13 @@ def packed(source_dir: str, dockerfile: str | None) -> Archive:
     own = os.path.isfile(os.path.join(source_dir, "Dockerfile"))
     if not own and not dockerfile and os.path.isdir(source_dir):
         raise SourceError(source_dir, "it has no Dockerfile", "Add one, or give its text with dockerfile.")
-    return pack(source_dir, None if own else {"Dockerfile": dockerfile or ""})
+    return pack(source_dir, {**(extra_files or {}), **({} if own else {"Dockerfile": dockerfile or ""})})
 
 
 def start(task: Task, builds: Builds) -> Json:
     """Find the image of the source, or have it built."""
     params = task.params
-    archive = packed(params["source_dir"], params["dockerfile"])
+    archive = packed(params["source_dir"], params["dockerfile"], params["extra_files"])
     wanted = Image.of_source(params["image"], archive.digest, params["rebuild"] or "")
     source = {
         "digest": archive.digest,
@@ -278,7 +296,15 @@ def work(task: Task) -> Json:
 
 def check(params: Json) -> list[str]:
     """What would be dropped in silence: a build that is followed is what it was when it was started."""
-    names = ("fallback_location", "dockerfile", "source_bucket", "service_account", "machine_type", "rebuild")
+    names = (
+        "fallback_location",
+        "dockerfile",
+        "extra_files",
+        "source_bucket",
+        "service_account",
+        "machine_type",
+        "rebuild",
+    )
     return [
         f"{name} is set: expected none beside build_id, because that build has been started already."
         for name in names

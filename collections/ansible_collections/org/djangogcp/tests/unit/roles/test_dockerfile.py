@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import jinja2
@@ -27,13 +28,17 @@ SOURCE = {
     "start_command": "",
     "wsgi_module": "shop.wsgi:application",
     "asgi": False,
+    "overlay": False,
+    "project_settings_module": "shop.settings",
 }
 ASGI = {"wsgi_module": "shop.asgi:application", "asgi": True}
 GUNICORN = "exec gunicorn --bind :$PORT --worker-tmp-dir /dev/shm shop.wsgi:application"
 UVICORN = "exec uvicorn --host 0.0.0.0 --port $PORT --no-access-log shop.asgi:application"
 
 
-def dockerfile(static: str = "bucket", settings_module: str = "", **source: object) -> str:
+def dockerfile(
+    static: str = "bucket", settings_module: str = "", names: dict[str, str] | None = None, **source: object
+) -> str:
     # As Ansible's lookup template does.
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["to_json"] = json.dumps
@@ -45,6 +50,10 @@ def dockerfile(static: str = "bucket", settings_module: str = "", **source: obje
         "djangogcp_python_version": (SOURCE | source)["python_version"],
     }
     template = (ROLE / "templates/Dockerfile.j2").read_text("utf-8")
+    environment.filters["quote"] = shlex.quote
+    values["__image_renamed"] = list((names or {}).items())
+    for name in ("__image_overlay_settings", "__image_names"):
+        values[name] = environment.from_string(role[name]).render(values)
     collecting = environment.from_string(role["__image_collecting"]).render(values)
     return environment.from_string(template).render(values, __image_collecting=collecting)
 
@@ -122,3 +131,22 @@ def test_static_files_are_collected_into_the_image_that_serves_them() -> None:
     )
     assert "COPY --from=code /app /app" in image
     assert "DJANGO_SETTINGS_MODULE" not in dockerfile("image")
+
+
+def test_the_overlay_lies_beside_what_is_installed_and_collects() -> None:
+    text = dockerfile("image", overlay=True, names={"KEY": "SECRET_KEY", "DB_HOST": "DATABASE_HOST"})
+    dependencies, code, _image = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
+    assert "\nCOPY .overlay .overlay\n" in dependencies
+    (collect,) = [line for line in code.splitlines() if "collectstatic" in line]
+    assert (
+        " DJANGO_SETTINGS_MODULE=django_on_google_cloud.settings DJANGO_OVERLAY_SETTINGS_MODULE=django_on_google_cloud.settings"
+        " DJANGO_PROJECT_SETTINGS_MODULE=shop.settings DJANGO_ENVIRONMENT_NAMES='KEY=SECRET_KEY DB_HOST=DATABASE_HOST' "
+        in collect
+    )
+    assert ".overlay" not in dockerfile("image")
+
+
+def test_what_settings_call_otherwise_is_there_while_files_are_collected() -> None:
+    text = dockerfile("image", names={"DJANGO_SECRET_KEY": "SECRET_KEY", "HOSTS": "ALLOWED_HOSTS"})
+    (collect,) = [line for line in text.splitlines() if "collectstatic" in line]
+    assert " DJANGO_SECRET_KEY=unused-here HOSTS= /venv/bin/python" in collect

@@ -115,6 +115,16 @@ def test_every_list_and_dictionary_of_a_site_can_be_text() -> None:
 
 def templated(expression: str, tmp_path: Path, **variables: object) -> object:
     """An expression over the variables of the roles, as Ansible reads it."""
+    lists = load(COLLECTION / "roles/preflight/vars/main.yml")["__preflight_lists"]
+    empty = {name: {"dict": {}, "list": []}[option["type"]] for name, option in lists.items()}
+    # As preflight hands them over.
+    read = {
+        name.removeprefix("djangogcp_"): {key: one for key, one in value.items() if one is not None}
+        if isinstance(value, dict)
+        else value
+        for name, value in (empty | TAKEN_BACK | variables).items()
+        if name in lists
+    }
     (tmp_path / "play.yml").write_text(
         yaml.safe_dump(
             [
@@ -123,9 +133,9 @@ def templated(expression: str, tmp_path: Path, **variables: object) -> object:
                     "gather_facts": False,
                     "vars_files": [
                         str(COLLECTION / f"roles/{name}/vars/main.yml")
-                        for name in ("app", "cloud_run", "release", "secrets", "storage")
+                        for name in ("app", "cloud_run", "image", "release", "secrets", "storage")
                     ],
-                    "vars": TAKEN_BACK | variables,
+                    "vars": {"djangogcp_out_variables": read} | TAKEN_BACK | variables,
                     "tasks": [
                         {
                             "copy": {
@@ -173,6 +183,77 @@ def test_a_file_with_a_secret_is_named_by_its_variable(tmp_path: Path) -> None:
     assert (variables["KEY_FILE"], "TOKEN" in variables) == ("/run/secrets/key/pem", False)
     assert secrets == {"TOKEN": "token"}
     assert files == {"/run/secrets/key/pem": "key"}
+
+
+OVERLAID = {
+    "overlay": True,
+    "project_settings_module": "shop.settings",
+    "asgi": False,
+    "manage_command": ["python", "manage.py"],
+}
+NAMES = {"DJANGO_SECRET_KEY": "SECRET_KEY", "HOSTS": "ALLOWED_HOSTS", "MODE": "GOOGLE_CLOUD_PROJECT"}
+
+
+def test_what_is_laid_over_settings_is_told_to_what_serves_and_to_commands(tmp_path: Path) -> None:
+    serving, commands, secrets = templated(
+        "[__app_serving_variables, __app_variables, __app_secrets]",
+        tmp_path,
+        djangogcp_out_source=OVERLAID,
+        djangogcp_environment_names=NAMES,
+        djangogcp_request_timeout_seconds=300,
+        djangogcp_settings_module="shop.settings",
+    )
+    for one in (serving, commands):
+        assert one["DJANGO_SETTINGS_MODULE"] == "django_on_google_cloud.settings"
+        assert one["DJANGO_OVERLAY_SETTINGS_MODULE"] == "django_on_google_cloud.settings"
+        assert one["DJANGO_PROJECT_SETTINGS_MODULE"] == "shop.settings"
+        # What the site sets itself is not set otherwise.
+        assert one["DJANGO_ENVIRONMENT_NAMES"] == "DJANGO_SECRET_KEY=SECRET_KEY HOSTS=ALLOWED_HOSTS"
+        assert ("HOSTS" in one, "CONN_MAX_AGE" in one, one["MODE"]) == (False, False, "live")
+    # A page's statement ends with its request, and a migration's does not.
+    assert (serving["DATABASE_STATEMENT_TIMEOUT"], "DATABASE_STATEMENT_TIMEOUT" in commands) == ("300", False)
+    assert sorted(secrets) == ["DATABASE_URL", "SECRET_KEY"]
+
+
+def test_settings_that_read_the_environment_find_it_by_their_own_names(tmp_path: Path) -> None:
+    variables, serving, commands = templated(
+        "[__app_variables, __app_secrets, __app_command_secrets]",
+        tmp_path,
+        djangogcp_out_source=OVERLAID | {"overlay": False},
+        djangogcp_environment_names=NAMES | {"DB_URL": "DATABASE_URL", "DB_HOST": "DATABASE_HOST"},
+    )
+    assert variables["HOSTS"] == variables["ALLOWED_HOSTS"]
+    assert "DJANGO_OVERLAY_SETTINGS_MODULE" not in variables
+    assert (serving["DJANGO_SECRET_KEY"], serving["DB_URL"]) == ("s-secret-key", "s-web-database-url")
+    assert (commands["DJANGO_SECRET_KEY"], commands["DB_URL"]) == ("s-secret-key", "s-migrator-database-url")
+    # A part of the address needs the overlay.
+    assert "DB_HOST" not in {*variables, *serving}
+
+
+def test_under_asgi_no_connection_is_kept(tmp_path: Path) -> None:
+    variables = templated("__app_variables", tmp_path, djangogcp_out_source=OVERLAID | {"asgi": True})
+    assert variables["CONN_MAX_AGE"] == "0"
+
+
+@pytest.mark.parametrize("overlay", [True, False])
+def test_the_overlay_goes_with_the_build_of_a_site_that_has_it(tmp_path: Path, overlay: bool) -> None:
+    role = COLLECTION / "roles/image"
+    files = templated(
+        "__image_overlay", tmp_path, djangogcp_out_source=OVERLAID | {"overlay": overlay}, role_path=str(role)
+    )
+    assert set(files) == (
+        {
+            f".overlay/{path.relative_to(role / 'files/overlay')}"
+            for pattern in ("*.pth", "*/*.py")
+            for path in (role / "files/overlay").glob(pattern)
+        }
+        if overlay
+        else set()
+    )
+    if overlay:
+        assert files[".overlay/django_on_google_cloud.pth"] == "import django_on_google_cloud.start\n"
+        own = (role / "files/overlay/django_on_google_cloud/overlay.py").read_text("utf-8")
+        assert files[".overlay/django_on_google_cloud/overlay.py"] == own
 
 
 REFUSED_EXTENSION = [

@@ -60,6 +60,8 @@ SOURCE = {
     "requirements_problem": "",
     "python_needs": {},
     "unreadable_files": [],
+    "overlay": False,
+    "overlay_problem": "",
 }
 
 
@@ -214,6 +216,8 @@ HONOURED = {
     "GOOGLE_CLOUD_PROJECT",
     "GUNICORN_CMD_ARGS",
     "DJANGO_SETTINGS_MODULE",
+    "CONN_MAX_AGE",
+    "DATABASE_STATEMENT_TIMEOUT",
 }
 
 
@@ -476,3 +480,35 @@ def test_a_tier_of_another_edition_is_explained(tier: str, edition: str, expecte
     (message,) = tier_problems(tier, edition)
     assert message.startswith(f"djangogcp_database_tier is '{tier}': ")
     assert message.endswith(expected)
+
+
+@pytest.mark.parametrize("value", [True, False, "true", "false", "auto"])
+def test_an_overlay_is_on_off_or_where_it_is_needed(value: object) -> None:
+    assert problems(djangogcp_settings_overlay=value) == []
+
+
+def test_an_overlay_that_cannot_be_is_refused_where_it_is_asked_for() -> None:
+    source = {**SOURCE, "overlay_problem": "dynaconf makes its settings"}
+    (message,) = source_problems(source, overlay=True)
+    assert (
+        message
+        == "djangogcp_settings_overlay is true: expected auto or false, because dynaconf makes its settings."
+    )
+    assert source_problems(source, overlay="auto") == []
+
+
+def test_with_the_overlay_the_image_serves_static_files_without_a_line_in_the_requirements() -> None:
+    assert source_problems({**SOURCE, "overlay": True}, "image") == []
+
+
+def test_other_names_are_given_to_what_a_deploy_sets() -> None:
+    names = {"DJANGO_SECRET_KEY": "SECRET_KEY", "DATABASE_HOST": "DATABASE_HOST", "LEFT_OUT": None}
+    assert problems(djangogcp_environment_names=names) == []
+    (wrong,) = problems(djangogcp_environment_names={"KEY": "SECRETKEY"})
+    assert wrong.startswith(
+        "djangogcp_environment_names.KEY is 'SECRETKEY': expected one of SECRET_KEY, DATABASE_URL, "
+    )
+    (own,) = problems(djangogcp_environment_names={"SECRET_KEY": "DATABASE_URL"})
+    assert own == (
+        "djangogcp_environment_names.SECRET_KEY is set: expected no such entry, because the deploy sets it already, by that name."
+    )

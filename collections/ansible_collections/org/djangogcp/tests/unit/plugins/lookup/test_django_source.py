@@ -231,7 +231,7 @@ def test_what_serves_static_files_itself_is_told_by_its_code(
     project: Path, files: dict[str, str], server: str
 ) -> None:
     write(project, **files)
-    assert describe(str(project))["static_server"] == server
+    assert describe(str(project), settings_overlay="false")["static_server"] == server
 
 
 def test_sql_that_only_an_owner_may_run_is_found_where_the_site_serves(project: Path) -> None:
@@ -724,3 +724,126 @@ def test_manage_py_is_looked_for_where_an_image_has_it(tmp_path: Path) -> None:
             check=True,
         )
         assert run.stdout == "['manage.py', 'a b', '$c']\n"
+
+
+STOCK = "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'db.sqlite3'}}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "overlay"),
+    [
+        (STOCK, True),
+        ("import os\nDATABASES = f(os.environ['DATABASE_URL'])\n", False),
+        ("import environ\nenv = environ.Env()\nDATABASES = {'default': env.db()}\n", False),
+        ("import environ\nDATABASES = {'default': environ.Env().db(default='sqlite:///x')}\n", False),
+        ("import environ\nenv = environ.Env()\nDATABASES = {'default': env.db('OTHER')}\n", True),
+        (
+            "import dj_database_url\nDATABASES = {'default': dj_database_url.config(conn_max_age=600)}\n",
+            False,
+        ),
+        ("import dj_database_url\nDATABASES = {'default': dj_database_url.config(env='OTHER')}\n", True),
+        # Neither what is only written about it nor what has another db().
+        ("# DATABASE_URL\n'''Set DATABASE_URL.'''\n" + STOCK, True),
+        ("import mongo\nX = mongo.client.db()\n" + STOCK, True),
+        # Read where it is: beside, in a package, below another name.
+        ("from .database import DATABASES\n", False),
+        ("from shop import database\n", False),
+        ("import shop.database as d\n", False),
+        ("from split_settings.tools import include\ninclude('data*.py')\n", False),
+        ("from .elsewhere import *\n" + STOCK, True),
+    ],
+)
+def test_settings_that_do_not_read_the_database_have_the_overlay(
+    project: Path, settings: str, overlay: bool
+) -> None:
+    files = {
+        "requirements.txt": "Django\n",
+        "shop/settings.py": settings,
+        "shop/database.py": "import dj_database_url\nDATABASES = {'default': dj_database_url.config()}\n",
+        # Read by nobody's settings.
+        "shop/management/commands/copy.py": "import os\nos.environ['DATABASE_URL']\n",
+    }
+    found = describe(str(write(project, **files)))
+    assert (found["overlay"], found["project_settings_module"]) == (overlay, "shop.settings")
+    needs = [one.partition("==")[0] for one in found["installs_beside"]]
+    assert ("django-storages[google]" in needs, "whitenoise" in needs) == (overlay, overlay)
+    assert found["static_server"] == ("whitenoise" if overlay else "")
+    assert any("are laid over it (djangogcp_settings_overlay)" in note for note in found["notes"]) is overlay
+
+
+def test_the_overlay_is_asked_for_or_left_out(project: Path) -> None:
+    folder = str(write(project, **{"requirements.txt": "Django\n", "shop/settings.py": STOCK}))
+    found = describe(folder, settings_overlay="false")
+    assert (found["overlay"], found["static_server"]) == (False, "")
+    assert any("nothing is laid over it (djangogcp_settings_overlay)" in note for note in found["notes"])
+    write(project, **{"shop/settings.py": "import environ\nDATABASES = {'default': environ.Env().db()}\n"})
+    assert describe(folder)["overlay"] is False
+    assert describe(folder, settings_overlay="true")["overlay"] is True
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({"Dockerfile": "FROM python\n"}, "its own Dockerfile does not install"),
+        (
+            {"shop/settings.py": "from configurations import Configuration\n" + STOCK},
+            "django-configurations makes its settings",
+        ),
+        ({"shop/settings.py": "import dynaconf\n" + STOCK}, "dynaconf makes its settings"),
+    ],
+)
+def test_where_nothing_can_be_laid_over_settings_it_is_said(
+    project: Path, files: dict[str, str], problem: str
+) -> None:
+    found = describe(str(write(project, **{"shop/settings.py": STOCK, **files})), settings_overlay="true")
+    assert found["overlay"] is False
+    assert found["overlay_problem"].startswith(problem)
+    assert any(problem in note for note in found["notes"])
+
+
+@pytest.mark.parametrize("text", [None, "not python at all"])
+def test_settings_that_are_not_there_have_no_overlay_and_no_word(project: Path, text: str | None) -> None:
+    found = describe(str(write(project, **({"shop/settings.py": text} if text else {}))))
+    assert (found["overlay"], found["overlay_problem"]) == (
+        False,
+        "there is no settings module shop.settings",
+    )
+    assert found["notes"] == []
+
+
+def test_a_project_that_reads_the_bucket_of_static_files_keeps_it(project: Path) -> None:
+    text = "import os\nSTATIC_URL = os.environ['GS_STATIC_BUCKET_NAME']\n"
+    found = describe(str(write(project, **{"shop/settings.py": text})))
+    assert (found["overlay"], found["static_server"]) == (True, "")
+
+
+def test_what_settings_call_otherwise_is_found(project: Path) -> None:
+    text = """
+import os
+SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
+ALLOWED_HOSTS = os.getenv("DJANGO_ALLOWED_HOSTS", "").split(",")
+DATABASES = {"default": {
+    "ENGINE": os.environ.get("SQL_ENGINE"), "NAME": os.environ["POSTGRES_DB"], "USER": os.environ["DB_USER"],
+    "PASSWORD": os.environ["PGPASSWORD"], "HOST": os.environ["DATABASE_HOST"], "PORT": os.environ["DJANGO_DB_PORT"]}}
+CONNECTION = os.environ["CLOUD_SQL_CONNECTION_NAME"]
+BUCKET = os.environ["GS_BUCKET_NAME"]
+X = os.environ["DB_POOL"], os.environ["MY_SECRET"], os.environ["SECRET_KEY"]
+"""
+    assert describe(str(write(project, **{"shop/settings.py": text})))["environment_names"] == {
+        "CLOUD_SQL_CONNECTION_NAME": "DATABASE_INSTANCE",
+        "DATABASE_HOST": "DATABASE_HOST",
+        "DB_USER": "DATABASE_USER",
+        "DJANGO_ALLOWED_HOSTS": "ALLOWED_HOSTS",
+        "DJANGO_DB_PORT": "DATABASE_PORT",
+        "DJANGO_SECRET_KEY": "SECRET_KEY",
+        "GS_BUCKET_NAME": "GS_MEDIA_BUCKET_NAME",
+        "PGPASSWORD": "DATABASE_PASSWORD",
+        "POSTGRES_DB": "DATABASE_NAME",
+        "SQL_ENGINE": "DATABASE_ENGINE",
+    }
+
+
+def test_settings_that_somebody_names_are_read(project: Path) -> None:
+    write(project, **{"shop/settings.py": STOCK, "shop/live.py": "import os\nos.environ['DATABASE_URL']\n"})
+    found = describe(str(project), settings_module="shop.live")
+    assert (found["project_settings_module"], found["overlay"]) == ("shop.live", False)

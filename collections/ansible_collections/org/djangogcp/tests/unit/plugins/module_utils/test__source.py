@@ -119,6 +119,16 @@ def test_extra_files_replace_those_of_the_folder(project):
         assert tar.extractfile("Dockerfile").read() == b"FROM python:3.11-slim\n"
 
 
+def test_extra_files_are_built_whatever_the_project_leaves_out(project):
+    (project / ".dockerignore").write_text("**\n!manage.py")
+    archive = pack(str(project), {"Dockerfile": "FROM x", ".overlay/a/b.py": "b"})
+    with tarfile.open(fileobj=io.BytesIO(archive.content)) as tar:
+        ignored = tar.extractfile(".dockerignore").read().decode()
+        assert tar.extractfile(".overlay/a/b.py").read() == b"b"
+    # The builder reads it again.
+    assert ignored == "**\n!manage.py\n!.overlay/a/b.py\n"
+
+
 def test_links_inside_the_folder_are_kept(project):
     (project / "link.py").symlink_to("manage.py")
     assert names_in(pack(str(project)))["link.py"].linkname == "manage.py"
