@@ -434,6 +434,7 @@ def test_any_pattern_is_taken_or_refused(project: Path, name: str, pattern: str,
 )
 def test_gcloudignore_is_honoured(project: Path, text: str, left_out: set[str]) -> None:
     (project / ".gitignore").write_text("manage.py\n", "utf-8")
+    (project / ".gcloudignore").write_text("", "utf-8")
     everything = set(pack(str(project)).files)
     (project / ".gcloudignore").write_text(text, "utf-8")
     assert everything - set(pack(str(project)).files) == left_out

@@ -6,8 +6,9 @@
 
 """A project's source as one deterministic archive: the same files give the same bytes and the same digest everywhere.
 
-What never belongs in an image is left out whatever the project says: version control, caches, virtual environments,
-and files that hold secrets. The project's ``.dockerignore`` and ``.gcloudignore`` are honoured on top of that.
+What never belongs in an image is left out whatever the project says: version control, caches, virtual environments, and what holds
+secrets or data, by its name or by what is in it. The project's ``.dockerignore`` and ``.gcloudignore`` are honoured on top of that; where it
+has neither, its ``.gitignore``, as gcloud does.
 
 A folder is looked through before anything of it is read, and files are read one after the other, so what is far too large costs
 neither memory nor time.
@@ -19,31 +20,47 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import json
+import itertools
 import os
 import re
 import stat
 import tarfile
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _sensitive
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
-#: Left out always; the patterns are those of a .dockerignore. The documentation of the module cloudbuild_build lists them.
+#: Left out always, whatever the letter case; the patterns are those of a .dockerignore. The documentation of the module cloudbuild_build lists them.
 LEFTOVERS = (
     "**/.git", "**/.hg", "**/.svn", "**/__pycache__", "**/*.py[cod]", "**/.venv", "**/venv", "**/node_modules",
-    "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.tox", "**/.nox", "**/.DS_Store",
+    "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.tox", "**/.nox", "**/.terraform", "**/.vagrant", "**/.DS_Store", "**/Thumbs.db",
 )  # fmt: skip
 SECRETS = (
-    "**/.env", "**/.env.*", "**/.env-*", "**/.envs", "**/.envrc", "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.jks", "**/*.kdbx", "**/id_rsa*",
-    "**/id_dsa*", "**/id_ecdsa*", "**/id_ed25519*", "**/.ssh", "**/.gnupg", "**/.aws", "**/.netrc", "**/.pgpass", "**/.pypirc",
-    "**/.boto", "**/*credentials*.json", "**/*service-account*.json", "**/*service_account*.json", "**/client_secret*.json",
-    "**/*.sqlite", "**/*.sqlite-*", "**/*.sqlite3", "**/*.sqlite3-*", "**/*.pgdump",
+    "**/.env", "**/.env.*", "**/.env-*", "**/*.env", "**/.envs", "**/.envrc", "**/local_settings.py",
+    "**/*.pem", "**/*.key", "**/*.p12", "**/*.pfx", "**/*.p8", "**/*.ppk", "**/*.jks", "**/*.keystore", "**/*.kdbx", "**/id_rsa*",
+    "**/id_dsa*", "**/id_ecdsa*", "**/id_ed25519*", "**/.ssh", "**/.gnupg", "**/.aws", "**/.kube", "**/kubeconfig", "**/*.kubeconfig",
+    "**/.config/gcloud", "**/.docker/config.json", "**/.dockercfg", "**/.netrc", "**/_netrc", "**/.pgpass", "**/.my.cnf", "**/.pypirc", "**/.boto", "**/.s3cfg",
+    "**/.git-credentials", "**/.htpasswd", "**/.vault_pass*", "**/.vault-pass*", "**/vault_pass*", "**/.*_history",
+    "**/*credentials*.json", "**/*service-account*.json", "**/*service_account*.json", "**/client_secret*.json",
+    "**/*.tfstate", "**/*.tfstate.*", "**/*.tfvars",
+    "**/*.sqlite", "**/*.sqlite-*", "**/*.sqlite3", "**/*.sqlite3-*", "**/*.dump", "**/*.pgdump", "**/*.sql.gz", "**/*.sql.bz2", "**/*.sql.xz",
+    "**/*.sql.zst", "**/*.sql.zip",
+)  # fmt: skip
+#: Named as one of those, but they show a person what to write.
+TEMPLATES = (
+    "**/.env*.example", "**/.env*.sample", "**/.env*.template", "**/.env*.dist", "**/.env[-_]example", "**/.env[-_]sample",
+    "**/.env[-_]template", "**/example.env", "**/sample.env", "**/template.env",
 )  # fmt: skip
 #: The most files and bytes that an archive may hold. A Django project with more has something in it by mistake.
 MAX_FILES = 20_000
 MAX_BYTES = 512 * 1024 * 1024
-#: Google downloads a key as PROJECT-ID.json, so its name does not tell. A key file has 2.4 kB.
-_MAX_KEY_BYTES = 64 * 1024
+#: A folder with one of these is a virtual environment, whatever its name is (PEP 405; conda).
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
+#: What is in a folder of uploads is looked at so far.
+_MAX_UPLOADS = 2_000
+#: A folder named so with one of these in it is a part of the project: of old projects, what is served beside their pages.
+_UPLOADS = "media"
+_CODE = (".py", ".html", ".css", ".scss", ".less", ".js", ".ts")
 _MAX_TEXT_BYTES = 1024 * 1024
 #: The kernel reads no more of a script's first line (Linux, BINPRM_BUF_SIZE), and takes a carriage return for a part of the program's name.
 _MAX_SHEBANG_BYTES = 256
@@ -67,7 +84,10 @@ class Archive:
         digest: SHA-256 over names, modes and contents, as 64 hexadecimal digits.
         files: the names in it, sorted.
         content: the .tar.gz.
-        withheld: the names of files and folders that are not in it although the project does not say so, because they may hold secrets; sorted.
+        withheld: the names of files and folders that are not in it although the project does not say so, because they may hold secrets or
+            data; sorted.
+        exposed: the names of modules that hold a private key; they are in it because the project would not run without them; sorted.
+        unversioned: the names of files and folders that only the .gitignore of a project without other ignore files keeps out; sorted.
         windows_scripts: the names of scripts whose first line ends as on Windows, so that Linux does not find what runs them; sorted.
     """
 
@@ -75,6 +95,8 @@ class Archive:
     files: tuple[str, ...]
     content: bytes
     withheld: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    unversioned: tuple[str, ...] = ()
     windows_scripts: tuple[str, ...] = ()
 
 
@@ -110,8 +132,12 @@ def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
                 "List what does not belong in the image in .dockerignore.",
             )
     archive = _archive(folder, sorted(names), added)
-    keys = names.difference(archive.files)
-    return dataclasses.replace(archive, withheld=tuple(sorted({*ignored.withheld, *keys})))
+    found = names.difference(archive.files)
+    return dataclasses.replace(
+        archive,
+        withheld=tuple(sorted({*ignored.withheld, *found})),
+        unversioned=tuple(sorted(ignored.unversioned)),
+    )
 
 
 def _names(root: str, ignored: _Ignored) -> t.Iterator[str]:
@@ -198,24 +224,12 @@ def _open(root: str, name: str) -> t.BinaryIO:
     return os.fdopen(os.open(os.path.join(root, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
-def _is_key(name: str, size: int, file: t.BinaryIO) -> bool:
-    """Whether a file is a key of a service account, or a person's refresh token, whatever its name is."""
-    if not name.endswith(".json") or size > _MAX_KEY_BYTES:
-        return False
-    try:
-        found = json.loads(file.read(_MAX_KEY_BYTES))
-    except (ValueError, RecursionError):
-        return False
-    finally:
-        file.seek(0)
-    return isinstance(found, dict) and found.get("type") in ("service_account", "authorized_user")
-
-
 def _archive(root: str, names: t.Iterable[str], added: t.Mapping[str, bytes]) -> Archive:
     digest = hashlib.sha256()
     packed = io.BytesIO()
     kept = []
     scripts: list[str] = []
+    exposed: list[str] = []
     # The header of gzip holds a time, too.
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
@@ -223,19 +237,27 @@ def _archive(root: str, names: t.Iterable[str], added: t.Mapping[str, bytes]) ->
     ):
         for name in names:
             try:
-                line = _add(tar, root, name, added.get(name), scripts)
+                line = _add(tar, root, name, added.get(name), scripts, exposed)
             except OSError as error:
                 reason = error.strerror or "it changed meanwhile"
                 raise SourceError(root, f"cannot read {name}: {reason}", _IGNORE_OR_PERMIT) from error
             if line:
                 digest.update(line.encode())
                 kept.append(name)
-    return Archive(digest.hexdigest(), tuple(kept), packed.getvalue(), windows_scripts=tuple(scripts))
+    return Archive(
+        digest.hexdigest(),
+        tuple(kept),
+        packed.getvalue(),
+        exposed=tuple(exposed),
+        windows_scripts=tuple(scripts),
+    )
 
 
-def _add(tar: tarfile.TarFile, root: str, name: str, content: bytes | None, scripts: list[str]) -> str:
+def _add(
+    tar: tarfile.TarFile, root: str, name: str, content: bytes | None, scripts: list[str], exposed: list[str]
+) -> str:
     """Add a file, with *content* if given, to an archive; returns its line of the digest, "" if it must not go in. A script
-    whose first line ends as on Windows is added to *scripts*.
+    whose first line ends as on Windows is added to *scripts*, a module with a private key to *exposed*.
     """
     info = tarfile.TarInfo(name)
     if content is None and os.path.islink(os.path.join(root, name)):
@@ -247,8 +269,11 @@ def _add(tar: tarfile.TarFile, root: str, name: str, content: bytes | None, scri
         else:
             found = os.fstat(file.fileno())
             info.size, info.mode = found.st_size, 0o755 if found.st_mode & stat.S_IXUSR else 0o644
-            if _is_key(name, info.size, file):
-                return ""
+            if _sensitive.is_sensitive(name, file):
+                # What is imported cannot be left out without a word from the project itself.
+                if not name.endswith(".py"):
+                    return ""
+                exposed.append(name)
         if _WINDOWS_SCRIPT.match(file.read(_MAX_SHEBANG_BYTES)):
             scripts.append(name)
         file.seek(0)
@@ -258,15 +283,25 @@ def _add(tar: tarfile.TarFile, root: str, name: str, content: bytes | None, scri
 
 
 class _Rules:
-    """The patterns of a file: the last one that matches decides, ``!`` takes a name back in."""
+    """The patterns of a file: the last one that matches decides, ``!`` takes a name back in.
 
-    def __init__(
-        self, root: str, file: str, lines: t.Iterable[str], anchor: t.Callable[[str], str] = str
-    ) -> None:
+    Args:
+        root: the folder that they are about.
+        file: where they are written.
+        lines: the patterns.
+        like_git: whether they are those of a .gitignore: one without a slash matches in every folder, one that ends with a slash only
+            folders.
+    """
+
+    def __init__(self, root: str, file: str, lines: t.Iterable[str], *, like_git: bool = False) -> None:
         self._rules: list[tuple[bool, re.Pattern[str]]] = []
         for line in lines:
+            pattern = line.removeprefix("!")
+            only_folders = like_git and pattern.endswith("/")
+            if like_git and "/" not in pattern.rstrip("/"):
+                pattern = f"**/{pattern}"
             try:
-                regex = re.compile(_regex(anchor(line.removeprefix("!"))), re.DOTALL)
+                regex = re.compile(_regex(pattern, only_folders=only_folders), re.DOTALL)
             except re.error as error:
                 raise SourceError(
                     root, f"the pattern {line!r} of {file} is wrong ({error.msg})", "Fix or remove it."
@@ -275,7 +310,7 @@ class _Rules:
         self.has_exceptions = any(not ignores for ignores, regex in self._rules)
 
     def match(self, name: str) -> bool:
-        """Whether a name, or a folder above it, is ignored."""
+        """Whether a name, or a folder above it, is ignored. The name of a folder may end with a slash."""
         verdict = False
         for ignores, regex in self._rules:
             if verdict != ignores and regex.match(name):
@@ -287,36 +322,80 @@ class _Ignored:
     """What stays out: what always does, and what the project's own files say.
 
     Sources: docs.docker.com, "Build context", ".dockerignore files"; cloud.google.com/sdk/gcloud/reference/topic/gcloudignore,
-    whose patterns are those of a .gitignore.
+    whose patterns are those of a .gitignore, and where the .gitignore of the folder is what there is without a .gcloudignore.
     """
 
     def __init__(self, root: str) -> None:
-        #: What stays out only because it may hold secrets.
+        self._root = root
+        #: What stays out only because it may hold secrets or data.
         self.withheld: set[str] = set()
+        #: What stays out only because it is not to be versioned.
+        self.unversioned: set[str] = set()
+        has_own = any(os.path.isfile(os.path.join(root, name)) for name in (".dockerignore", ".gcloudignore"))
         self._docker = _Rules(root, ".dockerignore", _patterns(root, ".dockerignore"))
-        self._gcloud = _Rules(root, ".gcloudignore", _patterns(root, ".gcloudignore"), _anchored)
+        self._gcloud = _Rules(root, ".gcloudignore", _patterns(root, ".gcloudignore"), like_git=True)
+        lines = [] if has_own else _patterns(root, ".gitignore")
+        self._git = _Rules(root, ".gitignore", lines, like_git=True)
 
     def matches(self, name: str) -> bool:
         """Whether a file stays out. The Dockerfile and the .dockerignore always go in: the build reads them."""
-        if _ALWAYS.match(name):
-            self._note(name)
+        if _LEFTOVERS.match(name):
             return True
-        return name not in ("Dockerfile", ".dockerignore") and (
-            self._docker.match(name) or self._gcloud.match(name)
-        )
+        if name in ("Dockerfile", ".dockerignore"):
+            return False
+        if self._docker.match(name) or self._gcloud.match(name):
+            return True
+        if self._is_withheld(name):
+            return True
+        if self._git.match(name):
+            self.unversioned.add(name)
+            return True
+        return False
 
-    def _note(self, name: str) -> None:
-        if not (_LEFTOVERS.match(name) or self._docker.match(name) or self._gcloud.match(name)):
+    def _is_withheld(self, name: str) -> bool:
+        if not _SECRETS.match(name) or _TEMPLATES.match(name):
+            return False
+        if name.lower().endswith(_sensitive.MAY_BE_PUBLIC) and _sensitive.is_public_key_file(
+            os.path.join(self._root, name)
+        ):
+            return False
+        if not self._git.match(name):
             self.withheld.add(name)
+        return True
 
     def prunes(self, folder: str) -> bool:
         """Whether nothing below a folder can go in."""
-        if _ALWAYS.match(folder):
-            self._note(folder)
+        path = os.path.join(self._root, folder)
+        if _LEFTOVERS.match(folder) or self._gcloud.match(f"{folder}/"):
             return True
-        if self._gcloud.match(folder):
+        if any(os.path.exists(os.path.join(path, name)) for name in _ENVIRONMENTS):
             return True
-        return not self._docker.has_exceptions and self._docker.match(folder)
+        is_listed = self._docker.match(folder)
+        if is_listed and not self._docker.has_exceptions:
+            return True
+        if _SECRETS.match(folder) or _holds_uploads(path, is_top="/" not in folder):
+            if not (is_listed or self._git.match(f"{folder}/")):
+                self.withheld.add(folder)
+            return True
+        if self._git.match(f"{folder}/"):
+            self.unversioned.add(folder)
+            return True
+        return False
+
+
+def _holds_uploads(path: str, is_top: bool) -> bool:
+    """Whether a folder is what Django calls MEDIA_ROOT as far as can be told: named so where a project has it, and without anything that
+    somebody wrote. What is uploaded is in a bucket when the site is deployed.
+    """
+    above = os.path.dirname(path)
+    named = os.path.basename(path).lower() == _UPLOADS
+    if not named or not (
+        is_top or any(os.path.isfile(os.path.join(above, one)) for one in ("manage.py", "__init__.py"))
+    ):
+        return False
+    files = (name for _folder, _folders, names in os.walk(path) for name in names)
+    found = list(itertools.islice(files, _MAX_UPLOADS))
+    return not any(name.lower().endswith(_CODE) for name in found)
 
 
 def _patterns(root: str, name: str) -> list[str]:
@@ -343,15 +422,10 @@ def _text(root: str, name: str) -> str:
         raise SourceError(root, f"cannot read {name}: {error.strerror}", "Make it readable.") from error
 
 
-def _anchored(pattern: str) -> str:
-    """A pattern of a .gitignore as one of a .dockerignore: without a slash in it, it matches in every folder."""
-    return pattern if "/" in pattern.rstrip("/") else f"**/{pattern}"
-
-
-def _regex(pattern: str) -> str:
-    """A pattern as a regular expression that matches a name or any folder above it."""
+def _regex(pattern: str, *, only_folders: bool = False) -> str:
+    """A pattern as a regular expression that matches a name, unless only folders are meant, or any folder above it."""
     translated = ""
-    for part in re.findall(r"\*\*/?|\*|\?|\[[^]]*\]|[^*?\[]+|\[", pattern.strip("/")):
+    for part in re.findall(r"\*\*/?|\*|\?|\[[^]]*\]|\\.|[^*?\[\\]+|[\[\\]", pattern.strip("/")):
         if part.startswith("**"):
             translated += "(?:.*/)?" if part.endswith("/") else ".*"
         elif part == "*":
@@ -362,9 +436,12 @@ def _regex(pattern: str) -> str:
             inner = part[1:-1].replace("\\", "\\\\").replace("[", "\\[")
             translated += "[" + ("^" + inner[1:] if inner.startswith("!") else inner) + "]"
         else:
-            translated += re.escape(part)
-    return rf"{translated}(?:/.*)?\Z"
+            translated += re.escape(part[1:] if len(part) == 2 and part.startswith("\\") else part)
+    return rf"{translated}(?:/.*){'' if only_folders else '?'}\Z"
 
 
-_LEFTOVERS = re.compile("|".join(_regex(pattern) for pattern in LEFTOVERS), re.DOTALL)
-_ALWAYS = re.compile("|".join(_regex(pattern) for pattern in (*LEFTOVERS, *SECRETS)), re.DOTALL)
+def _any_of(patterns: t.Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(_regex(pattern) for pattern in patterns), re.DOTALL | re.IGNORECASE)
+
+
+_LEFTOVERS, _SECRETS, _TEMPLATES = _any_of(LEFTOVERS), _any_of(SECRETS), _any_of(TEMPLATES)

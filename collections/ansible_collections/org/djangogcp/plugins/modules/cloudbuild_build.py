@@ -15,8 +15,8 @@ description:
     image is no more, has Cloud Build make it from the Dockerfile. The image is the one that Cloud Build recorded, by digest, wherever the
     tags in Artifact Registry have been moved to.
   - The newest image of the same name is the cache of a build, so that what has not changed (mostly what is installed) is not made again.
-  - Version control, caches, virtual environments and files that hold secrets are never uploaded; the notes list them.
-    C(.dockerignore) and C(.gcloudignore) are honoured on top of that.
+  - Version control, caches, virtual environments and what holds secrets or data are never uploaded; the notes list them.
+    C(.dockerignore) and C(.gcloudignore) are honoured on top of that; where there is neither, C(.gitignore).
   - With O(wait=false) the build goes on while other tasks run; the same module with O(build_id) tells how far it is.
 extends_documentation_fragment:
   - org.djangogcp._auth
@@ -79,13 +79,26 @@ options:
       - The id of a build that an earlier task started, to wait for it. What a build is started with cannot stand beside it.
     type: str
 notes:
-  - Never uploaded, in any folder, are C(.git), C(.hg), C(.svn), C(__pycache__), C(*.py[cod]), C(.venv), C(venv), C(node_modules),
-    C(.mypy_cache), C(.pytest_cache), C(.ruff_cache), C(.tox), C(.nox) and C(.DS_Store).
-  - Never uploaded, because they hold secrets, are C(.env), C(.env.*), C(.env-*), C(.envs), C(.envrc), C(*.pem), C(*.key), C(*.p12), C(*.pfx),
-    C(*.jks), C(*.kdbx), C(id_rsa*), C(id_dsa*), C(id_ecdsa*), C(id_ed25519*), C(.ssh), C(.gnupg), C(.aws), C(.netrc), C(.pgpass), C(.pypirc),
-    C(.boto), C(*credentials*.json), C(*service-account*.json), C(*service_account*.json), C(client_secret*.json), C(*.sqlite),
-    C(*.sqlite-*), C(*.sqlite3), C(*.sqlite3-*), C(*.pgdump), and any C(*.json) that is a key of a
-    service account or a person's credentials, whatever its name is.
+  - Never uploaded, in any folder and letter case, are C(.git), C(.hg), C(.svn), C(__pycache__), C(*.py[cod]), C(.venv), C(venv), C(node_modules),
+    C(.mypy_cache), C(.pytest_cache), C(.ruff_cache), C(.tox), C(.nox), C(.terraform), C(.vagrant), C(.DS_Store) and C(Thumbs.db), and virtual
+    environments, which C(pyvenv.cfg) or C(conda-meta) tells.
+  - Never uploaded by their names, because they hold secrets or data, are C(.env), C(.env.*), C(.env-*), C(*.env), C(.envs), C(.envrc),
+    C(local_settings.py), C(*.pem), C(*.key), C(*.p12), C(*.pfx), C(*.p8), C(*.ppk), C(*.jks), C(*.keystore), C(*.kdbx), C(id_rsa*), C(id_dsa*),
+    C(id_ecdsa*), C(id_ed25519*), C(.ssh), C(.gnupg), C(.aws), C(.kube), C(kubeconfig), C(*.kubeconfig), C(.config/gcloud), C(.docker/config.json),
+    C(.dockercfg), C(.netrc), C(_netrc), C(.pgpass), C(.my.cnf), C(.pypirc), C(.boto), C(.s3cfg), C(.git-credentials), C(.htpasswd), C(.vault_pass*),
+    C(.vault-pass*), C(vault_pass*), C(.*_history), C(*credentials*.json), C(*service-account*.json), C(*service_account*.json),
+    C(client_secret*.json), C(*.tfstate), C(*.tfstate.*), C(*.tfvars), C(*.sqlite), C(*.sqlite-*), C(*.sqlite3), C(*.sqlite3-*), C(*.dump),
+    C(*.pgdump), C(*.sql.gz), C(*.sql.bz2), C(*.sql.xz), C(*.sql.zst) and C(*.sql.zip). C(*.pem) and C(*.key) are uploaded if they hold certificates
+    and public keys only, and so are C(.env*.example), C(.env*.sample), C(.env*.template), C(.env*.dist), C(.env[-_]example), C(.env[-_]sample),
+    C(.env[-_]template), C(example.env), C(sample.env) and C(template.env).
+  - Never uploaded because of what is in them, whatever their names are, are files with a private key (PEM, OpenSSH, PGP, PuTTY), a key of a Google
+    service account, a person's credentials of Google or an OAuth client's secret, archives of C(pg_dump), dumps of PostgreSQL, MySQL and MariaDB that
+    hold rows, databases of SQLite named C(*.db) or C(*.db3), and C(.npmrc) with a token. A module (C(*.py)) with a private key is uploaded, because
+    the project would not run without it, and told.
+  - Never uploaded is the folder C(media) in O(source_dir), beside C(manage.py) or in a package, unless it holds code, pages or style sheets (C(.py),
+    C(.html), C(.css), C(.scss), C(.less), C(.js), C(.ts)).
+  - Where there is neither a C(.dockerignore) nor a C(.gcloudignore), what the C(.gitignore) in O(source_dir) lists is not uploaded, either. An empty
+    C(.dockerignore) is a way to upload what is not versioned, for instance compiled translations.
 author:
   - The djangogcp contributors (@djangogcp)
 """
@@ -156,8 +169,12 @@ source:
     digest: 0123456789abcdef
     files: 87
     bytes: 40321
-    # What was left out only because it may hold secrets. The project itself can say in .dockerignore that it is not needed.
+    # What was left out only because it may hold secrets or data. The project itself can say in .dockerignore that it is not needed.
     withheld: [.env, db.sqlite3]
+    # Modules that hold a private key and were uploaded all the same.
+    exposed: []
+    # What was left out only because .gitignore lists it, and there is no other ignore file.
+    unversioned: [staticfiles]
     # Scripts whose first line ends as on Windows: where the image runs one, Linux finds no program of that name.
     windows_scripts: []
 """
@@ -242,6 +259,8 @@ def start(task: Task, builds: Builds) -> Json:
         "files": len(archive.files),
         "bytes": len(archive.content),
         "withheld": list(archive.withheld),
+        "exposed": list(archive.exposed),
+        "unversioned": list(archive.unversioned),
         "windows_scripts": list(archive.windows_scripts),
     }
     build, made = builds.find(wanted)
