@@ -47,19 +47,20 @@ def take(name: str, client: str) -> None:
     if rate is None:
         return
     count, seconds = rate
-    period = seconds * _SECOND
-    key, now = _key(name, client), _now()
-    free_at_last = now + period - period // count
-    throttles = Throttle.objects.filter(key=key)
-    # One statement, which the database repeats on what another one has just changed: two cannot take the same one.
-    while not throttles.filter(free_at__lte=free_at_last).update(
-        free_at=Greatest(F("free_at"), now) + period // count
-    ):
+    share = seconds * _SECOND // count
+    ahead = seconds * _SECOND - share
+    throttles = Throttle.objects.filter(key=_key(name, client))
+    while True:
+        now = _now()
+        # One statement, which the database repeats on what another one has just changed: two cannot take the same one.
+        if throttles.filter(free_at__lte=now + ahead).update(free_at=Greatest(F("free_at"), now) + share):
+            return
         free_at = throttles.values_list("free_at", flat=True).first()
-        if free_at is not None and free_at > free_at_last:
-            raise ThrottledError(name, -((free_at_last - free_at) // _SECOND))
+        # The time has gone on while others were waited for.
+        if free_at is not None and (wait := free_at - ahead - _now()) > 0:
+            raise ThrottledError(name, -(-wait // _SECOND))
         _sweep(now)
-        Throttle.objects.bulk_create([Throttle(key=key, free_at=now)], ignore_conflicts=True)
+        Throttle.objects.bulk_create([Throttle(pk=_key(name, client), free_at=now)], ignore_conflicts=True)
 
 
 def give_back(name: str, client: str) -> None:
