@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-_SITE_VARIABLE = re.compile(r"\bdjangogcp_(?!out_)\w+")
+#: A variable, or what preflight has read of it once.
+_SITE_VARIABLE = re.compile(r"\bdjangogcp_(?:out_variables\.)?(?!out_)(\w+)")
 ROLES = Path(__file__).resolve().parents[1] / "roles"
 
 
@@ -56,7 +57,9 @@ def site_variables(role: Path) -> list[str]:
     if role.name == "preflight":
         return []
     files = [path for kind in ("tasks", "vars", "defaults", "templates") for path in role.glob(f"{kind}/*")]
-    found = {name for path in files for name in _SITE_VARIABLE.findall(path.read_text("utf-8"))}
+    found = {
+        f"djangogcp_{name}" for path in files for name in _SITE_VARIABLE.findall(path.read_text("utf-8"))
+    }
     return sorted(
         found & set(_load(ROLES / "preflight/meta/argument_specs.yml")["argument_specs"]["site"]["options"])
     )

@@ -344,6 +344,7 @@ MADE_OF: dict[str, str] = {
 ELEMENT_RULES: dict[str, Rule] = {
     "djangogcp_adopt": rules.ADOPTED,
     "djangogcp_secret_locations": rules.LOCATION,
+    "djangogcp_system_packages": rules.DEBIAN_PACKAGE,
     "djangogcp_domains": pattern("host names such as www.example.com", _HOST),
     "djangogcp_database_extensions": pattern(
         "names of PostgreSQL extensions such as pg_trgm", r"[a-z][a-z0-9_-]*", limit=63
@@ -587,7 +588,11 @@ def region_problems(region: str, regions: t.Iterable[str]) -> list[str]:
 
 
 def source_problems(
-    source: Values, static: t.Any = "bucket", python: t.Any = "", overlay: t.Any = "auto"
+    source: Values,
+    static: t.Any = "bucket",
+    python: t.Any = "",
+    overlay: t.Any = "auto",
+    packages: t.Any = (),
 ) -> list[str]:
     """What keeps the folder that the lookup django_source described from being deployed.
 
@@ -596,6 +601,7 @@ def source_problems(
         static: the value of djangogcp_static.
         python: the value of djangogcp_python_version.
         overlay: the value of djangogcp_settings_overlay.
+        packages: the value of djangogcp_system_packages.
     """
     name = "djangogcp_source_dir"
     if not source["exists"]:
@@ -616,6 +622,7 @@ def source_problems(
             for problem in source["unreadable_files"]
         ]
     problems = _settings_problems(source, overlay)
+    problems += _package_problems(source, packages)
     if source["dockerfile"]:
         return problems
     if source["requirements_problem"]:
@@ -672,6 +679,20 @@ def _settings_problems(source: Values, overlay: t.Any) -> list[str]:
         expected = f"auto or false, because {source['overlay_problem']}"
         problems.append(_problem("djangogcp_settings_overlay", overlay, expected))
     return problems
+
+
+def _package_problems(source: Values, packages: t.Any) -> list[str]:
+    """A message if packages of Debian are asked for that nothing would install."""
+    name = "djangogcp_system_packages"
+    if source["dockerfile"]:
+        expected = (
+            "nothing, because the project has a Dockerfile, which is built as it is. Install them there, with RUN apt-get update && apt-get install"
+            " --yes --no-install-recommends"
+        )
+        return [_problem(name, packages, expected)] if packages else []
+    if packages or not source["system_packages_problem"]:
+        return []
+    return [f"{name} is not set: expected packages of Debian, because {source['system_packages_problem']}."]
 
 
 def _python_problems(source: Values, python: t.Any) -> list[str]:
@@ -754,7 +775,8 @@ def site_problems(
         static = values.get("djangogcp_static")
         python = values.get("djangogcp_python_version")
         overlay = values.get("djangogcp_settings_overlay", "auto")
-        found = source_problems(source, static, python, overlay)
+        packages = values.get("djangogcp_system_packages") or ()
+        found = source_problems(source, static, python, overlay, packages)
         problems += [one for one in found if one.partition(" ")[0] not in refused]
     if not refused & _BUCKETS:
         problems += bucket_problems(values)

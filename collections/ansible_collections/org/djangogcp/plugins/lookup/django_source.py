@@ -159,6 +159,16 @@ _list:
     python_version:
       description: The minor version that the project asks for, such as V(3.13), empty if it does not.
       type: str
+    system_packages:
+      description: The packages of Debian that C(Aptfile) or C(apt.txt) lists.
+      type: list
+      elements: str
+    system_packages_file:
+      description: The file that lists them, empty if there is none.
+      type: str
+    system_packages_problem:
+      description: Why they cannot be installed, empty if they can.
+      type: str
     notes:
       description: What was found otherwise than beside C(manage.py), and what is done about it. For a person.
       type: list
@@ -191,7 +201,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.org.djangogcp.plugins.plugin_utils import _dependencies, _settings, _start
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _aptfile, _dependencies, _settings, _start
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text as _text
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import unreadable
 
@@ -209,6 +219,7 @@ TEXT_FILES = (
     "pyproject.toml",
     ".python-version",
     "runtime.txt",
+    *_aptfile.FILES,
     ".dockerignore",
     ".gcloudignore",
 )
@@ -321,6 +332,7 @@ def describe(
     settings = _settings.read(base, project_settings)
     overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile)
     overlay = _has_overlay(settings_overlay, settings, overlay_problem)
+    system = _aptfile.find(root, below)
     beside = (
         [] if has_dockerfile or not dependencies.file else _beside(dependencies.names, web, is_asgi, overlay)
     )
@@ -381,6 +393,9 @@ def describe(
         "start_command": _started(web, below, processes_dir),
         "python_version": _python_version(root, below) or _python_for(dependencies.python),
         "python_needs": _python_needs(dependencies),
+        "system_packages": system.names,
+        "system_packages_file": system.file,
+        "system_packages_problem": system.problem,
         "static_server": _static_server(root, dependencies.names, serving_code, overlay),
         "schema_changes": _schema_changes(dependencies.names, serving_code),
         "notes": notes,

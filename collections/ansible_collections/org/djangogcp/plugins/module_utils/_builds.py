@@ -20,6 +20,7 @@ import typing as t
 import urllib.parse
 import uuid
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _system_packages as system_packages
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     ApiError,
@@ -42,7 +43,9 @@ _RUNNING = frozenset({"PENDING", "QUEUED", "WORKING"})
 _IMAGE = re.compile(
     r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<package>[a-z0-9._/-]+)"
 )
-_LOG_LINES = 40
+#: Of the log's end so much is shown, and so much is looked at: pip explains at length that a build failed.
+_SHOWN_LINES = 40
+_READ_LINES = 200
 # What of a build was asked for, but its tags.
 _ASKED = ("source", "steps", "images", "serviceAccount", "options", "timeout")
 # How Cloud Build refuses a source that the build's account may not read.
@@ -397,15 +400,16 @@ class Builds:
     def _explain(self, build: Json, image: Image) -> str:
         detail = build.get("failureInfo", {}).get("detail") or build.get("statusDetail") or "no detail given"
         selector = f'resource.type="build" AND resource.labels.build_id="{build["id"]}"'
-        lines = "\n".join(log_lines(self._client, self._project, selector, limit=_LOG_LINES))
+        lines = log_lines(self._client, self._project, selector, limit=_READ_LINES)
+        shown = "\n".join(lines[-_SHOWN_LINES:])
         return (
             f"Failed to build {image.name}: build {build['id']} ended with {build['status']}: {detail.rstrip('.')}. "
-            f"{_cure(build)}\n{lines}"
+            f"{_cure(build, lines)}\n{shown}"
         ).rstrip()
 
 
-def _cure(build: t.Mapping[str, t.Any]) -> str:
-    """What to do about a build that has failed. Source of the types: cloudbuild v1, FailureInfo."""
+def _cure(build: t.Mapping[str, t.Any], lines: t.Sequence[str]) -> str:
+    """What to do about a build that has failed, by what it printed. Source of the types: cloudbuild v1, FailureInfo."""
     failure = build.get("failureInfo", {}).get("type")
     account = _account(build)
     if failure == "PUSH_NOT_AUTHORIZED":
@@ -418,7 +422,9 @@ def _cure(build: t.Mapping[str, t.Any]) -> str:
         return (
             "A step ran out of memory: let it need less, or build with a larger machine_type, and run again."
         )
-    return "The end of its log says why; fix the source and run again."
+    return (
+        system_packages.cure("\n".join(lines)) or "The end of its log says why; fix the source and run again."
+    )
 
 
 def _account(build: t.Mapping[str, t.Any]) -> str:

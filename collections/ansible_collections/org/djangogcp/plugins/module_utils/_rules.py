@@ -329,6 +329,11 @@ BUILD_SECONDS = between(1, 86400)
 #: A part of a tag, which has at most 128 characters (distribution/reference).
 REBUILD = pattern("1 to 64 letters, digits, ., _ and -", r"[A-Za-z0-9_.-]{1,64}", limit=64)
 MACHINE_TYPE = pattern("a machine type of Cloud Build such as E2_HIGHCPU_8", r"[A-Z][A-Z0-9_]+")
+#: Debian policy manual, "Package", with what apt-get(8) takes behind it. A name that ends with a hyphen would be removed.
+DEBIAN_PACKAGE = pattern(
+    "the name of a package of Debian such as libpq5, or NAME=VERSION",
+    r"[a-z0-9][a-z0-9+.-]*[a-z0-9+](=[A-Za-z0-9.+:~-]+)?",
+)
 BUILD_ID = pattern("the id of a build", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # ------------------------------------------------------------------ Cloud Run

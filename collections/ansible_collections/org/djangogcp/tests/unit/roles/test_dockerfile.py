@@ -23,6 +23,7 @@ SOURCE = {
     "requirements": ["django", "gunicorn"],
     "installs": ["pip install -r requirements.txt"],
     "installs_beside": [],
+    "system_packages": [],
     "manage_dir": "",
     "procfile_web": "",
     "start_command": "",
@@ -37,7 +38,11 @@ UVICORN = "exec uvicorn --host 0.0.0.0 --port $PORT --no-access-log shop.asgi:ap
 
 
 def dockerfile(
-    static: str = "bucket", settings_module: str = "", names: dict[str, str] | None = None, **source: object
+    static: str = "bucket",
+    settings_module: str = "",
+    names: dict[str, str] | None = None,
+    packages: tuple[str, ...] = (),
+    **source: object,
 ) -> str:
     # As Ansible's lookup template does.
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
@@ -55,7 +60,12 @@ def dockerfile(
     for name in ("__image_overlay_settings", "__image_names"):
         values[name] = environment.from_string(role[name]).render(values)
     collecting = environment.from_string(role["__image_collecting"]).render(values)
-    return environment.from_string(template).render(values, __image_collecting=collecting)
+    variables = {"system_packages": list(packages)}
+    chosen = environment.compile_expression(role["__image_system_packages"].strip("{} "))
+    installed = chosen({**values, "djangogcp_out_variables": variables})
+    return environment.from_string(template).render(
+        values, __image_collecting=collecting, __image_system_packages=installed
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,3 +160,21 @@ def test_what_settings_call_otherwise_is_there_while_files_are_collected() -> No
     text = dockerfile("image", names={"DJANGO_SECRET_KEY": "SECRET_KEY", "HOSTS": "ALLOWED_HOSTS"})
     (collect,) = [line for line in text.splitlines() if "collectstatic" in line]
     assert " DJANGO_SECRET_KEY=unused-here HOSTS= /venv/bin/python" in collect
+
+
+def test_packages_of_debian_are_in_every_stage() -> None:
+    assert "apt-get" not in dockerfile()
+    lines = dockerfile(system_packages=["libpq5", "g++"]).splitlines()
+    assert [line for line in lines if line.startswith("FROM ")] == [
+        "FROM python:3.13-slim AS system",
+        "FROM system AS dependencies",
+        "FROM system AS code",
+        "FROM system",
+    ]
+    place = lines.index("RUN apt-get update \\")
+    assert lines[place + 1 : place + 3] == [
+        " && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libpq5 g++ \\",
+        " && rm -rf /var/lib/apt/lists/*",
+    ]
+    named = dockerfile(packages=("gdal-bin",), system_packages=["libpq5"])
+    assert " --no-install-recommends gdal-bin \\\n" in named

@@ -58,6 +58,7 @@ SOURCE = {
     "manage_dirs": [],
     "manage_problem": "",
     "requirements_problem": "",
+    "system_packages_problem": "",
     "python_needs": {},
     "unreadable_files": [],
     "overlay": False,
@@ -417,6 +418,37 @@ def test_what_the_image_holds_is_served_by_whitenoise() -> None:
     assert source_problems({**SOURCE, "requirements": [*SOURCE["requirements"], "whitenoise"]}, "image") == []
     # Nothing is known of what an image has that the project makes itself.
     assert source_problems({**SOURCE, "dockerfile": True}, "image") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["libpq5", "g++", "libgdal-dev=3.6.1", "libpq5; rm -rf /", "LibPQ", "gcc-", "-f", "x.deb/sid"]
+)
+def test_packages_of_debian_have_names_of_debian(name: str) -> None:
+    found = problems(djangogcp_system_packages=["gdal-bin", name])
+    if name in ("libpq5", "g++", "libgdal-dev=3.6.1"):
+        assert found == []
+    else:
+        assert found == [
+            f"djangogcp_system_packages is '{name}': expected the name of a package of Debian such as libpq5, or NAME=VERSION."
+        ]
+
+
+def test_a_dockerfile_installs_its_packages_itself() -> None:
+    own = {**SOURCE, "dockerfile": True}
+    assert source_problems(own) == []
+    assert source_problems(own, packages=["libpq5"]) == [
+        "djangogcp_system_packages is ['libpq5']: expected nothing, because the project has a Dockerfile, which is built as it is. Install them"
+        " there, with RUN apt-get update && apt-get install --yes --no-install-recommends."
+    ]
+
+
+def test_packages_that_cannot_be_installed_are_refused_unless_others_are_named() -> None:
+    source = {**SOURCE, "system_packages_problem": "Aptfile lists 'X'"}
+    assert source_problems(source) == [
+        "djangogcp_system_packages is not set: expected packages of Debian, because Aptfile lists 'X'."
+    ]
+    assert source_problems(source, packages=["libpq5"]) == []
+    assert source_problems({**source, "dockerfile": True}) == []
 
 
 def test_what_the_platform_needs_need_not_be_listed() -> None:

@@ -847,3 +847,55 @@ def test_settings_that_somebody_names_are_read(project: Path) -> None:
     write(project, **{"shop/settings.py": STOCK, "shop/live.py": "import os\nos.environ['DATABASE_URL']\n"})
     found = describe(str(project), settings_module="shop.live")
     assert (found["project_settings_module"], found["overlay"]) == ("shop.live", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("# of the maps\r\ngdal-bin\r\n\r\nlibpq5  # and the database\r\n", ["gdal-bin", "libpq5"]),
+        ("libpq5 g++\nlibpq5\n", ["libpq5", "g++"]),
+        ("ffmpeg=7:5.1.6-0+deb12u1\n", ["ffmpeg=7:5.1.6-0+deb12u1"]),
+        ("\n# nothing\n", []),
+    ],
+)
+def test_packages_of_debian_are_read_as_herokus_buildpack_reads_them(
+    project: Path, text: str, names: list[str]
+) -> None:
+    write(project, Aptfile=text)
+    found = describe(str(project))
+    assert (found["system_packages"], found["system_packages_file"], found["system_packages_problem"]) == (
+        names,
+        "Aptfile",
+        "",
+    )
+
+
+def test_packages_of_debian_may_be_listed_above_manage_py(tmp_path: Path) -> None:
+    write(tmp_path, **{"back/manage.py": MANAGE_PY, "apt.txt": "libmagic1\n"})
+    assert describe(str(tmp_path))["system_packages"] == ["libmagic1"]
+    write(tmp_path, **{"back/Aptfile": "libpq5\n"})
+    found = describe(str(tmp_path))
+    assert (found["system_packages"], found["system_packages_file"]) == (["libpq5"], "back/Aptfile")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "https://example.com/wkhtmltox.deb",
+            "'https://example.com/wkhtmltox.deb', and only packages of Debian itself are installed: name one, or write a Dockerfile",
+        ),
+        (
+            ":repo:deb https://example.com/apt stable main",
+            "':repo:deb https://example.com/apt stable main', and only packages of Debian itself are installed: name one, or write a Dockerfile",
+        ),
+        (
+            "libpq5;true",
+            "'libpq5;true': expected the name of a package of Debian such as libpq5, or NAME=VERSION",
+        ),
+        ("--yes", "'--yes': expected the name of a package of Debian such as libpq5, or NAME=VERSION"),
+    ],
+)
+def test_what_is_no_package_of_debian_is_not_installed(project: Path, line: str, problem: str) -> None:
+    write(project, Aptfile=f"libpq5\n{line}\n")
+    assert describe(str(project))["system_packages_problem"] == f"Aptfile lists {problem}"

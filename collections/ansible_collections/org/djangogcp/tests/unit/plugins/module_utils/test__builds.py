@@ -412,6 +412,17 @@ def test_a_failed_build_ends_with_its_log():
     assert caught.value.as_fail_json()["log_url"] == "https://logs"
 
 
+def test_a_build_that_lacks_a_package_of_debian_names_it_however_much_is_printed_after():
+    printed = ["Error: pg_config executable not found.", *["note: pip explains"] * 60]
+    entries = [{"textPayload": line} for line in reversed(printed)]
+    with pytest.raises(BuildError) as caught:
+        builds({"https://logging.googleapis.com/v2/entries:list": {"entries": entries}}).built_image(
+            {"id": "1", "status": "FAILURE"}, Image(NAME, "source-1")
+        )
+    assert "djangogcp_system_packages: [build-essential, libpq-dev]" in caught.value.message
+    assert caught.value.message.splitlines()[1:] == ["note: pip explains"] * 40
+
+
 @pytest.mark.parametrize(
     ("build", "cure"),
     [
