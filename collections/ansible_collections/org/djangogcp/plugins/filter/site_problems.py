@@ -638,13 +638,13 @@ def source_problems(
             _problem(
                 name,
                 source["path"],
-                "a requirements.txt, a lock file or a pyproject.toml with dependencies beside manage.py or above it (or djangogcp_requirements)",
+                "a requirements.txt, a lock file, a pyproject.toml with dependencies or a setup.py beside manage.py or above it (or djangogcp_requirements)",
             )
         )
     else:
         problems += _python_problems(source, python)
         has_server = source["overlay"] or {"whitenoise", "servestatic"} & set(source["requirements"])
-        if static == "image" and not has_server:
+        if static == "image" and source["requirements_known"] and not has_server:
             problems.append(
                 _problem(
                     "djangogcp_static",

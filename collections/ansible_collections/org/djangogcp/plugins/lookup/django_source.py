@@ -136,6 +136,9 @@ _list:
       description: The normalized names of the required distributions.
       type: list
       elements: str
+    requirements_known:
+      description: Whether these are all. What a C(setup.py) requires is known once it has run, in the build.
+      type: bool
     installs:
       description: The commands that install them in an image.
       type: list
@@ -333,9 +336,10 @@ def describe(
     overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile)
     overlay = _has_overlay(settings_overlay, settings, overlay_problem)
     system = _aptfile.find(root, below)
-    beside = (
-        [] if has_dockerfile or not dependencies.file else _beside(dependencies.names, web, is_asgi, overlay)
+    lacking = (
+        [] if has_dockerfile or not dependencies.file else _lacking(dependencies.names, web, is_asgi, overlay)
     )
+    beside = [one for _any_of, brought in lacking for one in brought]
     if not has_dockerfile:
         notes += dependencies.notes
         notes += [
@@ -344,9 +348,18 @@ def describe(
             if not _is_run(name, processes)
         ]
     if beside:
-        notes.append(
-            f"installed as well, because {dependencies.file} lists nothing of the kind: {', '.join(beside)}"
+        why = (
+            f"because {dependencies.file} lists nothing of the kind"
+            if dependencies.are_known
+            else f"unless {dependencies.file} brings something of the kind"
         )
+        notes.append(f"installed as well, {why}: {', '.join(beside)}")
+    installs = list(dependencies.commands)
+    if not dependencies.are_known:
+        installs += [
+            f"pip show --quiet {any_of} || pip install {' '.join(brought)}" for any_of, brought in lacking
+        ]
+        beside = []
     if overlay:
         notes.append(
             f"{project_settings} {'reads' if settings.reads_database_url else 'does not read'} DATABASE_URL: the database, storages, hosts, logs and"
@@ -386,7 +399,8 @@ def describe(
         "requirements_problem": dependencies.problem,
         "requirements_files": dependencies.copies or dependencies.files,
         "requirements": dependencies.names,
-        "installs": dependencies.commands,
+        "requirements_known": dependencies.are_known,
+        "installs": installs,
         "installs_beside": beside,
         "dockerfile": has_dockerfile,
         "procfile_web": web,
@@ -396,7 +410,7 @@ def describe(
         "system_packages": system.names,
         "system_packages_file": system.file,
         "system_packages_problem": system.problem,
-        "static_server": _static_server(root, dependencies.names, serving_code, overlay),
+        "static_server": _static_server(dependencies, has_dockerfile, serving_code, overlay),
         "schema_changes": _schema_changes(dependencies.names, serving_code),
         "notes": notes,
         "unreadable_files": _unreadable_files(root, below, dependencies.files),
@@ -468,13 +482,13 @@ def _has_overlay(asked: str, settings: _settings.Settings, problem: str) -> bool
     return asked == "true" and not problem
 
 
-def _beside(names: list[str], web: str, is_asgi: bool, overlay: bool) -> list[str]:
-    """What has to be installed beside what a project lists."""
+def _lacking(names: list[str], web: str, is_asgi: bool, overlay: bool) -> list[tuple[str, tuple[str, ...]]]:
+    """What has to be installed beside what a project lists, each after the distributions of which one will do."""
     default = "uvicorn" if is_asgi else "gunicorn"
     servers = [name for name in SERVERS if re.search(rf"\b{name}\b", web)] if web else [default]
-    missing = [one for name in servers if name not in names for one in SERVERS[name]]
-    missing += [] if DRIVERS & set(names) else list(DRIVER)
-    return missing + [one for name, one in OVERLAY_NEEDS.items() if overlay and name not in names]
+    missing = [(name, SERVERS[name]) for name in servers if name not in names]
+    missing += [] if DRIVERS & set(names) else [(" ".join(sorted(DRIVERS)), DRIVER)]
+    return missing + [(name, (one,)) for name, one in OVERLAY_NEEDS.items() if overlay and name not in names]
 
 
 def _started(web: str, below: str, processes_dir: str) -> str:
@@ -564,7 +578,12 @@ def _may_be_package(folder: Path) -> bool:
     return folder.name.isidentifier() and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
 
 
-def _static_server(root: Path, requirements: list[str], code: list[tuple[Path, str]], overlay: bool) -> str:
+def _static_server(
+    dependencies: _dependencies.Dependencies,
+    has_dockerfile: bool,
+    code: list[tuple[Path, str]],
+    overlay: bool,
+) -> str:
     """By what the code that serves says that it serves static files itself, "" when it does not, or may use the bucket.
 
     With the overlay any site serves them so, at the address that its pages name.
@@ -573,7 +592,8 @@ def _static_server(root: Path, requirements: list[str], code: list[tuple[Path, s
         return ""
     if overlay:
         return STATIC_SERVERS[0]
-    brought = [one for one in STATIC_SERVERS if one in requirements or os.path.isfile(root / "Dockerfile")]
+    may_bring_any = has_dockerfile or not dependencies.are_known
+    brought = [one for one in STATIC_SERVERS if may_bring_any or one in dependencies.names]
     return next((one for one in brought if any(one in text for _path, text in code)), "")
 
 

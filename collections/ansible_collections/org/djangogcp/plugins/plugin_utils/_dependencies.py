@@ -12,6 +12,7 @@ is given to pip. Nothing of a project is run here.
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import dataclasses
 import json
@@ -119,6 +120,7 @@ class Dependencies:
         copies: what the commands need of the project.
         commands: what a build runs, in a shell.
         names: the normalized names (PEP 503) of the distributions that it asks for itself, sorted.
+        are_known: whether these are all; what a setup.py asks for is known once that has run.
         pins: by such a name its exact version.
         python: which versions of Python it says that it can have, as PEP 440 has it.
         notes: what a person should know of the choice.
@@ -130,6 +132,7 @@ class Dependencies:
     copies: list[str] = dataclasses.field(default_factory=list)
     commands: list[str] = dataclasses.field(default_factory=list)
     names: list[str] = dataclasses.field(default_factory=list)
+    are_known: bool = True
     pins: dict[str, str] = dataclasses.field(default_factory=dict)
     python: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -189,7 +192,12 @@ def _of_named(root: Path, manage_dir: str, name: str) -> Dependencies:
     if base in LOCKS:
         return _of_lock(root, folder, base)
     if base == "pyproject.toml":
-        return _of_pyproject(root, folder, manage_dir)
+        found = _of_pyproject(root, folder, manage_dir)
+        return found if found.file or found.problem else _of_backend(root, folder) or found
+    if base in ("setup.py", "setup.cfg"):
+        return _of_backend(root, folder) or Dependencies(
+            problem=f"{name} asks for nothing (djangogcp_requirements)"
+        )
     return _of_pip(root, name, manage_dir)
 
 
@@ -209,7 +217,10 @@ def _in_folder(root: Path, folder: str, manage_dir: str) -> Dependencies:
     if found.file or found.problem:
         found.notes += stale
         return found
-    return _of_many(root, folder, manage_dir)
+    if os.path.isfile(root / folder / "Pipfile"):
+        return _of_lock(root, folder, "Pipfile.lock")
+    found = _of_many(root, folder, manage_dir)
+    return found if found.file else _of_backend(root, folder) or found
 
 
 # ------------------------------------------------------------------ requirements files
@@ -434,6 +445,35 @@ def _python_of(data: Table) -> str:
         r"~\s*(\d+)\.(\d+)(?![\d.]*\s*=)",
         lambda found: f">={found[0][1:].strip()},<{found[1]}.{int(found[2]) + 1}",
         said,
+    )
+
+
+def _of_backend(root: Path, folder: str) -> Dependencies | None:
+    """What a project brings when it is installed itself, which only its build backend can tell: by a setup.py, a setup.cfg, or a pyproject.toml
+    that leaves its dependencies to the backend. None if there is none of them.
+    """
+    declared = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(configparser.Error):
+        declared.read_string(text(root / folder / "setup.cfg"))
+    project = _table(_toml(root / folder / "pyproject.toml"), "project")
+    names = {
+        "setup.py": os.path.isfile(root / folder / "setup.py"),
+        "setup.cfg": declared.has_option("options", "install_requires"),
+        "pyproject.toml": "dependencies" in _strings(project.get("dynamic")),
+    }
+    name = next((one for one, is_it in names.items() if is_it), "")
+    if not name:
+        return None
+    file = os.path.join(folder, name)
+    return Dependencies(
+        file=file,
+        files=[file],
+        copies=[folder or "."],
+        # Not editable, so that it does not matter where the stage has it. Versions that tags of Git tell are not in what is built
+        # (setuptools-scm's documentation, "Environment variables").
+        commands=[_in(folder, "SETUPTOOLS_SCM_PRETEND_VERSION=0 pip install .")],
+        are_known=False,
+        notes=[f"the project is installed, with what {file} asks for"],
     )
 
 

@@ -52,6 +52,7 @@ SOURCE = {
     "requirements_file": "requirements.txt",
     "requirements_files": ["requirements.txt"],
     "requirements": ["django", "gunicorn", "psycopg2-binary"],
+    "requirements_known": True,
     "dockerfile": False,
     "procfile_web": "",
     "python_version": "",
@@ -378,8 +379,8 @@ def test_all_problems_come_together() -> None:
         ),
         (
             {"requirements_file": ""},
-            "djangogcp_source_dir is '/srv/polls': expected a requirements.txt, a lock file or a pyproject.toml with dependencies beside"
-            " manage.py or above it (or djangogcp_requirements).",
+            "djangogcp_source_dir is '/srv/polls': expected a requirements.txt, a lock file, a pyproject.toml with dependencies or a setup.py"
+            " beside manage.py or above it (or djangogcp_requirements).",
         ),
         (
             {"requirements_problem": "live.txt includes 'x', which is not there"},
@@ -416,7 +417,8 @@ def test_what_the_image_holds_is_served_by_whitenoise() -> None:
     assert message.startswith("djangogcp_static is 'image': expected requirements.txt to list whitenoise, ")
     assert message.endswith(" Did you mean bucket?")
     assert source_problems({**SOURCE, "requirements": [*SOURCE["requirements"], "whitenoise"]}, "image") == []
-    # Nothing is known of what an image has that the project makes itself.
+    # Nothing is known of what a setup.py asks for, or of what an image has that the project makes itself.
+    assert source_problems({**SOURCE, "requirements_known": False}, "image") == []
     assert source_problems({**SOURCE, "dockerfile": True}, "image") == []
 
 

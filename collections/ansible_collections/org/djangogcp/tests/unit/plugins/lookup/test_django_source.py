@@ -899,3 +899,62 @@ def test_packages_of_debian_may_be_listed_above_manage_py(tmp_path: Path) -> Non
 def test_what_is_no_package_of_debian_is_not_installed(project: Path, line: str, problem: str) -> None:
     write(project, Aptfile=f"libpq5\n{line}\n")
     assert describe(str(project))["system_packages_problem"] == f"Aptfile lists {problem}"
+
+
+SETUP_PY = (
+    'from setuptools import setup\nsetup(name="shop", install_requires=open("live.in").read().split())\n'
+)
+SETUP_CFG = "[options]\ninstall_requires =\n    Django\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"setup.py": SETUP_PY}, "setup.py"),
+        ({"setup.py": SETUP_PY, "setup.cfg": SETUP_CFG, "pyproject.toml": "[tool.black]\n"}, "setup.py"),
+        ({"setup.cfg": SETUP_CFG, "pyproject.toml": "[build-system]\n"}, "setup.cfg"),
+        ({"pyproject.toml": '[project]\nname = "shop"\ndynamic = ["version", "dependencies"]\n'}, "pyproject.toml"),
+    ],
+)  # fmt: skip
+def test_what_only_a_build_backend_knows_is_installed_by_it(
+    project: Path, files: dict[str, str], named: str
+) -> None:
+    found = describe(str(write(project, **files)))
+    assert (found["requirements_file"], found["requirements_files"]) == (named, ["."])
+    assert (found["requirements"], found["requirements_known"], found["installs_beside"]) == ([], False, [])
+    assert found["installs"] == [
+        "SETUPTOOLS_SCM_PRETEND_VERSION=0 pip install .",
+        "pip show --quiet gunicorn || pip install gunicorn==27.0.1",
+        "pip show --quiet psycopg psycopg-binary psycopg2 psycopg2-binary || pip install psycopg2-binary==2.9.13",
+    ]
+    assert found["notes"] == [
+        f"the project is installed, with what {named} asks for",
+        f"installed as well, unless {named} brings something of the kind: gunicorn==27.0.1, psycopg2-binary==2.9.13",
+    ]
+    write(project, **{"requirements.txt": REQUIREMENTS})
+    assert describe(str(project))["requirements_known"] is True
+    assert describe(str(project), requirements=named)["requirements_file"] == named
+
+
+def test_a_setup_cfg_for_tools_asks_for_nothing(project: Path) -> None:
+    found = describe(str(write(project, **{"setup.cfg": "[flake8]\nmax-line-length = 99\n"})))
+    assert found["requirements_file"] == ""
+    assert describe(str(project), requirements="setup.cfg")["requirements_problem"] == (
+        "setup.cfg asks for nothing (djangogcp_requirements)"
+    )
+
+
+def test_a_setup_py_in_a_folder_is_installed_there(tmp_path: Path) -> None:
+    write(tmp_path, **{"back/manage.py": MANAGE_PY, "back/setup.py": SETUP_PY})
+    found = describe(str(tmp_path))
+    assert found["requirements_files"] == ["back"]
+    assert found["installs"][0] == "cd back && SETUPTOOLS_SCM_PRETEND_VERSION=0 pip install ."
+
+
+def test_a_pipfile_without_its_lock_is_locked_in_the_build(project: Path) -> None:
+    found = describe(str(write(project, Pipfile='[packages]\nDjango = "*"\n')))
+    assert (found["requirements_file"], found["requirements"]) == ("Pipfile", ["django"])
+    assert (
+        found["installs"][1]
+        == "/tools/bin/pipenv lock && /tools/bin/pipenv requirements > /tmp/requirements.txt"
+    )
