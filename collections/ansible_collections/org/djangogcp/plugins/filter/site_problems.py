@@ -293,6 +293,7 @@ RULES: dict[str, Rule] = {
     "djangogcp_startup_path": _PATH_OR_EMPTY,
     "djangogcp_liveness_path": _PATH_OR_EMPTY,
     "djangogcp_admin_path": _PATH_OR_EMPTY,
+    "djangogcp_port": rules.PORT,
     "djangogcp_min_instances": rules.INSTANCES,
     "djangogcp_max_instances": between(1, 10000),
     "djangogcp_workers": between(1, 64),

@@ -162,6 +162,10 @@ _list:
     python_version:
       description: The minor version that the project asks for, such as V(3.13), empty if it does not.
       type: str
+    port:
+      description:
+        - The port that what serves listens on, by its C(Dockerfile) or C(Procfile), V(0) if it takes that of the variable C(PORT).
+      type: int
     system_packages:
       description: The packages of Debian that C(Aptfile) or C(apt.txt) lists.
       type: list
@@ -347,6 +351,9 @@ def describe(
             for name in processes
             if not _is_run(name, processes)
         ]
+    port = _start.port(root, dockerfile, web)
+    if port not in (0, 8080):
+        notes.append(f"the image listens on the port {port}, and is asked there (djangogcp_port)")
     if beside:
         why = (
             f"because {dependencies.file} lists nothing of the kind"
@@ -407,6 +414,7 @@ def describe(
         "start_command": _started(web, below, processes_dir),
         "python_version": _python_version(root, below) or _python_for(dependencies.python),
         "python_needs": _python_needs(dependencies),
+        "port": port,
         "system_packages": system.names,
         "system_packages_file": system.file,
         "system_packages_problem": system.problem,

@@ -21,6 +21,18 @@ _SERVERS = r"gunicorn|uvicorn|daphne|hypercorn|uwsgi|granian|waitress-serve|pyth
 _IN_AN_ENVIRONMENT = re.compile(
     rf"(?<![\w./-])(?!/usr/(?:local/)?bin/|/bin/)((?:[\w.-]*/)+bin/)(?:{_SERVERS})(?![\w.-])"
 )
+#: The port that a server listens on by its command, and in a file of its own (gunicorn.conf.py, uwsgi.ini).
+_BOUND = re.compile(
+    r"""(?:--bind|-b|--http(?:11)?(?:-socket)?|--listen|runserver)[\s="']+(?P<host>\[[\da-f:]*\]|[\w.*-]*):(?P<port>\d{1,5})\b"""
+    r"""|(?:--port|-p|runserver)[\s="']+(?P<alone>\d{1,5})\b"""
+)
+_CONFIGURED = re.compile(
+    r"""^\s*(?:bind|http(?:11)?(?:-socket)?)\s*=\s*["']?(?P<host>\[[\da-f:]*\]|[\w.*-]*):(?P<port>\d{1,5})\b""",
+    re.MULTILINE,
+)
+_CONFIGURATIONS = ("gunicorn.conf.py",)
+_LOOPBACK = re.compile(r"127\.|localhost$|\[::1\]$")
+_PROGRAM = re.compile(rf"(?<![\w-])(?:{_SERVERS.partition('|python')[0]}|runserver)(?![\w-])")
 _RUNNER = re.compile(r"(?<![\w./-])(uv|poetry|pdm|pipenv|hatch)\s+run(?=\s)")
 _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -124,7 +136,7 @@ def _words(said: str) -> list[str]:
         return said.split()
 
 
-def _scripts(root: Path, words: list[str]) -> str:
+def scripts(root: Path, words: list[str]) -> str:
     """The texts of the scripts that are started, where the project has them."""
     found = []
     for word in words:
@@ -142,7 +154,7 @@ def python_of(root: Path, dockerfile: str) -> list[str]:
     stage = instructions(dockerfile)
     known = variables(stage)
     started = [word for keyword, said in stage if keyword in ("CMD", "ENTRYPOINT") for word in _words(said)]
-    line = _expanded("\n".join([" ".join(started), _scripts(root, started)]), known)
+    line = _expanded("\n".join([" ".join(started), scripts(root, started)]), known)
     if runner := _RUNNER.search(line):
         return [runner[1], "run", "python"]
     if found := _IN_AN_ENVIRONMENT.search(line):
@@ -150,6 +162,45 @@ def python_of(root: Path, dockerfile: str) -> list[str]:
     base = next((said for keyword, said in stage if keyword == "FROM"), "")
     without = re.match(r"(?:\S+/)?(?:debian|ubuntu|alpine|fedora|rockylinux|almalinux)\b", base)
     return ["python3"] if without and not known.get("PATH") else ["python"]
+
+
+def port(root: Path, dockerfile: str, web: str = "") -> int:
+    """The port that is fixed in an image, 0 if what serves takes the one that ``PORT`` says.
+
+    Cloud Run sets ``PORT`` to the port of the container, so that of EXPOSE is right for what follows it, too.
+
+    Args:
+        root: the folder that is built.
+        dockerfile: the text of its Dockerfile, "" if it has none.
+        web: the command of a Procfile that is run instead.
+    """
+    stage = instructions(dockerfile)
+    known = {name: value for name, value in variables(stage).items() if name != "PORT"}
+    started = [word for keyword, said in stage if keyword in ("CMD", "ENTRYPOINT") for word in _words(said)]
+    started = started or web.split()
+    said = _expanded("\n".join([" ".join(started), scripts(root, started)]), known)
+    # ${OTHER:-8000} is 8000 where nobody sets it.
+    said = re.sub(r"\$\{(?!PORT\b)\w+:?-(\d+)\}", r"\1", re.sub(r"\\\s*\n", " ", said))
+    lines = "\n".join(line for line in said.splitlines() if _PROGRAM.search(line))
+    configured = "\n".join([said, *(text(root / name) for name in _CONFIGURATIONS if "gunicorn" in lines)])
+    for found in (*_BOUND.finditer(lines), *_CONFIGURED.finditer(configured)):
+        parts = found.groupdict()
+        if not _LOOPBACK.match(parts["host"] or ""):
+            return _as_port(parts["port"] or parts["alone"])
+    if re.search(r"\bPORT\b", configured):
+        return 0
+    exposed = {
+        one.partition("/")[0]
+        for keyword, said in stage
+        if keyword == "EXPOSE"
+        for one in _expanded(said, known).split()
+        if not one.endswith("/udp")
+    }
+    return _as_port(exposed.pop()) if len(exposed) == 1 else 0
+
+
+def _as_port(said: str) -> int:
+    return int(said) if said.isdecimal() and 0 < int(said) < 65536 else 0
 
 
 def manage_command(root: Path, dockerfile: str, manage_dir: str) -> list[str]:

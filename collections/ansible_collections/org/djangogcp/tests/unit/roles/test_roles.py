@@ -81,6 +81,7 @@ TAKEN_BACK = {
     "djangogcp_labels": {"team": None, "cost": "web"},
     "djangogcp_domains": [],
     "djangogcp_media_bucket": "m",
+    "djangogcp_port": 8080,
     "djangogcp_project": "p",
     "djangogcp_region": "r",
     "djangogcp_settings_module": "",
@@ -365,6 +366,9 @@ def test_probes_ask_as_the_front_end_does(tmp_path: Path) -> None:
     assert templated(asked, tmp_path, **paths) == [
         {"path": path, "port": 8080, "http_headers": headers} for path in ("/up/", "/alive/")
     ]
+    assert templated(
+        "__cloud_run_startup_probe.tcp_socket", tmp_path, djangogcp_startup_path="", djangogcp_port=8000
+    ) == {"port": 8000}
 
 
 def message_of(tasks: str) -> str:

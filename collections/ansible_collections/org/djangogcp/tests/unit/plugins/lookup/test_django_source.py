@@ -958,3 +958,63 @@ def test_a_pipfile_without_its_lock_is_locked_in_the_build(project: Path) -> Non
         found["installs"][1]
         == "/tools/bin/pipenv lock && /tools/bin/pipenv requirements > /tmp/requirements.txt"
     )
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "port"),
+    [
+        ("CMD gunicorn --bind 0.0.0.0:8000 shop.wsgi", 8000),
+        ('CMD ["gunicorn", "-b", ":5000", "shop.wsgi"]', 5000),
+        ('CMD ["gunicorn", "--bind=[::]:8001", "shop.wsgi"]', 8001),
+        ('CMD ["uvicorn", "shop.asgi:application", "--host", "0.0.0.0", "--port", "8002"]', 8002),
+        ("CMD daphne -b 0.0.0.0 -p 9000 shop.asgi:application", 9000),
+        ("CMD python manage.py runserver 0.0.0.0:8000", 8000),
+        ("CMD uwsgi --http-socket :8003 --module shop.wsgi", 8003),
+        ("ENV LISTEN=7000\nCMD gunicorn --bind :$LISTEN shop.wsgi", 7000),
+        ("CMD gunicorn --bind :${LISTEN:-7001} shop.wsgi", 7001),
+        ('EXPOSE 80\nENTRYPOINT ["/app/start.sh"]', 8010),
+        ('CMD ["gunicorn", "-c", "conf/live.py", "shop.wsgi"]', 8020),
+        ('CMD ["uwsgi", "--ini", "uwsgi.ini"]', 8030),
+        # What follows PORT is told it.
+        ("EXPOSE 8000\nCMD exec gunicorn --bind :$PORT shop.wsgi", 0),
+        ("ENV PORT=8000\nCMD exec gunicorn --bind 0.0.0.0:${PORT:-8000} shop.wsgi", 0),
+        ("CMD gunicorn shop.wsgi", 0),
+        # Whoever asks nothing but EXPOSE is right about it.
+        ("EXPOSE 8000\nCMD gunicorn shop.wsgi", 8000),
+        ("EXPOSE 8000/tcp 9000/udp\nCMD /srv/serve", 8000),
+        ("ARG P=3000\nEXPOSE $P\nCMD /srv/serve", 3000),
+        ("EXPOSE 8000 9000\nCMD /srv/serve", 0),
+        ("EXPOSE 8000-8010\nCMD /srv/serve", 0),
+        # A server that only others in the container reach, and the port of somebody else.
+        ("EXPOSE 8080\nCMD gunicorn --bind 127.0.0.1:8000 shop.wsgi & nginx", 8080),
+        ("CMD pg_isready -h db -p 5432 && exec serve", 0),
+        ("EXPOSE 1\nFROM python:3.13-slim\nCMD serve", 0),
+    ],
+)  # fmt: skip
+def test_a_port_that_is_fixed_in_an_image_is_seen(project: Path, dockerfile: str, port: int) -> None:
+    write(
+        project,
+        Dockerfile=f"FROM python:3.13-slim\n{dockerfile}\n",
+        **{
+            "start.sh": "pg_isready -p 5432\nexec gunicorn \\\n  --bind 0.0.0.0:8010 shop.wsgi\n",
+            "conf/live.py": 'workers = 2\nbind = "0.0.0.0:8020"\n',
+            "uwsgi.ini": "[uwsgi]\nhttp = 0.0.0.0:8030\n",
+        },
+    )
+    found = describe(str(project))
+    assert found["port"] == port
+    told = [f"the image listens on the port {port}, and is asked there (djangogcp_port)"]
+    assert found["notes"] == (told if port not in (0, 8080) else [])
+
+
+def test_a_port_that_is_fixed_elsewhere_is_seen(project: Path) -> None:
+    write(
+        project,
+        **{"Dockerfile": "FROM python\nCMD gunicorn shop.wsgi\n", "gunicorn.conf.py": "bind = ':8040'\n"},
+    )
+    assert describe(str(project))["port"] == 8040
+    (project / "Dockerfile").unlink()
+    write(
+        project, **{"requirements.txt": REQUIREMENTS, "Procfile": "web: gunicorn -b 0.0.0.0:8050 shop.wsgi\n"}
+    )
+    assert describe(str(project))["port"] == 8050
