@@ -159,6 +159,12 @@ _list:
     start_command:
       description: The same as the image runs it, so that what it ends with gets the signals.
       type: str
+    release_command:
+      description: The command of the C(release) process in C(Procfile), as the image runs it, empty if it does no more than a deploy does by itself.
+      type: str
+    release_migrates:
+      description: Whether it, or a script of the project that it runs, says that it migrates.
+      type: bool
     python_version:
       description: The minor version that the project asks for, such as V(3.13), empty if it does not.
       type: str
@@ -333,6 +339,8 @@ def describe(
     processes_dir = below if os.path.isfile(base / "Procfile") else ""
     processes = _start.procfile(root / processes_dir / "Procfile")
     web = processes.get("web", "")
+    release = "" if has_dockerfile else _release(processes)
+    release_migrates = "migrat" in release + _start.scripts(root / processes_dir, release.split())
     dependencies = _dependencies.find(root, below, requirements)
     serving_settings = _serving_settings(base, default_settings, chosen, web, dockerfile)
     project_settings = settings_module or serving_settings or default_settings
@@ -349,8 +357,12 @@ def describe(
         notes += [
             f"the process {name} of the Procfile is not run"
             for name in processes
-            if not _is_run(name, processes)
+            if name not in ("web", "release")
         ]
+        if release:
+            notes.append(
+                f"the process release of the Procfile is run {'before' if release_migrates else 'after'} the migrations"
+            )
     port = _start.port(root, dockerfile, web)
     if port not in (0, 8080):
         notes.append(f"the image listens on the port {port}, and is asked there (djangogcp_port)")
@@ -412,6 +424,8 @@ def describe(
         "dockerfile": has_dockerfile,
         "procfile_web": web,
         "start_command": _started(web, below, processes_dir),
+        "release_command": _started(release, below, processes_dir),
+        "release_migrates": release_migrates,
         "python_version": _python_version(root, below) or _python_for(dependencies.python),
         "python_needs": _python_needs(dependencies),
         "port": port,
@@ -461,10 +475,10 @@ def _may_hold_a_project(folder: Path) -> bool:
     return not folder.name.startswith(".") and folder.name not in SKIPPED_FOLDERS and not folder.is_symlink()
 
 
-def _is_run(name: str, processes: dict[str, str]) -> bool:
-    """Whether a process of a Procfile is the one that serves, or does only what a deploy does by itself."""
-    steps = re.split(r"&&|;", processes[name])
-    return name == "web" or (name == "release" and all(OWN_STEP.fullmatch(step) for step in steps))
+def _release(processes: dict[str, str]) -> str:
+    """What a Procfile runs for each release, "" if that is only what a deploy does by itself."""
+    command = processes.get("release", "")
+    return "" if all(OWN_STEP.fullmatch(step) for step in re.split(r"&&|;", command)) else command
 
 
 def _overlay_problem(settings: _settings.Settings, module: str, has_dockerfile: bool) -> str:

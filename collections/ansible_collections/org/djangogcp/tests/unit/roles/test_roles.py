@@ -351,6 +351,20 @@ def test_a_site_that_serves_its_static_files_itself_has_no_bucket_for_them(tmp_p
         (False, ["migrate", "release", "collectstatic", "superuser", "manage"]),
     ],
 )
+def test_what_a_procfile_releases_is_run_in_its_place(
+    tmp_path: Path, migrates: bool, names: list[str]
+) -> None:
+    asked = "[__app_commands | map(attribute='name'), (__app_commands | selectattr('name', 'equalto', 'release') | first).args]"
+    found = templated(
+        asked,
+        tmp_path,
+        djangogcp_superuser_email="a@example.com",
+        djangogcp_superuser_username="admin",
+        djangogcp_out_source={"release_command": "a && exec b", "release_migrates": migrates},
+    )
+    assert found == [names, ["a && exec b"]]
+
+
 def test_everybody_is_let_in_by_one_way_or_not_at_all(
     tmp_path: Path, public: bool, public_by: str, unchecked: bool, granted: str
 ) -> None:

@@ -672,17 +672,30 @@ def test_a_procfile_above_manage_py_is_run_where_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "is_told"),
+    ("release", "when"),
     [
-        ("python manage.py migrate --noinput", False),
-        ("python3 manage.py collectstatic --no-input && ./manage.py migrate", False),
-        ("python manage.py migrate && python manage.py loaddata shop", True),
-        ("./release.sh", True),
+        ("python manage.py migrate --noinput", ""),
+        ("python3 manage.py collectstatic --no-input && ./manage.py migrate", ""),
+        ("python manage.py migrate && python manage.py loaddata shop", "before"),
+        ("sh ./release.sh", "before"),
+        ("python manage.py loaddata shop", "after"),
     ],
 )
-def test_what_a_release_process_does_besides_is_told(project: Path, release: str, is_told: bool) -> None:
-    notes = describe(str(write(project, Procfile=f"release: {release}\nweb: gunicorn x\n")))["notes"]
-    assert notes == (["the process release of the Procfile is not run"] if is_told else [])
+def test_what_a_release_process_does_besides_is_run(project: Path, release: str, when: str) -> None:
+    write(project, **{"release.sh": "python manage.py migrate_schemas --shared\n"})
+    found = describe(str(write(project, Procfile=f"release: {release}\nweb: gunicorn x\n")))
+    assert found["notes"] == (
+        [f"the process release of the Procfile is run {when} the migrations"] if when else []
+    )
+    assert found["release_migrates"] is (when == "before")
+    assert bool(found["release_command"]) is bool(when)
+    write(project, Dockerfile="FROM python:3.13-slim\n")
+    assert describe(str(project))["release_command"] == ""
+
+
+def test_a_release_process_is_run_where_its_procfile_is(tmp_path: Path) -> None:
+    write(tmp_path, **{"src/manage.py": MANAGE_PY, "Procfile": "release: cd src && python manage.py seed\n"})
+    assert describe(str(tmp_path))["release_command"] == "cd /app && cd src && exec python manage.py seed"
 
 
 @pytest.mark.parametrize(
