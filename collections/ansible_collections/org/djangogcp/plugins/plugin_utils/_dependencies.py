@@ -69,6 +69,7 @@ class Lock:
         export: the command, to which options are added.
         group: the option of a group or an extra.
         unhashed: the option without which hashes are written.
+        no_groups: the option that leaves out all groups, where none is chosen.
     """
 
     manifest: str
@@ -77,6 +78,7 @@ class Lock:
     group: str
     extra: str
     unhashed: str
+    no_groups: str = ""
 
 
 LOCKS = {
@@ -98,11 +100,14 @@ LOCKS = {
     ),
     "pdm.lock": Lock(
         "pyproject.toml",
-        "pdm==2.29.4",
-        f"/tools/bin/pdm export --prod --format requirements --output {_EXPORTED}",
+        # hishel 2 has no SyncSqliteStorage, which pdm takes, and pdm does not say that it needs an older one.
+        "pdm==2.29.4 hishel==1.4.0",
+        f"/tools/bin/pdm export --format requirements --output {_EXPORTED}",
         "--group",
         "--group",
         "--without-hashes",
+        # With a dependency group it refuses that option, and leaves out the other ones by itself.
+        "--prod",
     ),
     "Pipfile.lock": Lock(
         "Pipfile", "pipenv==2026.10.3", f"/tools/bin/pipenv requirements > {_EXPORTED}", "", "", ""
@@ -528,6 +533,8 @@ def _of_lock(root: Path, folder: str, name: str) -> Dependencies:
     if lock.group:
         export += "".join(f" {lock.extra} {shlex.quote(one)}" for one in extras)
         export += "".join(f" {lock.group} {shlex.quote(one)}" for one in groups)
+    if lock.no_groups and not groups:
+        export += f" {lock.no_groups}"
     if local or any(kind == "git" for kind, _path in sources):
         # pip has no hash for what it does not download as a file, and wants one for all or for none.
         export += f" {lock.unhashed}"

@@ -503,6 +503,26 @@ def test_a_lock_file_is_exported_by_the_tool_that_wrote_it(project: Path) -> Non
     assert install == "pip install -r /tmp/requirements.txt"
 
 
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        ("", " --prod"),
+        ('[dependency-groups]\ndev = ["pytest"]\n', " --prod"),
+        # PDM refuses --prod together with a dependency group, but not with an extra.
+        ('[dependency-groups]\nproduction = ["gunicorn"]\ndev = ["pytest"]\n', " --group production"),
+        ('[project.optional-dependencies]\nproduction = ["gunicorn"]\n', " --group production --prod"),
+    ],
+)
+def test_of_a_lock_file_of_pdm_only_what_is_for_production_is_exported(
+    project: Path, more: str, options: str
+) -> None:
+    toml = f'[project]\nname = "shop"\ndependencies = ["Django"]\n{more}'
+    found = describe(str(write(project, **{"pyproject.toml": toml, "pdm.lock": ""})))
+    assert found["installs"][1] == (
+        f"/tools/bin/pdm export --format requirements --output /tmp/requirements.txt{options}"
+    )
+
+
 def test_what_a_lock_file_takes_from_the_project_or_from_git_has_no_hash(project: Path) -> None:
     local = '[[package]]\nname = "shared"\nsource = { editable = "libs/shared" }\n'
     found = describe(str(write(project, **{"pyproject.toml": PYPROJECT, "uv.lock": UV_LOCK + local})))
