@@ -365,6 +365,15 @@ def test_what_a_procfile_releases_is_run_in_its_place(
     assert found == [names, ["a && exec b"]]
 
 
+@pytest.mark.parametrize(
+    ("public", "public_by", "unchecked", "granted"),
+    [
+        (True, "no_invoker_iam_check", True, "present"),
+        (True, "all_users", False, "present"),
+        (False, "all_users", False, "absent"),
+        (False, "no_invoker_iam_check", False, "absent"),
+    ],
+)
 def test_everybody_is_let_in_by_one_way_or_not_at_all(
     tmp_path: Path, public: bool, public_by: str, unchecked: bool, granted: str
 ) -> None:
