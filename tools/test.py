@@ -85,6 +85,7 @@ LAYERS = (
             ("yamllint", "--strict", "."),
             ("ansible-lint", "--offline"),
             ("python", "tools/variables.py", "--check"),
+            ("python", "tools/lint_docs.py"),
         ),
         static=True,
     ),
