@@ -87,6 +87,7 @@ class Archive:
         withheld: the names of files and folders that are not in it although the project does not say so, because they may hold secrets or
             data; sorted.
         exposed: the names of modules that hold a private key; they are in it because the project would not run without them; sorted.
+        public_keys: the names of files that are called like keys, and are in it because they hold public keys or certificates only; sorted.
         unversioned: the names of files and folders that only the .gitignore of a project without other ignore files keeps out; sorted.
         windows_scripts: the names of scripts whose first line ends as on Windows, so that Linux does not find what runs them; sorted.
     """
@@ -96,6 +97,7 @@ class Archive:
     content: bytes
     withheld: tuple[str, ...] = ()
     exposed: tuple[str, ...] = ()
+    public_keys: tuple[str, ...] = ()
     unversioned: tuple[str, ...] = ()
     windows_scripts: tuple[str, ...] = ()
 
@@ -136,6 +138,7 @@ def pack(folder: str, extra: t.Mapping[str, str] | None = None) -> Archive:
     return dataclasses.replace(
         archive,
         withheld=tuple(sorted({*ignored.withheld, *found})),
+        public_keys=tuple(sorted(ignored.public_keys.intersection(archive.files))),
         unversioned=tuple(sorted(ignored.unversioned)),
     )
 
@@ -329,6 +332,8 @@ class _Ignored:
         self._root = root
         #: What stays out only because it may hold secrets or data.
         self.withheld: set[str] = set()
+        #: What is called like a key, and holds public ones only.
+        self.public_keys: set[str] = set()
         #: What stays out only because it is not to be versioned.
         self.unversioned: set[str] = set()
         has_own = any(os.path.isfile(os.path.join(root, name)) for name in (".dockerignore", ".gcloudignore"))
@@ -358,6 +363,7 @@ class _Ignored:
         if name.lower().endswith(_sensitive.MAY_BE_PUBLIC) and _sensitive.is_public_key_file(
             os.path.join(self._root, name)
         ):
+            self.public_keys.add(name)
             return False
         if not self._git.match(name):
             self.withheld.add(name)

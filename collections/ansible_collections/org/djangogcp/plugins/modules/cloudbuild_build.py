@@ -173,6 +173,8 @@ source:
     withheld: [.env, db.sqlite3]
     # Modules that hold a private key and were uploaded all the same.
     exposed: []
+    # Files that are called like keys and were uploaded, because they hold public keys or certificates only.
+    public_keys: [keys/public.pem]
     # What was left out only because .gitignore lists it, and there is no other ignore file.
     unversioned: [staticfiles]
     # Scripts whose first line ends as on Windows: where the image runs one, Linux finds no program of that name.
@@ -260,6 +262,7 @@ def start(task: Task, builds: Builds) -> Json:
         "bytes": len(archive.content),
         "withheld": list(archive.withheld),
         "exposed": list(archive.exposed),
+        "public_keys": list(archive.public_keys),
         "unversioned": list(archive.unversioned),
         "windows_scripts": list(archive.windows_scripts),
     }

@@ -140,6 +140,13 @@ def test_what_only_looks_like_a_secret_is_uploaded(project, name, content):
     assert (name in archive.files, archive.withheld, archive.exposed) == (True, (), ())
 
 
+def test_what_is_called_like_a_key_and_is_uploaded_is_told(project):
+    write(
+        project, {"keys/public.pem": pem("PUBLIC KEY"), "ours.key": pem("PUBLIC KEY"), ".gitignore": "ours.*"}
+    )
+    assert pack(str(project)).public_keys == ("keys/public.pem",)
+
+
 def test_a_certificate_with_its_key_is_none(project):
     write(project, {"both.pem": pem("CERTIFICATE") + pem("PRIVATE KEY")})
     assert pack(str(project)).withheld == ("both.pem",)
