@@ -107,7 +107,7 @@ LACKS = (
     _lack(rf"{_program('krb5-config')}|{_header('gssapi.h')}", _COMPILER, "libkrb5-dev"),
     # https://github.com/ahupp/python-magic, "Installation"
     _lack(r"failed to find libmagic|libmagic\.so\.1: cannot open", "libmagic1"),
-    # https://pypi.org/project/opencv-python/: the other package has no window
+    # https://github.com/opencv/opencv-python, "Installation and Usage": the other package has no window
     _lack(r"libGL\.so\.1: cannot open", "libgl1", instead="opencv-python-headless"),
     _lack(r"libg(?:thread|lib)-2\.0\.so\.0: cannot open", "libglib2.0-0", instead="opencv-python-headless"),
     # https://github.com/NaturalHistoryMuseum/pyzbar, "Installation"
