@@ -254,7 +254,9 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
 
 #: Dictionaries with free keys that are no rows, by what tests their entries.
 FREE = {
-    "a rule": {"run_job_execution.env", "run_service.own_hosts", "secretmanager_secrets.secrets.values_from"},
+    "a rule": {
+        "cloudbuild_build.extra_files", "run_job_execution.env", "run_service.own_hosts", "secretmanager_secrets.secrets.values_from",
+    },
     "a check": {"sql_statements.variables", "ownership_info.resources.asked", "ownership_info.resources.required"},
 }  # fmt: skip
 #: Rows without a rule, whose module has a check.
