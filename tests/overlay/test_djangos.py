@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -195,9 +196,11 @@ def test_settings_stay_under_the_overlay_whatever_a_project_assigns(
         (package / f"{name}.py").write_text(own, "utf-8")
     for file in ("manage.py", "shop/wsgi.py", "shop/asgi.py"):
         path = folder / file
-        text = path.read_text("utf-8").replace(
-            "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')",
+        # startproject has black write quotes as it likes, where there is one.
+        text = re.sub(
+            r"os\.environ\.setdefault\(['\"]DJANGO_SETTINGS_MODULE['\"], ['\"]shop\.settings['\"]\)",
             statement.format("shop.settings.dev"),
+            path.read_text("utf-8"),
         )
         assert "settings.dev" in text
         path.write_text(text, "utf-8")
@@ -290,6 +293,7 @@ def test_an_address_is_read_as_the_libraries_do(django: Django, tmp_path: Path) 
     url = "postgres://shop_web_1:p%3Fa%2Fb%23%25%40%C3%A9@/shop?host=/cloudsql/my-project:europe-west1:sql"
     code = f"""
 import json
+import re
 import environ, dj_database_url, psycopg2.extensions
 from django_on_google_cloud.database import parsed
 url = {url!r}
