@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import survey_answers
 
 COLLECTION = Path(__file__).parents[3]
 ROLES = sorted(path for path in (COLLECTION / "roles").iterdir() if path.is_dir())
@@ -120,13 +121,8 @@ def templated(expression: str, tmp_path: Path, **variables: object) -> object:
     lists = load(COLLECTION / "roles/preflight/vars/main.yml")["__preflight_lists"]
     empty = {name: {"dict": {}, "list": []}[option["type"]] for name, option in lists.items()}
     # As preflight hands them over.
-    read = {
-        name.removeprefix("djangogcp_"): {key: one for key, one in value.items() if one is not None}
-        if isinstance(value, dict)
-        else value
-        for name, value in (empty | TAKEN_BACK | variables).items()
-        if name in lists
-    }
+    answers = survey_answers(empty | TAKEN_BACK | variables, lists)
+    read = {name.removeprefix("djangogcp_"): answers[name] for name in lists}
     (tmp_path / "play.yml").write_text(
         yaml.safe_dump(
             [
