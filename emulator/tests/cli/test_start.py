@@ -104,3 +104,15 @@ def test_one_whose_state_was_moved_is_started_in_the_new_place(folder: Path) -> 
     command = [PROGRAM, "env", "--state", str(folder / "new"), "--project", "p"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"{folder}/new/ca/bundle.pem" in shown
+
+
+def test_what_is_stopped_after_two_starts_stays_stopped(folder: Path) -> None:
+    command = [PROGRAM, "start", "--state", str(folder / "one")]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    stop(folder / "one")
+    # The other start's emulator does not take its place.
+    done = subprocess.run(
+        [PROGRAM, "status", "--state", str(folder / "one")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "not running"

@@ -140,27 +140,21 @@ def _verb(
 
 
 class _Lock:
-    """Held by the running emulator; a stale file is no obstacle, because the kernel drops the lock with the process."""
+    """Held alone by the running emulator, and shared for a moment by whoever looks whether one runs: lookers are never taken for one. A
+    stale file is no obstacle, because the kernel drops the lock with the process."""
 
     def __init__(self, state: Path) -> None:
         self.path = state / "emulator.lock"
 
     def acquire(self) -> IO[str] | None:
-        """The open, locked file, or None when another process holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self.path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        return file
+        """The open, locked file of the emulator that is to run, or None when another process has it or looks at it."""
+        return self._take(fcntl.LOCK_EX)
 
     def holder(self) -> dict[str, int] | None:
-        """``{"pid": ..., "port": ...}`` of the running emulator, or None."""
+        """``{"pid": ..., "port": ...}`` of the running emulator (zeros while it starts), or None."""
         if not self.path.exists():
             return None
-        file = self.acquire()
+        file = self._take(fcntl.LOCK_SH)
         if file is not None:
             file.close()
             return None
@@ -168,6 +162,16 @@ class _Lock:
             found: dict[str, int] = json.loads(self.path.read_text("utf-8"))
             return found
         return {"pid": 0, "port": 0}
+
+    def _take(self, kind: int) -> IO[str] | None:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self.path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
 
 
 def _start(options: argparse.Namespace) -> int:
@@ -270,8 +274,8 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
     state_folder(state)
     deadline = time.monotonic() + _LOOK_SECONDS
     while (lock := _Lock(state).acquire()) is None:
-        # Who only looks whether one runs holds the lock, too, for a moment.
-        if time.monotonic() > deadline:
+        # Who only looks is waited for. Another emulator is not: whoever stops it would find this one in its place.
+        if _Lock(state).holder() is not None or time.monotonic() > deadline:
             raise CliError(f"another emulator uses {state}")
         await asyncio.sleep(0.01)
     with lock:
