@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils import _builds, _policies, _run
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import Difference
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     PLAIN,
     SHORT_NAME,
     Change,
-    Difference,
     Field,
     Kind,
-    get_path,
-    lay_over,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
@@ -32,6 +30,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     sqladmin,
     storage,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import get_path, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
 from ansible_collections.org.djangogcp.plugins.modules import (
     compute_network_info,

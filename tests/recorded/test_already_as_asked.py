@@ -12,18 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ImmutableError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    Change,
-    Field,
-    Kind,
-    decode,
-    differences,
-    get_path,
-    remove_path,
-    set_path,
-    table_problems,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
@@ -31,6 +22,13 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     reconcile,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import (
+    decode,
+    get_path,
+    remove_path,
+    set_path,
+)
+from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
 from tests.recorded.told import (
     FOLDER,

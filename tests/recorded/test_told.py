@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     is_placeholder,
     is_serving,
@@ -17,6 +17,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     newest_revision,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import versions_of
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode
 
 from tests.recorded.told import FOLDER, MISSING, Told, conversations, shown_options, told
 

@@ -15,15 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    Change,
-    Field,
-    Kind,
-    camel_case,
-    get_path,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind, camel_case
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import SPECS
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import get_path
 from gcp_emulator.engine import discovery
 from gcp_emulator.engine.enums import numbers
 from gcp_emulator.recording.form import PLACEHOLDER, Conversation, Exchange, load

@@ -12,9 +12,9 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Json, decode
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import SECRET
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json, decode
 
 
 def annotations_of(secret: Json | None) -> Json:

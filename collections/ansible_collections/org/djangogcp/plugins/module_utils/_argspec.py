@@ -18,8 +18,9 @@ from ansible.module_utils.basic import AnsibleFallbackNotFound
 from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import READ_TIMEOUT_SECONDS
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, Kind, value_problems
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, nearest, problem, unknown
+from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import value_problems
 
 Options = t.Mapping[str, t.Any]
 

@@ -19,7 +19,6 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._annotations import annotations_of, note
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Json, decode
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Mark, Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
@@ -28,6 +27,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import API, SECRET
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import USER
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json, decode
 
 
 class Claims:

@@ -17,8 +17,9 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import Difference
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Difference, Json, filled
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json, filled
 
 MANAGER = "djangogcp"
 #: The keys of a mark, in labels and in descriptions. Sites may not set these labels themselves.

@@ -18,24 +18,9 @@ import typing as t
 import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import Difference, differences
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, ImmutableError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    MASKED,
-    PLAIN,
-    Change,
-    Difference,
-    Field,
-    Json,
-    Kind,
-    asked_only,
-    beside,
-    chosen,
-    decode,
-    differences,
-    get_path,
-    lay_over,
-    set_path,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import PLAIN, Change, Field, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     ForeignError,
     Mark,
@@ -50,6 +35,17 @@ from ansible_collections.org.djangogcp.plugins.module_utils._operations import (
     while_busy,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import (
+    MASKED,
+    Json,
+    asked_only,
+    beside,
+    chosen,
+    decode,
+    get_path,
+    lay_over,
+    set_path,
+)
 
 Ids = t.Mapping[str, str]
 

@@ -16,12 +16,8 @@ import typing as t
 import uuid
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    decode,
-    differences,
-    get_path,
-)
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import (
     lag,
     lines_of,
@@ -36,6 +32,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     PLACEHOLDER_ANNOTATION,
     SERVICE,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, get_path
 
 _LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"

@@ -15,7 +15,6 @@ import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, many_results
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
@@ -34,6 +33,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
     read_version,
     retire_versions,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 #: ``{key}`` or ``{key|form}`` in a template.
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\|(\w+))?\}")

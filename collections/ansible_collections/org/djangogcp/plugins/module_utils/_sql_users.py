@@ -23,7 +23,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._annotations import 
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of, decode
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
@@ -41,6 +40,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin i
     sql_user_name,
     user_spec,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of, decode
 
 
 @dataclasses.dataclass(frozen=True)

@@ -112,7 +112,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of, table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
@@ -121,6 +120,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactre
     CLEANUP_POLICY,
     REPOSITORY,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
+from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},

@@ -101,7 +101,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     repeated_problems,
     table_options,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._granted import account_made
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
@@ -115,6 +114,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.iam import
     SERVICE_ACCOUNT,
     account_email,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 ARGUMENT_SPEC = {
     "service_accounts": {

@@ -172,8 +172,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rul
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
     ForeignError,
     Ownership,
@@ -184,6 +184,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import label_of, owner_of, read
 from ansible_collections.org.djangogcp.plugins.module_utils._services import sqladmin
 from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import SPECS
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode
+from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "resources": {

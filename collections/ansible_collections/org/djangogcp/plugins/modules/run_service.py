@@ -960,7 +960,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
     DjangoGcpError,
     OperationError,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_by_cloud_run
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
@@ -991,6 +990,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     SERVICE,
     SERVICE_WITH_NEW_TEMPLATE,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},

@@ -103,11 +103,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._claims import Claims
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import DATABASE
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import close_connections
 
 ARGUMENT_SPEC = {

@@ -222,7 +222,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     repeated_problems,
     table_options,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership, bucket_owner
 from ansible_collections.org.djangogcp.plugins.module_utils._module import (
     Task,
@@ -237,6 +236,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     reconcile,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET, empty_bucket
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 ARGUMENT_SPEC = {
     "buckets": {

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import canonical
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Change,
     Field,
-    Json,
     Kind,
-    canonical,
     labels,
     number,
     switch,
@@ -24,6 +23,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._marks import Labels
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import long_running
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec, no_guard
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json
 
 
 def _operations(client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:

@@ -15,7 +15,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Json
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import DescriptionPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     Ids,
@@ -24,6 +24,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
     patch_with_mask,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json
 
 API = "https://iam.googleapis.com/v1"
 

@@ -23,9 +23,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Change,
     Codec,
     Field,
-    Json,
     Kind,
-    get_path,
     labels,
     number,
     reference,
@@ -39,6 +37,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     ResourceSpec,
     put_whole,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json, get_path
 
 API = "https://run.googleapis.com/v2"
 #: Makes a resource different that was not ready, so that Cloud Run looks at it again: the revision or generation that was not.

@@ -18,16 +18,10 @@ import typing as t
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ConnectionLostError, DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    Change,
-    Codec,
-    Field,
-    Json,
-    Kind,
-    labels,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Codec, Field, Kind, labels
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import LabelsPlace
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json
 
 API = "https://secretmanager.googleapis.com/v1"
 

@@ -17,16 +17,14 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import Difference
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     INT64,
     Change,
     Codec,
-    Difference,
     Field,
-    Json,
     Kind,
-    get_path,
     labels,
     number,
     reference,
@@ -44,6 +42,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
     no_guard,
     settings_version,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import Json, get_path
 
 API = "https://sqladmin.googleapis.com/v1"
 

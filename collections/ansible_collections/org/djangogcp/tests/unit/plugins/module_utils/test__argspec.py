@@ -13,18 +13,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
     type_problems,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    Change,
-    Field,
-    Kind,
-    asked_of,
-    differences,
-    number,
-    switch,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind, number, switch
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import INSTANCE
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 ROWS = (
     Field("mode", "A word.", choices=("FAST", "SLOW"), option_default="FAST"),

@@ -9,8 +9,8 @@ import re
 
 import pytest
 import requests
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import retried
 from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     ASKED_LABEL,
@@ -37,6 +37,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     SERVICE,
     WORKER_POOL,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, lay_over
 
 TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"

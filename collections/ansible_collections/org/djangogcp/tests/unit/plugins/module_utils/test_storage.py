@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import api_error
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    asked_of,
-    decode,
-    differences,
-    lay_over,
-)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of, decode, lay_over
 
 #: A bucket that was made with its name alone, in the words of an answer to get.
 PLAIN = {

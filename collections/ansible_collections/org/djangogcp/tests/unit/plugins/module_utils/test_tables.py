@@ -9,16 +9,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    NUMBER,
-    Change,
-    Kind,
-    asked_only,
-    decode,
-    differences,
-    lay_over,
-    table_problems,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
+from ansible_collections.org.djangogcp.plugins.module_utils._fields import NUMBER, Change, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     artifactregistry,
@@ -28,6 +20,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     sqladmin,
     storage,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_only, decode, lay_over
+from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
 #: Other ways to write what another table describes.
 VARIANTS = ("SERVICE_WITH_NEW_TEMPLATE", "SHARED_USER")

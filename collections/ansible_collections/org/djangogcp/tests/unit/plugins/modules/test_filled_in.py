@@ -7,10 +7,11 @@ from __future__ import annotations
 """What Google Cloud fills in, or writes in another way, is no difference: repositories, secrets, buckets and Cloud Run."""
 
 import pytest
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import decode, differences, lay_over
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import REPOSITORY
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import JOB, SERVICE, WORKER_POOL
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import BUCKET
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, lay_over
 
 KEEP_TEN = {
     "action": "KEEP",

@@ -10,12 +10,12 @@ import copy
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ImmutableError
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import table_problems
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import (
     INSTANCE as INSTANCE_TABLE,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 from ansible_collections.org.djangogcp.plugins.modules import sql_database, sql_instance, sql_users
 
 INSTANCE = "https://sqladmin.googleapis.com/v1/projects/p/instances/shop"

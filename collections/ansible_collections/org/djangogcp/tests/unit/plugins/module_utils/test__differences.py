@@ -5,22 +5,17 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     INT64,
     Change,
     Field,
     Kind,
-    asked_only,
-    decode,
-    differences,
     labels,
-    lay_over,
     number,
     reference,
-    table_problems,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
-from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, lay_over
 
 ENV = Field(
     "env",
@@ -29,13 +24,21 @@ ENV = Field(
     replace=True,
     fields=(Field("name"), Field("value"), Field("ref", wire="source.ref")),
 )
+
+
 CONTAINERS = Field(
     "containers", kind=Kind.LIST, fields=(Field("image"), Field("cpu", wire="resources.cpu"), ENV)
 )
+
+
 KEY = "projects/keys-1/locations/europe-west1/keyRings/ring/cryptoKeys/images"
+
+
 FILES = Field(
     "files", kind=Kind.LIST, replace=True, fields=(Field("path"), reference("secret", wire="ref.secret"))
 )
+
+
 ALTERNATIVES = Field(
     "way",
     fields=(
@@ -43,6 +46,8 @@ ALTERNATIVES = Field(
         Field("doors", kind=Kind.LIST, one_of=("gate", "doors"), fields=(Field("name"),)),
     ),
 )
+
+
 AT_LEAST = Field("size", codec=INT64, suffices=lambda have, wanted: have >= wanted)
 
 
@@ -123,6 +128,8 @@ def test_what_is_not_so_is_a_difference(field, wanted, server):
 
 
 CHECKS = ("http", "tcp", "both")
+
+
 PROBE = Field(
     "probe",
     wire="health.probe",
@@ -133,7 +140,11 @@ PROBE = Field(
         Field("both", one_of=CHECKS),
     ),
 )
+
+
 LABELS = Field("labels", kind=Kind.MAP, keeps=("ours",))
+
+
 LIMITS = Field("limits", kind=Kind.MAP, keeps=("cpu", "memory"), normalize=lambda value: value)
 
 
@@ -189,29 +200,6 @@ def test_what_is_asked_no_more_goes_and_what_others_add_stays(field, server, wan
     assert names(field, wanted, merged) == []
 
 
-def test_what_came_with_one_change_is_not_sent_with_another():
-    fields = [Field("template", fields=(Field("revision", change=Change.ONE_TIME), Field("image")))]
-    server = {"template": {"revision": "polls-by-hand", "image": "a"}}
-    assert lay_over(server, {"template": {"image": "b"}}, fields) == {"template": {"image": "b"}}
-    assert table_problems({"template": {"revision": "x"}}, fields, "") != []
-
-
-def test_a_diff_shows_what_is_removed():
-    server, asked = {"health": {"probe": {"http": {"path": "/"}}}}, {"probe": {"tcp": {"port": 80}}}
-    after = lay_over(server, asked, [PROBE])
-    sides = [asked_only(decode(wire, [PROBE]), asked, [PROBE])["probe"] for wire in (server, after)]
-    assert sides[0]["http"] == {"path": "/"}
-    assert sides[1] == {"tcp": {"port": 80}}
-    assert asked_only(decode(server, [PROBE]), {"probe": {}}, [PROBE]) == {"probe": {"http": {"path": "/"}}}
-
-
-def test_two_alternatives_are_refused():
-    asked = {"probe": {"tcp": {}, "http": {"path": "/"}, "both": ""}}
-    assert table_problems(asked, [PROBE], "") == [
-        "probe.http and probe.tcp exclude one another: expected one of them."
-    ]
-
-
 def test_a_nested_difference_names_its_option_and_its_wire_path():
     field = Field("backup", wire="settings.backup", fields=(Field("enabled"), Field("start_time")))
     server = {"settings": {"backup": {"enabled": True, "startTime": "03:00"}}}
@@ -231,89 +219,6 @@ def test_an_item_that_is_whole_drops_what_the_server_has_beside_it():
     asked = {"env": [{"name": "B", "value": "b"}]}
     assert [one.name for one in differences(asked, decode(server, [ENV]), [ENV])] == ["env"]
     assert lay_over(server, asked, [ENV]) == {"env": [{"name": "B", "value": "b"}]}
-
-
-def test_what_was_not_asked_of_an_item_is_kept():
-    server = {"containers": [{"image": "old", "resources": {"cpu": "1", "gpu": "0"}}], "other": 1}
-    assert lay_over(server, {"containers": [{"image": "new"}]}, [CONTAINERS]) == {
-        "containers": [{"image": "new", "resources": {"cpu": "1", "gpu": "0"}}],
-        "other": 1,
-    }
-
-
-def test_items_with_a_key_keep_their_own_rest():
-    field = Field("volumes", kind=Kind.SET, key="name", fields=(Field("name"), Field("size")))
-    server = {"volumes": [{"name": "a", "extra": 1}, {"name": "b", "extra": 2}]}
-    merged = lay_over(server, {"volumes": [{"name": "b", "size": 5}]}, [field])
-    assert merged == {"volumes": [{"name": "b", "extra": 2, "size": 5}]}
-
-
-def test_laying_over_leaves_the_server_shape_alone():
-    server = {"labels": {"a": "1"}}
-    lay_over(server, {"labels": {"b": "2"}}, [Field("labels", kind=Kind.MAP)])
-    assert server == {"labels": {"a": "1"}}
-
-
-def test_a_diff_side_holds_only_what_was_asked_and_masks_secrets():
-    fields = [
-        Field("a"),
-        Field("b"),
-        Field("password", kind=Kind.SECRET),
-        Field("state", change=Change.OUTPUT),
-    ]
-    shape = {"a": 1, "b": 2, "state": "READY"}
-    assert asked_only(shape, {"a": 5, "password": "hunter2", "state": "x"}, fields) == {
-        "a": 1,
-        "password": "********",
-    }
-
-
-TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
-
-
-def test_a_name_that_the_api_does_not_have_is_refused_with_the_nearest_one():
-    assert table_problems({"containers": [{"imgae": "x"}]}, TEMPLATE.fields, "template") == [
-        "template.containers[0].imgae is unknown: expected one of args, base_image_uri, build_config, command, depends_on, env, "
-        "image, liveness_probe, name, ports, readiness_probe, resources, sandbox_launcher, source_code, startup_probe, volume_mounts, "
-        "working_dir. Did you mean template.containers[0].image?"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (
-            {"scaling": "many"},
-            "template.scaling is 'many': expected a dictionary with one of concurrency_utilization, cpu_utilization, max_instance_count, min_instance_count.",
-        ),
-        ({"containers": "x"}, "template.containers is 'x': expected a list."),
-        ({"labels": "x"}, "template.labels is 'x': expected a dictionary."),
-        ({"timeout": ["x"]}, "template.timeout is ['x']: expected a single value."),
-        ({"timeout": "300"}, "template.timeout is '300': expected seconds such as 300s, from 1s to 3600s."),
-        (
-            {"containers": [{"env": [{"name": "PORT"}]}]},
-            f"template.containers[0].env[0].name is 'PORT': expected {ENVIRONMENT_NAME.expected}.",
-        ),
-    ],
-)
-def test_a_value_of_another_shape_is_refused(value, message):
-    assert table_problems(value, TEMPLATE.fields, "template") == [message]
-
-
-def test_every_documented_name_is_accepted():
-    asked = {
-        "service_account": "x@p.iam.gserviceaccount.com",
-        "containers": [{"env": [{"name": "A", "value_source": {"secret_key_ref": {"secret": "s"}}}]}],
-    }
-    assert table_problems(asked, TEMPLATE.fields, "template") == []
-
-
-def test_a_label_of_google_stays_when_others_change():
-    rows = (labels(),)
-    server = {"labels": {"team": "shop", "old": "1", "goog-managed-by": "cloudfunctions"}}
-    assert lay_over(server, {"labels": {"team": "web"}}, rows) == {
-        "labels": {"goog-managed-by": "cloudfunctions", "team": "web"}
-    }
 
 
 def test_what_is_no_number_is_told_as_it_is():
