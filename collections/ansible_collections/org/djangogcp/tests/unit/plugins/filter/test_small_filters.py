@@ -2,13 +2,14 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The filters container_env, secret_volumes, shell_words and site_secrets."""
+"""The filters container_env, play_hosts, secret_volumes, shell_words and site_secrets."""
 
 from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.org.djangogcp.plugins.filter.container_env import container_env
+from ansible_collections.org.djangogcp.plugins.filter.play_hosts import play_hosts
 from ansible_collections.org.djangogcp.plugins.filter.secret_volumes import secret_volumes
 from ansible_collections.org.djangogcp.plugins.filter.shell_words import shell_words
 from ansible_collections.org.djangogcp.plugins.filter.site_secrets import site_secrets
@@ -163,3 +164,17 @@ def test_a_secret_of_another_site_is_refused(labels: dict[str, str]) -> None:
 )
 def test_a_secret_of_nobody_else_is_used(labels: dict[str, str]) -> None:
     assert used("ENABLED", **labels) == ("1", [])
+
+
+@pytest.mark.parametrize(
+    ("groups", "matched", "limited", "hosts"),
+    [
+        ({"sites": ["shop", "blog"]}, ["shop"], True, "sites"),
+        ({"sites": ["shop"]}, ["shop", "router"], False, "sites"),
+        ({"sites": ["shop"]}, ["router"], True, "all"),
+        ({"sites": []}, [], False, "localhost"),
+        ({}, ["router"], False, "localhost"),
+    ],
+)
+def test_a_play_has_hosts_even_where_no_site_is_matched(groups, matched, limited, hosts) -> None:
+    assert play_hosts(groups, "sites", matched, limited) == hosts
