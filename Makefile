@@ -7,6 +7,17 @@ ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')
 IN = cd "$(ROOT)" &&
 # What a person types beside a verb, and nothing that the environment happens to have, reaches the program as it is.
 said = $(if $(filter command,$(origin $(1))),$($(1)))
+# make takes any word and any variable, and would rehearse something else than what was meant by a misspelt one. In capitals with _ is what
+# programs read of the environment.
+TAKES = SOURCE INVENTORY SITE PORT ARGS
+typed := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+unknown := $(strip $(foreach name,$(typed),$(if $(filter $(TAKES) PYTHON,$(name))$(findstring _,$(name)),,$(name))))
+empty := $(strip $(foreach name,$(filter SOURCE INVENTORY,$(typed)),$(if $($(name)),,$(name))))
+verbs := $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' "$(ROOT)/Makefile")
+words := $(filter-out $(verbs),$(MAKECMDGOALS))
+$(if $(unknown),$(error there is no $(unknown)=... here: it takes $(TAKES)))
+$(if $(empty),$(error $(empty) is empty: leave it out for the model project))
+$(if $(words),$(error there is no verb $(words): `make help` lists them, and a folder is given by SOURCE=FOLDER))
 export SAID_SOURCE = $(call said,SOURCE)
 export SAID_INVENTORY = $(call said,INVENTORY)
 export SAID_SITE = $(call said,SITE)

@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 purpose=${1:?usage: bash tools/bootstrap.sh rehearse|test|check}
 checkout=$PWD
 venv=$checkout/.venv
+# Ends with 3 where there is none.
+has_postgres='from gcp_emulator.databases.postgres.binaries import find_binaries; import sys; sys.exit(0 if find_binaries() else 3)'
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$checkout/.cache/pip} PIP_DISABLE_PIP_VERSION_CHECK=1
 # A machine without a network is told within seconds.
 export PIP_RETRIES=${PIP_RETRIES:-2} PIP_DEFAULT_TIMEOUT=${PIP_DEFAULT_TIMEOUT:-15}
@@ -39,6 +41,7 @@ find_python() {
 
 # apt_install PACKAGE... - installs as root or with password-less sudo; false when neither is possible.
 apt_install() {
+    local said
     local -a as_root=()
     command -v apt-get >/dev/null || return 1
     if [[ $(id -u) != 0 ]]; then
@@ -46,8 +49,11 @@ apt_install() {
         as_root=(sudo -n)
     fi
     say "installing the packages $*"
-    "${as_root[@]}" apt-get update -qq >/dev/null || return 1
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    # What it says while all goes well is for nobody here.
+    said=$({
+        "${as_root[@]}" apt-get update -qq &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    } 2>&1) || { tail -n 4 <<<"$said" >&2; return 1; }
 }
 
 # What a .venv has to be of: the requirements, and the place, because its programs name it.
@@ -125,13 +131,23 @@ for path in [folder / "pyvenv.cfg", *(folder / "bin").iterdir()]:
 PYTHON
 }
 
+# find_packages PYTHON - what a first set-up needs of Debian, in one go before anything is made: who cannot install packages asks for them
+# once. Instead of Debian's PostgreSQL there is that of pip.
+find_packages() {
+    local -a missing=()
+    # Debian has these two modules in a package of their own.
+    "$1" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    [[ ${REHEARSAL_RUNTIME:-} == docker ]] || command -v bwrap >/dev/null || missing+=(bubblewrap)
+    PYTHONPATH=emulator/src "$1" -c "$has_postgres" 2>/dev/null || [[ $? != 3 ]] || missing+=(postgresql)
+    [[ ${#missing[@]} == 0 || ${missing[*]} == postgresql ]] || apt_install "${missing[@]}" ||
+        fail "this machine lacks packages, which $(id -un) may not install by itself: sudo apt-get install ${missing[*]}"
+}
+
 new_venv() {
     local python said
     python=$(find_python)
+    find_packages "$python"
     say "making .venv with $("$python" --version)"
-    # Debian has these two modules in a package of their own.
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv ||
-        fail "Python's modules venv and ensurepip are missing: sudo apt-get install python3-venv"
     said=$("$python" -m venv "$venv.new" 2>&1) || fail "$python cannot make $venv: ${said##*$'\n'}"
 }
 
@@ -154,7 +170,7 @@ compile_emulator() {
 }
 
 find_postgres() {
-    "$venv/bin/python" -c 'from gcp_emulator.databases.postgres.binaries import find_binaries; import sys; sys.exit(0 if find_binaries() else 3)' && return
+    "$venv/bin/python" -c "$has_postgres" && return
     [[ $? == 3 ]] || fail "the emulator in .venv cannot be used (the reason is above): rm -rf .venv && make rehearse"
     say "no PostgreSQL server found"
     apt_install postgresql && return

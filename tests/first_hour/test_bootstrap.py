@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,6 +231,48 @@ def test_without_a_network_it_says_so_within_seconds(checkout: Path) -> None:
     assert status == 1
     assert output.splitlines()[-1].startswith("error: pip reaches no index of packages from here")
     assert "Traceback" not in output
+
+
+@pytest.fixture
+def bare(checkout: Path, tmp_path: Path) -> Path:
+    """The programs of a machine without bubblewrap and apt-get, whose Python has no venv, for a checkout that finds no PostgreSQL."""
+    write(
+        checkout / "emulator/src/gcp_emulator/databases/postgres/binaries.py",
+        "def find_binaries():\n    return []\n",
+    )
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for path in [*Path("/bin").iterdir(), *Path("/usr/bin").iterdir()]:
+        if path.name not in ("bwrap", "apt-get", "sudo") and not (programs / path.name).is_symlink():
+            (programs / path.name).symlink_to(path)
+    program(programs / "python", f'case "$*" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"')
+    return programs
+
+
+def program(path: Path, lines: str) -> None:
+    write(path, f"#!/bin/bash\n{lines}\n")
+    path.chmod(0o755)
+
+
+def test_who_may_not_install_packages_is_told_all_of_them_before_anything_is_made(
+    checkout: Path, bare: Path
+) -> None:
+    status, output = run(checkout, PATH=str(bare), PYTHON=str(bare / "python"))
+    assert status == 1
+    assert output.endswith(": sudo apt-get install python3-venv bubblewrap postgresql\n"), output
+    assert not (checkout / ".venv.new").exists()
+
+
+def test_all_packages_that_are_missing_are_installed_at_once(
+    checkout: Path, bare: Path, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    program(bare / "apt-get", f'echo "$*" >>"{asked}"')
+    program(bare / "sudo", 'shift\nexec "$@"')
+    run(checkout, PATH=str(bare), PYTHON=str(bare / "python"))
+    (updated, installed, *_later) = asked.read_text("utf-8").splitlines()
+    assert updated.startswith("update")
+    assert installed.endswith(" python3-venv bubblewrap postgresql")
 
 
 def test_a_checkout_that_cannot_be_written_says_so(checkout: Path) -> None:

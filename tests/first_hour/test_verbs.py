@@ -78,6 +78,40 @@ def test_before_the_first_rehearsal_a_verb_says_what_to_type(verb: str, fresh: P
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("rehearse", "SORUCE=../shop"),
+            "there is no SORUCE=... here: it takes SOURCE INVENTORY SITE PORT ARGS",
+        ),
+        (
+            ("rehearse", "source=../shop"),
+            "there is no source=... here: it takes SOURCE INVENTORY SITE PORT ARGS",
+        ),
+        (("rehearse", "SOURCE="), "SOURCE is empty: leave it out for the model project"),
+        (
+            ("rehearse", "../shop"),
+            "there is no verb ../shop: `make help` lists them, and a folder is given by",
+        ),
+        (("rehearse", "SOURCE=../my", "shop"), "there is no verb shop: "),
+        (("reharse",), "there is no verb reharse: "),
+    ],
+)
+def test_what_is_typed_wrong_rehearses_nothing(words: tuple[str, ...], said: str, fresh: Path) -> None:
+    """make would take it, and rehearse the model project."""
+    done = make(*words, cwd=fresh)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert f"*** {said}" in line
+
+
+def test_variables_of_the_environment_are_typed_behind_a_verb_too(fresh: Path) -> None:
+    done = make("help", "REHEARSAL_RUNTIME=docker", "PYTHON=python3", "SITE=shop", cwd=fresh)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("verb", ["rehearse-stop", "rehearse-clean"])
 def test_there_is_nothing_to_end_before_the_first_rehearsal(verb: str, fresh: Path) -> None:
     done = make(verb, cwd=fresh)
