@@ -116,6 +116,16 @@ def test_a_server_at_a_port() -> None:
     assert (found["HOST"], found["PORT"], found["OPTIONS"]) == ("10.1.2.3", "6432", {"sslmode": "require"})
 
 
+def test_the_form_of_googles_guide() -> None:
+    found = parsed("postgres://polls:Secret1@//cloudsql/my-project:europe-west1:djangogcp/polls")
+    assert (found["HOST"], found["NAME"], found["USER"], found["OPTIONS"]) == (
+        "/cloudsql/my-project:europe-west1:djangogcp",
+        "polls",
+        "polls",
+        {},
+    )
+
+
 @pytest.mark.parametrize(
     "url",
     ["oracle://u:hunter2@h/n", "postgres://u:hunter2/x@h:5432/n", "postgres://u:hunter2[@h/n", "hunter2"],

@@ -83,17 +83,21 @@ def test_the_admin_is_there_and_has_its_styles(django: Django, shop: Path) -> No
 
 
 @pytest.mark.parametrize("application", ["shop.wsgi", "shop.asgi"])
-def test_probes_are_answered_before_hosts_are_looked_at(django: Django, shop: Path, application: str) -> None:
+def test_probes_are_answered_before_hosts_are_looked_at(
+    django: Django, shop: Path, application: str, tmp_path: Path
+) -> None:
     asked = [
         "http://10.0.0.1:8080/-/live",
         "http://10.0.0.1:8080/-/ready",
         "https://10.0.0.1/",
         "http://shop.example.com/",
     ]
-    answers, _logged = django.ask(shop, application, *asked)
+    database = f"sqlite:///{tmp_path}/db.sqlite3"
+    django.ok(shop, "manage.py", "migrate", DATABASE_URL=database)
+    answers, _logged = django.ask(shop, application, *asked, DATABASE_URL=database)
     live, ready, other_host, plain = answers
     assert (live[0], json.loads(live[2])) == (200, {"status": "ok"})
-    assert (ready[0], json.loads(ready[2])) == (200, {"status": "ok", "database": "ok"})
+    assert (ready[0], json.loads(ready[2])) == (200, {"status": "ok", "database": "ok", "migrations": "ok"})
     assert other_host[0] == 400
     assert (plain[0], plain[1]["Location"]) == (301, "https://shop.example.com/")
 
@@ -101,8 +105,19 @@ def test_probes_are_answered_before_hosts_are_looked_at(django: Django, shop: Pa
 def test_a_database_that_does_not_answer_is_not_ready(django: Django, shop: Path) -> None:
     url = "postgres://web:p@/shop?host=/cloudsql/p:europe-west1:none"
     [[status, _headers, text]], logged = django.ask(shop, "shop.wsgi", "/-/ready", DATABASE_URL=url)
-    assert (status, json.loads(text)["status"]) == (503, "unavailable")
-    assert "the database does not answer" in logged[0]
+    assert (status, json.loads(text)) == (503, {"status": "unavailable", "database": "does not answer"})
+    [line] = [json.loads(line) for line in logged]
+    assert (line["severity"], line["logger"]) == ("WARNING", "django_on_google_cloud.middleware")
+    assert line["message"].startswith("Not ready: the database does not answer: ")
+
+
+def test_a_database_without_the_migrations_is_not_ready(django: Django, shop: Path) -> None:
+    [[status, _headers, text]], logged = django.ask(shop, "shop.wsgi", "/-/ready")
+    assert status == 503
+    assert "auth.0001_initial" in json.loads(text)["unapplied_migrations"]
+    [line] = [json.loads(line) for line in logged]
+    assert line["severity"] == "WARNING"
+    assert line["message"].startswith("Not ready: unapplied migrations: ")
 
 
 @pytest.mark.parametrize("application", ["shop.wsgi", "shop.asgi"])
@@ -119,6 +134,7 @@ def test_lines_are_json_with_severity_traceback_and_trace(
         "requestMethod": "GET",
         "requestUrl": "/broken/",
         "userAgent": "",
+        "protocol": "HTTP/1.1" if application == "shop.wsgi" else "",
         "status": 500,
     }
     for line in (here, failed):
@@ -132,16 +148,28 @@ def test_storages_are_those_of_the_cloud_in_the_settings_of_this_version(django:
         "from django.core.files.storage import default_storage as media\n"
         "from django.contrib.staticfiles.storage import staticfiles_storage as static\n"
         "print(type(media._wrapped).__name__ if media.exists else '', media.bucket_name, media.iam_sign_blob, media.file_overwrite)\n"
-        "static._setup(); print(type(static._wrapped).__name__, getattr(static, 'bucket_name', ''), getattr(static, 'querystring_auth', ''))\n"
+        "static._setup(); print(type(static._wrapped).__name__, static.base_url)\n"
     )
     assert django.ok(shop, "-c", code).splitlines() == [
         "SignedMediaStorage p-shop-media True False",
-        "StaticFilesStorage  ",
+        "StaticFilesStorage /static/",
     ]
     assert django.ok(shop, "-c", code, GS_STATIC_BUCKET_NAME="p-shop-static").splitlines() == [
         "SignedMediaStorage p-shop-media True False",
-        "StaticBucketStorage p-shop-static False",
+        "BucketStaticFilesStorage https://storage.googleapis.com/p-shop-static/",
     ]
+
+
+def test_pages_name_what_the_bucket_has(django: Django, shop: Path) -> None:
+    """By the manifest that was collected when the image was built."""
+    [[status, _headers, page]], _logged = django.ask(
+        shop, "shop.wsgi", "/", GS_STATIC_BUCKET_NAME="p-shop-static"
+    )
+    assert status == 200
+    sheet, absent, _debug = page.split()
+    bucket = "https://storage.googleapis.com/p-shop-static"
+    assert re.fullmatch(rf"{bucket}/shop/site\.[0-9a-f]{{12}}\.css", sheet)
+    assert absent == f"{bucket}/shop/absent.css"
 
 
 def test_old_names_of_storages_stand_beside_nothing(django: Django, tmp_path: Path) -> None:

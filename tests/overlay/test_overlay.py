@@ -69,6 +69,15 @@ def test_what_a_project_says_of_https_stands() -> None:
     assert "SECURE_CSP" not in found
 
 
+def test_where_nothing_ends_https_the_environment_says_so() -> None:
+    names = ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
+    found = laid({"SECURE_SSL_REDIRECT": True}, **dict.fromkeys(names, "false"))
+    assert [found[name] for name in names] == [False, False, False]
+    # One says nothing of the others.
+    found = laid({}, SECURE_SSL_REDIRECT="false")
+    assert [found[name] for name in names] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("project", "expected"),
     [
@@ -87,6 +96,22 @@ def test_static_files_are_collected_where_an_image_takes_them_along(
     project: dict[str, Any], expected: str
 ) -> None:
     assert laid(project)["STATIC_ROOT"] == expected
+    assert laid(project, GS_STATIC_BUCKET_NAME="s")["STATIC_ROOT"] == expected
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ("", "https://storage.googleapis.com/s/"),
+        ("http://gcs.localhost:4443", "http://gcs.localhost:4443/s/"),
+    ],
+)
+def test_static_files_in_a_bucket_are_where_the_library_finds_it(server: str, expected: str) -> None:
+    found = laid({"INSTALLED_APPS": ["shop"]}, GS_STATIC_BUCKET_NAME="s", STORAGE_EMULATOR_HOST=server)
+    assert found["STATIC_URL"] == expected
+    # Its collectstatic is found before that of staticfiles.
+    assert found["INSTALLED_APPS"] == ["django_on_google_cloud", "shop", "django.contrib.staticfiles"]
+    assert not [one for one in found["MIDDLEWARE"] if "whitenoise" in one]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +260,11 @@ def test_logs_keep_levels_and_handlers_that_send_lines_elsewhere() -> None:
     assert (found["filters"], found["formatters"]["plain"]) == ({"f": {}}, {"format": "%(message)s"})
 
 
+def test_who_debugs_reads_the_lines_of_the_project() -> None:
+    assert "LOGGING" not in laid({}, DEBUG="true")
+    assert laid({"LOGGING": {"version": 1}}, DEBUG="true")["LOGGING"] == {"version": 1}
+
+
 @pytest.mark.parametrize("value", [None, "logging.config.fileConfig"])
 def test_logs_that_a_project_sets_up_itself_are_its_own(value: str | None) -> None:
     assert "LOGGING" not in laid({"LOGGING_CONFIG": value})
@@ -264,3 +294,22 @@ def test_a_variable_that_is_set_is_not_set_otherwise() -> None:
         "DJANGO_ENVIRONMENT_NAMES": "DJANGO_SECRET_KEY=SECRET_KEY KEY=SECRET_KEY X=ABSENT",
     }
     assert overlay.environment(environ) == {"DJANGO_DEBUG": "0", "KEY": "a"}
+
+
+def test_secrets_may_be_in_files(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("$from-a-file\n", "utf-8")
+    (tmp_path / "url").write_text("postgres://u:p@/shop?host=/cloudsql/p:r:i\n", "utf-8")
+    environ = {
+        "SECRET_KEY_FILE": str(tmp_path / "key"),
+        "DATABASE_URL_FILE": str(tmp_path / "url"),
+        "DJANGO_ENVIRONMENT_NAMES": "KEY=SECRET_KEY NAME=DATABASE_NAME",
+        "DEBUG": "1",
+        "DJANGO_DEBUG": "1",
+    }
+    assert overlay.environment(environ) == {
+        "SECRET_KEY": "$from-a-file",
+        "DATABASE_URL": "postgres://u:p@/shop?host=/cloudsql/p:r:i",
+        "KEY": "$from-a-file",
+        "NAME": "shop",
+    }
+    assert "SECRET_KEY" not in overlay.environment({**environ, "SECRET_KEY": "set"})

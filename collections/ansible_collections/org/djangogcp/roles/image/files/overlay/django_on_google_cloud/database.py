@@ -35,7 +35,7 @@ def parsed(url: str) -> dict[str, Any]:
         raise ValueError("DATABASE_URL is no URL") from None
     if parts.scheme not in ENGINES:
         raise ValueError(f"DATABASE_URL begins with {parts.scheme!r}: expected one of {', '.join(ENGINES)}")
-    name = urllib.parse.unquote(parts.path[1:])
+    path, name = "", urllib.parse.unquote(parts.path[1:])
     if parts.scheme == "sqlite":
         # As SQLAlchemy has it, and all others: three slashes for a relative path, and :memory: where a host would be.
         return {"ENGINE": ENGINES["sqlite"], "NAME": name or ":memory:"}
@@ -46,7 +46,10 @@ def parsed(url: str) -> dict[str, Any]:
             "DATABASE_URL names no port (what is special in a password has to be percent-encoded)"
         ) from None
     options: dict[str, Any] = dict(urllib.parse.parse_qsl(parts.query))
-    host = options.pop("host", "") or urllib.parse.unquote(parts.hostname or "")
+    if name.startswith("/"):
+        # As Google's guide has it, and django-environ reads it: postgres://USER:PASSWORD@//cloudsql/PROJECT:REGION:INSTANCE/NAME
+        path, _slash, name = name.rpartition("/")
+    host = options.pop("host", "") or path or urllib.parse.unquote(parts.hostname or "")
     return {
         "ENGINE": ENGINES[parts.scheme],
         "NAME": name,

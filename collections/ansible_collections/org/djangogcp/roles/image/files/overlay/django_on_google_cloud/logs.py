@@ -98,6 +98,7 @@ def _http_request(record: logging.LogRecord, meta: Mapping[str, Any]) -> dict[st
         "requestMethod": meta.get("REQUEST_METHOD", ""),
         "requestUrl": meta.get("PATH_INFO", ""),
         "userAgent": meta.get("HTTP_USER_AGENT", ""),
+        "protocol": meta.get("SERVER_PROTOCOL", ""),
     }
     status = getattr(record, "status_code", None)
     if status:

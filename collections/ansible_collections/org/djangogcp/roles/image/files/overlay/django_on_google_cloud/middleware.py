@@ -12,8 +12,10 @@ from typing import Any, Callable
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.log import log_response
 
 from django_on_google_cloud.logs import current_trace, trace
 
@@ -23,18 +25,47 @@ READY = "/-/ready"
 logger = logging.getLogger(__name__)
 
 
-def _ready() -> HttpResponse:
-    """Whether the database answers."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        logger.warning("Not ready: the database does not answer: %s", error)
-        return _answer({"status": "unavailable", "database": "does not answer"}, 503)
-    return _answer({"status": "ok", "database": "ok"}, 200)
+class _Readiness:
+    """Whether a request would work: the database answers, and has every migration that this code knows."""
+
+    def __init__(self) -> None:
+        # Reading the migrations is slow, and once applied they stay: looked at until they are, then no more.
+        self._is_migrated = False
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """200, or 503 and the reason."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            unapplied = self._unapplied_migrations()
+        except DatabaseError as error:
+            return self._not_ready(
+                request, f"the database does not answer: {error}", database="does not answer"
+            )
+        if unapplied:
+            reason = f"unapplied migrations: {', '.join(unapplied)}"
+            return self._not_ready(request, reason, unapplied_migrations=unapplied)
+        return _answer({"status": "ok", "database": "ok", "migrations": "ok"}, 200)
+
+    def _not_ready(self, request: HttpRequest, reason: str, **details: Any) -> HttpResponse:
+        response = _answer({"status": "unavailable", **details}, 503)
+        # Django would log an error for the 503; while a database starts, waiting is none.
+        log_response(
+            "Not ready: %s", reason, response=response, request=request, logger=logger, level="warning"
+        )
+        return response
+
+    def _unapplied_migrations(self) -> list[str]:
+        """The migrations of this code that the database lacks, in the order to apply them."""
+        if self._is_migrated:
+            return []
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        self._is_migrated = not plan
+        return [f"{migration.app_label}.{migration.name}" for migration, _backwards in plan]
 
 
-def _answer(content: dict[str, str], status: int) -> HttpResponse:
+def _answer(content: dict[str, Any], status: int) -> HttpResponse:
     response = JsonResponse(content, status=status)
     response["Cache-Control"] = "no-store"
     return response
@@ -45,8 +76,9 @@ def health(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
     """Answers probes itself, before anything looks at the host's name, at TLS or at a session.
 
     ``/-/live`` says that the process answers; it asks nobody, because restarting the site does not mend a database. ``/-/ready`` says that the
-    database answers.
+    database answers and has all migrations.
     """
+    readiness = _Readiness()
 
     def live() -> HttpResponse:
         return _answer({"status": "ok"}, 200)
@@ -56,14 +88,16 @@ def health(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
         async def answered(request: HttpRequest) -> HttpResponse:
             if request.path == LIVE:
                 return live()
-            return await (sync_to_async(_ready)() if request.path == READY else get_response(request))
+            return await (
+                sync_to_async(readiness.answer)(request) if request.path == READY else get_response(request)
+            )
 
         return answered
 
     def answer(request: HttpRequest) -> HttpResponse:
         if request.path == LIVE:
             return live()
-        return _ready() if request.path == READY else get_response(request)
+        return readiness.answer(request) if request.path == READY else get_response(request)
 
     return answer
 

@@ -27,6 +27,8 @@ _LOOPBACK = re.compile(
 _NO_MAIL = {
     f"django.core.mail.backends.{name}.EmailBackend" for name in ("console", "dummy", "filebased", "locmem")
 }
+#: Secrets that may be in a file which another variable names.
+_SECRETS = ("SECRET_KEY", "DATABASE_URL")
 _SMTP = "django.core.mail.backends.smtp.EmailBackend"
 #: Settings of e-mail that the environment may say, each with its kind.
 _MAIL: dict[str, Any] = {
@@ -53,15 +55,23 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What a project's settings find in the environment beside what is there: what they call otherwise, and that nobody debugs here.
 
     ``DJANGO_ENVIRONMENT_NAMES`` says it: ``DB_HOST=DATABASE_HOST DB_NAME=DATABASE_NAME`` (`database.variables`, or any variable).
+    ``SECRET_KEY`` and ``DATABASE_URL`` may be in files, which ``SECRET_KEY_FILE`` and ``DATABASE_URL_FILE`` name.
 
     Raises:
         ValueError: ``DATABASE_URL`` is no address.
+        OSError: a file of a secret cannot be read.
     """
     # 0 is what every library that reads booleans takes for false, and an integer, too.
     found = {"DEBUG": "0", "DJANGO_DEBUG": "0"}
-    known = dict(environ)
-    if environ.get("DATABASE_URL"):
-        known.update(database.variables(environ["DATABASE_URL"]))
+    secrets = {
+        name: Path(environ[f"{name}_FILE"]).read_text("utf-8").strip()
+        for name in _SECRETS
+        if name not in environ and environ.get(f"{name}_FILE")
+    }
+    found.update(secrets)
+    known = {**environ, **secrets}
+    if known.get("DATABASE_URL"):
+        known.update(database.variables(known["DATABASE_URL"]))
     for word in environ.get("DJANGO_ENVIRONMENT_NAMES", "").split():
         name, _equals, source = word.partition("=")
         if source in known:
@@ -144,6 +154,10 @@ class _Overlay:
         settings.setdefault("SECURE_PROXY_SSL_HEADER", ("HTTP_X_FORWARDED_PROTO", "https"))
         settings["SESSION_COOKIE_SECURE"] = settings["CSRF_COOKIE_SECURE"] = True
         settings.setdefault("SECURE_SSL_REDIRECT", True)
+        # Where nothing ends HTTPS, as on a developer's machine, the environment has to say so.
+        for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
+            if self.environ.get(name):
+                settings[name] = _is_on(self.environ[name])
         # An hour, as Django advises to begin with (its documentation, "HTTP Strict Transport Security").
         settings.setdefault("SECURE_HSTS_SECONDS", 3600)
         settings.setdefault("SECURE_CONTENT_TYPE_NOSNIFF", True)
@@ -215,18 +229,22 @@ class _Overlay:
         """Static files from the public bucket, else from the image by WhiteNoise."""
         settings = self.settings
         bucket = self.environ.get("GS_STATIC_BUCKET_NAME")
+        settings["STATIC_ROOT"] = self.static_root()
         if "django.contrib.staticfiles" not in self.apps:
             self.apps.append("django.contrib.staticfiles")
             settings["INSTALLED_APPS"] = self.apps
         if bucket:
-            self.store("staticfiles", f"{_PACKAGE}.storage.StaticBucketStorage")
+            self.store("staticfiles", f"{_PACKAGE}.static.BucketStaticFilesStorage")
+            # Before staticfiles, whose collectstatic it replaces.
+            settings["INSTALLED_APPS"] = [_PACKAGE, *self.apps]
             settings["GS_STATIC_BUCKET_NAME"] = bucket
-            settings["STATIC_URL"] = f"https://storage.googleapis.com/{bucket}/"
+            # Google's own variable for another server than Cloud Storage; the client library reads it, too.
+            server = self.environ.get("STORAGE_EMULATOR_HOST") or "https://storage.googleapis.com"
+            settings["STATIC_URL"] = f"{server.rstrip('/')}/{bucket}/"
             return
         url = str(settings.get("STATIC_URL") or "")
         if not url or "//" in url:
             settings["STATIC_URL"] = "/static/"
-        settings["STATIC_ROOT"] = self.static_root()
         if "whitenoise" not in self.storage("staticfiles"):
             self.store("staticfiles", f"{_PACKAGE}.static.StaticFilesStorage")
         if not any("whitenoise" in str(one) for one in self.project.get("MIDDLEWARE") or []):
@@ -281,7 +299,9 @@ class _Overlay:
             settings["EMAIL_BACKEND"] = f"{_PACKAGE}.mail.UnsentEmailBackend"
 
     def logging(self) -> None:
-        """JSON on standard output, unless the project sets logging up by other means than Django's."""
+        """JSON on standard output, unless the project sets logging up by other means than Django's, or a person debugs it and reads the lines."""
+        if self.settings["DEBUG"]:
+            return
         if self.project.get("LOGGING_CONFIG", "logging.config.dictConfig") == "logging.config.dictConfig":
             project = self.environ.get("GOOGLE_CLOUD_PROJECT", "")
             self.settings["LOGGING"] = logs.laid_over(self.project.get("LOGGING"), project)

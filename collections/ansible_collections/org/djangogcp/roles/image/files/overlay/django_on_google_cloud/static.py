@@ -2,17 +2,18 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Static files in the image."""
+"""Static files, whose names and manifest belong to the image: a release always finds the names that it was built with."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 
-class StaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """Names with hashes, and compressed files, for a project that was not written for them.
+class _Lenient:
+    """Names with hashes, for a project that was not written for them.
 
     A page or a style sheet that names a file which is not there goes on naming it, as with Django's own storage, where others refuse to
     collect, or answer 500.
@@ -23,6 +24,15 @@ class StaticFilesStorage(CompressedManifestStaticFilesStorage):
     def hashed_name(self, name: str, *args: Any, **kwargs: Any) -> str:
         """The name with the hash of the file, or as it is if there is no such file."""
         try:
-            return super().hashed_name(name, *args, **kwargs)
+            hashed: str = super().hashed_name(name, *args, **kwargs)  # type: ignore[misc]
         except ValueError:
             return name
+        return hashed
+
+
+class StaticFilesStorage(_Lenient, CompressedManifestStaticFilesStorage):
+    """Files that the site serves itself, compressed."""
+
+
+class BucketStaticFilesStorage(_Lenient, ManifestStaticFilesStorage):
+    """Files that a bucket serves, into which ``collectstatic`` brings them (`management.commands.collectstatic`)."""

@@ -2,17 +2,20 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files in buckets."""
+"""Uploads in a bucket."""
 
 from __future__ import annotations
 
+import mimetypes
 import threading
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.core.cache import caches
 from storages.backends.gcloud import GoogleCloudStorage
+
+# Python 3.12 and older know this type only in their tables of uncommon ones, and the bucket would serve a download.
+mimetypes.add_type("image/webp", ".webp")
 
 
 class SignedMediaStorage(GoogleCloudStorage):
@@ -43,16 +46,3 @@ class SignedMediaStorage(GoogleCloudStorage):
         return caches["signed_urls"].get_or_set(
             f"{self.bucket_name}/{name}", link, self.expiration.total_seconds() / 2
         )
-
-
-class StaticBucketStorage(GoogleCloudStorage):
-    """Static files in a bucket that everybody may read."""
-
-    def __init__(self, **options: Any) -> None:
-        own = {
-            "bucket_name": settings.GS_STATIC_BUCKET_NAME,
-            "querystring_auth": False,
-            "file_overwrite": True,
-            "object_parameters": {},
-        }
-        super().__init__(**{**own, **options})
