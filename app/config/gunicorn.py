@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from config.logging import JsonFormatter
-
 bind = f"0.0.0.0:{os.environ.get('PORT', '8080')}"
 worker_class = "gthread"
 threads = 8  # times the workers: the `maxInstanceRequestConcurrency` that suits this site
@@ -20,19 +18,3 @@ graceful_timeout = 8  # Cloud Run kills ten seconds after SIGTERM
 # The heartbeat file: in memory where Linux offers it, never on a disk that can stall.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True  # nobody can reach it in a container, and the home directory is not writable
-
-# One JSON line per event, as Django's. No access log: Cloud Run writes one for each request.
-accesslog = None
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": JsonFormatter, "project": os.environ.get("GOOGLE_CLOUD_PROJECT", "")}},
-    "handlers": {
-        "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
-    },
-    "root": {"handlers": ["stdout"], "level": "INFO"},
-    "loggers": {
-        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
-        "gunicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
-    },
-}

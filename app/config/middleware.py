@@ -1,4 +1,4 @@
-"""What Django 5.2 does not bring: the request's trace for the logs, and a Content-Security-Policy."""
+"""What Django 5.2 does not bring: a Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -7,23 +7,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from config.logging import Trace, current_trace
-
 GetResponse = Callable[[HttpRequest], HttpResponse]
-
-
-class TraceMiddleware:
-    """Lets every log line written during a request carry the trace that Cloud Run gave the request."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        token = current_trace.set(Trace.from_meta(request.META))
-        try:
-            return self.get_response(request)
-        finally:
-            current_trace.reset(token)
 
 
 class ContentSecurityPolicyMiddleware:

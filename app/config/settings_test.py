@@ -11,7 +11,7 @@ from pathlib import Path
 
 os.environ.update({"DEBUG": "true", "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", "sqlite://:memory:")})
 # Empty and not only absent: a developer's .env may set them.
-for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS"):
+for name in ("GS_MEDIA_BUCKET_NAME", "GS_STATIC_BUCKET_NAME", "ALLOWED_HOSTS"):
     os.environ[name] = ""
 
 from config import settings
@@ -24,7 +24,15 @@ if settings.DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     _folder = tempfile.TemporaryDirectory(prefix="test-")
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_folder.name) / "test.sqlite3")}
 SECRET_KEY = "only-for-tests"  # noqa: S105
-STORAGES = settings.STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones are slow on purpose
 # Tests look at logs with assertLogs().
-LOGGING = settings.LOGGING | {"handlers": {"stdout": {"class": "logging.NullHandler"}}}
+LOGGING = {
+    "version": 1,
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "handlers": {"none": {"class": "logging.NullHandler"}},
+    "root": {"handlers": ["none"], "level": "INFO"},
+}

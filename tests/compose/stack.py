@@ -59,7 +59,8 @@ class Stack:
         self.folder = folder
         self.app_port, self.gcs_port = free_port(), free_port()
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"]
-        parts = ["app", "compose", "compose.yaml", "emulator"]
+        overlay = "collections/ansible_collections/org/djangogcp/roles/image/files/overlay"
+        parts = ["app", "compose", "compose.yaml", "emulator", overlay]
         output = subprocess.run(
             [*listed, *parts], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout
