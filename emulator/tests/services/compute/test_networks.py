@@ -219,6 +219,31 @@ def test_addresses_of_a_region(session: requests.Session) -> None:
     assert refusal(session.get(f"{API}/{REGION}/addresses", params={"filter": "name"}))[0] == 400
 
 
+def test_lists_are_filtered_and_ordered_in_every_place(session: requests.Session) -> None:
+    for name, purpose in (("one", "web"), ("three", "web"), ("two", "mail")):
+        make(session, REGION, "addresses", name=name, labels={"for": purpose})
+    regional, everywhere = f"{API}/{REGION}/addresses", f"{API}/projects/{PROJECT}/aggregated/addresses"
+
+    def names(url: str, **query: str) -> list[str]:
+        return [one["name"] for one in ok(session.get(url, params=query)).get("items", [])]
+
+    for text, expected in (
+        ("labels.for = web", ["one", "three"]),
+        ("(labels.for = mail) OR (name = one)", ["one", "two"]),
+        ("(name eq t.*) (labels.for ne web)", ["two"]),
+        ("labels.missing:*", []),
+    ):
+        assert names(regional, filter=text) == expected
+    assert names(regional, orderBy="creationTimestamp desc") == ["two", "three", "one"]
+    assert names(regional, orderBy="name", maxResults="2") == ["one", "three"]
+    in_all = ok(session.get(everywhere, params={"filter": "labels.for = mail"}))["items"]
+    assert [[one["name"] for one in place["addresses"]] for place in in_all.values()] == [["two"]]
+    regions = ok(session.get(f"{API}/projects/{PROJECT}/regions", params={"filter": "name = europe-west1"}))
+    assert [one["name"] for one in regions["items"]] == ["europe-west1"]
+    for query in ({"orderBy": "size"}, {"filter": "name ="}, {"filter": "name eq ("}):
+        assert refusal(session.get(regional, params=query))[0] == 400
+
+
 def test_labels_have_a_fingerprint_of_their_own(session: requests.Session) -> None:
     address = make(session, GLOBAL, "addresses", name="front")
     url = f"{API}/{GLOBAL}/addresses/front"

@@ -85,6 +85,23 @@ def test_each_region_takes_a_block_of_the_ranges(sql: Sql) -> None:
     assert len(set(addresses)) == 3
 
 
+def test_instances_are_listed_by_a_filter(sql: Sql) -> None:
+    """The form: the parameter ``filter`` of sql.instances.list in the discovery document."""
+    for name, label in (("first", "web"), ("second", "mail")):
+        body = asked(name)
+        body["settings"] = body["settings"] | {"userLabels": {"for": label}}
+        sql.do("POST", "instances", body)
+    for text, expected in (
+        ("settings.userLabels.for:web", ["first"]),
+        ("state:RUNNABLE instanceType:CLOUD_SQL_INSTANCE", ["first", "second"]),
+        ("name:first OR name:none", ["first"]),
+        ("state:SUSPENDED", []),
+    ):
+        found = sql("GET", "instances", filter=text).get("items", [])
+        assert [one["name"] for one in found] == expected
+    assert sql.error("GET", "instances", filter="state:")[0] == 400
+
+
 def test_a_range_without_a_free_block_fails_the_operation(sql: Sql) -> None:
     make_network(sql.running, "small", "10.201.0.0/25")
     network = NETWORK.replace("inner", "small")

@@ -13,6 +13,7 @@ from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Response
 from gcp_emulator.services.compute import balancing, networks, places
 from gcp_emulator.services.compute.kinds import Kind, Methods
+from gcp_emulator.services.compute.lists import selected
 from gcp_emulator.services.compute.networks import NETWORKS
 from gcp_emulator.services.compute.ports import Networks
 
@@ -105,7 +106,7 @@ class Compute(Service):
 
     @staticmethod
     def _places(call: Call, kind: str, found: list[Json]) -> Json:
-        page = call.page(found, "items", size_parameter="maxResults", default=500)
+        page = call.page(selected(call, found), "items", size_parameter="maxResults", default=500)
         path = f"projects/{call.params['project']}/{kind}s"
         return {"kind": f"compute#{kind}List", "id": path, "selfLink": places.link_to(path), **page}
 
@@ -122,7 +123,8 @@ class Compute(Service):
     @handles("compute.globalOperations.list", "compute.regionOperations.list", "compute.zoneOperations.list")
     async def list_operations(self, call: Call) -> Json:
         scope = Scope.of(call.params)
-        page = call.page(self._operations.list(scope), "items", size_parameter="maxResults", default=500)
+        found = selected(call, self._operations.list(scope))
+        page = call.page(found, "items", size_parameter="maxResults", default=500)
         path = f"{scope.path}/operations"
         return {"kind": "compute#operationList", "id": path, "selfLink": places.link_to(path), **page}
 

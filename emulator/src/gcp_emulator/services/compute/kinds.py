@@ -32,6 +32,7 @@ from gcp_emulator.engine.labels import is_key, is_value
 from gcp_emulator.engine.scopes import Scope, ScopedOperations
 from gcp_emulator.engine.service import Call, Handler
 from gcp_emulator.services.compute import places
+from gcp_emulator.services.compute.lists import selected
 
 _VERBS = (
     "insert",
@@ -371,23 +372,25 @@ class Methods:
             self.kind.view(call.context, path, one)
             for path, one in self.kind.of(call.context, f"{scope.path}/{self.kind.collection}/")
         ]
-        return self._page(call, found, f"{scope.path}/{self.kind.collection}")
+        return self._page(call, selected(call, found), f"{scope.path}/{self.kind.collection}")
 
     def _aggregatedList(self, call: Call) -> Json:  # noqa: N802 - it answers the method of this name
         project = call.params["project"]
+        shown = [
+            self.kind.view(call.context, path, one)
+            for path, one in self.kind.of(call.context, f"projects/{project}/")
+            if f"/{self.kind.collection}/" in path
+        ]
         found: dict[str, list[Json]] = {}
-        for path, one in self.kind.of(call.context, f"projects/{project}/"):
-            if f"/{self.kind.collection}/" in path:
-                scope = _scope(path).path.partition(f"projects/{project}/")[2]
-                found.setdefault(scope, []).append(self.kind.view(call.context, path, one))
+        for one in selected(call, shown):
+            path = places.path_of(one["selfLink"], project, call.context.projects)
+            scope = _scope(path).path.partition(f"projects/{project}/")[2]
+            found.setdefault(scope, []).append(one)
         answer = self._page(call, [], f"projects/{project}/aggregated/{self.kind.collection}")
         return answer | {"items": {scope: {self.kind.collection: items} for scope, items in found.items()}}
 
     def _page(self, call: Call, found: list[Json], path: str) -> Json:
-        wanted = Filter.parse(call.params.get("filter") or "")
-        page = call.page(
-            [one for one in found if wanted.matches(one)], "items", size_parameter="maxResults", default=500
-        )
+        page = call.page(found, "items", size_parameter="maxResults", default=500)
         response = str(call.method.response)
         return {"kind": Kind._kind(response), "id": path, "selfLink": places.link_to(path), **page}
 
@@ -476,49 +479,3 @@ def merged(before: Json, changes: Json, raw: Json) -> Json:
         if value is None:
             after.pop(name, None)
     return after
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A filter of lists: ``name = "x"``, ``status != "RUNNING"``, ``name eq REGEX``, joined by AND.
-
-    Source: the parameter ``filter`` in the discovery document. What else there is (OR, ``:``, numbers) is refused.
-    """
-
-    terms: tuple[tuple[str, str, str], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Filter:
-        """The filter of a text; ApiError INVALID_ARGUMENT."""
-        terms = []
-        for part in re.split(r"\)?\s+AND\s+\(?|\)\s*\(", text.strip().strip("()")) if text.strip() else ():
-            found = re.fullmatch(r"([\w.]+)\s*(=|!=|\beq\b|\bne\b)\s*(\"[^\"]*\"|'[^']*'|\S+)", part.strip())
-            if found is None:
-                raise invalid_argument(
-                    f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.",
-                    reason="invalid",
-                )
-            terms.append((found[1], found[2], found[3].strip("\"'")))
-        return cls(tuple(terms))
-
-    def matches(self, resource: Json) -> bool:
-        """Whether a resource fits."""
-        return all(self._fits(resource, *term) for term in self.terms)
-
-    @staticmethod
-    def _fits(resource: Json, path: str, operator: str, wanted: str) -> bool:
-        value: Any = resource
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
-        if operator in ("eq", "ne"):
-            try:
-                same = re.fullmatch(wanted, text) is not None
-            except re.error:
-                raise invalid_argument(
-                    f"Invalid value for field 'filter': '{wanted}'. Invalid regular expression.",
-                    reason="invalid",
-                ) from None
-        else:
-            same = text == wanted
-        return same if operator in ("=", "eq") else not same

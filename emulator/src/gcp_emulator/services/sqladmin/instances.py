@@ -17,10 +17,11 @@ from typing import Any
 
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.postgres.process import PostgresError
-from gcp_emulator.engine import clock
+from gcp_emulator.engine import clock, filters
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found, precondition_failed
 from gcp_emulator.engine.faults import fallible, operation_failure
+from gcp_emulator.engine.filters import FilterError
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.orgpolicy.ports import Constraints
@@ -439,14 +440,16 @@ class Instances:
 
     @handles("sql.instances.list")
     async def list_instances(self, call: Call) -> Json:
-        if call.params.get("filter"):
-            raise failed_precondition(
-                "gcp-emulator does not emulate the filter of sql.instances.list; nothing was done."
-            )
-        views = [
+        text = str(call.params.get("filter") or "")
+        try:
+            fits = filters.parse(text)
+        except FilterError as error:
+            raise rules.invalid(f"Invalid filter {text}: {error}.") from None
+        found = (
             self._instance_view(call, record)
             for _, record in self._instances.items(call.params["project"] + "/")
-        ]
+        )
+        views = [view for view in found if fits(view)]
         return {"kind": "sql#instancesList"} | call.page(
             views, "items", size_parameter="maxResults", default=500
         )
