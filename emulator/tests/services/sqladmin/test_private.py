@@ -124,9 +124,10 @@ def test_a_private_address_can_be_added_and_stays(sql: Sql) -> None:
     sql.do("PATCH", "instances/one", {"settings": {"ipConfiguration": {"ipv4Enabled": False}}})
     assert private(sql("GET", "instances/one")) == private(after)
     body = {"settings": {"ipConfiguration": {"privateNetwork": None, "ipv4Enabled": True}}}
-    assert sql.error("PATCH", "instances/one", body)[:2] == (
+    assert sql.error("PATCH", "instances/one", body) == (
         400,
-        "Invalid request: Private IP of an instance cannot be disabled.",
+        "This operation is not valid for this instance.",
+        "invalidOperation",
     )
 
 

@@ -239,6 +239,9 @@ def test_only_some_changes_restart_the_server() -> None:
     assert rules.needs_restart(settings(), settings(max_connections="50"))
     assert rules.needs_restart(settings(max_connections="50"), settings())
     assert rules.needs_restart(settings(), settings(tier="db-g1-small"))
+    inside = {"ipConfiguration": {"privateNetwork": "projects/p/global/networks/n"}}
+    assert rules.needs_restart(settings(), settings() | inside)
+    assert not rules.needs_restart(settings() | inside, settings() | inside)
 
 
 def test_what_never_changes_is_refused() -> None:

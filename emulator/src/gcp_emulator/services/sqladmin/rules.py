@@ -271,10 +271,11 @@ def check_update(before: Json, after: Json) -> None:
         if after.get(field, before[field]) != before[field]:
             raise invalid(f"{label} of an instance cannot be changed ({before[field]} to {after[field]}).")
     _check_upgrade(before["databaseVersion"], after["databaseVersion"])
-    had, has = (one["settings"].get("ipConfiguration", {}).get("privateNetwork") for one in (before, after))
-    if had and not has:
-        # https://cloud.google.com/sql/docs/postgres/configure-private-ip: it cannot be taken away. In which words is assumed.
-        raise invalid("Private IP of an instance cannot be disabled.")
+    if _private_network(before["settings"]) and not _private_network(after["settings"]):
+        # The words: https://github.com/hashicorp/terraform-provider-google/issues/2964.
+        raise ApiError(
+            "INVALID_ARGUMENT", "This operation is not valid for this instance.", reason="invalidOperation"
+        )
     old, new = (int(one["settings"].get("dataDiskSizeGb", 10)) for one in (before, after))
     if new < old:
         raise invalid(f"Disk size cannot be decreased ({old} GB to {new} GB).")
@@ -321,9 +322,17 @@ def flag_enabled(settings: Json, name: str) -> bool:
     )
 
 
+def _private_network(settings: Json) -> str | None:
+    network: str | None = settings.get("ipConfiguration", {}).get("privateNetwork")
+    return network
+
+
 def needs_restart(before: Json, after: Json) -> bool:
     """Whether Cloud SQL restarts a PostgreSQL instance to apply the change."""
     if before["tier"] != after["tier"] or before["edition"] != after["edition"]:
+        return True
+    # https://shocksolution.com/2019/06/26/another-reason-to-enable-private-ip-addresses-on-google-cloud-sql/
+    if _private_network(after) and not _private_network(before):
         return True
     old, new = ({f["name"]: f.get("value") for f in one.get("databaseFlags", [])} for one in (before, after))
     changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
