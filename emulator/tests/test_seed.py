@@ -146,3 +146,18 @@ def test_a_seed_declares_what_is_above_projects(tmp_path: Path) -> None:
     for undeclared in ("https://logging.googleapis.com/v2/organizations/9/sinks", sinks.format("9")):
         assert chief.get(undeclared).status_code == 403
     running.stop()
+
+
+def test_a_limit_of_a_project_has_to_be_one_that_the_api_has(tmp_path: Path) -> None:
+    running = RunningEmulator(tmp_path / "state")
+    path = tmp_path / "seed.yaml"
+    try:
+        for host, told in (
+            ("sqladmin.googleapis.com", "expected defaultPerMinutePerUser"),
+            ("nobody.example.com", "expected none"),
+        ):
+            path.write_text(f"projects: [{{id: my-project, quotas: {{{host}: {{daily: 5}}}}}}]", "utf-8")
+            with pytest.raises(seed.SeedError, match=f"{host} has no limit daily: {told}"):
+                running.call(seed.apply, running.context, path)
+    finally:
+        running.stop()

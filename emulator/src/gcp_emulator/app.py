@@ -21,6 +21,7 @@ from gcp_emulator.engine.logs import Logs
 from gcp_emulator.engine.operations import Operations, Profile
 from gcp_emulator.engine.projects import Projects
 from gcp_emulator.engine.propagation import Propagation
+from gcp_emulator.engine.quotas import Quotas
 from gcp_emulator.engine.service import Service
 from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.timers import Timers
@@ -71,6 +72,7 @@ class Emulator:
             iam=Iam(store, Propagation(settings.profile)),
             logs=Logs(store),
             operations=Operations(store, settings.profile),
+            quotas=Quotas(settings.profile),
             timers=Timers(store),
             runtime=RUNTIMES[settings.runtime](settings.state / "images"),
             address=address,

@@ -21,6 +21,8 @@ A seed is a YAML file::
         bindings:                               # who may do what, on the project
           - {role: roles/owner, members: ["user:someone@example.com"]}
         restricted_builds: true                 # only where every project may build, as Google Cloud does to new ones
+        quotas:                                 # of requests in a minute, where they are not the default: by the limit's id
+          sqladmin.googleapis.com: {defaultPerMinutePerUser: 60}
         networks:                               # each with a subnetwork of its name, and private services access in a range
           - {name: sites, region: us-central1, range: 10.8.0.0/24, private_services_access: 10.16.0.0/20}
         instances:                              # of Cloud SQL, as in sql.instances.insert, of servers that others run
@@ -44,6 +46,7 @@ import yaml
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError
+from gcp_emulator.engine.facts import apis, load_facts
 from gcp_emulator.services.cloudbuild.ports import BuildLocations
 from gcp_emulator.services.cloudresourcemanager.ports import Hierarchy
 from gcp_emulator.services.compute.ports import Networks
@@ -94,6 +97,8 @@ def apply(context: Context, path: Path) -> None:
 
 def _put_into(context: Context, path: Path, project: dict[str, Any]) -> None:
     """What is in a project that is there. SeedError for what the services refuse."""
+    for host, limits in project.get("quotas", {}).items():
+        _limit(context, path, project["id"], host, limits)
     for network in project.get("networks", []):
         _make_network(context, project["id"], network)
     for instance in project.get("instances", []):
@@ -102,6 +107,18 @@ def _put_into(context: Context, path: Path, project: dict[str, Any]) -> None:
             context.ports.find(Attachments).attach(project["id"], instance["body"], host, int(port))
         except ApiError as error:
             raise SeedError(f"{path}: the instance of {instance['server']}: {error.message}") from None
+
+
+def _limit(context: Context, path: Path, project: str, host: str, limits: dict[str, int]) -> None:
+    """A project's own limits of the API ``host``."""
+    api = host.removesuffix(".googleapis.com")
+    known = {quota.limit_id for quota in load_facts(api).quotas} if api in apis() else set()
+    for limit_id, value in limits.items():
+        if limit_id not in known:
+            raise SeedError(
+                f"{path}: {host} has no limit {limit_id}: expected {' or '.join(sorted(known)) or 'none'}"
+            )
+        context.quotas.limit(context.projects.number(project), host, limit_id, value)
 
 
 def _declare(

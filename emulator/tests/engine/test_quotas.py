@@ -144,6 +144,19 @@ def test_the_users_of_a_project_have_their_own_in_cloud_sql_which_tells_both_for
     assert error["details"][0]["reason"] == "RATE_LIMIT_EXCEEDED"
 
 
+def test_a_project_may_have_a_limit_of_its_own() -> None:
+    quotas = Quotas(Profile("realistic"), Clock())
+    quotas.limit("1", HOST, "WritesPerMinute", 1)
+    quotas.limit("1", "other.googleapis.com", "ReadsPerMinute", 1)
+    assert [taken(quotas, "a.set") for _ in range(2)] == [True, False]
+    assert [taken(quotas, "a.get") for _ in range(3)] == [True, True, False]
+    with pytest.raises(QuotaExceededError) as caught:
+        quotas.charge(HOST, (READS, WRITES), "a.set", ANN)
+    assert caught.value.body("status")["error"]["details"][0]["metadata"]["quota_limit_value"] == "1"
+    others = Caller("2", ANN.user, ANN.region)
+    assert [taken(quotas, "a.set", others) for _ in range(2)] == [True, True]
+
+
 def test_every_quota_counts_a_method_and_what_costs_more_is_one() -> None:
     for api in apis():
         facts = load_facts(api)

@@ -12,6 +12,7 @@ from gcp_emulator.engine.logs import Logs
 from gcp_emulator.engine.operations import Operations
 from gcp_emulator.engine.ports import Ports
 from gcp_emulator.engine.projects import Projects
+from gcp_emulator.engine.quotas import Quotas
 from gcp_emulator.engine.requests import RequestLog
 from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.timers import Timers
@@ -31,6 +32,7 @@ class Context:
     iam: Iam
     logs: Logs
     operations: Operations
+    quotas: Quotas
     timers: Timers
     runtime: Runtime
     #: The IP address and the port at which the emulator listens, and what serves a connection to it.

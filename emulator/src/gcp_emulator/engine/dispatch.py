@@ -32,7 +32,7 @@ from gcp_emulator.engine.errors import (
 from gcp_emulator.engine.facts import Facts, load_facts
 from gcp_emulator.engine.faults import Faults
 from gcp_emulator.engine.masks import select_fields
-from gcp_emulator.engine.quotas import Caller, Quotas
+from gcp_emulator.engine.quotas import Caller
 from gcp_emulator.engine.requests import Entry
 from gcp_emulator.engine.routes import Route, Routes, Serve
 from gcp_emulator.engine.service import Call, Handler, Service
@@ -103,7 +103,6 @@ class Dispatcher:
         )
         #: Every method id that something answers, our own names for what has none included.
         self.method_ids = self._routes.methods.union(*(api.handlers for api in self._mounted))
-        self._quotas = Quotas(context.operations.profile)
         #: What is to go wrong at which calls.
         self.faults = Faults(self.method_ids)
 
@@ -222,7 +221,7 @@ class Dispatcher:
         params, project = self._canonical(api.service.canonical(path), api, method)
         if project is not None and not api.facts.always_enabled:
             context.projects.require_enabled(project, api.document.host, api.document.title)
-        if project is not None and self._quotas:
+        if project is not None and context.quotas:
             self._charge(api, request, method, params, project, entry.caller)
         resource = _resource(facts.resource, params)
         for permission in facts.permissions:
@@ -255,7 +254,7 @@ class Dispatcher:
         found = (_REGION.search(value) for value in params.values() if isinstance(value, str))
         region = next((one[1] for one in found if one), "")
         caller = Caller(number, member, region)
-        self._quotas.charge(api.document.host, api.facts.quotas, method.id, caller)
+        self._context.quotas.charge(api.document.host, api.facts.quotas, method.id, caller)
 
     def _canonical(self, path: dict[str, str], api: MountedApi, method: Method) -> tuple[Json, str | None]:
         """Path parameters with project numbers turned into ids, and the project they speak of (which must exist)."""

@@ -59,10 +59,16 @@ class Quotas:
         self._minute = 0.0 if profile.name == "instant" else _MINUTE * profile.scale
         #: By limit and whom it counts against: in which minute how much was sent.
         self._sent: dict[tuple[str, ...], tuple[int, int]] = {}
+        #: By the project's number, the API's host and the limit's id: what a project has in place of the default.
+        self._own: dict[tuple[str, str, str], int] = {}
 
     def __bool__(self) -> bool:
         """Whether they are held."""
         return self._minute > 0
+
+    def limit(self, project: str, host: str, limit_id: str, value: int) -> None:
+        """Gives the project with this number another limit than the default of the API ``host``."""
+        self._own[project, host, limit_id] = value
 
     def charge(self, host: str, quotas: tuple[Quota, ...], method: str, caller: Caller) -> None:
         """Counts a call of a method of the API ``host``; QuotaExceededError when the minute's quota is used up."""
@@ -74,18 +80,19 @@ class Quotas:
         minute = int(self._now() // self._minute)
         since, sent = self._sent.get(key, (minute, 0))
         sent = (sent if since == minute else 0) + quota.cost_of(method)
-        if sent > quota.value:
-            raise _exceeded(host, quota, caller)
+        value = self._own.get((caller.project, host, quota.limit_id), quota.value)
+        if sent > value:
+            raise _exceeded(host, quota, value, caller)
         self._sent[key] = minute, sent
 
 
-def _exceeded(host: str, quota: Quota, caller: Caller) -> QuotaExceededError:
+def _exceeded(host: str, quota: Quota, value: int, caller: Caller) -> QuotaExceededError:
     metadata: Mapping[str, str] = {
         "service": host,
         "consumer": f"projects/{caller.project}",
         "quota_metric": f"{host}/{quota.metric_id}",
         "quota_limit": quota.limit_id,
-        "quota_limit_value": str(quota.value),
+        "quota_limit_value": str(value),
         "quota_unit": _UNITS[quota.per],
         "quota_location": caller.region if quota.per == "region" and caller.region else "global",
     }
