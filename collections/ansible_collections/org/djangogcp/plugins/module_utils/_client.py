@@ -86,6 +86,7 @@ class Client:
         absent_when_disabled: take what an API that is not enabled would hold for absent. For check mode on a project whose
             APIs the same run would enable first.
         granted: where it is noted what was granted; nowhere by default.
+        told: where it is noted what was told; nowhere by default.
 
     Every method raises `ApiError` for an error status, `ConnectionLostError` when it is unknown whether a request that is
     not safe to repeat was carried out, and `DjangoGcpError` when the server cannot be reached.
@@ -101,6 +102,7 @@ class Client:
         ahead: Ahead | None = None,
         absent_when_disabled: bool = False,
         granted: Granted | None = None,
+        told: _progress.Told | None = None,
     ) -> None:
         self._tokens = tokens
         self._session = session
@@ -108,8 +110,7 @@ class Client:
         self._read_timeout = read_timeout
         self._ahead = ahead or Ahead(None, "")
         self._absent_when_disabled = absent_when_disabled
-        #: The hosts of which it was told that a quota is waited for.
-        self._told: set[str] = set()
+        self._told = told or _progress.Told()
         #: Whether it was an emulator that answered last.
         self.is_emulator = False
         #: What was granted so short ago that it may not have taken effect.
@@ -283,7 +284,7 @@ class Client:
                 text=response.text,
                 permission=call.permission,
             )
-            asked = retry_after(response.headers.get("Retry-After")) or 0
+            asked = max(retry_after(response.headers.get("Retry-After")) or 0, refusal.retry_delay)
             if refusal.is_rate_limited:
                 self._tell_of_quota(url, refusal)
                 # What was waited for a quota says nothing of other faults.
@@ -302,10 +303,9 @@ class Client:
         raise AssertionError("delays() never ends")
 
     def _tell_of_quota(self, url: str, refusal: ApiError) -> None:
-        """Tell once for each API that a quota of its requests is waited for."""
+        """Tell once for each API, in all tasks of a run, that a quota of its requests is waited for."""
         host = _host(url)
-        if host not in self._told:
-            self._told.add(host)
+        if self._told.is_first(f"quota-{host}"):
             minutes = f"up to {_progress.elapsed(_QUOTA_TIMEOUT_SECONDS)}"
             _progress.tell(f"Wait for the quota of {host} ({minutes}): {refusal.explanation.rstrip('.')}")
 

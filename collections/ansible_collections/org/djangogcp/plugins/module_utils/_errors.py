@@ -164,6 +164,7 @@ class ApiError(DjangoGcpError):
         reason: the reason of the first ``google.rpc.ErrorInfo`` detail or of the first item of ``errors``; may be "".
         explanation: Google's message alone.
         constraint: the constraint of an organization policy that forbids it, such as ``gcp.resourceLocations``; "" if none does.
+        retry_delay: the seconds after which Google says to try again (``google.rpc.RetryInfo``); 0 if it does not say.
 
     Args:
         doing: what was being done, for instance "create secret polls-secret-key".
@@ -181,6 +182,7 @@ class ApiError(DjangoGcpError):
         metadata: t.Mapping[str, str] | None = None,
         permission: str = "",
         hint: str = "",
+        retry_delay: float = 0.0,
     ) -> None:
         self.doing = doing
         self.status = status
@@ -188,6 +190,7 @@ class ApiError(DjangoGcpError):
         self.reason = reason
         self.explanation = explanation.strip()
         self.metadata = dict(metadata or {})
+        self.retry_delay = retry_delay
         self.constraint = _constraint(status, self.explanation, self.metadata)
         self.permission = self._missing_permission(permission)
         super().__init__(self._text(hint or self._hint()))
@@ -203,6 +206,7 @@ class ApiError(DjangoGcpError):
             metadata=self.metadata,
             permission=self.permission,
             hint=hint,
+            retry_delay=self.retry_delay,
         )
 
     def as_fail_json(self) -> dict[str, t.Any]:
@@ -371,7 +375,7 @@ def api_error(*, doing: str, status: int, reason_phrase: str, text: str, permiss
     """
     error = _error_object(text)
     details = [item for item in error.get("details") or [] if isinstance(item, dict)]
-    info = next((item for item in details if str(item.get("@type", "")).endswith("google.rpc.ErrorInfo")), {})
+    info, again = (_detail(details, f"google.rpc.{name}") for name in ("ErrorInfo", "RetryInfo"))
     errors = [item for item in error.get("errors") or [] if isinstance(item, dict)]
     legacy_reason = str(errors[0].get("reason", "")) if errors else ""
     reason = str(info.get("reason") or legacy_reason)
@@ -384,7 +388,18 @@ def api_error(*, doing: str, status: int, reason_phrase: str, text: str, permiss
         explanation=_explanation(error, details, reason_phrase),
         metadata=metadata if isinstance(metadata, dict) else None,
         permission=permission,
+        retry_delay=_seconds(again.get("retryDelay")),
     )
+
+
+def _detail(details: list[dict[str, t.Any]], kind: str) -> dict[str, t.Any]:
+    return next((item for item in details if str(item.get("@type", "")).endswith(f"/{kind}")), {})
+
+
+def _seconds(duration: t.Any) -> float:
+    """A ``google.protobuf.Duration`` in seconds, for instance "12.5s"; 0 for what is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)s", str(duration))
+    return float(found.group(1)) if found else 0.0
 
 
 def _constraint(status: int, explanation: str, metadata: t.Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.org.djangogcp.plugins.module_utils import _ahead, _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     AUTH_ARGS,
@@ -151,6 +152,7 @@ def run_module(
             ahead=Ahead(folder, tokens.identity, fills=reads_ahead),
             absent_when_disabled=module.check_mode or only_reads,
             granted=Granted(folder),
+            told=_progress.Told(folder, _ahead.run),
         )
         wait = Wait.from_params(module.params) if "wait" in argument_spec else Wait()
         return work(Task(module.params, client, module.check_mode, wait))

@@ -11,6 +11,9 @@ A module cannot print while it runs. One that runs in Ansible's own process can 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import typing as t
 
 #: Seconds from one line to the next.
@@ -22,6 +25,43 @@ def _nobody_listens(text: str) -> None:
 
 
 tell: t.Callable[[str], None] = _nobody_listens
+
+
+class Told:
+    """What a run tells once, whichever of its tasks come upon it. Safe to use from several processes, of which Ansible gives each task one.
+
+    Args:
+        folder: where it is noted, which nobody else may enter; None for nowhere.
+        run: which run it is, "" if that is not known: each process tells for itself then.
+    """
+
+    def __init__(self, folder: str | None = None, run: str = "") -> None:
+        self._folder = folder if run else None
+        self._run = run
+        self._here: set[str] = set()
+
+    def is_first(self, what: str) -> bool:
+        """Whether nobody has asked this before in the run.
+
+        Args:
+            what: what is told, as it may be in the name of a file.
+        """
+        if what in self._here:
+            return False
+        self._here.add(what)
+        if self._folder is None:
+            return True
+        # What cannot be noted is told once more.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(os.path.join(self._folder, f"told-{what}"), os.O_RDWR | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if file.read() == self._run:
+                    return False
+                file.seek(0)
+                file.truncate()
+                file.write(self._run)
+        return True
 
 
 def line(doing: str, state: str, seconds: float, usual: str) -> str:

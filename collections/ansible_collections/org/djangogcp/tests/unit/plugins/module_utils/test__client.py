@@ -125,6 +125,16 @@ def test_that_a_quota_is_waited_for_is_told_once(google, client, monkeypatch):
     ]
 
 
+def test_the_time_that_google_says_is_waited(google, client, fake_clock):
+    status, answer = used_up()
+    answer["error"]["details"].append(
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "41.5s"}
+    )
+    google.answer("GET", URL, (status, answer), {"ok": True})
+    assert client.get(URL, CALL) == {"ok": True}
+    assert fake_clock.slept == [41.5]
+
+
 def test_a_quota_that_stays_used_up_is_told(google, client, fake_clock):
     google.answer("GET", URL, used_up())
     with pytest.raises(ApiError, match="Queries per minute per user"):

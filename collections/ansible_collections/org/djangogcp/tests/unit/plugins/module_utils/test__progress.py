@@ -66,3 +66,16 @@ def test_looks_at_what_takes_long_grow_apart(told, fake_clock):
     assert max(early) <= 3
     assert 5 < max(late) <= 10
     assert len(late) < 120
+
+
+def test_of_all_tasks_of_a_run_one_tells(tmp_path):
+    first, second, later = (_progress.Told(str(tmp_path), run) for run in ("100", "100", "200"))
+    assert [one.is_first("quota-toys") for one in (first, first, second, later)] == [True, False, False, True]
+    assert second.is_first("quota-games")
+
+
+@pytest.mark.parametrize(("folder", "run"), [(None, "100"), ("here", "")])
+def test_who_does_not_know_its_run_tells_for_itself(tmp_path, folder, run):
+    told = [_progress.Told(folder and str(tmp_path), run) for dummy in range(2)]
+    assert [one.is_first("quota-toys") for one in (*told, *told)] == [True, True, False, False]
+    assert list(tmp_path.iterdir()) == []
