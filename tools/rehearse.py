@@ -61,6 +61,8 @@ def main() -> int:
     found = environment.without(os.environ)
     os.environ.clear()
     os.environ.update(found)
+    # Reading an inventory makes that folder, which is not to be the person's own.
+    os.environ.setdefault("ANSIBLE_HOME", str(HOME / "ansible"))
     try:
         return _VERBS[options.verb](options)
     except (RehearsalError, sites.SitesError) as error:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ REGION = "us-central1"
 _ADMIN = re.compile(r"""path\(\s*r?["']\^?([^"']*)["']\s*,\s*admin\.site\.urls""")
 #: Names of folders that tell nothing of the project: that above names it.
 _GENERAL = {"src", "source", "backend", "server", "code"}
-_SKIPPED = {".git", ".venv", "venv", "env", "node_modules", "site-packages", "__pycache__"}
+_SKIPPED = {"venv", "env", "node_modules", "site-packages", "__pycache__"}
+#: How many folders a message names.
+_NAMED = 3
 
 
 class SitesError(Exception):
@@ -116,7 +119,8 @@ def inventory_of(source: Path, folder: Path) -> Path:
     """Writes an inventory with one site, named like the folder ``source`` of its manage.py, below ``folder``. SitesError."""
     if not (source / "manage.py").is_file():
         below = sorted(path.parent for path in _files(source, "manage.py")) if source.is_dir() else []
-        hint = f": make rehearse SOURCE={below[0]}" if below else "; SOURCE is the folder of a Django project"
+        places = " or ".join(f"SOURCE={shlex.quote(str(found))}" for found in below[:_NAMED])
+        hint = f": make rehearse {places}" if below else "; SOURCE is the folder of a Django project"
         raise SitesError(f"{source} holds no manage.py{hint}")
     named = source.parent if source.name in _GENERAL and source.parent.name else source
     name = re.sub(r"[^a-z0-9]+", "-", named.name.lower()).strip("-")[:20].strip("-")
@@ -156,7 +160,8 @@ def _source_of(inventory: Path) -> str:
 
 def _files(folder: Path, pattern: str) -> Iterable[Path]:
     for path in sorted(folder.rglob(pattern)):
-        if not _SKIPPED & set(path.relative_to(folder).parts) and path.is_file():
+        parts = path.relative_to(folder).parts
+        if not _SKIPPED & set(parts) and not any(part.startswith(".") for part in parts) and path.is_file():
             yield path
 
 

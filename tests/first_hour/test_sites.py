@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def test_what_the_project_has_is_tried(project: Path, tmp_path: Path) -> None:
 
 
 def test_the_folder_above_names_the_one_that_is_meant(project: Path, tmp_path: Path) -> None:
-    with pytest.raises(sites.SitesError, match=f"holds no manage.py: make rehearse SOURCE={project}"):
+    with pytest.raises(sites.SitesError, match=re.escape(f"SOURCE={shlex.quote(str(project))}")):
         sites.inventory_of(project.parent, tmp_path / "inventories")
 
 
@@ -108,3 +110,14 @@ def test_nobody_can_own_the_project_of_the_rehearsal() -> None:
     assert "ssl" in sites.PROJECT
     for path in ("rehearsal/seed.yaml", "rehearsal/strict.yaml", "inventories/local/group_vars/sites.yml"):
         assert sites.PROJECT in (root / path).read_text("utf-8")
+
+
+def test_the_folder_above_several_names_them_and_none_that_a_rehearsal_has_made(tmp_path: Path) -> None:
+    for name in (".rehearsal/images/root/app", "library", "my shop"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "manage.py").touch()
+    with pytest.raises(sites.SitesError) as raised:
+        sites.inventory_of(tmp_path, tmp_path / "inventories")
+    assert str(raised.value) == (
+        f"{tmp_path} holds no manage.py: make rehearse SOURCE={tmp_path}/library or SOURCE='{tmp_path}/my shop'"
+    )

@@ -216,6 +216,12 @@ def test_what_cannot_be_rehearsed_is_named(words: tuple[str, ...], message: str,
     assert re.fullmatch(message, complaint(make("env", *words, home=home)))
 
 
+def test_reading_an_inventory_leaves_nothing_in_a_persons_home(home: Path, tmp_path: Path) -> None:
+    said = complaint(make("env", "INVENTORY=docs/handbook.md", home=home, HOME=str(tmp_path)))
+    assert said.startswith("error: the inventory ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_verbs_work_from_any_folder(fresh: Path) -> None:
     for words in (("-C", str(fresh)), ("-f", str(fresh / "Makefile"))):
         assert "make rehearse-status" in make(*words, "help", cwd=Path("/")).stdout
