@@ -1,18 +1,16 @@
-"""The checkout, the tarball and AWX all run the same playbooks."""
+"""The checkout and the tarball run the same playbooks."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
 from pathlib import Path
 
-import ansible_runner
 import pytest
 import yaml
 
@@ -210,88 +208,3 @@ def test_the_installed_collection_deploys(tarball: Path, tmp_path: Path) -> None
     )
     documented = ansible("ansible-doc", "-t", "module", "-l", "org.djangogcp", cwd=tmp_path, **environment)
     assert documented.count("org.djangogcp.") == len(list((COLLECTION / "plugins" / "modules").glob("*.py")))
-
-
-# ------------------------------------------------------------------ AWX
-
-
-@pytest.fixture
-def awx(tmp_path: Path) -> Path:
-    """A job's folder as AWX makes it: the project copied without .git, and the inventory as a script of exported variables."""
-    ignored = shutil.ignore_patterns(
-        ".git", ".venv", ".cache", ".rehearsal", ".mypy_cache", ".ruff_cache", "__pycache__"
-    )
-    shutil.copytree(ROOT, tmp_path / "project", symlinks=True, ignore=ignored)
-    variables = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        **SITE,
-        "djangogcp_project": "",
-    }
-    exported = {
-        "all": {"children": ["sites"]},
-        "sites": {"hosts": ["polls"]},
-        "_meta": {"hostvars": {"polls": variables}},
-    }
-    (tmp_path / "inventory").mkdir()
-    script = tmp_path / "inventory" / "hosts"
-    script.write_text(f"#!{sys.executable}\nprint({json.dumps(json.dumps(exported))})\n", "utf-8")
-    script.chmod(0o700)
-    return tmp_path
-
-
-def awx_job(folder: Path, options: str) -> tuple[str, str]:
-    """Status and output of a job. The path of collections is what AWX exports: its own, then ansible.cfg's."""
-    configured = "collections"
-    paths = [
-        "/runner/requirements_collections",
-        configured,
-        "~/.ansible/collections",
-        "/usr/share/ansible/collections",
-    ]
-    done = ansible_runner.run(
-        private_data_dir=str(folder),
-        playbook="deploy.yml",
-        inventory=str(folder / "inventory" / "hosts"),
-        cmdline=f"-u root {options}",
-        envvars={
-            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(paths),
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "GCP_PROJECT": "",
-            "GCP_AUTH_KIND": "serviceaccount",
-            "GCP_ENV_TYPE": "tower",
-        },
-        quiet=True,
-    )
-    with done.stdout as stdout:
-        return str(done.status), stdout.read()
-
-
-def test_awx_takes_the_path_of_collections_from_ansible_cfg() -> None:
-    import configparser
-
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "ansible.cfg")
-    assert parser.get("defaults", "collections_path") == "collections"
-    assert set(parser["defaults"]) == {
-        "collections_path",
-        "callbacks_enabled",
-        # A job of AWX has another one, and does not look at this.
-        "stdout_callback",
-    }
-
-
-@pytest.mark.parametrize("option", ["--syntax-check", "--list-tasks"])
-def test_a_job_of_awx_finds_the_collection(awx: Path, option: str) -> None:
-    status, output = awx_job(awx, option)
-    assert status == "successful", output
-    assert "playbook: " in output
-    if option == "--list-tasks":
-        assert "preflight" in output
-
-
-def test_a_job_of_awx_takes_an_empty_project_for_none(awx: Path) -> None:
-    status, output = awx_job(awx, "")
-    assert status == "failed"
-    assert "djangogcp_project" in output
-    assert "Traceback" not in output
