@@ -192,6 +192,9 @@ _list:
         - It does when its code names one that its requirements, or its own C(Dockerfile), bring, and nowhere the bucket of static files
           (C(GS_STATIC_BUCKET_NAME)).
       type: str
+    email_login:
+      description: Whether a user model of the project logs in with the e-mail address. One that a library brings is not looked into.
+      type: bool
     schema_changes:
       description:
         - What the project says in SQL that only an owner of tables may do, each with the file that says it, and the distributions that do.
@@ -239,6 +242,8 @@ TEXT_FILES = (
 #: What makes an application of either kind: of Django, of Channels, of asgiref, and of what wraps one as the other.
 ASGI_MAKERS = {"get_asgi_application", "ASGIHandler", "ProtocolTypeRouter", "WsgiToAsgi"}
 WSGI_MAKERS = {"get_wsgi_application", "WSGIHandler"}
+#: How a user model says that users log in with their addresses.
+EMAIL_LOGIN = re.compile(r"""\bUSERNAME_FIELD\s*=\s*["']email["']""")
 #: What PostgreSQL lets a role do that only reads and writes rows is not among these, and neither is what needs no database (SAVEPOINT).
 SCHEMA_CHANGE = re.compile(
     r"\b(TRUNCATE"
@@ -260,7 +265,9 @@ STATIC_BUCKET = "GS_STATIC_BUCKET_NAME"
 #: The options of the lookup.
 OPTIONS = ("wsgi_module", "manage_dir", "requirements", "settings_module", "settings_overlay")
 #: The modules of which the text is kept while a folder is described.
-SAYS_SOMETHING = re.compile("|".join((*STATIC_SERVERS, STATIC_BUCKET, SCHEMA_CHANGE.pattern)))
+SAYS_SOMETHING = re.compile(
+    "|".join((*STATIC_SERVERS, STATIC_BUCKET, EMAIL_LOGIN.pattern, SCHEMA_CHANGE.pattern))
+)
 #: What the platform needs, each with the distributions of which one will do, and what is installed where there is none.
 DRIVERS = {"psycopg2-binary", "psycopg2", "psycopg", "psycopg-binary"}
 DRIVER = ("psycopg2-binary==2.9.13",)
@@ -433,6 +440,7 @@ def describe(
         "system_packages_file": system.file,
         "system_packages_problem": system.problem,
         "static_server": _static_server(dependencies, has_dockerfile, serving_code, overlay),
+        "email_login": any(EMAIL_LOGIN.search(text) for _path, text in serving_code),
         "schema_changes": _schema_changes(dependencies.names, serving_code),
         "notes": notes,
         "unreadable_files": _unreadable_files(root, below, dependencies.files),

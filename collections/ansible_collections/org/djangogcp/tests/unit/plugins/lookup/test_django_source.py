@@ -43,6 +43,12 @@ def test_what_startproject_makes_is_understood(project: Path) -> None:
     assert found["dockerfile"] is False
 
 
+def test_users_log_in_with_what_their_model_says(project: Path) -> None:
+    assert describe(str(project))["email_login"] is False
+    write(project, **{"shop/models.py": "class User(AbstractUser):\n    USERNAME_FIELD = 'email'\n"})
+    assert describe(str(project))["email_login"] is True
+
+
 def test_the_application_beside_the_settings_wins(project: Path) -> None:
     write(project, **{"other/wsgi.py": WSGI_PY})
     found = describe(str(project))
