@@ -113,7 +113,7 @@ def test_nobody_can_own_the_project_of_the_rehearsal() -> None:
 
 
 def test_the_folder_above_several_names_them_and_none_that_a_rehearsal_has_made(tmp_path: Path) -> None:
-    for name in (".rehearsal/images/root/app", "library", "my shop"):
+    for name in (".rehearsal/images/layer/app", "library", "my shop"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "manage.py").touch()
     with pytest.raises(sites.SitesError) as raised:
