@@ -1,6 +1,6 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
+.PHONY: help adopt rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
 .PHONY: postgresql test test-compose fuzz bench parity lint audit faults build
 # From any directory: make -C CHECKOUT, or make -f CHECKOUT/Makefile. No built-in function of make takes a path with spaces.
 ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
@@ -22,6 +22,7 @@ export SAID_SOURCE = $(call said,SOURCE)
 export SAID_INVENTORY = $(call said,INVENTORY)
 export SAID_SITE = $(call said,SITE)
 export SAID_PORT = $(call said,PORT)
+export SAID_ARGS = $(call said,ARGS)
 export CALLED_FROM := $(CURDIR):$(PWD)
 REHEARSE = $(IN) .venv/bin/python tools/rehearse.py
 SAID = --source "$$SAID_SOURCE" --inventory "$$SAID_INVENTORY" --site "$$SAID_SITE" --port "$$SAID_PORT"
@@ -31,6 +32,10 @@ END = $(IN) if test ! -e "$${REHEARSAL_HOME:-.rehearsal}"; then echo "nothing is
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' "$(ROOT)/Makefile" | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+adopt: ## read the project SOURCE=FOLDER: what it needs, what that costs, an inventory (SITE=..., ARGS="-e project_id=... -C")
+	@$(IN) bash tools/bootstrap.sh rehearse
+	@$(REHEARSE) adopt $(SAID) --arguments="$$SAID_ARGS"
 
 rehearse: ## deploy the model project, or SOURCE=FOLDER or INVENTORY=..., to Google Cloud's emulator on this machine (PORT=...)
 	@$(IN) bash tools/bootstrap.sh rehearse

@@ -1,12 +1,13 @@
 """``make rehearse``: the production playbooks, unchanged, against the emulator.
 
-Usage: rehearse.py deploy | env | status | password | stop | clean [--source FOLDER | --inventory INVENTORY] [--site SITE] [--port PORT]
+Usage: rehearse.py deploy | env | status | password | adopt | stop | clean [--source FOLDER | --inventory INVENTORY] [--site SITE] [--port PORT]
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -25,7 +26,7 @@ from gcp_emulator import environment, seed
 
 ROOT = Path(__file__).resolve().parent.parent
 # Run as a program, this finds what is beside it only.
-sys.path.append(str(ROOT))
+sys.path += [str(ROOT), str(ROOT / "collections")]
 from tools import sites
 
 #: Everything that a rehearsal keeps. REHEARSAL_HOME moves it (the tests do, to leave a person's own rehearsal alone).
@@ -56,6 +57,9 @@ def main() -> int:
     parser.add_argument("--inventory", default="", help="an inventory of sites")
     parser.add_argument("--site", default="", help="one of the inventory's sites")
     parser.add_argument("--port", default="", help="the emulator's port")
+    parser.add_argument(
+        "--arguments", default="", help="further arguments of ansible-playbook, as a shell takes them"
+    )
     options = parser.parse_args()
     # Typed in a shell that leads to a rehearsal, everything here still has the machine's own proxy and certificates.
     found = environment.without(os.environ)
@@ -416,6 +420,30 @@ def password(options: argparse.Namespace) -> int:
     return 0
 
 
+def adopt(options: argparse.Namespace) -> int:
+    """Runs the playbook that reads a project and writes an inventory for it, below inventories/. No emulator is needed."""
+    if not options.source:
+        raise RehearsalError("SOURCE is the folder of a Django project: make adopt SOURCE=../shop")
+    said = {
+        "source_dir": str(sites.found(options.source, ROOT)),
+        **({"site": options.site} if options.site else {}),
+    }
+    try:
+        further = shlex.split(options.arguments)
+    except ValueError as error:
+        raise RehearsalError(f"ARGS is {options.arguments}: {error}") from None
+    command = [
+        str(BIN / "ansible-playbook"),
+        "playbooks/adopt.yml",
+        "-i",
+        "localhost,",
+        "-e",
+        json.dumps(said),
+        *further,
+    ]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
 def stop(options: argparse.Namespace) -> int:
     """Stops the emulator and all that it runs; the state is kept."""
     if STATE.exists():
@@ -461,6 +489,7 @@ _VERBS = {
     "env": env,
     "status": status,
     "password": password,
+    "adopt": adopt,
     "stop": stop,
     "clean": clean,
 }

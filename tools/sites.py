@@ -7,26 +7,17 @@ import io
 import json
 import os
 import re
-import shlex
 import urllib.request
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _inventory
 from gcp_emulator.engine.projects import project_number
 
-#: Contains "ssl", one of the words that Google refuses in the id of a project with INVALID_ARGUMENT, so nobody can own it
-#: (https://cloud.google.com/resource-manager/docs/creating-managing-projects).
-PROJECT = "djangogcp-rehearsal-ssl"
-REGION = "us-central1"
-_ADMIN = re.compile(r"""path\(\s*r?["']\^?([^"']*)["']\s*,\s*admin\.site\.urls""")
-#: Names of folders that tell nothing of the project: that above names it.
-_GENERAL = {"src", "source", "backend", "server", "code"}
-_SKIPPED = {"venv", "env", "node_modules", "site-packages", "__pycache__"}
-#: How many folders a message names.
-_NAMED = 3
+PROJECT = _inventory.REHEARSAL_PROJECT
+REGION = _inventory.REGION
 
 
 class SitesError(Exception):
@@ -111,58 +102,47 @@ def _logs_in_by_email(source: str) -> bool:
     """Whether the project's users say who they are with their addresses, as its user model says."""
     return bool(source) and any(
         re.search(r"""USERNAME_FIELD\s*=\s*["']email""", path.read_text("utf-8", errors="replace"))
-        for path in _files(Path(source), "*.py")
+        for path in _inventory.python_files(Path(source))
     )
 
 
 def inventory_of(source: Path, folder: Path) -> Path:
-    """Writes an inventory with one site, named like the folder ``source`` of its manage.py, below ``folder``. SitesError."""
-    if not (source / "manage.py").is_file():
-        below = sorted(path.parent for path in _files(source, "manage.py")) if source.is_dir() else []
-        places = " or ".join(f"SOURCE={shlex.quote(str(found))}" for found in below[:_NAMED])
-        hint = f": make rehearse {places}" if below else "; SOURCE is the folder of a Django project"
-        raise SitesError(f"{source} holds no manage.py{hint}")
-    named = source.parent if source.name in _GENERAL and source.parent.name else source
-    name = re.sub(r"[^a-z0-9]+", "-", named.name.lower()).strip("-")[:20].strip("-")
-    name = name if name[:1].isalpha() else f"site-{name}".strip("-")
-    text = "".join(path.read_text("utf-8", errors="replace") for path in _files(source, "*.py"))
-    admin = _ADMIN.search(text)
-    path = folder / name / "hosts.yml"
+    """Writes an inventory with one site, named like the folder ``source`` of its project, below ``folder``. SitesError."""
+    # Imported here, because it takes a while, and other verbs need none of it.
+    from ansible_collections.org.djangogcp.plugins.lookup.django_source import describe
+    from ansible_collections.org.djangogcp.plugins.plugin_utils import _adopt
+
+    described = describe(str(source))
+    try:
+        _adopt.require_project(described)
+    except _adopt.AdoptError as error:
+        raise SitesError(str(error).replace("source_dir", "SOURCE")) from None
+    name = _inventory.site_name(source)
+    path = folder / name / _inventory.FILE
     if path.exists() and (other := _source_of(path)) != str(source):
         raise SitesError(
             f"the rehearsal has a site {name} already, of {other}. Remove it with all others (make rehearse-clean), or write an "
-            "inventory with another name for one of them (make rehearse INVENTORY=...)"
+            "inventory with another name for one of them (make adopt SOURCE=... SITE=..., make rehearse INVENTORY=...)"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    live = "/-/live" if "-/live" in text else ""
     variables = {
         "djangogcp_cloud": "emulator",
         "djangogcp_project": PROJECT,
         "djangogcp_region": REGION,
         "djangogcp_source_dir": str(source),
-        "djangogcp_superuser_email": "admin@example.com",
-        "djangogcp_startup_path": live,
-        "djangogcp_liveness_path": live,
-        "djangogcp_admin_path": f"/{admin[1]}" if admin else "",
+        "djangogcp_superuser_email": _inventory.SUPERUSER_EMAIL,
+        **_inventory.paths_of(Path(described["path"]) / described["manage_dir"], described["overlay"]),
     }
-    content = {"sites": {"hosts": {name: None}, "vars": variables}}
-    path.write_text(
-        f"# Written by `make rehearse SOURCE={source}`, each time anew: copy it to inventories/{name}/ to change it, and then\n"
-        f"# make rehearse INVENTORY=inventories/{name}\n{yaml.safe_dump(content, sort_keys=False)}",
-        "utf-8",
+    heading = (
+        f"Written by `make rehearse SOURCE={source}`, each time anew. One of your own: make adopt SOURCE={source}, and then\n"
+        f"make rehearse INVENTORY=inventories/{name}"
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_inventory.content(name, variables, heading), "utf-8")
     return path.parent
 
 
 def _source_of(inventory: Path) -> str:
     return str(yaml.safe_load(inventory.read_text("utf-8"))["sites"]["vars"]["djangogcp_source_dir"])
-
-
-def _files(folder: Path, pattern: str) -> Iterable[Path]:
-    for path in sorted(folder.rglob(pattern)):
-        parts = path.relative_to(folder).parts
-        if not _SKIPPED & set(parts) and not any(part.startswith(".") for part in parts) and path.is_file():
-            yield path
 
 
 def projects_of_emulator(port: int) -> set[str]:

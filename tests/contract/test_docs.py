@@ -16,6 +16,10 @@ from tests.contract.wire import COLLECTION, ROOT
 PAGES = (ROOT / "README.md", ROOT / "docs" / "handbook.md")
 #: Every command of the pages: the folder or file whose tests run it, and the text there that does.
 RUN_BY = {
+    "ansible-playbook playbooks/adopt.yml -e source_dir=../shop": (
+        "tests/first_hour",
+        '"playbooks/adopt.yml"',
+    ),
     "make rehearse": ("tests/e2e", 'make("rehearse")'),
     "make rehearse-password": ("tests/e2e", 'make("rehearse-password")'),
     "make rehearse-status": ("tests/e2e", 'make("rehearse-status")'),
@@ -88,7 +92,9 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text("utf-8")
     named = re.findall(r"`([A-Za-z_.][\w.-]*/[\w./-]*)`", text) + re.findall(r"\]\(([^):#]+)\)", text)
     #: What is made by running something, is the reader's own, or is no path of this repository.
-    foreign = re.compile(r"\.rehearsal/|/cloudsql|roles/|settings/\w+\.py|projects/[A-Z]|.*\.googleapis\.com")
+    foreign = re.compile(
+        r"\.rehearsal/|/cloudsql|roles/|settings/\w+\.py|(?:projects|inventories)/[A-Z]|.*\.googleapis\.com"
+    )
     paths = [name for name in named if not foreign.match(name)]
     missing = [name for name in paths if not (ROOT / name).exists() and not (page.parent / name).exists()]
     assert paths != []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -56,12 +54,34 @@ def test_what_the_project_has_is_tried(project: Path, tmp_path: Path) -> None:
     inventory = sites.inventory_of(project, tmp_path / "inventories")
     [site] = sites.read(inventory)
     assert (site.login, site.admin_path) == ("admin@example.com", "/manage/")
-    assert "djangogcp_liveness_path: /-/live" in (inventory / "hosts.yml").read_text("utf-8")
+    assert "djangogcp_liveness_path" not in (inventory / "hosts.yml").read_text("utf-8")
 
 
-def test_the_folder_above_names_the_one_that_is_meant(project: Path, tmp_path: Path) -> None:
-    with pytest.raises(sites.SitesError, match=re.escape(f"SOURCE={shlex.quote(str(project))}")):
+def test_what_is_laid_over_settings_answers_at_the_health_addresses(project: Path, tmp_path: Path) -> None:
+    (project / "manage.py").write_text(
+        'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n', "utf-8"
+    )
+    (project / "shop" / "settings.py").write_text('STATIC_URL = "static/"\n', "utf-8")
+    text = (sites.inventory_of(project, tmp_path / "inventories") / "hosts.yml").read_text("utf-8")
+    assert "startup_path" not in text
+    assert "liveness_path" not in text
+
+
+def test_the_folder_above_is_taken_where_it_holds_one_project(project: Path, tmp_path: Path) -> None:
+    inventory = sites.inventory_of(project.parent, tmp_path / "inventories")
+    assert f"djangogcp_source_dir: {project.parent}" in (inventory / "hosts.yml").read_text("utf-8")
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "manage.py").touch()
+    with pytest.raises(sites.SitesError, match="holds several projects, in My Shop_2, second: SOURCE is"):
         sites.inventory_of(project.parent, tmp_path / "inventories")
+
+
+def test_the_folder_above_several_names_them_and_none_that_a_rehearsal_has_made(tmp_path: Path) -> None:
+    for name in (".rehearsal/images/layer/app", "library", "my shop"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "manage.py").touch()
+    with pytest.raises(sites.SitesError, match="holds several projects, in library, my shop: SOURCE is"):
+        sites.inventory_of(tmp_path, tmp_path / "inventories")
 
 
 def test_two_projects_of_one_name_are_not_taken_for_one(project: Path, tmp_path: Path) -> None:
@@ -110,14 +130,3 @@ def test_nobody_can_own_the_project_of_the_rehearsal() -> None:
     assert "ssl" in sites.PROJECT
     for path in ("rehearsal/seed.yaml", "rehearsal/strict.yaml", "inventories/local/group_vars/sites.yml"):
         assert sites.PROJECT in (root / path).read_text("utf-8")
-
-
-def test_the_folder_above_several_names_them_and_none_that_a_rehearsal_has_made(tmp_path: Path) -> None:
-    for name in (".rehearsal/images/layer/app", "library", "my shop"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "manage.py").touch()
-    with pytest.raises(sites.SitesError) as raised:
-        sites.inventory_of(tmp_path, tmp_path / "inventories")
-    assert str(raised.value) == (
-        f"{tmp_path} holds no manage.py: make rehearse SOURCE={tmp_path}/library or SOURCE='{tmp_path}/my shop'"
-    )

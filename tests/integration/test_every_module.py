@@ -15,7 +15,9 @@ from tests.integration.cloud import BARE_PROJECT, NOBODY, PROJECT, REGION, Cloud
 COLLECTION = Path(__file__).resolve().parents[2] / "collections/ansible_collections/org/djangogcp"
 #: What calls nobody is an action plugin only.
 MODULES = sorted(
-    path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py") if path.stem != "summary"
+    path.stem
+    for path in (COLLECTION / "plugins" / "modules").glob("*.py")
+    if path.stem not in ("adopt", "summary")
 )
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/app"
 STATEMENT = {"name": "create it", "check": "SELECT 1 WHERE false", "statement": "SELECT 2"}

@@ -15,7 +15,7 @@ import re
 import typing as t
 from pathlib import Path
 
-from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text
+from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text, unreadable
 
 #: How many modules of settings are read.
 _MAX_MODULES = 200
@@ -38,6 +38,11 @@ _DATABASE = re.compile(
     r"(?:(?P<NAME>NAME|DB|DATABASE|DBNAME|DB_NAME)|(?P<USER>USER|USERNAME)|(?P<PASSWORD>PASSWORD|PASS|PWD|PASSWD)"
     r"|(?P<HOST>HOST|HOSTNAME|SERVER)|(?P<PORT>PORT)|(?P<ENGINE>ENGINE))"
 )
+#: Backends of databases: Django's, and those that wrap them.
+_ENGINE = re.compile(
+    r"[A-Za-z_][\w.]*\.(?:sqlite3|spatialite|postgresql(?:_psycopg2)?|postgis|psycopg2?|mysql|oracle|mssql|cockroachdb)"
+    r"|psqlextra\.backend|django_tenants\.postgresql_backend|mssql|django_cockroachdb(?:_gis)?"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +54,22 @@ class Settings:
         reads_database_url: whether they read ``DATABASE_URL`` themselves.
         names: what they read under a name of their own, by that name: a variable of the deploy.
         other_kind: the distribution that makes settings of another kind of them, "" for none.
+        engines: the backends of databases that they name.
+        databases: the names of the databases, as far as they are written down.
+        assigned: the names that they assign.
+        texts: all texts in them.
+        problem: why they cannot be read, "" if they can, or are not there.
     """
 
     found: bool
     reads_database_url: bool
     names: dict[str, str]
     other_kind: str
+    engines: list[str]
+    databases: list[str]
+    assigned: frozenset[str]
+    texts: frozenset[str]
+    problem: str
 
 
 def read(base: Path, module: str) -> Settings:
@@ -69,12 +84,53 @@ def read(base: Path, module: str) -> Settings:
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     imported = {name.partition(".")[0] for node in nodes for name in _imported(node)}
     calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    assignments = [(target, getattr(node, "value", None)) for node in nodes for target in _targets(node)]
     return Settings(
         found=bool(trees),
         reads_database_url="DATABASE_URL" in texts or any(_is_default(call, imported) for call in calls),
         names={name: variable for name in sorted(texts) if (variable := _variable(name))},
         other_kind=next((_OTHER_KINDS[name] for name in sorted(imported & _OTHER_KINDS.keys())), ""),
+        engines=sorted(name for name in texts if _ENGINE.fullmatch(name)),
+        databases=[
+            key.value
+            for target, value in assignments
+            if target == "DATABASES" and isinstance(value, ast.Dict)
+            for key in value.keys
+            if isinstance(key, ast.Constant) and isinstance(key.value, str)
+        ],
+        assigned=frozenset(target for target, _value in assignments),
+        texts=frozenset(texts),
+        problem=_problem(base, module),
     )
+
+
+def file_of(base: Path, module: str) -> Path | None:
+    """The file of a settings module, relative to the folder of manage.py; None if it is not the project's."""
+    return next(iter(_files(base, module)), None) if module else None
+
+
+def _problem(base: Path, module: str) -> str:
+    """Why a settings module cannot be read, "" if it can, or is not there."""
+    path = file_of(base, module)
+    if path is None:
+        return ""
+    if problems := unreadable(base, [str(path)]):
+        return problems[0]
+    try:
+        ast.parse(text(base / path))
+    except SyntaxError as error:
+        return f"{path} is not Python (line {error.lineno}: {error.msg})"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{path} is not Python ({error})"
+    return ""
+
+
+def _targets(node: ast.AST) -> t.Iterator[str]:
+    """The plain names that a statement assigns."""
+    if isinstance(node, ast.Assign):
+        yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id
 
 
 def _variable(name: str) -> str:

@@ -1,0 +1,339 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.org.djangogcp.plugins.filter.site_problems import RULES, source_problems
+from ansible_collections.org.djangogcp.plugins.lookup.django_source import describe
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _adopt, _inventory
+
+COLLECTION = Path(__file__).parents[4]
+DEFAULTS = yaml.safe_load((COLLECTION / "roles/preflight/defaults/main.yml").read_text("utf-8"))
+MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+WSGI = MANAGE + "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+SETTINGS = """from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
+STATIC_URL = "static/"
+"""
+URLS = """from django.contrib import admin
+from django.urls import path
+urlpatterns = [path("admin/", admin.site.urls)]
+"""
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    write(
+        folder,
+        {
+            "manage.py": MANAGE,
+            "shop/wsgi.py": WSGI,
+            "shop/settings.py": SETTINGS,
+            "shop/urls.py": URLS,
+            "requirements.txt": "django==5.2.8\npillow\n",
+        },
+    )
+    return folder
+
+
+def read(folder: Path, name: str = "") -> _adopt.Project:
+    source = describe(str(folder))
+    problems = source_problems(source, python="3.13") if source["manage_py"] else []
+    return _adopt.look(source, problems, name)
+
+
+def site(region: str = "us-central1", project_id: str = "", **sizes: object) -> _adopt.Site:
+    return _adopt.Site(project_id, region, "you@example.com", {**DEFAULTS, **sizes}, tuple(sizes))
+
+
+def told(folder: Path, **chosen: str) -> str:
+    return "\n".join(_adopt.report(read(folder), site(**chosen)))
+
+
+# ------------------------------------------------------------------ what is told
+
+
+def test_a_new_project_is_told_with_what_becomes_of_it(shop: Path) -> None:
+    report = told(shop)
+    assert f"shop: {shop}" in report
+    for line in (
+        "settings        shop.settings",
+        "requirements.txt: 2 asked for, 1 pinned: the others are the newest of the day of the build, Django 5.2.8",
+        "started by      gunicorn, in an image that is made",
+        "database        SQLite",
+        "whitenoise serves them from the image",
+        "service shop, 0 to 4 instances",
+        "in it the database shop",
+        "shop.settings, with what Google Cloud needs laid over them",
+        "the site begins with an empty PostgreSQL",
+    ):
+        assert line in report, line
+    assert "a deploy refuses" not in report
+
+
+def test_what_a_deploy_would_refuse_is_told_with_the_cure(shop: Path) -> None:
+    (shop / "requirements.txt").unlink()
+    assert "To be mended first: a deploy refuses" in told(shop)
+    assert "a requirements.txt, a lock file" in told(shop)
+
+
+def test_a_lock_file_is_told_as_one(shop: Path) -> None:
+    (shop / "requirements.txt").unlink()
+    (shop / "pyproject.toml").write_text(
+        '[project]\nname = "shop"\nversion = "1"\ndependencies = ["django"]\n'
+    )
+    (shop / "uv.lock").write_text(
+        'version = 1\n[[package]]\nname = "django"\nversion = "5.2.8"\nsource = { registry = "https://example.com" }\n'
+        '[[package]]\nname = "shop"\nversion = "1"\nsource = { virtual = "." }\ndependencies = [{ name = "django" }]\n'
+    )
+    assert "uv.lock: 1 asked for, locked, Django 5.2.8" in told(shop)
+
+
+def test_processes_of_a_procfile_are_told_with_what_becomes_of_each(shop: Path) -> None:
+    write(
+        shop,
+        {
+            "Procfile": "web: gunicorn shop.wsgi\nworker: celery -A shop worker\nclock: celery -A shop beat\n",
+            "requirements.txt": "django\ncelery\ndjango-celery-beat\n",
+        },
+    )
+    report = told(shop)
+    assert "started by      Procfile: gunicorn shop.wsgi" in report
+    assert "worker of the Procfile becomes not yet" in report
+    assert "org.djangogcp.run_worker_pool" in report
+    assert "clock of the Procfile becomes not yet" in report
+    assert "schedules (django-celery-beat) become not yet" in report
+    # Once, and not again as a queue without a worker.
+    assert "a worker for celery" not in report
+
+
+def test_a_queue_without_a_process_is_told(shop: Path) -> None:
+    write(shop, {"requirements.txt": "django\ndjango-rq\n"})
+    assert "a worker for django-rq becomes not yet" in told(shop)
+
+
+def test_further_databases_and_mysql_are_told(shop: Path) -> None:
+    write(
+        shop,
+        {
+            "shop/settings.py": SETTINGS.replace(
+                '"NAME": BASE_DIR / "db.sqlite3"}', '}, "legacy": {"ENGINE": "django.db.backends.mysql"}'
+            )
+        },
+    )
+    report = told(shop)
+    assert "database        MySQL, SQLite; beside the default one: legacy" in report
+    assert "not yet Cloud SQL for MySQL" in report
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"README.md": ""}, "holds no manage.py, and no folder up to three below it does"),
+        ({"api/manage.py": MANAGE, "web/manage.py": MANAGE}, "holds several projects, in api, web"),
+        ({"manage.py": MANAGE}, "there is no module shop.settings beside manage.py"),
+        ({"manage.py": ""}, "neither manage.py nor the WSGI module names them"),
+        (
+            {"manage.py": MANAGE, "shop/settings.py": "DEBUG = (\n"},
+            r"shop/settings.py is not Python \(line 1: '\(' was never closed\)",
+        ),
+    ],
+)
+def test_what_is_no_project_is_one_sentence(tmp_path: Path, files: dict[str, str], complaint: str) -> None:
+    write(tmp_path / "shop", files)
+    with pytest.raises(_adopt.AdoptError, match=complaint):
+        read(tmp_path / "shop")
+
+
+def test_settings_that_are_no_text_are_told(shop: Path) -> None:
+    (shop / "shop/settings.py").write_bytes(b"NAME = '\xff'\n")
+    with pytest.raises(_adopt.AdoptError, match=r"shop/settings\.py is not UTF-8"):
+        read(shop)
+
+
+def test_a_folder_that_is_not_there_and_a_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(_adopt.AdoptError, match=r"there is no folder .*/absent"):
+        read(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    with pytest.raises(_adopt.AdoptError, match="/file is no folder"):
+        read(tmp_path / "file")
+
+
+# ------------------------------------------------------------------ the inventory
+
+
+def test_an_inventory_has_few_lines_and_its_folder_may_be_moved(shop: Path, tmp_path: Path) -> None:
+    text = _adopt.inventory(read(shop), site(project_id="my-project"), tmp_path / "inventories" / "shop")
+    assert yaml.safe_load(text) == {
+        "sites": {
+            "hosts": {"shop": None},
+            "vars": {
+                "djangogcp_project": "my-project",
+                "djangogcp_region": "us-central1",
+                "djangogcp_source_dir": "{{ inventory_dir }}/../../shop",
+                "djangogcp_superuser_email": "you@example.com",
+            },
+        }
+    }
+    assert len(text.splitlines()) <= 10
+
+
+def test_what_was_chosen_and_what_the_project_does_not_have_is_in_the_inventory(
+    shop: Path, tmp_path: Path
+) -> None:
+    write(
+        shop,
+        {
+            "shop/settings.py": f'{SETTINGS}import environ\nDATABASES = {{"default": environ.Env().db()}}\n',
+            "shop/urls.py": URLS.replace('"admin/"', '"back-office/"'),
+        },
+    )
+    text = _adopt.inventory(read(shop), site(djangogcp_database_tier="db-f1-micro"), tmp_path / "x")
+    variables = yaml.safe_load(text)["sites"]["vars"]
+    assert variables["djangogcp_database_tier"] == "db-f1-micro"
+    assert variables["djangogcp_startup_path"] == variables["djangogcp_liveness_path"] == ""
+    assert variables["djangogcp_admin_path"] == "/back-office/"
+    assert variables["djangogcp_project"] == _inventory.REHEARSAL_PROJECT
+    assert "put yours there before you deploy" in text
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("My Shop_2", "my-shop-2"),
+        ("shop/src", "shop"),
+        ("2048", "site-2048"),
+        ("a", "site-a"),
+        ("a-very-long-name-of-a-project", "a-very-long-name-of"),
+        ("Übung", "bung"),
+        ("店", "site"),
+    ],
+)
+def test_every_name_of_a_folder_becomes_one_of_a_site(folder: str, name: str) -> None:
+    assert _inventory.site_name(Path("/srv", folder)) == name
+    assert RULES["djangogcp_site"].test(name)
+
+
+# ------------------------------------------------------------------ the patch
+
+
+def applied(folder: Path, text: str) -> None:
+    done = subprocess.run(
+        ["git", "apply", "-p1", "-"], cwd=folder, input=text.encode(), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("below", ["", "backend"])
+@pytest.mark.parametrize("in_git", ["", ".", ".."])
+def test_git_applies_the_patch_and_then_the_settings_read_the_environment(
+    shop: Path, end: str, is_whole: bool, below: str, in_git: str
+) -> None:
+    settings = SETTINGS.replace("\n", end)
+    write(
+        shop,
+        {
+            "shop/settings.py": settings if is_whole else settings.rstrip(),
+            "requirements.txt": f"django==5.2.8{end}pillow{end if is_whole else ''}",
+        },
+    )
+    if below:
+        for name in ("manage.py", "shop"):
+            (shop / below).mkdir(exist_ok=True)
+            (shop / name).rename(shop / below / name)
+    if in_git:
+        subprocess.run(["git", "init", "-q", str(shop / in_git)], check=True)
+    before = read(shop)
+    assert before.source["overlay"]
+    patch = _adopt.patch(before)
+    assert (patch.problem, patch.notes) == ("", [])
+    applied(shop, patch.text)
+    after = read(shop)
+    assert after.settings.reads_database_url
+    assert not after.source["overlay"]
+    assert {"django-environ", "django-storages", "whitenoise", "pillow"} <= set(after.source["requirements"])
+    assert after.source["static_server"] == "whitenoise"
+    assert _adopt.with_own_settings(before).paths == after.paths
+    text = (shop / below / "shop/settings.py").read_bytes().decode()
+    assert text.startswith(settings.rstrip())
+    assert text.replace("\r\n", "").count("\n") == (text.count("\n") if end == "\n" else 0)
+    assert _adopt.patch(after).problem == "shop.settings reads DATABASE_URL already"
+
+
+def test_the_lines_are_for_the_django_that_the_project_has(shop: Path) -> None:
+    write(shop, {"requirements.txt": "django==3.2.25\n"})
+    text = _adopt.patch(read(shop)).text
+    assert "+    DEFAULT_FILE_STORAGE" in text
+    assert "STORAGES = {" not in text
+
+
+def test_a_lock_file_is_not_patched_but_its_command_told(shop: Path) -> None:
+    test_a_lock_file_is_told_as_one(shop)
+    patch = _adopt.patch(read(shop))
+    assert [line for line in patch.text.splitlines() if line.startswith("+++")] == ["+++ b/shop/settings.py"]
+    assert patch.notes == [
+        "after the patch, in the folder: uv add 'django-environ==0.14.0' 'django-storages[google]==1.14.6' 'whitenoise==6.12.0'"
+    ]
+
+
+def test_settings_of_classes_get_no_patch(shop: Path) -> None:
+    write(shop, {"shop/settings.py": "from configurations import Configuration\n"})
+    assert "django-configurations makes the settings" in _adopt.patch(read(shop)).problem
+
+
+# ------------------------------------------------------------------ what it costs
+
+
+def test_a_month_is_the_sum_of_its_lines(shop: Path) -> None:
+    report = told(shop).splitlines()
+    place = next(i for i, line in enumerate(report) if line.startswith("A month, in US dollars"))
+    bill = [float(line.split()[0]) for line in report[place + 1 : place + 7]]
+    # (0.0413 + 3.75 * 0.007) * 730 hours
+    assert bill[0] == 49.31
+    assert abs(sum(bill) - float(report[place + 7].split()[0])) < 0.05
+    assert "together with -e database_tier=db-f1-micro" in report[place + 8]
+
+
+def test_another_region_is_a_range(shop: Path) -> None:
+    assert "in the dearest regions (prices depend on the region, here europe-west1)" in told(
+        shop, region="europe-west1"
+    )
+    assert "dearest" not in told(shop)
+
+
+def test_a_tier_without_a_price_is_not_guessed() -> None:
+    bill = "\n".join(_adopt.costs(site(djangogcp_database_tier="db-perf-optimized-N-2")))
+    assert "       ?  Cloud SQL db-perf-optimized-N-2" in bill
+    assert "together and the database, whose price is not in this list" in bill
+
+
+def test_instances_that_are_kept_cost_and_two_zones_cost_twice() -> None:
+    def first(text: str, **sizes: object) -> float:
+        lines = _adopt.costs(site(**sizes))
+        return float(next(line for line in lines if text in line).split()[0])
+
+    # 730 * 3600 seconds * (1 vCPU + 0.5 GiB) * 0.0000025
+    assert first("instances kept, idle", djangogcp_min_instances=2) == round(2 * 2628000 * 1.5 * 0.0000025, 2)
+    assert first("always on", djangogcp_database_availability="REGIONAL") == pytest.approx(98.62, abs=0.02)

@@ -1,0 +1,143 @@
+"""The playbook that reads a project: what it writes, what it leaves alone, what it refuses. No account and no emulator is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import sites
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOK = "playbooks/adopt.yml"
+
+
+def adopt(folder: Path, source: Path | str, *options: str) -> tuple[int, str]:
+    """Exit status and output of the playbook, run in a folder where no rehearsal leads to anything."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GCP_"))
+    }
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            str(ROOT / PLAYBOOK),
+            "-e",
+            f"source_dir={source}",
+            *options,
+        ],
+        cwd=folder,
+        env={
+            **inherited,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+            "HOME": str(folder),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "4000",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout
+    return done.returncode, done.stdout
+
+
+def startproject(folder: Path) -> None:
+    """What Django's own command makes, and the file without which nothing is installed."""
+    folder.mkdir()
+    subprocess.run(
+        [str(Path(sys.executable).parent / "django-admin"), "startproject", "mysite", str(folder)], check=True
+    )
+    (folder / "requirements.txt").write_text("django\n", "utf-8")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    startproject(tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def files(folder: Path) -> set[str]:
+    """What is below a folder, as paths; what Ansible itself leaves there aside."""
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and ".ansible" not in path.parts and "__pycache__" not in path.parts
+    }
+
+
+def test_an_inventory_is_written_once(shop: Path, tmp_path: Path) -> None:
+    before = files(tmp_path)
+    status, output = adopt(tmp_path, "shop", "--check", "-e", "patch=true")
+    assert (status, files(tmp_path)) == (0, before), output
+    assert "Would write: inventories/shop/hosts.yml" in output
+    assert "djangogcp_source_dir" in output
+    assert "+    DATABASES" in output
+
+    status, output = adopt(tmp_path, "shop", "--diff")
+    assert status == 0, output
+    assert "Wrote: inventories/shop/hosts.yml" in output
+    assert "+sites:" in output
+    assert "A month, in US dollars" in output
+    assert files(tmp_path) == {*before, "inventories/shop/hosts.yml"}
+    [site] = sites.read(tmp_path / "inventories" / "shop")
+    assert (site.name, site.project, site.admin_path) == ("shop", sites.PROJECT, "/admin/")
+
+    status, output = adopt(tmp_path, "shop", "-i", "localhost,")
+    assert status == 0, output
+    assert "Is there already: inventories/shop/hosts.yml" in output
+    assert "changed=0" in output
+
+    status, output = adopt(tmp_path, "shop", "-e", "project_id=my-project")
+    assert status != 0
+    assert "is there already and says something else: it is not overwritten" in output
+    assert "my-project" not in (tmp_path / "inventories/shop/hosts.yml").read_text("utf-8")
+
+
+def test_a_patch_lies_beside_the_inventory(shop: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    options = (
+        "-e",
+        f"inventory_dir={mine}",
+        "-e",
+        "patch=true",
+        "-e",
+        "region=europe-west1",
+        "-i",
+        "localhost,",
+    )
+    status, output = adopt(tmp_path, shop, *options, "-e", "project_id=my-project")
+    assert status == 0, output
+    assert files(mine) == {"hosts.yml"}
+    subprocess.run(["git", "-C", str(shop), "apply", "-p1", str(tmp_path / "mine.patch")], check=True)
+    [site] = sites.read(mine)
+    assert (site.project, site.region) == ("my-project", "europe-west1")
+    assert "djangogcp_startup_path: ''" in (mine / "hosts.yml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "complaint"),
+    [
+        ("absent", (), "there is no folder"),
+        (".", ("-e", "inventory_dir=inventories"), "holds several projects, in other, shop"),
+        ("shop", ("-e", "project_id=My_Project"), "project_id is My_Project: expected"),
+        ("shop", ("-e", "region=europe-west99"), "expected a region of Google Cloud"),
+        ("shop", ("-e", "min_instances=many"), "min_instances"),
+        ("shop", ("-e", "inventory_dir=own"), "own holds hosts already"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_nothing_is_written(
+    shop: Path, tmp_path: Path, source: str, options: tuple[str, ...], complaint: str
+) -> None:
+    startproject(tmp_path / "other")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "hosts").write_text("[sites]\npolls\n", "utf-8")
+    before = files(tmp_path)
+    status, output = adopt(tmp_path, source, *options)
+    assert status != 0
+    assert complaint in output
+    assert output.count("FAILED!") == 1
+    assert files(tmp_path) == before
