@@ -78,8 +78,13 @@ Templar(loader=None, variables={}).template(trust_as_template("{{ [] | default([
 
 
 def module_of(plugin: str) -> t.Any:
-    """The module that an action plugin runs, by the full name of the plugin. Imported once, too, for every task that is forked then."""
+    """The module that an action plugin runs, by the full name of the plugin. Imported once, too, for every task that is forked then.
+
+    None for the file that the links lead to, which is called like no module.
+    """
     name = plugin.rpartition(".")[2]
+    if name == "in_process":
+        return None
     module = importlib.import_module(f"ansible_collections.org.djangogcp.plugins.modules.{name}")
     # What there is by now is never freed, and looking whether it can be took each of the forked processes a tenth of its time.
     gc.freeze()

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""What a site costs a month by list prices: the prices as data, each with the page that says it, and their sum for the chosen sizes."""
+"""What a site costs a month by list prices: the prices as data, each with the page that has the last word, and their sum for the chosen sizes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import re
 
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import memory_bytes
 
-#: The day on which the pages were last read with these prices in them. US dollars, us-central1, without taxes and discounts. We did not
-#: read the pages ourselves: several public notes of September and October 2026 that quote them agree.
+#: Until when public notes that quote the pages below were looked at; the pages themselves could not be read, and some of the notes are older.
+#: US dollars, us-central1, without taxes and discounts.
 AS_OF = "2026-10-10"
 REGION = "us-central1"
 #: How much more the dearest regions cost: 1.4 times for Cloud SQL in Santiago, by Google's list as
@@ -31,7 +31,7 @@ class Price:
     Attributes:
         usd: US dollars for one unit.
         unit: what of.
-        page: the page of Google's that says it.
+        page: the page of Google's that notes quote it from, and that has the last word.
     """
 
     usd: float

@@ -185,6 +185,7 @@ def test_a_file_with_a_secret_is_named_by_its_variable(tmp_path: Path) -> None:
 
 OVERLAID = {
     "overlay": True,
+    "dockerfile": False,
     "project_settings_module": "shop.settings",
     "asgi": False,
     "manage_command": ["python", "manage.py"],
@@ -233,24 +234,35 @@ def test_under_asgi_no_connection_is_kept(tmp_path: Path) -> None:
     assert variables["CONN_MAX_AGE"] == "0"
 
 
-@pytest.mark.parametrize("overlay", [True, False])
-def test_the_overlay_goes_with_the_build_of_a_site_that_has_it(tmp_path: Path, overlay: bool) -> None:
-    role = COLLECTION / "roles/image"
+@pytest.mark.parametrize(
+    ("source", "dockerfile", "goes"),
+    [
+        ({}, "", True),
+        ({"overlay": False}, "", False),
+        (
+            {"overlay": False, "dockerfile": True},
+            "FROM python:3.13\ncopy --chown=1 .overlay /overlay\n",
+            True,
+        ),
+        ({"overlay": False, "dockerfile": True}, "FROM python:3.13\nCOPY . .\n# COPY .overlay /\n", False),
+    ],
+)
+def test_the_overlay_goes_with_the_build_of_a_site_that_has_or_copies_it(
+    tmp_path: Path, source: dict[str, object], dockerfile: str, goes: bool
+) -> None:
+    overlay = COLLECTION / "roles/image/files/overlay"
+    (tmp_path / "Dockerfile").write_text(dockerfile, "utf-8")
     files = templated(
-        "__image_overlay", tmp_path, djangogcp_out_source=OVERLAID | {"overlay": overlay}, role_path=str(role)
+        "__image_overlay",
+        tmp_path,
+        djangogcp_out_source=OVERLAID | source | {"path": str(tmp_path)},
+        role_path=str(overlay.parent.parent),
     )
-    assert set(files) == (
-        {
-            f".overlay/{path.relative_to(role / 'files/overlay')}"
-            for pattern in ("*.pth", "*/*.py")
-            for path in (role / "files/overlay").glob(pattern)
-        }
-        if overlay
-        else set()
-    )
-    if overlay:
+    paths = [path for path in overlay.rglob("*") if path.suffix in (".pth", ".py")]
+    assert set(files) == {f".overlay/{path.relative_to(overlay)}" for path in paths if goes}
+    if goes:
         assert files[".overlay/django_on_google_cloud.pth"] == "import django_on_google_cloud.start\n"
-        own = (role / "files/overlay/django_on_google_cloud/overlay.py").read_text("utf-8")
+        own = (overlay / "django_on_google_cloud/overlay.py").read_text("utf-8")
         assert files[".overlay/django_on_google_cloud/overlay.py"] == own
 
 
