@@ -22,6 +22,10 @@ from tests.bench import wire
 from tests.bench.emulator import BIN, PROJECT, ROOT, Emulator, running
 from tests.bench.table import Row, high, median
 
+#: What the image lays over the settings.
+_OVERLAY = (
+    ROOT / "collections/ansible_collections/org/djangogcp/roles/image/files/overlay/django_on_google_cloud"
+)
 _HOST = "bench.example.com"
 _PAGE = wire.get("/polls/", _HOST, X_Forwarded_Proto="https")
 _CONNECTIONS = 8
@@ -40,7 +44,7 @@ class Settings:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-OURS = Settings(("--config", "config/gunicorn.py"))
+OURS = Settings(("--config", "config/gunicorn.py", "--logger-class", f"{_OVERLAY.name}.server.Logger"))
 #: https://github.com/GoogleCloudPlatform/python-docs-samples/blob/main/run/django/Procfile; its settings leave CONN_MAX_AGE at 0.
 SAMPLE = Settings(("--workers", "1", "--threads", "8", "--timeout", "0"), {"CONN_MAX_AGE": "0"})
 
@@ -55,12 +59,15 @@ class Site:
             "DATABASE_URL": database_url,
             "SECRET_KEY": "of-no-use-elsewhere",
             "ALLOWED_HOSTS": _HOST,
+            "DJANGO_SETTINGS_MODULE": f"{_OVERLAY.name}.settings",
+            "DJANGO_PROJECT_SETTINGS_MODULE": "config.settings",
             "PYTHONUNBUFFERED": "1",
             # As in the image: what is not compiled there is compiled at each start.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         ignored = shutil.ignore_patterns("__pycache__", ".venv", "staticfiles", "db.sqlite3", ".env")
         shutil.copytree(ROOT / "app", folder, ignore=ignored)
+        shutil.copytree(_OVERLAY, folder / _OVERLAY.name, ignore=ignored)
         self._manage("collectstatic", "--no-input")
         self._run([sys.executable, "-m", "compileall", "-q", "."])
         self._manage("migrate")

@@ -455,7 +455,7 @@ def costs(site: Site) -> list[str]:
         str(sizes["djangogcp_memory"]),
     )
     found = [
-        f"A month, in US dollars by Google's list prices of {_prices.AS_OF} for {_prices.REGION}, without taxes, credits and traffic",
+        f"A month, in US dollars by Google's list prices as of {_prices.AS_OF} for {_prices.REGION}, without taxes, credits and traffic",
         *(
             f"  {line.usd:>8.2f}  {line.what}" if line.usd is not None else f"         ?  {line.what}"
             for line in bill
@@ -476,7 +476,8 @@ def costs(site: Site) -> list[str]:
             f"  {known - instance + smallest:>8.2f}  together with -e database_tier=db-f1-micro, a shared CPU without a service level, for trying out"
         )
     found.append(
-        "  Requests beyond Cloud Run's free ones (2 million a month, 180,000 vCPU seconds), backups and builds come on top; one database instance serves several sites."
+        "  Requests beyond Cloud Run's free ones (2 million a month, 180,000 vCPU seconds), backups and builds come on top; one database"
+        " instance serves several sites."
     )
     found.append(f"  Prices: {', '.join(dict.fromkeys(price.page for price in _prices.PRICES.values()))}")
     return found
