@@ -1,26 +1,34 @@
 """The commands of "Running Django on the Cloud Run environment" with the model project: they end in a served site.
 
-Source: https://cloud.google.com/python/django/run. Two things differ: the build's account is granted its role, which
-projects since 2024 need too, and the model project reads its variables one by one instead of from one file.
+Source: https://cloud.google.com/python/django/run. Three things differ: the build's account is granted its role, which
+projects since 2024 need too, the model project reads its variables one by one instead of from one file, and what is laid
+over its settings is copied into the context of the build, where its Dockerfile looks for it.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from emulator.tests.running import PROJECT
 from tests.conformance.cloud import REGION, Cloud
 
-APP = Path(__file__).parents[2] / "app"
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "app"
+OVERLAY = ROOT / "collections/ansible_collections/org/djangogcp/roles/image/files/overlay"
 NAME = "tutorial"
 INSTANCE = f"{PROJECT}:{REGION}:{NAME}"
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/{NAME}/site"
 EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
 
 
-def test_the_tutorial_ends_in_a_served_site(gcloud: Cloud) -> None:
+def test_the_tutorial_ends_in_a_served_site(gcloud: Cloud, tmp_path: Path) -> None:
     run = gcloud.gcloud
+    source = tmp_path / "site"
+    left_out = shutil.ignore_patterns("__pycache__", ".venv", "db.sqlite3", ".env")
+    shutil.copytree(APP, source, ignore=left_out)
+    shutil.copytree(OVERLAY, source / ".overlay", ignore=left_out)
     # "Set up a Cloud SQL for PostgreSQL instance"
     run(
         "sql", "instances", "create", NAME, "--project", PROJECT, "--database-version", "POSTGRES_16", "--edition",
@@ -49,7 +57,7 @@ def test_the_tutorial_ends_in_a_served_site(gcloud: Cloud) -> None:
         run("projects", "add-iam-policy-binding", PROJECT, "--member", account, "--role", role)
     # "Deploy the app": build, migrate, deploy
     run("artifacts", "repositories", "create", NAME, "--repository-format", "docker", "--location", REGION)
-    run("builds", "submit", APP, "--tag", IMAGE)
+    run("builds", "submit", source, "--tag", IMAGE)
     variables = ",".join(
         f"{key}={value}"
         for key, value in {
