@@ -207,7 +207,10 @@ def test_a_port_that_is_asked_for_is_taken(home: Path) -> None:
     ("words", "message"),
     [
         (("SOURCE=nowhere",), r"error: there is no nowhere \(looked for .*\)"),
-        (("SOURCE=docs",), r"error: .*/docs holds no manage.py; SOURCE is the folder of a Django project"),
+        (
+            ("SOURCE=docs",),
+            r"error: .*/docs holds no manage.py, and no folder up to three below it does: SOURCE is the folder of a Django project",
+        ),
         (("INVENTORY=docs/handbook.md",), r"error: the inventory .*/docs/handbook.md .*"),
         (("SOURCE=app", "INVENTORY=inventories/local"), r"error: SOURCE and INVENTORY say two things: .*"),
     ],
