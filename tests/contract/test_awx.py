@@ -285,7 +285,7 @@ def test_jobs_deploy_and_keep_what_was_deployed_but_no_secret(
         for core in (OLDEST, NEWEST)
     ]
     for job in jobs:
-        assert job.status == "successful", job.output[-4000:]
+        assert job.status == "successful", f"{job.output[-4000:]}\n{world.log()[-2000:]}"
         (ended,) = job.of("playbook_on_stats")
         site = ended["event_data"]["artifact_data"]["djangogcp_out_sites"]["site"]
         assert site["address"].startswith("https://site-")

@@ -106,6 +106,10 @@ class World:
             stdout=subprocess.DEVNULL,
         )
 
+    def log(self) -> str:
+        """What the emulator wrote about itself, for who looks why it could not do something."""
+        return (self.state / "emulator.log").read_text("utf-8", "replace")
+
     def kill(self) -> None:
         """SIGKILL to the emulator."""
         pid = json.loads((self.state / "emulator.lock").read_text("utf-8"))["pid"]
