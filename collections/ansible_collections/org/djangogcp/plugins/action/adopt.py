@@ -20,7 +20,7 @@ from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     region_problems,
     source_problems,
 )
-from ansible_collections.org.djangogcp.plugins.lookup.django_source import describe
+from ansible_collections.org.djangogcp.plugins.lookup.django_source import PYTHONS, describe
 from ansible_collections.org.djangogcp.plugins.plugin_utils import _adopt, _inventory
 
 DEFAULTS = Path(__file__).resolve().parents[2] / "roles/preflight/defaults/main.yml"
@@ -120,7 +120,7 @@ class ActionModule(ActionBase):
 def _read(options: dict[str, t.Any]) -> _adopt.Project:
     source = describe(options["source_dir"])
     problems = (
-        source_problems(source, python=source["python_version"] or "3.13") if source["manage_py"] else []
+        source_problems(source, python=source["python_version"] or PYTHONS[0]) if source["manage_py"] else []
     )
     return _adopt.look(source, problems, options["site"] or "")
 

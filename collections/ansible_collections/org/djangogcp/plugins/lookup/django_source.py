@@ -271,8 +271,6 @@ SAYS_SOMETHING = re.compile(
 #: What the platform needs, each with the distributions of which one will do, and what is installed where there is none.
 DRIVERS = {"psycopg2-binary", "psycopg2", "psycopg", "psycopg-binary"}
 DRIVER = ("psycopg2-binary==2.9.13",)
-#: What the settings overlay imports, each with what is installed where it is not listed.
-OVERLAY_NEEDS = {"django-storages": "django-storages[google]==1.14.6", "whitenoise": "whitenoise==6.12.0"}
 SERVERS = {
     "gunicorn": ("gunicorn==27.0.1",),
     # With WebSockets, which Channels needs.
@@ -518,7 +516,9 @@ def _lacking(names: list[str], web: str, is_asgi: bool, overlay: bool) -> list[t
     servers = [name for name in SERVERS if re.search(rf"\b{name}\b", web)] if web else [default]
     missing = [(name, SERVERS[name]) for name in servers if name not in names]
     missing += [] if DRIVERS & set(names) else [(" ".join(sorted(DRIVERS)), DRIVER)]
-    return missing + [(name, (one,)) for name, one in OVERLAY_NEEDS.items() if overlay and name not in names]
+    return missing + [
+        (name, (one,)) for name, one in _dependencies.OVERLAY_NEEDS.items() if overlay and name not in names
+    ]
 
 
 def _started(web: str, below: str, processes_dir: str) -> str:

@@ -32,6 +32,8 @@ with contextlib.suppress(ImportError):
 
 Table = dict[str, t.Any]
 
+#: What the settings overlay imports, each with what is installed where it is not listed.
+OVERLAY_NEEDS = {"django-storages": "django-storages[google]==1.14.6", "whitenoise": "whitenoise==6.12.0"}
 #: How files, extras and groups are called that hold what serves needs beside the rest, and what only developers need.
 PRODUCTION = re.compile(r"(?:.*[-_./])?(?:prod|production|live|deploy|deployment)(?:[-_.].*)?", re.IGNORECASE)
 _DEVELOPMENT = re.compile(

@@ -15,7 +15,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.org.djangogcp.plugins.plugin_utils import _settings
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _dependencies, _settings
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +24,7 @@ _WHITENOISE = "whitenoise.middleware.WhiteNoiseMiddleware"
 #: Django 4.2 and 5.0 refuse STORAGES beside these, and older ones do not know it.
 _FORMER_STORAGES = frozenset({"DEFAULT_FILE_STORAGE", "STATICFILES_STORAGE"})
 #: What the lines import, by the name of the distribution, as requirements have it.
-NEEDS = {
-    "django-environ": "django-environ==0.14.0",
-    "django-storages": "django-storages[google]==1.14.6",
-    "whitenoise": "whitenoise==6.12.0",
-}
+NEEDS = {"django-environ": "django-environ==0.14.0", **_dependencies.OVERLAY_NEEDS}
 _CONTEXT = 3
 
 
