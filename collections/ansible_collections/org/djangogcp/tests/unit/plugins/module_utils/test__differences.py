@@ -16,20 +16,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     reference,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, lay_over
-
-ENV = Field(
-    "env",
-    kind=Kind.SET,
-    key="name",
-    replace=True,
-    fields=(Field("name"), Field("value"), Field("ref", wire="source.ref")),
-)
-
-
-CONTAINERS = Field(
-    "containers", kind=Kind.LIST, fields=(Field("image"), Field("cpu", wire="resources.cpu"), ENV)
-)
-
+from ansible_collections.org.djangogcp.tests.unit.plugins.module_utils.tables import CONTAINERS, ENV, PROBE
 
 KEY = "projects/keys-1/locations/europe-west1/keyRings/ring/cryptoKeys/images"
 
@@ -125,21 +112,6 @@ def test_what_is_so_is_no_difference(field, wanted, server):
 )
 def test_what_is_not_so_is_a_difference(field, wanted, server):
     assert names(field, wanted, server) == [field.name]
-
-
-CHECKS = ("http", "tcp", "both")
-
-
-PROBE = Field(
-    "probe",
-    wire="health.probe",
-    fields=(
-        number("period"),
-        Field("http", one_of=CHECKS, fields=(Field("path"), number("port"))),
-        Field("tcp", one_of=CHECKS, fields=(number("port"),)),
-        Field("both", one_of=CHECKS),
-    ),
-)
 
 
 LABELS = Field("labels", kind=Kind.MAP, keeps=("ours",))

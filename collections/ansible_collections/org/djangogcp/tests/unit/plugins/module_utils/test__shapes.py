@@ -9,38 +9,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
     Field,
     Kind,
     labels,
-    number,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_only, decode, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
-
-ENV = Field(
-    "env",
-    kind=Kind.SET,
-    key="name",
-    replace=True,
-    fields=(Field("name"), Field("value"), Field("ref", wire="source.ref")),
-)
-
-
-CONTAINERS = Field(
-    "containers", kind=Kind.LIST, fields=(Field("image"), Field("cpu", wire="resources.cpu"), ENV)
-)
-
-
-CHECKS = ("http", "tcp", "both")
-
-
-PROBE = Field(
-    "probe",
-    wire="health.probe",
-    fields=(
-        number("period"),
-        Field("http", one_of=CHECKS, fields=(Field("path"), number("port"))),
-        Field("tcp", one_of=CHECKS, fields=(number("port"),)),
-        Field("both", one_of=CHECKS),
-    ),
-)
+from ansible_collections.org.djangogcp.tests.unit.plugins.module_utils.tables import CONTAINERS, PROBE
 
 
 def test_what_came_with_one_change_is_not_sent_with_another():

@@ -5,27 +5,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
-    Field,
-    number,
-)
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
 from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
-
-CHECKS = ("http", "tcp", "both")
-
-
-PROBE = Field(
-    "probe",
-    wire="health.probe",
-    fields=(
-        number("period"),
-        Field("http", one_of=CHECKS, fields=(Field("path"), number("port"))),
-        Field("tcp", one_of=CHECKS, fields=(number("port"),)),
-        Field("both", one_of=CHECKS),
-    ),
-)
+from ansible_collections.org.djangogcp.tests.unit.plugins.module_utils.tables import PROBE
 
 
 def test_two_alternatives_are_refused():
