@@ -44,6 +44,7 @@ options:
   settings_overlay:
     description:
       - Whether the image has the settings overlay, V(true), V(false) or V(auto), which is where the settings do not read C(DATABASE_URL) themselves.
+      - A C(Dockerfile) decides by itself, it copies C(.overlay) or not.
     type: str
     default: auto
 """
@@ -348,10 +349,14 @@ def describe(
     release_migrates = "migrat" in release + _start.scripts(root / processes_dir, release.split())
     dependencies = _dependencies.find(root, below, requirements)
     serving_settings = _serving_settings(base, default_settings, chosen, web, dockerfile)
-    project_settings = settings_module or serving_settings or default_settings
+    copies_overlay = _start.copies_overlay(dockerfile)
+    said_settings = _start.variables(_start.instructions(dockerfile)).get(
+        "DJANGO_PROJECT_SETTINGS_MODULE", ""
+    )
+    project_settings = settings_module or said_settings or serving_settings or default_settings
     settings = _settings.read(base, project_settings)
-    overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile)
-    overlay = _has_overlay(settings_overlay, settings, overlay_problem)
+    overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile and not copies_overlay)
+    overlay = copies_overlay or _has_overlay(settings_overlay, settings, overlay_problem)
     system = _aptfile.find(root, below)
     lacking = (
         [] if has_dockerfile or not dependencies.file else _lacking(dependencies.names, web, is_asgi, overlay)
@@ -487,7 +492,7 @@ def _release(processes: dict[str, str]) -> str:
     return "" if all(OWN_STEP.fullmatch(step) for step in re.split(r"&&|;", command)) else command
 
 
-def _overlay_problem(settings: _settings.Settings, module: str, has_dockerfile: bool) -> str:
+def _overlay_problem(settings: _settings.Settings, module: str, lacks_it: bool) -> str:
     """Why nothing can be laid over settings, "" if it can."""
     if not settings.found:
         return (
@@ -495,8 +500,8 @@ def _overlay_problem(settings: _settings.Settings, module: str, has_dockerfile: 
             if module
             else "it is not known which module its settings are"
         )
-    if has_dockerfile:
-        return "its own Dockerfile does not install what would be laid over them"
+    if lacks_it:
+        return "its own Dockerfile does not copy what would be laid over them (.overlay)"
     return (
         f"{settings.other_kind} makes its settings, and nothing can be laid over those"
         if settings.other_kind
@@ -616,11 +621,12 @@ def _static_server(
 ) -> str:
     """By what the code that serves says that it serves static files itself, "" when it does not, or may use the bucket.
 
-    With the overlay any site serves them so, at the address that its pages name.
+    With the overlay any site serves them so, at the address that its pages name, if they are in its image: what an own Dockerfile collects is
+    not known.
     """
     if any(STATIC_BUCKET in text for _path, text in code):
         return ""
-    if overlay:
+    if overlay and not has_dockerfile:
         return STATIC_SERVERS[0]
     may_bring_any = has_dockerfile or not dependencies.are_known
     brought = [one for one in STATIC_SERVERS if may_bring_any or one in dependencies.names]

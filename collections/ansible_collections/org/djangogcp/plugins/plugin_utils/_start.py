@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import typing as t
 from pathlib import Path
 
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text
@@ -89,15 +90,28 @@ def executed(command: str) -> str:
 
 def instructions(dockerfile: str) -> list[tuple[str, str]]:
     """The instructions of a Dockerfile's last stage, each with its text."""
+    found: list[tuple[str, str]] = []
+    for keyword, said in _all_instructions(dockerfile):
+        found = [] if keyword == "FROM" else found
+        found.append((keyword, said))
+    return found
+
+
+def copies_overlay(dockerfile: str) -> bool:
+    """Whether a stage copies the settings overlay, which a build puts into the context as ``.overlay``."""
+    return any(
+        keyword == "COPY" and re.search(r"(?:^|\s)\.overlay\b", said)
+        for keyword, said in _all_instructions(dockerfile)
+    )
+
+
+def _all_instructions(dockerfile: str) -> t.Iterator[tuple[str, str]]:
+    """Those of all stages."""
     lines = [line for line in dockerfile.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\[ \t]*\n", " ", "\n".join(lines))
-    found: list[tuple[str, str]] = []
     for line in joined.splitlines():
         if one := _INSTRUCTION.fullmatch(line):
-            keyword = one[1].upper()
-            found = [] if keyword == "FROM" else found
-            found.append((keyword, one[2].strip()))
-    return found
+            yield one[1].upper(), one[2].strip()
 
 
 def variables(stage: list[tuple[str, str]]) -> dict[str, str]:

@@ -234,33 +234,18 @@ def test_under_asgi_no_connection_is_kept(tmp_path: Path) -> None:
     assert variables["CONN_MAX_AGE"] == "0"
 
 
-@pytest.mark.parametrize(
-    ("source", "dockerfile", "goes"),
-    [
-        ({}, "", True),
-        ({"overlay": False}, "", False),
-        (
-            {"overlay": False, "dockerfile": True},
-            "FROM python:3.13\ncopy --chown=1 .overlay /overlay\n",
-            True,
-        ),
-        ({"overlay": False, "dockerfile": True}, "FROM python:3.13\nCOPY . .\n# COPY .overlay /\n", False),
-    ],
-)
-def test_the_overlay_goes_with_the_build_of_a_site_that_has_or_copies_it(
-    tmp_path: Path, source: dict[str, object], dockerfile: str, goes: bool
-) -> None:
+@pytest.mark.parametrize("has_overlay", [True, False])
+def test_the_overlay_goes_with_the_build_of_a_site_that_has_it(tmp_path: Path, has_overlay: bool) -> None:
     overlay = COLLECTION / "roles/image/files/overlay"
-    (tmp_path / "Dockerfile").write_text(dockerfile, "utf-8")
     files = templated(
         "__image_overlay",
         tmp_path,
-        djangogcp_out_source=OVERLAID | source | {"path": str(tmp_path)},
+        djangogcp_out_source=OVERLAID | {"overlay": has_overlay, "path": str(tmp_path)},
         role_path=str(overlay.parent.parent),
     )
     paths = [path for path in overlay.rglob("*") if path.suffix in (".pth", ".py")]
-    assert set(files) == {f".overlay/{path.relative_to(overlay)}" for path in paths if goes}
-    if goes:
+    assert set(files) == {f".overlay/{path.relative_to(overlay)}" for path in paths if has_overlay}
+    if has_overlay:
         assert files[".overlay/django_on_google_cloud.pth"] == "import django_on_google_cloud.start\n"
         own = (overlay / "django_on_google_cloud/overlay.py").read_text("utf-8")
         assert files[".overlay/django_on_google_cloud/overlay.py"] == own

@@ -823,7 +823,7 @@ def test_the_overlay_is_asked_for_or_left_out(project: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ({"Dockerfile": "FROM python\n"}, "its own Dockerfile does not install"),
+        ({"Dockerfile": "FROM python\n"}, "its own Dockerfile does not copy"),
         (
             {"shop/settings.py": "from configurations import Configuration\n" + STOCK},
             "django-configurations makes its settings",
@@ -838,6 +838,41 @@ def test_where_nothing_can_be_laid_over_settings_it_is_said(
     assert found["overlay"] is False
     assert found["overlay_problem"].startswith(problem)
     assert any(problem in note for note in found["notes"])
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "overlay"),
+    [
+        ("FROM python:3.13\ncopy --chown=1 .overlay /overlay\n", True),
+        ("FROM python:3.13 AS overlay\nCOPY .overlay /\nFROM python:3.13\nCOPY --from=overlay / /\n", True),
+        ("FROM python:3.13\nCOPY . .\n# COPY .overlay /\n", False),
+        ("FROM python:3.13\nCOPY my.overlay /\n", False),
+    ],
+)
+@pytest.mark.parametrize("asked", ["auto", "false", "true"])
+def test_a_dockerfile_decides_whether_it_has_the_overlay(
+    project: Path, dockerfile: str, overlay: bool, asked: str
+) -> None:
+    """Also over settings that read the environment, and its static files are where it puts them."""
+    files = {"shop/settings.py": "import environ\nDATABASES = {'default': environ.Env().db()}\n"}
+    folder = str(write(project, Dockerfile=dockerfile, **files))
+    found = describe(folder, settings_overlay=asked)
+    assert (found["overlay"], found["project_settings_module"]) == (overlay, "shop.settings")
+    assert found["static_server"] == ""
+
+
+def test_a_dockerfile_names_the_settings_that_the_overlay_lies_over(project: Path) -> None:
+    lines = (
+        "FROM python:3.13",
+        "COPY .overlay /overlay",
+        "ENV DJANGO_SETTINGS_MODULE=django_on_google_cloud.settings DJANGO_PROJECT_SETTINGS_MODULE=shop.live",
+    )
+    files = {"Dockerfile": "\n".join(lines), "shop/settings.py": STOCK, "shop/live.py": STOCK}
+    found = describe(str(write(project, **files)))
+    assert (found["overlay"], found["project_settings_module"]) == (True, "shop.live")
+    assert (
+        describe(str(project), settings_module="shop.settings")["project_settings_module"] == "shop.settings"
+    )
 
 
 @pytest.mark.parametrize("text", [None, "not python at all"])
