@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from gcp_emulator.front.http import serve_connection
+from gcp_emulator.front.http import forward, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response
 
 
@@ -131,3 +131,83 @@ def test_an_answer_shorter_than_its_length_is_not_taken_for_whole() -> None:
     response = Response(200, Headers([("Content-Length", "5"), ("Date", "today")]), _pieces(b"one"))
     received, _ = converse(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2, response)
     assert received == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: today\r\n\r\none"
+
+
+OPENED = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+OPEN = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n\r\n"
+
+
+def talk(sent: bytes, answer: bytes, *, ends: str) -> tuple[bytes, bytes, bool]:
+    """What a client of a front gets before whom a server answers and then echoes; the head that the server got; and whether
+    both connections have ended once either end (the ``client`` or the ``server``) has closed its own."""
+
+    async def run() -> tuple[bytes, bytes, bool]:
+        heads: list[bytes] = []
+        served = asyncio.Event()
+
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+            while data := await reader.read(100):
+                writer.write(b"echo:" + data)
+                if ends == "server":
+                    break
+            writer.close()
+            served.set()
+
+        async def pass_on(request: Request) -> Response:
+            upstream = await asyncio.open_connection(*server.sockets[0].getsockname())
+            return await forward(request, *upstream)
+
+        async def front(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await serve_connection(reader, writer, pass_on, scheme="http")
+            writer.close()
+
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        public = await asyncio.start_server(front, "127.0.0.1", 0)
+        async with server, public, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection(*public.sockets[0].getsockname())
+            writer.write(sent)
+            got = b""
+            while not got.endswith((b"hello", b"0\r\n\r\n")):
+                got += await reader.read(1000)
+            if ends == "client":
+                writer.write_eof()
+            await served.wait()
+            rest = await reader.read()
+            writer.close()
+        return got, heads[0], rest == b""
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("ends", ["client", "server"])
+def test_a_websocket_goes_both_ways_until_either_end_closes(ends: str) -> None:
+    got, head, ended = talk(
+        # A client may send its first frame with its request, and a server its own with its answer.
+        OPEN + b"hello",
+        b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: a\r\n\r\nfirst,",
+        ends=ends,
+    )
+    assert got == OPENED + b"first,echo:hello"
+    assert b"Connection: Upgrade\r\nUpgrade: websocket\r\n" in head
+    assert b"Sec-WebSocket-Key: k\r\n" in head
+    assert ended
+
+
+def test_a_server_may_refuse_a_websocket() -> None:
+    got, _head, ended = talk(
+        OPEN, b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ends="client"
+    )
+    assert got.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert b"Connection: close\r\n" in got
+    assert ended
+
+
+def test_no_other_protocol_is_asked_for() -> None:
+    _got, head, _ended = talk(
+        OPEN.replace(b"WebSocket", b"h2c"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ends="client",
+    )
+    assert b"Upgrade" not in head

@@ -75,6 +75,8 @@ async def serve_connection(
         incoming.waits_for_continue = (head.headers.get("expect") or "").lower() == "100-continue"
         request = _request(head, scheme, host)
         request.body = incoming.data()
+        if _asks_for_socket(head):
+            request.socket = incoming.other_protocol()
         try:
             response = await answer(request)
         except BrokenConnectionError:
@@ -101,6 +103,17 @@ def _check(head: Head) -> None:
         raise ProtocolError("a request has one Host field")
     if (head.headers.get("transfer-encoding") or "chunked").lower() != "chunked":
         raise ProtocolError("the only transfer encoding is chunked")
+
+
+def _asks_for_socket(head: Head) -> bool:
+    """Whether a request opens a WebSocket (https://www.rfc-editor.org/rfc/rfc6455#section-4.1). No other protocol is changed to."""
+    wishes = (head.headers.get("connection") or "").lower().replace(" ", "").split(",")
+    return (
+        head.method == "GET"
+        and head.version == "1.1"
+        and "upgrade" in wishes
+        and (head.headers.get("upgrade") or "").lower() == "websocket"
+    )
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -132,6 +145,9 @@ async def _send_response(
     headers = Headers(response.headers.items)
     headers.remove(*_HOP_BY_HOP)
     body = response.body
+    if response.status == 101 and not isinstance(body, bytes):
+        await _send_socket(writer, headers, body)
+        return False
     without_length = response.status in (204, 304)
     bodyless = to.method == "HEAD" or without_length
     chunked = False
@@ -156,6 +172,18 @@ async def _send_response(
         length = "0" if without_length else headers.get("content-length")
         await _send_body(writer, body, length, chunked=chunked)
     return reusable
+
+
+async def _send_socket(
+    writer: asyncio.StreamWriter, headers: Headers, received: AsyncIterator[bytes]
+) -> None:
+    """Changes a connection to WebSocket, and passes on what the server sends until it ends."""
+    headers.set("Connection", "Upgrade")
+    headers.set("Upgrade", "websocket")
+    writer.write(response_head(101, headers))
+    async for part in received:
+        writer.write(part)
+        await writer.drain()
 
 
 async def _send_body(
@@ -207,6 +235,9 @@ async def forward(request: Request, reader: asyncio.StreamReader, writer: asynci
     if chunked:
         headers.set("Transfer-Encoding", "chunked")
     headers.set("Connection", "close")
+    if request.socket is not None:
+        headers.set("Connection", "Upgrade")
+        headers.set("Upgrade", "websocket")
     writer.write(request_head(request.method, request.target, headers))
     await writer.drain()
     async for part in request.body:
@@ -220,6 +251,10 @@ async def forward(request: Request, reader: asyncio.StreamReader, writer: asynci
     head = await _final_head(incoming)
     answer_headers = Headers(head.headers.items)
     answer_headers.remove(*_HOP_BY_HOP)
+    if head.status == 101:
+        if request.socket is None:
+            raise ProtocolError("the server changes to a protocol that nobody asked for")
+        return Response(101, answer_headers, _both_ways(request.socket, incoming.other_protocol(), writer))
     framed = "content-length" in head.headers or "transfer-encoding" in head.headers
 
     async def body() -> AsyncIterator[bytes]:
@@ -233,15 +268,36 @@ async def forward(request: Request, reader: asyncio.StreamReader, writer: asynci
     return Response(head.status, answer_headers, body())
 
 
+async def _both_ways(
+    sent: AsyncIterator[bytes], received: AsyncIterator[bytes], writer: asyncio.StreamWriter
+) -> AsyncIterator[bytes]:
+    """What a server sends, while it is sent what its client does. Ends when either of them has closed its connection."""
+
+    async def send() -> None:
+        with contextlib.suppress(ConnectionError):
+            async for part in sent:
+                writer.write(part)
+                await writer.drain()
+        # The server, too, is then to end what it does for this client.
+        writer.close()
+
+    sending = asyncio.create_task(send())
+    try:
+        with contextlib.suppress(ConnectionError):
+            async for part in received:
+                yield part
+    finally:
+        sending.cancel()
+        writer.close()
+
+
 async def _final_head(incoming: Incoming) -> Head:
     """The head of the response, behind the interim ones."""
     while True:
         head = await incoming.head()
         if head is None:
             raise ConnectionResetError("the server closed the connection without a response")
-        if head.status >= 200:
+        if head.status >= 200 or head.status == 101:
             return head
-        if head.status == 101:
-            raise ProtocolError("the server changes to a protocol that nobody asked for")
         async for _ in incoming.data():
             pass

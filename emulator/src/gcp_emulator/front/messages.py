@@ -70,6 +70,8 @@ class Request:
     body: AsyncIterator[bytes] = field(default_factory=_no_body)
     #: True when it came through the address for browsers (`http://HOST.localhost:PORT`).
     from_browser: bool = False
+    #: What the client sends once the protocol is changed, for a request that asks for WebSocket: an answer 101 has as its body what it gets.
+    socket: AsyncIterator[bytes] | None = None
 
     @property
     def query_pairs(self) -> list[tuple[str, str]]:

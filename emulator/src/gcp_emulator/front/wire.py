@@ -61,6 +61,8 @@ class Incoming:
         self._parser = httptools.HttpResponseParser(self) if responses else httptools.HttpRequestParser(self)
         self._pieces: deque[Head | bytes | _End] = deque()
         self._failure: ProtocolError | None = None
+        #: What came behind a head that changes the protocol, in the same piece.
+        self._behind = b""
         self._headers: list[tuple[str, str]] = []
         self._target = b""
         self._in_head = False
@@ -85,7 +87,7 @@ class Incoming:
     def on_headers_complete(self) -> None:
         parser = self._parser
         version = parser.get_http_version()
-        # HTTP/1.0 is answered once for each connection. Nobody is upgraded, and what follows such a request is no message.
+        # HTTP/1.0 is answered once for each connection. What follows a request for another protocol is no message.
         keep_alive = version == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
         about = Headers(self._headers), version, keep_alive
         if isinstance(parser, httptools.HttpRequestParser):
@@ -131,6 +133,13 @@ class Incoming:
                 self.between_messages = True
                 self.waits_for_continue = False
 
+    async def other_protocol(self) -> AsyncIterator[bytes]:
+        """What comes behind a head that changed the protocol, as it comes, until the peer closes the connection."""
+        if self._behind:
+            yield self._behind
+        while data := await self._reader.read(_CHUNK):
+            yield data
+
     async def _next(self) -> Head | bytes | _End:
         while not self._pieces:
             if self._failure is not None:
@@ -152,7 +161,8 @@ class Incoming:
     def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
+            self._behind = data[upgrade.args[0] :]
             self._failure = ProtocolError("nothing can follow a request for another protocol")
         except httptools.HttpParserError as error:
             self._failure = ProtocolError(str(error))
