@@ -20,7 +20,8 @@ options:
   wsgi_module:
     description:
       - The WSGI or ASGI application as C(package.module:attribute).
-      - If empty, C(wsgi.py) beside the settings that C(manage.py) names is looked for, and C(asgi.py) where there is no C(wsgi.py).
+      - If empty, C(wsgi.py) beside the settings that C(manage.py) names is looked for, and C(asgi.py) where there is no C(wsgi.py), or where it routes
+        further protocols than HTTP (C(ProtocolTypeRouter) of Channels).
     type: str
     default: ''
   manage_dir:
@@ -117,7 +118,7 @@ _list:
           arguments. Where the file does not tell, an application in C(asgi.py) is.
       type: bool
     wsgi_modules:
-      description: Every C(wsgi.py), or if there is none C(asgi.py), in the folder that has an C(application), in the same form.
+      description: Every C(wsgi.py), or if those are what can serve C(asgi.py), in the folder that has an C(application), in the same form.
       type: list
       elements: str
     wsgi_problem:
@@ -241,7 +242,8 @@ TEXT_FILES = (
     ".gcloudignore",
 )
 #: What makes an application of either kind: of Django, of Channels, of asgiref, and of what wraps one as the other.
-ASGI_MAKERS = {"get_asgi_application", "ASGIHandler", "ProtocolTypeRouter", "WsgiToAsgi"}
+ROUTER = "ProtocolTypeRouter"
+ASGI_MAKERS = {"get_asgi_application", "ASGIHandler", ROUTER, "WsgiToAsgi"}
 WSGI_MAKERS = {"get_wsgi_application", "WSGIHandler"}
 #: How a user model says that users log in with their addresses.
 EMAIL_LOGIN = re.compile(r"""\bUSERNAME_FIELD\s*=\s*["']email["']""")
@@ -332,19 +334,20 @@ def describe(
         notes.append(f"manage.py is in {below} (djangogcp_manage_dir)")
     base = root / below
     default_settings = _settings_module(base / "manage.py")
-    kind = "wsgi"
-    found = _applications(base, kind)
-    if not found:
-        kind = "asgi"
-        found = _applications(base, kind)
-    preferred = f"{default_settings.split('.')[0]}.{kind}:application"
-    chosen = wsgi_module or (preferred if preferred in found else (found[0] if len(found) == 1 else ""))
-    is_asgi = _is_asgi(base, chosen)
     has_dockerfile = os.path.isfile(root / "Dockerfile")
     dockerfile = _text(root / "Dockerfile")
     processes_dir = below if os.path.isfile(base / "Procfile") else ""
     processes = _start.procfile(root / processes_dir / "Procfile")
     web = processes.get("web", "")
+    # Which of several applications it is only matters where nothing says what is started.
+    routers = [] if web or has_dockerfile else _routers(base)
+    found = routers or _applications(base, "wsgi") or _applications(base, "asgi")
+    chosen = wsgi_module or _preferred(found, default_settings)
+    is_asgi = _is_asgi(base, chosen)
+    if chosen in routers and not wsgi_module:
+        notes.append(
+            f"{chosen} is what serves, because it routes further protocols than HTTP (djangogcp_wsgi_module)"
+        )
     release = "" if has_dockerfile else _release(processes)
     release_migrates = "migrat" in release + _start.scripts(root / processes_dir, release.split())
     dependencies = _dependencies.find(root, below, requirements)
@@ -587,6 +590,13 @@ def _top_level_names(source: str) -> set[str]:
     return names
 
 
+def _preferred(applications: list[str], settings_module: str) -> str:
+    """Of several applications the one in the package of the settings, "" if none is."""
+    package = settings_module.split(".")[0]
+    beside = [one for one in applications if re.fullmatch(rf"{re.escape(package)}\.[aw]sgi:application", one)]
+    return (beside or (applications if len(applications) == 1 else [""]))[0]
+
+
 def _applications(root: Path, kind: str) -> list[str]:
     """Every ``wsgi.py`` or ``asgi.py`` of at most three folders down that has an ``application``, the uppermost first."""
     name = f"{kind}.py"
@@ -695,10 +705,26 @@ def _is_asgi(root: Path, application: str) -> bool:
     path = _file_of(root, module) if attribute else None
     if path is None:
         return False
-    made_of: dict[str, set[str]] = {}
     for node in _top_level(_text(root / path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == attribute:
             return _is_asgi_callable(node)
+    names = _made_of(root, application)
+    if names & ASGI_MAKERS:
+        return True
+    return not names & WSGI_MAKERS and path.name == "asgi.py"
+
+
+def _routers(root: Path) -> list[str]:
+    """The ASGI applications that route further protocols than HTTP, which no WSGI application serves."""
+    return [one for one in _applications(root, "asgi") if ROUTER in _made_of(root, one)]
+
+
+def _made_of(root: Path, application: str) -> set[str]:
+    """The names by which the file of an application ``package.module:attribute`` makes it, its own among them."""
+    module, _colon, attribute = application.partition(":")
+    path = _file_of(root, module)
+    made_of: dict[str, set[str]] = {}
+    for node in _top_level(_text(root / path)) if path else ():
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
@@ -713,9 +739,7 @@ def _is_asgi(root: Path, application: str) -> bool:
         if name not in names:
             names.add(name)
             waiting += made_of.get(name, ())
-    if names & ASGI_MAKERS:
-        return True
-    return not names & WSGI_MAKERS and path.name == "asgi.py"
+    return names
 
 
 def _is_asgi_callable(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:

@@ -80,6 +80,23 @@ import django.core.asgi
 django_app = django.core.asgi.get_asgi_application()
 application = ProtocolTypeRouter({"http": django_app})
 """
+
+
+def test_an_application_that_routes_further_protocols_is_taken_before_wsgi(project: Path) -> None:
+    write(project, **{"shop/asgi.py": CHANNELS, "requirements.txt": "channels[daphne]\n"})
+    found = describe(str(project))
+    assert (found["wsgi_module"], found["asgi"]) == ("shop.asgi:application", True)
+    assert (
+        "shop.asgi:application is what serves, because it routes further protocols than HTTP"
+        " (djangogcp_wsgi_module)"
+    ) in found["notes"]
+    assert any(one.startswith("uvicorn==") for one in found["installs_beside"])
+    assert any(one.startswith("websockets==") for one in found["installs_beside"])
+    assert describe(str(project), "shop.wsgi:application")["asgi"] is False
+    write(project, Procfile="web: gunicorn shop.wsgi\n")
+    assert describe(str(project))["wsgi_module"] == "shop.wsgi:application"
+
+
 WRAPPED = """
 from django.core.asgi import get_asgi_application
 inner = get_asgi_application()
