@@ -22,8 +22,10 @@ if not MAJORS:
 
 ROOT = Path(__file__).parents[2]
 RIGHTS = yaml.safe_load(
-    (ROOT / "collections/ansible_collections/org/djangogcp/roles/database/vars/main.yml").read_text("utf-8")
-)["__database_rights"]
+    (
+        ROOT / "collections/ansible_collections/org/djangogcp/roles/database/vars/main/postgresql.yml"
+    ).read_text("utf-8")
+)["__database_postgresql_rights"]
 PASSWORDS = {"polls_migrator": "migratorpassword", "polls_web_1": "webpassword"}
 
 

@@ -9,6 +9,10 @@ from django_on_google_cloud.database import laid_over, parsed
 
 URL = "postgres://shop_web_1:p%40@/shop?host=/cloudsql/p:europe-west1:sql"
 POSTGRESQL = "django.db.backends.postgresql"
+MYSQL = "django.db.backends.mysql"
+MYSQL_URL = "mysql://shop_web_1:p%40@/shop?unix_socket=/cloudsql/p:europe-west1:sql&charset=utf8mb4"
+STRICT = "SET SESSION sql_mode = TRIM(LEADING ',' FROM CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES'))"
+LIMIT = " /*!50708 , SESSION max_execution_time = 300000 */ /*M!100101 , SESSION max_statement_time = 300 */"
 
 
 def laid(project: dict[str, Any], url: str = URL, **options: Any) -> dict[str, Any]:
@@ -107,8 +111,31 @@ def test_mysql_by_its_socket() -> None:
     assert (found["ENGINE"], found["HOST"], found["OPTIONS"]) == (
         "django.db.backends.mysql",
         "/cloudsql/p:europe-west1:sql",
-        {"charset": "utf8mb4"},
+        {"charset": "utf8mb4", "connect_timeout": 10, "init_command": STRICT},
     )
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (None, STRICT + LIMIT),
+        ("SET sql_mode='ANSI';", "SET sql_mode='ANSI'" + LIMIT),
+        ("SET NAMES utf8mb4", "SET NAMES utf8mb4"),
+    ],
+)
+def test_mysql_ends_what_takes_too_long_where_the_project_leaves_room_for_it(
+    own: str | None, expected: str
+) -> None:
+    options = {"init_command": own} if own else {}
+    found = laid({"ENGINE": MYSQL, "OPTIONS": options}, MYSQL_URL, statement_timeout=300)
+    assert found["OPTIONS"] == {"charset": "utf8mb4", "connect_timeout": 10, "init_command": expected}
+    assert (found["NAME"], found["HOST"]) == ("shop", "/cloudsql/p:europe-west1:sql")
+
+
+def test_mysql_at_its_private_address() -> None:
+    found = laid({}, "mysql://shop_web_1:p%40@10.1.2.3:3306/shop?charset=utf8mb4&ssl_mode=REQUIRED")
+    assert (found["ENGINE"], found["HOST"], found["PORT"]) == (MYSQL, "10.1.2.3", "3306")
+    assert found["OPTIONS"]["ssl_mode"] == "REQUIRED"
 
 
 def test_a_server_at_a_port() -> None:

@@ -56,7 +56,12 @@ def site_variables(role: Path) -> list[str]:
     """The variables of the site that a role reads. They are described where the role preflight is."""
     if role.name == "preflight":
         return []
-    files = [path for kind in ("tasks", "vars", "defaults", "templates") for path in role.glob(f"{kind}/*")]
+    files = [
+        path
+        for kind in ("tasks", "vars", "defaults", "templates")
+        for path in role.glob(f"{kind}/**/*")
+        if path.is_file()
+    ]
     found = {
         f"djangogcp_{name}" for path in files for name in _SITE_VARIABLE.findall(path.read_text("utf-8"))
     }

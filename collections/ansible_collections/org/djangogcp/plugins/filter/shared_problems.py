@@ -65,6 +65,7 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import shown
 from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import from_survey
 
@@ -89,22 +90,21 @@ _MAY_BE_EMPTY = frozenset({"djangogcp_network"})
 _BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
 _SHOWN_HOSTS = 5
 
-#: Cloud SQL, "Configure database flags": what max_connections is when the flag is not set, by memory in GB below a bound.
-_DEFAULTS = ((1.7, 25), (3.75, 50), (6, 100), (7.5, 200), (15, 400), (30, 500), (60, 600), (120, 800))
-_LARGEST_DEFAULT = 1000
-_SHARED_CORE = {"db-f1-micro": 25, "db-g1-small": 50}
 _GB_PER_CPU_OF_ENTERPRISE_PLUS = 8
 
 
-def max_connections(tier: str, flags: t.Mapping[str, t.Any] | None = None) -> int:
-    """How many connections an instance takes: its flag ``max_connections``, else Cloud SQL's default for the memory of *tier*."""
+def max_connections(tier: str, flags: t.Mapping[str, t.Any] | None = None, version: str = "") -> int:
+    """How many connections an instance takes: its flag ``max_connections``, else Cloud SQL's default for the *version* and the memory of *tier*."""
+    engine = engine_of(version)
     if flags and flags.get("max_connections"):
         return int(flags["max_connections"])
-    if tier in _SHARED_CORE:
-        return _SHARED_CORE[tier]
+    if tier in engine.shared_core_connections:
+        return engine.shared_core_connections[tier]
     last = int(tier.rsplit("-", 1)[1])
     memory = last / 1024 if re.match(r"db-custom-", tier) else last * _GB_PER_CPU_OF_ENTERPRISE_PLUS
-    return next((connections for bound, connections in _DEFAULTS if memory < bound), _LARGEST_DEFAULT)
+    return next(
+        (connections for bound, connections in engine.connections if memory < bound), engine.most_connections
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +231,12 @@ def _connections(sites: list[Site], reserve: int) -> t.Iterator[_Problem]:
         ]
         # Sites that differ are refused anyway; the least is what there is for sure.
         available, tier = min(
-            (max_connections(tier, site["djangogcp_database_flags"]), tier)
+            (
+                max_connections(
+                    tier, site["djangogcp_database_flags"], site.get("djangogcp_database_version", "")
+                ),
+                tier,
+            )
             for site in group
             for tier in [site["djangogcp_database_tier"]]
         )

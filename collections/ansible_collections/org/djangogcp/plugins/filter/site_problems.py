@@ -72,6 +72,11 @@ import shlex
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import (
+    ENGINES,
+    VERSIONS,
+    engine_of,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
     Rule,
     between,
@@ -306,14 +311,9 @@ RULES: dict[str, Rule] = {
     "djangogcp_database_instance": rules.SQL_INSTANCE,
     "djangogcp_network": _or_nothing(rules.NETWORK),
     "djangogcp_subnetwork": _or_nothing(rules.SUBNETWORK),
-    # With _migrator at its end it is the name of a user. It stands in SQL, in addresses and in names of secrets.
-    "djangogcp_database_name": pattern(
-        "at most 54 lower case letters, digits and underscores, beginning with a letter, and none of the server's own (postgres,"
-        " template0, template1, cloudsqladmin, pg_*)",
-        r"(?!(postgres|template[01]|cloudsqladmin)\Z|pg_)[a-z_][a-z0-9_]*",
-        limit=54,
-    ),
-    "djangogcp_database_version": pattern("POSTGRES_14 or later", r"POSTGRES_(1[4-9]|[2-9]\d)"),
+    # It stands in SQL, in addresses and in names of secrets.
+    "djangogcp_database_name": pattern(ENGINES[0].database_name_words, ENGINES[0].database_name),
+    "djangogcp_database_version": pattern("POSTGRES_14 or later, MYSQL_8_0 or MYSQL_8_4", VERSIONS),
     "djangogcp_database_tier": rules.SQL_TIER,
     "djangogcp_database_flags": rules.SQL_FLAGS,
     # Variables of one role only.
@@ -482,7 +482,7 @@ def own_entry_problems(name: str, entries: Values, values: Values) -> list[str]:
     if name == "djangogcp_secrets":
         found += _secret_problems(entries, values)
     if name == "djangogcp_database_flags":
-        flag = "cloudsql.iam_authentication"
+        flag = engine_of(values.get("djangogcp_database_version")).iam_flag
         if str(entries.get(flag, "on")).lower() not in ("on", "true"):
             found.append(f"{name}.{flag} is set: {_NOT_OURS} it has to be on for the deploy to log in.")
     return found
@@ -558,6 +558,30 @@ def bucket_problems(values: Values) -> list[str]:
         for one, other, reason in _APART
         if one in values and values[one] == values.get(other)
     ]
+
+
+def engine_problems(values: Values) -> list[str]:
+    """What does not go with the database server that djangogcp_database_version is."""
+    version = values.get("djangogcp_database_version")
+    engine = engine_of(version)
+    name, extensions = values.get("djangogcp_database_name"), values.get("djangogcp_database_extensions")
+    problems = []
+    if name and not re.fullmatch(engine.database_name, str(name)):
+        problems.append(
+            _problem("djangogcp_database_name", name, f"for {version} {engine.database_name_words}")
+        )
+    if extensions and not engine.has_extensions:
+        problems.append(
+            _problem(
+                "djangogcp_database_extensions", extensions, f"none, because {engine.name} has no extensions"
+            )
+        )
+    if not engine.has_socket and not values.get("djangogcp_network"):
+        problems.append(
+            f"djangogcp_network is not set: expected the network that the database is reached in, because users of {version} log in by"
+            " caching_sha2_password, which is not known to work over the socket of Cloud Run. Set it, or take MYSQL_8_0."
+        )
+    return problems
 
 
 _BUCKETS = frozenset({"djangogcp_source_bucket", "djangogcp_media_bucket", "djangogcp_static_bucket"})
@@ -644,6 +668,11 @@ def source_problems(
         )
     else:
         problems += _python_problems(source, python)
+        if source["driver_problem"]:
+            expected = (
+                f"true, or a driver among the project's own requirements, because {source['driver_problem']}"
+            )
+            problems.append(_problem("djangogcp_settings_overlay", overlay, expected))
         has_server = source["overlay"] or {"whitenoise", "servestatic"} & set(source["requirements"])
         if static == "image" and source["requirements_known"] and not has_server:
             problems.append(
@@ -782,6 +811,12 @@ def site_problems(
     if not refused & _BUCKETS:
         problems += bucket_problems(values)
     problems += [one for one in target_problems if one.partition(" ")[0] not in refused]
+    if are_right("djangogcp_database_version"):
+        found = engine_problems(values)
+        names = [one.partition(" ")[0] for one in found]
+        problems += [
+            one for name, one in zip(names, found, strict=True) if not refused & {name, MADE_OF.get(name)}
+        ]
     if are_right("djangogcp_database_tier", "djangogcp_database_edition"):
         problems += tier_problems(values["djangogcp_database_tier"], values["djangogcp_database_edition"])
     return problems

@@ -48,6 +48,11 @@ options:
       - A C(Dockerfile) decides by itself, it copies C(.overlay) or not.
     type: str
     default: auto
+  database_version:
+    description:
+      - The database server and its version, as Cloud SQL calls it. It decides which driver is installed where a project lists none.
+    type: str
+    default: POSTGRES_17
 """
 
 EXAMPLES = r"""
@@ -204,6 +209,9 @@ _list:
       type: list
       elements: str
       sample: ["reports/views.py: REFRESH MATERIALIZED VIEW"]
+    driver_problem:
+      description: Why the project would have no driver for its database, empty if it would have one.
+      type: str
     unreadable_files:
       description: The files that decide how the project is deployed and cannot be read as UTF-8, each with the reason.
       type: list
@@ -219,6 +227,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import Engine, engine_of
 from ansible_collections.org.djangogcp.plugins.plugin_utils import _aptfile, _dependencies, _settings, _start
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text as _text
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import unreadable
@@ -266,14 +275,19 @@ STATIC_SERVERS = ("whitenoise", "servestatic")
 #: The variable that names the bucket of static files.
 STATIC_BUCKET = "GS_STATIC_BUCKET_NAME"
 #: The options of the lookup.
-OPTIONS = ("wsgi_module", "manage_dir", "requirements", "settings_module", "settings_overlay")
+OPTIONS = (
+    "wsgi_module",
+    "manage_dir",
+    "requirements",
+    "settings_module",
+    "settings_overlay",
+    "database_version",
+)
 #: The modules of which the text is kept while a folder is described.
 SAYS_SOMETHING = re.compile(
     "|".join((*STATIC_SERVERS, STATIC_BUCKET, EMAIL_LOGIN.pattern, SCHEMA_CHANGE.pattern))
 )
 #: What the platform needs, each with the distributions of which one will do, and what is installed where there is none.
-DRIVERS = {"psycopg2-binary", "psycopg2", "psycopg", "psycopg-binary"}
-DRIVER = ("psycopg2-binary==2.9.13",)
 SERVERS = {
     "gunicorn": ("gunicorn==27.0.1",),
     # With WebSockets, which Channels needs.
@@ -311,6 +325,7 @@ def describe(
     requirements: str = "",
     settings_module: str = "",
     settings_overlay: str = "auto",
+    database_version: str = "POSTGRES_17",
 ) -> dict[str, t.Any]:
     """What a deploy must know about the Django project in *folder*. The other arguments are the options of the lookup.
 
@@ -361,8 +376,11 @@ def describe(
     overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile and not copies_overlay)
     overlay = copies_overlay or _has_overlay(settings_overlay, settings, overlay_problem)
     system = _aptfile.find(root, below)
+    engine = engine_of(database_version)
     lacking = (
-        [] if has_dockerfile or not dependencies.file else _lacking(dependencies.names, web, is_asgi, overlay)
+        []
+        if has_dockerfile or not dependencies.file
+        else _lacking(dependencies.names, web, is_asgi, overlay, engine)
     )
     beside = [one for _any_of, brought in lacking for one in brought]
     if not has_dockerfile:
@@ -448,6 +466,7 @@ def describe(
         "static_server": _static_server(dependencies, has_dockerfile, serving_code, overlay),
         "email_login": any(EMAIL_LOGIN.search(text) for _path, text in serving_code),
         "schema_changes": _schema_changes(dependencies.names, serving_code),
+        "driver_problem": _driver_problem(dependencies, has_dockerfile, overlay, engine),
         "notes": notes,
         "unreadable_files": _unreadable_files(root, below, dependencies.files),
     }
@@ -518,12 +537,28 @@ def _has_overlay(asked: str, settings: _settings.Settings, problem: str) -> bool
     return asked == "true" and not problem
 
 
-def _lacking(names: list[str], web: str, is_asgi: bool, overlay: bool) -> list[tuple[str, tuple[str, ...]]]:
+def _driver_problem(
+    dependencies: _dependencies.Dependencies, has_dockerfile: bool, overlay: bool, engine: Engine
+) -> str:
+    """Why what is installed beside a project is no driver for it, "" if it is, or if the project brings one."""
+    is_lacking = dependencies.are_known and not set(engine.drivers) & set(dependencies.names)
+    if has_dockerfile or overlay or not engine.needs_overlay or not is_lacking:
+        return ""
+    return (
+        f"{dependencies.file} lists no driver for {engine.name} ({', '.join(engine.drivers)}), and the one that is installed beside it"
+        f" ({', '.join(engine.driver)}) is only found by settings with the overlay"
+    )
+
+
+def _lacking(
+    names: list[str], web: str, is_asgi: bool, overlay: bool, engine: Engine
+) -> list[tuple[str, tuple[str, ...]]]:
     """What has to be installed beside what a project lists, each after the distributions of which one will do."""
     default = "uvicorn" if is_asgi else "gunicorn"
     servers = [name for name in SERVERS if re.search(rf"\b{name}\b", web)] if web else [default]
     missing = [(name, SERVERS[name]) for name in servers if name not in names]
-    missing += [] if DRIVERS & set(names) else [(" ".join(sorted(DRIVERS)), DRIVER)]
+    has_driver = bool(set(engine.drivers) & set(names))
+    missing += [] if has_driver else [(" ".join(sorted(engine.drivers)), engine.driver)]
     return missing + [
         (name, (one,)) for name, one in _dependencies.OVERLAY_NEEDS.items() if overlay and name not in names
     ]

@@ -45,6 +45,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.vars import load_extra_vars
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import told_of
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: The roles whose defaults are looked at.
@@ -88,6 +89,8 @@ def with_defaults(
 
 
 _TEMPLATES = jinja2.Environment(autoescape=False)  # noqa: S701
+# The one filter that a default of a variable that sites must not have in common is made with.
+_TEMPLATES.filters["org.djangogcp.database_engine"] = told_of
 
 
 @functools.cache

@@ -28,7 +28,7 @@ _ATTEMPTS = 5
 _CONFLICT = re.compile(r"tuple concurrently (?:updated|deleted)|SQLSTATE (?:40001|40P01|23505|42710)\b")
 
 # Two colons are a cast.
-_VARIABLE = re.compile(r"(?<!:):(['\"])(\w+)\1")
+_VARIABLE = re.compile(r"(?<!:):(['\"`])(\w+)\1")
 
 
 # Who may connect no more does not come back. What PostgreSQL's own processes and superusers do is not ours to end: nobody but a
@@ -63,7 +63,9 @@ class Statement:
 def interpolated(sql: str, variables: t.Mapping[str, t.Any]) -> str:
     """A statement with its variables filled in and quoted, as psql does: ``:"name"`` is an identifier, ``:'name'`` a literal.
 
-    Source: PostgreSQL documentation, psql, "SQL Interpolation"; rules of quoting: "Lexical Structure".
+    ``:`name` `` is an identifier of MySQL. A literal with a backslash is one of PostgreSQL.
+
+    Source: PostgreSQL documentation, psql, "SQL Interpolation"; rules of quoting: "Lexical Structure"; MySQL's manual, "Schema Object Names".
 
     Raises:
         DjangoGcpError: a variable is not there, or its value holds a zero byte, which PostgreSQL cannot hold.
@@ -78,7 +80,7 @@ def interpolated(sql: str, variables: t.Mapping[str, t.Any]) -> str:
         value = str(variables[name])
         if "\0" in value:
             raise DjangoGcpError(f"The variable {name} holds a zero byte. Take it out.")
-        if quote == '"' or "\\" not in value:
+        if quote != "'" or "\\" not in value:
             return quote + value.replace(quote, quote * 2) + quote
         escaped = value.replace("\\", "\\\\").replace("'", "''")
         return f" E'{escaped}'"

@@ -76,7 +76,8 @@ def ensure_users(task: Task, instance: str, user: Json, claims: Claims | None = 
     """
     # A user that several sites share is nobody's.
     claims = None if user["append_roles"] else claims
-    ids = {"project": task.project, "instance": instance, "name": sql_user_name(user["type"], user["name"])}
+    name = sql_user_name(user["type"], user["name"], user["host"])
+    ids = {"project": task.project, "instance": instance, "name": name}
     if user["host"] is not None:
         ids["host"] = user["host"]
     if user["state"] == "present":
@@ -107,7 +108,9 @@ def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome
             result["password"] = secrets.token_urlsafe(32)
         return result
 
-    spec = user_spec(shared=user["append_roles"], host=user["host"])
+    is_short = user["host"] is not None and user["type"] != "BUILT_IN"
+    made_as = user["name"] if is_short else None
+    spec = user_spec(shared=user["append_roles"], host=user["host"], made_as=made_as)
     outcome = reconcile(
         task.client,
         spec,

@@ -38,7 +38,7 @@ options:
     type: str
   database_version:
     description:
-      - The engine and its version, for instance V(POSTGRES_17) or V(MYSQL_8_4). The roles of this collection need PostgreSQL.
+      - The engine and its version, for instance V(POSTGRES_17) or V(MYSQL_8_4).
       - An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances
         patch NAME --database-version=VERSION) upgrades it.
     type: str

@@ -10,11 +10,11 @@ module: sql_statements
 short_description: Run SQL statements that are not yet fulfilled
 version_added: 0.9.0
 description:
-  - Runs statements in a database of a Cloud SQL for PostgreSQL instance, through Google Cloud's API, as the caller's own IAM
+  - Runs statements in a database of a Cloud SQL instance of PostgreSQL or MySQL, through Google Cloud's API, as the caller's own IAM
     database user. No network path to the database and no password is needed.
   - Each statement comes with a query that returns a row when it need not run. When all do, that is one request.
-  - The instance needs C(data_api_access=ALLOW_DATA_API) and the database flag C(cloudsql.iam_authentication), and the caller must
-    be one of its users.
+  - The instance needs C(data_api_access=ALLOW_DATA_API) and the database flag C(cloudsql.iam_authentication), of MySQL
+    C(cloudsql_iam_authentication), and the caller must be one of its users.
   - Do not put secrets into statements. They are shown in the diff.
 extends_documentation_fragment:
   - org.djangogcp._auth
@@ -50,7 +50,7 @@ options:
   variables:
     description:
       - Values that are filled into O(statements[].name), O(statements[].check) and O(statements[].statement), and quoted, as psql does.
-      - In SQL, C(:"name") becomes an identifier and C(:'name') a literal. In a name, C({name}) becomes the plain value.
+      - In SQL, C(:"name") becomes an identifier, C(:`name`) one of MySQL, and C(:'name') a literal. In a name, C({name}) becomes the plain value.
       - A variable that is used nowhere is refused.
     type: dict
     default: {}

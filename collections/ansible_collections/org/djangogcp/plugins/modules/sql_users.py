@@ -10,7 +10,7 @@ module: sql_users
 short_description: Manage the users of a Cloud SQL instance
 version_added: 0.9.0
 description:
-  - Makes a list of users of a Cloud SQL for PostgreSQL instance what is asked, one after the other, since an instance does one
+  - Makes a list of users of a Cloud SQL instance of PostgreSQL or MySQL what is asked, one after the other, since an instance does one
     thing at a time.
   - The password of a built-in user is the newest version of a secret, read in the module and never returned, or random and
     known to nobody.
@@ -40,7 +40,7 @@ options:
       name:
         description:
           - The name. For O(users[].type=CLOUD_IAM_SERVICE_ACCOUNT) the account's e-mail address, with or without
-            C(.gserviceaccount.com).
+            C(.gserviceaccount.com). With O(users[].host) the whole address, of which MySQL takes what stands before the C(@).
         type: str
         required: true
       state:

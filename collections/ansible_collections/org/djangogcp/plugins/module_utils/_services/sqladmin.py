@@ -256,7 +256,7 @@ INSTANCE = ResourceSpec(
         Field(
             "database_version",
             (
-                "The engine and its version, for instance V(POSTGRES_17) or V(MYSQL_8_4). The roles of this collection need PostgreSQL.",
+                "The engine and its version, for instance V(POSTGRES_17) or V(MYSQL_8_4).",
                 "An existing instance of a later version is as asked. One of an earlier version is refused; C(gcloud sql instances patch"
                 " NAME --database-version=VERSION) upgrades it.",
             ),
@@ -590,26 +590,32 @@ USER = ResourceSpec(
 )
 
 
-def user_spec(*, shared: bool = False, host: str | None = None) -> ResourceSpec:
+def user_spec(*, shared: bool = False, host: str | None = None, made_as: str | None = None) -> ResourceSpec:
     """The table of a user.
 
     Args:
         shared: several sites share the user: what another site has granted since the user was read must not be revoked.
         host: the host of a user of MySQL, which is a part of the name; None for PostgreSQL.
+        made_as: the name that such a user is made with, if it is another one than it has then (`sql_user_name`).
     """
     return dataclasses.replace(
         USER,
+        create_body=lambda ids, wire: wire if made_as is None else {**wire, "name": made_as},
         path=USER.path if host is None else f"{USER.path}?host={{host}}",
         update=functools.partial(_update_user, revoke_others=not shared, host=host),
         delete=functools.partial(_delete_user, host=host),
     )
 
 
-def sql_user_name(user_type: str, name: str) -> str:
-    """The name of a user in PostgreSQL: that of a service account is its address without ".gserviceaccount.com".
+def sql_user_name(user_type: str, name: str, host: str | None = None) -> str:
+    """The name of a user in the database: that of a service account is its address without ".gserviceaccount.com".
 
-    Source: https://cloud.google.com/sql/docs/postgres/add-manage-iam-users
+    In MySQL, whose users have a host, the name of a person or a service account is what stands before the @.
+
+    Source: https://cloud.google.com/sql/docs/postgres/add-manage-iam-users, and the same page below /mysql/
     """
+    if host is not None and user_type != "BUILT_IN":
+        return name.partition("@")[0]
     return name.removesuffix(".gserviceaccount.com") if user_type == "CLOUD_IAM_SERVICE_ACCOUNT" else name
 
 

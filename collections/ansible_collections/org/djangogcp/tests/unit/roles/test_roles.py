@@ -157,6 +157,37 @@ def templated(expression: str, tmp_path: Path, **variables: object) -> object:
     return json.loads((tmp_path / "result").read_text("utf-8"))
 
 
+@pytest.mark.parametrize(
+    ("version", "rights", "expected"),
+    [
+        ("POSTGRES_17", "rows", ["postgres", "/shop?host=/cloudsql/p:r:sql", ""]),
+        (
+            "POSTGRES_17",
+            "schema",
+            ["postgres", "/shop?host=/cloudsql/p:r:sql", "&options=-c%20role%3Dshop_migrator"],
+        ),
+        ("MYSQL_8_0", "schema", ["mysql", "/shop?unix_socket=/cloudsql/p:r:sql&charset=utf8mb4", ""]),
+        ("MYSQL_8_4", "rows", ["mysql", "10.1.2.3:3306/shop?charset=utf8mb4&ssl_mode=REQUIRED", ""]),
+    ],
+)
+def test_the_address_is_that_of_the_version(
+    version: str, rights: str, expected: list[str], tmp_path: Path
+) -> None:
+    found = templated(
+        "[__secrets_engine.scheme, __secrets_address, __secrets_role]",
+        tmp_path,
+        djangogcp_project="p",
+        djangogcp_region="r",
+        djangogcp_database_instance="sql",
+        djangogcp_database_name="shop",
+        djangogcp_database_version=version,
+        djangogcp_database_rights=rights,
+        djangogcp_out_database_address="10.1.2.3",
+    )
+    scheme, address, role = expected
+    assert found == [scheme, f"{{password|urlencode}}@{address}", role]
+
+
 def test_an_entry_that_is_null_is_not_set(tmp_path: Path) -> None:
     labels, variables = templated(
         "[[__cloud_run_labels, __secrets_labels, __storage_labels], __app_serving_variables]", tmp_path

@@ -261,6 +261,14 @@ def test_max_connections_follow_memory_unless_the_flag_is_set(
     assert max_connections(tier, flags) == connections
 
 
+@pytest.mark.parametrize(
+    ("tier", "flags", "connections"),
+    [("db-f1-micro", {}, 250), ("db-custom-1-3840", {}, 4000), ("db-f1-micro", {"max_connections": 70}, 70)],
+)
+def test_mysql_takes_more_connections(tier: str, flags: dict[str, object], connections: int) -> None:
+    assert max_connections(tier, flags, "MYSQL_8_4") == connections
+
+
 def test_a_site_without_the_network_of_the_others_is_refused() -> None:
     inside = [site("polls", network="sites"), site("shop", network="sites")]
     assert shared_problems(inside) == []

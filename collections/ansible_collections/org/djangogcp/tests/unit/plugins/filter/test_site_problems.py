@@ -64,6 +64,7 @@ SOURCE = {
     "unreadable_files": [],
     "overlay": False,
     "overlay_problem": "",
+    "driver_problem": "",
 }
 
 
@@ -73,6 +74,60 @@ def problems(**changed: object) -> list[str]:
 
 def test_a_right_site_has_no_problem() -> None:
     assert problems() == []
+
+
+MYSQL = {"djangogcp_database_version": "MYSQL_8_0", "djangogcp_database_extensions": []}
+
+
+def test_a_site_with_mysql_is_right() -> None:
+    assert problems(**MYSQL, djangogcp_database_flags={"cloudsql_iam_authentication": "on"}) == []
+    assert problems(**{**MYSQL, "djangogcp_database_version": "MYSQL_8_4"}, djangogcp_network="net") == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"djangogcp_database_version": "MYSQL_5_7"},
+            "djangogcp_database_version is 'MYSQL_5_7': expected POSTGRES_14 or later, MYSQL_8_0 or MYSQL_8_4.",
+        ),
+        (
+            {"djangogcp_database_name": "my_polls"},
+            "djangogcp_database_name is 'my_polls': expected for MYSQL_8_0 at most 23 lower case letters and digits, beginning with a letter,"
+            " and none of the server's own (mysql, sys), because users of MySQL have short names, and an underscore in a GRANT stands for any"
+            " character.",
+        ),
+        (
+            {"djangogcp_database_extensions": ["pg_trgm"]},
+            "djangogcp_database_extensions is ['pg_trgm']: expected none, because MySQL has no extensions.",
+        ),
+        (
+            {"djangogcp_database_flags": {"cloudsql_iam_authentication": "off"}},
+            "djangogcp_database_flags.cloudsql_iam_authentication is set: expected no such entry, because it has to be on for the deploy to log"
+            " in.",
+        ),
+        (
+            {"djangogcp_database_version": "MYSQL_8_4", "djangogcp_network": ""},
+            "djangogcp_network is not set: expected the network that the database is reached in, because users of MYSQL_8_4 log in by"
+            " caching_sha2_password, which is not known to work over the socket of Cloud Run. Set it, or take MYSQL_8_0.",
+        ),
+    ],
+)
+def test_what_does_not_go_with_mysql_is_refused(changed: dict[str, object], message: str) -> None:
+    assert problems(**{**MYSQL, **changed}) == [message]
+
+
+def test_a_name_that_the_site_has_wrong_is_told_once() -> None:
+    (message,) = problems(**MYSQL, djangogcp_site="My_Shop", djangogcp_database_name="My_Shop")
+    assert message.startswith("djangogcp_site is ")
+
+
+def test_a_project_without_a_driver_for_mysql_is_refused_where_nothing_would_take_ours() -> None:
+    source = {**SOURCE, "driver_problem": "requirements.txt lists no driver"}
+    assert source_problems(source) == [
+        "djangogcp_settings_overlay is 'auto': expected true, or a driver among the project's own requirements, because requirements.txt"
+        " lists no driver."
+    ]
 
 
 def test_an_integer_is_as_good_as_its_string() -> None:

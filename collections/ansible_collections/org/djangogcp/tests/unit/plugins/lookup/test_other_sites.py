@@ -33,6 +33,11 @@ def test_what_the_inventory_does_not_set_has_the_roles_default() -> None:
     }
 
 
+def test_a_database_of_mysql_has_no_underscore() -> None:
+    known = {"djangogcp_project": "p", "djangogcp_database_version": "MYSQL_8_0"}
+    assert with_defaults("my-polls", known, NAMES, DEFAULTS)["djangogcp_database_name"] == "mypolls"
+
+
 def test_what_the_inventory_sets_is_told_and_goes_into_the_other_defaults() -> None:
     found = with_defaults(
         "eu",

@@ -533,6 +533,7 @@ class TestInterpolation:
         [
             ('GRANT x TO :"role"', 'GRANT x TO "o""brien"'),
             ("SELECT :'text'", "SELECT 'it''s'"),
+            ("GRANT x ON :`role`.* TO y", 'GRANT x ON `o"brien`.* TO y'),
             ("SELECT 'a'::text, :'text'::text", "SELECT 'a'::text, 'it''s'::text"),
             ("SELECT ':role', a[1:2]", "SELECT ':role', a[1:2]"),
             ("SELECT :'path'", "SELECT  E'a\\\\b'''"),

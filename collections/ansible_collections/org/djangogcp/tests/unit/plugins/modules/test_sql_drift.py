@@ -388,6 +388,16 @@ def test_a_user_of_mysql_is_found_by_its_host(google, client, host):
     assert not users(client, {"name": "clerk", "host": "%"})["changed"]
 
 
+def test_a_person_has_in_mysql_the_name_before_the_at(google, client):
+    ann = {"name": "ann", "host": "", "type": "CLOUD_IAM_USER", "iamEmail": "ann@example.com"}
+    google.answer("GET", f"{USERS}/ann?host=%25", MISSING, ann, ann)
+    google.answer("POST", USERS, DONE)
+    asked = {"name": "ann@example.com", "host": "%", "type": "CLOUD_IAM_USER"}
+    assert users(client, asked)["users"][0]["name"] == "ann"
+    assert google.bodies("POST") == [{"name": "ann@example.com", "type": "CLOUD_IAM_USER", "host": "%"}]
+    assert not users(client, asked)["changed"]
+
+
 def test_a_user_of_mysql_is_made_and_removed_with_its_host(google, client):
     google.answer("GET", f"{USERS}/clerk?host=10.9.8.7", MISSING, {**CLERK, "host": "10.9.8.7"})
     google.answer("POST", USERS, DONE)

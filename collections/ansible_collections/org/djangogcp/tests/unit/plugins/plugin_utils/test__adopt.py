@@ -140,7 +140,7 @@ def test_further_databases_and_mysql_are_told(shop: Path) -> None:
     )
     report = told(shop)
     assert "database        MySQL, SQLite; beside the default one: legacy" in report
-    assert "not yet Cloud SQL for MySQL" in report
+    assert "unless djangogcp_database_version says MYSQL_8_0 or MYSQL_8_4" in report
 
 
 # ------------------------------------------------------------------ what is refused

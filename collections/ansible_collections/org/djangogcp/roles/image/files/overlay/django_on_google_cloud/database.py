@@ -2,18 +2,21 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The address of the database, in the form that django-environ, dj-database-url and libpq read."""
+"""The address of the database, in the form that django-environ, dj-database-url and the drivers read."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import urllib.parse
 from typing import Any, Mapping
 
 POSTGRESQL = "django.db.backends.postgresql"
+MYSQL = "django.db.backends.mysql"
 ENGINES = {
     "postgres": POSTGRESQL,
     "postgresql": POSTGRESQL,
-    "mysql": "django.db.backends.mysql",
+    "mysql": MYSQL,
     "sqlite": "django.db.backends.sqlite3",
 }
 #: Where a server is and how it is spoken to: the platform's to say, and not the project's. (libpq, "Parameter Key Words"; mysqlclient.)
@@ -49,13 +52,14 @@ def parsed(url: str) -> dict[str, Any]:
     if name.startswith("/"):
         # As Google's guide has it, and django-environ reads it: postgres://USER:PASSWORD@//cloudsql/PROJECT:REGION:INSTANCE/NAME
         path, _slash, name = name.rpartition("/")
-    host = options.pop("host", "") or path or urllib.parse.unquote(parts.hostname or "")
+    socket = options.pop("host", "") or options.pop("unix_socket", "")
+    host = socket or path or urllib.parse.unquote(parts.hostname or "")
     return {
         "ENGINE": ENGINES[parts.scheme],
         "NAME": name,
         "USER": urllib.parse.unquote(parts.username or ""),
         "PASSWORD": urllib.parse.unquote(parts.password or ""),
-        # A folder is that of a socket, for Django's drivers of either server.
+        # A path is that of a socket, for Django's drivers of either server.
         "HOST": host,
         "PORT": str(port or options.pop("port", "")),
         "OPTIONS": options,
@@ -110,6 +114,8 @@ def laid_over(
             words.insert(0, f"-c statement_timeout={statement_timeout * 1000}")
     if any(words):
         options["options"] = " ".join(filter(None, words))
+    if _family(given["ENGINE"]) == "mysql":
+        _lay_over_mysql(options, statement_timeout)
     options.update(said)
     engine = _engine(given["ENGINE"], own, is_geographic=is_geographic)
     database = {**project, **given, "ENGINE": engine, "OPTIONS": options}
@@ -119,6 +125,52 @@ def laid_over(
     database["CONN_MAX_AGE"] = 0 if options.get("pool") else max_age
     database["CONN_HEALTH_CHECKS"] = True
     return database
+
+
+def _lay_over_mysql(options: dict[str, Any], statement_timeout: int) -> None:
+    """What a site asks of MySQL, unless the project asks for something else.
+
+    Rows that do not fit are refused (Django's documentation, "MySQL notes", Setting sql_mode). The time limit is one of SELECT alone, in
+    milliseconds, because MySQL has none for other statements (its manual, max_execution_time); a statement of its own sets all of it, for
+    there is one ``init_command``.
+    """
+    # Before 5.2 Django asks for the character set of three bytes (its release notes, "5.2").
+    options.setdefault("charset", "utf8mb4")
+    options.setdefault("connect_timeout", 10)
+    strict = "SESSION sql_mode = TRIM(LEADING ',' FROM CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES'))"
+    # MariaDB has another variable, in seconds, and reads comments of its own (its documentation, "Comment Syntax").
+    limit = (
+        f" /*!50708 , SESSION max_execution_time = {statement_timeout * 1000} */"
+        f" /*M!100101 , SESSION max_statement_time = {statement_timeout} */"
+    )
+    own = str(options.get("init_command", "SET " + strict)).rstrip("; ")
+    # What is not a list of assignments cannot be made longer.
+    if statement_timeout and re.match(r"SET\s+(SESSION\s+|@@)?\w[\w.]*\s*:?=", own, re.IGNORECASE):
+        own += limit
+    options["init_command"] = own
+
+
+def take_pymysql(settings: Mapping[str, Any]) -> None:
+    """Let Django find PyMySQL where a database is MySQL and mysqlclient is not installed (https://github.com/PyMySQL/PyMySQL).
+
+    It encrypts where the server can, but has another option for that where the server has to.
+
+    Args:
+        settings: all settings; the options of databases are changed.
+    """
+    found = [
+        one
+        for one in (settings.get("DATABASES") or {}).values()
+        if _family(str(one.get("ENGINE", ""))) == "mysql"
+    ]
+    if not found or importlib.util.find_spec("MySQLdb") or not importlib.util.find_spec("pymysql"):
+        return
+    pymysql: Any = importlib.import_module("pymysql")
+    pymysql.install_as_MySQLdb()
+    for one in found:
+        options = one.get("OPTIONS") or {}
+        if options.pop("ssl_mode", "") == "REQUIRED":
+            options["ssl"] = {"check_hostname": False}
 
 
 def variables(url: str) -> dict[str, str]:

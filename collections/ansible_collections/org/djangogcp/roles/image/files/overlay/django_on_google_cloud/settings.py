@@ -14,7 +14,7 @@ from typing import Any
 import django
 from django.core.exceptions import ImproperlyConfigured
 
-from django_on_google_cloud import overlay
+from django_on_google_cloud import database, overlay
 
 _VARIABLE = "DJANGO_SETTINGS_MODULE"
 
@@ -51,7 +51,9 @@ def _laid_over() -> dict[str, Any]:
         .resolve()
         .parents[name.count(".") + (module.__name__ == module.__package__)]
     )
-    return overlay.laid_over(project, os.environ, base, django.VERSION)
+    settings = overlay.laid_over(project, os.environ, base, django.VERSION)
+    database.take_pymysql(settings)
+    return settings
 
 
 globals().update(_laid_over())
