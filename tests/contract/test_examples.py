@@ -52,6 +52,7 @@ MODULES = (
     "run_job_execution",
     "run_job_execution_info",
     "run_worker_pool",
+    "run_worker_pools_info",
     "run_service",
     "run_service_info",
     "smoke_test",

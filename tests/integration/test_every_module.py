@@ -39,6 +39,7 @@ MISSING = {
     "run_service": "missing required arguments: location, name",
     "run_service_info": "missing required arguments: location, name",
     "run_worker_pool": "missing required arguments: location, name",
+    "run_worker_pools_info": "missing required arguments: location",
     "secretmanager_secrets": "missing required arguments: secrets",
     "iam_service_accounts": "missing required arguments: service_accounts",
     "smoke_test": "missing required arguments: checks, url",
@@ -92,6 +93,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "jobs": [{"name": "absent", "template": {"template": {"containers": [{"image": IMAGE}]}}}],
     },
     "run_jobs_info": {"location": REGION},
+    "run_worker_pools_info": {"location": REGION},
     "run_service": {"name": "absent", "location": REGION, "template": {"containers": [{"image": IMAGE}]}},
     "run_service_info": {"name": "absent", "location": REGION},
     "run_worker_pool": {
@@ -222,6 +224,7 @@ REFUSED = {
     "run_service": ("run.services.get", "roles/run.admin"),
     "run_service_info": ("run.services.get", "roles/run.admin"),
     "run_worker_pool": ("run.workerpools.get", "roles/run.admin"),
+    "run_worker_pools_info": ("run.workerpools.list", "roles/run.admin"),
     "secretmanager_secrets": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
     "secretmanager_secrets_info": ("secretmanager.secrets.list", "roles/secretmanager.admin"),
     "iam_service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),

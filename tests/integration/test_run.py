@@ -464,10 +464,38 @@ def test_the_life_of_a_worker_pool(cloud: Cloud, image: str) -> None:
     assert stopped["changed"] is True
     assert cloud.api(path)["latestCreatedRevision"] == first["latestCreatedRevision"]
     changed = cloud.ok("run_worker_pool", **worker("worker", image, "harder"))
-    assert changed["worker_pool"]["latest_ready_revision"].startswith("worker-00002-")
+    second = changed["worker_pool"]["latest_ready_revision"]
+    assert second.startswith("worker-00002-")
+    for names in ({"names": ["worker", "none"]}, {}):
+        [told] = cloud.ok("run_worker_pools_info", location=REGION, **names)["worker_pools"]
+        assert told["scaling"] == {"manual_instance_count": 0}
+        assert told["serving"] == [
+            {
+                "revision": second,
+                "percent": 100,
+                "image": cloud.api(path)["template"]["containers"][0]["image"],
+            }
+        ]
     assert cloud.ok("run_worker_pool", name="worker", location=REGION, state="absent")["changed"] is True
     assert cloud.ok("run_worker_pool", name="worker", location=REGION, state="absent")["changed"] is False
     assert cloud.resources() == before
+
+
+def test_a_worker_that_ends_at_once_is_told_until_it_works(cloud: Cloud, image: str) -> None:
+    asked = worker("hasty", image, scaling={"manual_instance_count": 1}, settle_seconds=2)
+    good = asked["template"]["containers"][0]["command"]
+    asked["template"]["containers"][0]["command"] = ["python", "-c", "print('off'); raise SystemExit(3)"]
+    revisions = []
+    for _ in range(2):
+        message = cloud.error("run_worker_pool", **asked)
+        assert "its container ended within 2 seconds" in message
+        assert "off\nContainer called exit(3)." in message
+        revisions.append(cloud.api(f"{RUN}/workerPools/hasty")["latestReadyRevision"])
+    assert revisions[0] != revisions[1]
+    asked["template"]["containers"][0]["command"] = good
+    assert cloud.ok("run_worker_pool", **asked)["changed"] is True
+    assert cloud.ok("run_worker_pool", **asked)["changed"] is False
+    assert cloud.ok("run_worker_pool", name="hasty", location=REGION, state="absent")["changed"] is True
 
 
 def test_a_worker_pool_that_could_not_start_is_tried_again(cloud: Cloud, image: str) -> None:

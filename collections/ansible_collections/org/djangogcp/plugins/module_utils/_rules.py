@@ -345,6 +345,7 @@ SERVICE = pattern(
     limit=49,
 )
 JOB = WORKER_POOL = SERVICE
+SETTLE_SECONDS = between(0, 600)
 REVISION = pattern(
     "at most 63 lower case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
     _LABEL,

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import itertools
 import json
@@ -23,14 +24,17 @@ from ansible_collections.org.djangogcp.plugins.module_utils._logs import (
     lines_of,
     log_as_it_comes,
     log_lines,
+    moment,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
     DEPLOYED_ANNOTATION,
     JOB,
     PLACEHOLDER_ANNOTATION,
     SERVICE,
+    WORKER_POOL,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, get_path
 
@@ -225,11 +229,11 @@ def is_serving(service: Json | None) -> bool:
     return bool(_serving(service or {}))
 
 
-def _serving(service: Json) -> list[tuple[str, int, str]]:
-    """Revision, percentage and tag of everything that gets traffic."""
-    ready = str(service.get("latestReadyRevision") or "").rpartition("/")[2]
+def _serving(resource: Json, shares: str = "trafficStatuses") -> list[tuple[str, int, str]]:
+    """Revision, percentage and tag of everything that gets traffic, or the instances of a worker pool."""
+    ready = str(resource.get("latestReadyRevision") or "").rpartition("/")[2]
     found = []
-    for target in service.get("trafficStatuses") or []:
+    for target in resource.get(shares) or []:
         if target.get("percent"):
             revision = str(target.get("revision") or ready).rpartition("/")[2]
             found.append((revision, int(target["percent"]), str(target.get("tag") or "")))
@@ -255,6 +259,18 @@ def serving(client: Client, ids: t.Mapping[str, str], service: Json) -> list[Jso
     return result
 
 
+def working(client: Client, ids: t.Mapping[str, str]) -> list[Json]:
+    """Which revisions have the instances of a worker pool: revision, percentage and image. One read per revision."""
+    pool = read(client, WORKER_POOL, ids) or {}
+    result = []
+    for revision, percent, _tag in _serving(pool, "instanceSplitStatuses"):
+        call = Call(f"read revision {revision}", "run.revisions.get")
+        found = client.find(f"{WORKER_POOL.url(ids)}/revisions/{revision}", call) or {}
+        containers = found.get("containers") or [{}]
+        result.append({"revision": revision, "percent": percent, "image": containers[0].get("image", "")})
+    return result
+
+
 def candidate(service: Json, tag: str) -> Json | None:
     """Revision and address of what carries a tag, None when nothing does."""
     for target in service.get("trafficStatuses") or []:
@@ -269,19 +285,60 @@ def revision_log(client: Client, project: str, revision: str) -> list[str]:
     return log_lines(client, project, _of_revision(revision), limit=_REVISION_LINES)
 
 
-def log_of_failed_start(client: Client, project: str, service: Json, revision: str) -> list[str]:
+def ended_at_once(
+    client: Client, ids: t.Mapping[str, str], pool: Json, seconds: int, *, wait: bool
+) -> list[str]:
+    """What the newest revision of a worker pool printed when a container of it ended so soon that it cannot have worked; [] when none did.
+
+    Nobody asks such a container whether it works: Cloud Run takes it for ready when it runs, and starts it again when it ends.
+
+    Args:
+        client: calls the APIs.
+        ids: the values of the braces in the path of the worker pool.
+        pool: the worker pool as read.
+        seconds: how soon after it was ready is at once.
+        wait: whether its log is looked at until then, because it has just been made.
+    """
+    revision, project = newest_revision(pool), ids["project"]
+    call = Call(f"read revision {revision}", "run.revisions.get")
+    found = client.find(f"{WORKER_POOL.url(ids)}/revisions/{revision}", call) or {}
+    ready = next((one for one in found.get("conditions") or [] if one.get("type") == "Ready"), {})
+    if ready.get("state") != "CONDITION_SUCCEEDED":
+        return []
+    until = moment(ready["lastTransitionTime"]) + datetime.timedelta(seconds=seconds)
+    selector = _of_revision(revision, "cloud_run_worker_pool")
+
+    def is_end(entry: Json) -> bool:
+        return _is_end(entry) and moment(entry["timestamp"]) <= until
+
+    entries, _unread = log_as_it_comes(
+        client,
+        project,
+        f'{selector} AND logName="projects/{project}/logs/{_SYSTEM_LOG}"',
+        lambda entries, quiet: any(map(is_end, entries)),
+        Deadline(seconds if wait else 0, client.clock),
+        end_of=f"revision {revision}",
+    )
+    ends = list(filter(is_end, entries))
+    return ends and (log_lines(client, project, selector, limit=_REVISION_LINES) or lines_of(ends))
+
+
+def log_of_failed_start(
+    client: Client, project: str, service: Json, revision: str, kind: str = "cloud_run_revision"
+) -> list[str]:
     """What a revision that did not start has printed. As of an execution that has ended, it is waited for, unless Cloud Run says of the
     service that no container ran.
 
     Args:
         client: calls the APIs.
         project: the project.
-        service: the service as read.
+        service: the service or worker pool as read.
         revision: its newest revision.
+        kind: the kind of monitored resource whose log it is.
     """
     reason = _reason_of(service)
     if reason and reason != _CONTAINER_FAILED:
-        return revision_log(client, project, revision)
+        return log_lines(client, project, _of_revision(revision, kind), limit=_REVISION_LINES)
 
     def is_whole(entries: list[Json], quiet: float) -> bool:
         return any(map(_is_end_of_start, entries)) and quiet >= _quiet_seconds(False, entries)
@@ -289,7 +346,7 @@ def log_of_failed_start(client: Client, project: str, service: Json, revision: s
     entries, said = log_as_it_comes(
         client,
         project,
-        _of_revision(revision),
+        _of_revision(revision, kind),
         is_whole,
         Deadline(_LOG_SECONDS, client.clock),
         end_of=f"revision {revision}",
@@ -298,8 +355,8 @@ def log_of_failed_start(client: Client, project: str, service: Json, revision: s
     return [*lines_of(entries), *said]
 
 
-def _of_revision(revision: str) -> str:
-    return f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{revision}"'
+def _of_revision(revision: str, kind: str = "cloud_run_revision") -> str:
+    return f'resource.type="{kind}" AND resource.labels.revision_name="{revision}"'
 
 
 def _reason_of(service: Json) -> str:

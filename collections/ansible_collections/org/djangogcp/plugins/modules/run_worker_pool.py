@@ -678,6 +678,12 @@ options:
     description: The version of that program.
     type: str
   # End of the table.
+  settle_seconds:
+    description:
+      - A container that ends so many seconds after a new revision was ready, or sooner, is a failure, which is told with what it printed, and the next
+        run tries it again. Its log is watched for that long. V(0) does not look at it.
+    type: int
+    default: 0
   state:
     description: Whether the worker pool is there.
     type: str
@@ -733,6 +739,9 @@ actions:
   sample: [create worker pool polls-worker]
 """
 
+import dataclasses
+import typing as t
+
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     MARK_ARGS,
@@ -741,10 +750,16 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError, OperationError
 from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_granted, refused_by_cloud_run
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, read, reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._run import (
+    ended_at_once,
+    log_of_failed_start,
+    newest_revision,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import WORKER_POOL
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
@@ -752,6 +767,7 @@ ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
     **table_options(WORKER_POOL.fields),
+    "settle_seconds": {"type": "int", "default": 0},
     "state": STATE_ARG,
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -761,11 +777,25 @@ ARGUMENT_SPEC = {
 def work(task: Task) -> Json:
     """Make the worker pool what is asked."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
+    seconds = task.params["settle_seconds"] or 0
+
+    def printed(pool: Json, *, wait: bool) -> list[str]:
+        return (
+            ended_at_once(task.client, ids, pool, seconds, wait=wait)
+            if seconds and newest_revision(pool)
+            else []
+        )
+
+    def retry(pool: Json, asked: t.Mapping[str, t.Any]) -> Json:
+        # What ended at once is as good as what has never been ready.
+        return WORKER_POOL.retry(
+            {**pool, "latestReadyRevision": ""} if printed(pool, wait=False) else pool, asked
+        )
 
     def ensure() -> Outcome:
         return reconcile(
             task.client,
-            WORKER_POOL,
+            dataclasses.replace(WORKER_POOL, retry=retry),
             ids,
             asked_of(task.params, WORKER_POOL.fields),
             state=task.params["state"],
@@ -774,15 +804,47 @@ def work(task: Task) -> Json:
             ownership=Ownership.from_params(task.params),
         )
 
-    return one_result(
-        "worker_pool",
-        once_granted(task.client, ensure, refused_by_cloud_run, doing=f"deploy worker pool {ids['name']}"),
+    try:
+        outcome = once_granted(
+            task.client, ensure, refused_by_cloud_run, doing=f"deploy worker pool {ids['name']}"
+        )
+    except OperationError as error:
+        raise with_log(task, ids, error) from error
+    is_new = newest_revision(outcome.wire) != newest_revision(outcome.found)
+    if is_new and task.wait.enabled and not task.check_mode:
+        lines = printed(outcome.wire or {}, wait=True)
+        if lines:
+            raise DjangoGcpError(
+                f"Failed to deploy worker pool {ids['name']}: its container ended within {seconds} seconds, and is started again and again. "
+                + _printed(newest_revision(outcome.wire), lines)
+            )
+    return one_result("worker_pool", outcome)
+
+
+def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
+    """The error of a revision that did not start, with what it printed."""
+    pool = read(task.client, WORKER_POOL, ids) or {}
+    revision = newest_revision(pool)
+    lines = (
+        log_of_failed_start(task.client, task.project, pool, revision, "cloud_run_worker_pool")
+        if revision
+        else []
     )
+    return OperationError(f"{error.message} {_printed(revision, lines)}", code=error.code) if lines else error
+
+
+def _printed(revision: str, lines: list[str]) -> str:
+    return "\n".join([f"What revision {revision} printed:", *lines])
 
 
 def main() -> None:
     """Run the module."""
-    run_module(ARGUMENT_SPEC, work, rules={"name": rules.WORKER_POOL}, tables={"": WORKER_POOL.fields})
+    run_module(
+        ARGUMENT_SPEC,
+        work,
+        rules={"name": rules.WORKER_POOL, "settle_seconds": rules.SETTLE_SECONDS},
+        tables={"": WORKER_POOL.fields},
+    )
 
 
 if __name__ == "__main__":

@@ -893,6 +893,7 @@ WORKER_POOL = ResourceSpec(
     path="projects/{project}/locations/{location}/workerPools/{name}",
     permission="run.workerpools",
     id_param="workerPoolId",
+    items="workerPools",
     mark=LabelsPlace(),
     retry=_revision_retry,
     operations=long_running,

@@ -7,6 +7,7 @@ from __future__ import annotations
 """The life of a worker pool."""
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import RETRY_ANNOTATION
 from ansible_collections.org.djangogcp.plugins.modules import run_worker_pool
@@ -80,3 +81,70 @@ def test_a_pool_is_deleted_once(google, client):
     assert run(client, state="absent")["actions"] == ["delete worker pool worker"]
     google.answer("GET", URL, MISSING)
     assert run(client, state="absent")["changed"] is False
+
+
+LOG = "https://logging.googleapis.com/v2/entries:list"
+SYSTEM_LOG = "projects/p/logs/run.googleapis.com%2Fvarlog%2Fsystem"
+REVISION = {
+    "conditions": [
+        {"type": "Ready", "state": "CONDITION_SUCCEEDED", "lastTransitionTime": "2026-11-01T12:00:00.5Z"}
+    ]
+}
+
+
+def end(timestamp):
+    return {
+        "entries": [
+            {"textPayload": "Container called exit(1).", "logName": SYSTEM_LOG, "timestamp": timestamp}
+        ]
+    }
+
+
+def test_a_container_that_ends_at_once_is_told_with_what_it_printed(google, client):
+    google.answer("GET", URL, MISSING, READY)
+    google.answer("POST", POOLS, DONE)
+    google.answer("GET", f"{URL}/revisions/worker-1", REVISION)
+    # It takes a while to end, and to be told.
+    printed = {"entries": [{"textPayload": "No module named celery"}]}
+    google.answer("POST", LOG, {}, {}, end("2026-11-01T12:00:09Z"), printed)
+    with pytest.raises(DjangoGcpError) as error:
+        run(client, template=TEMPLATE, settle_seconds=10)
+    assert error.value.message == (
+        "Failed to deploy worker pool worker: its container ended within 10 seconds, and is started again and again."
+        " What revision worker-1 printed:\nNo module named celery"
+    )
+    asked = google.bodies("POST")[-2]["filter"]
+    assert asked == (
+        'resource.type="cloud_run_worker_pool" AND resource.labels.revision_name="worker-1" AND logName="'
+        + SYSTEM_LOG
+        + '"'
+    )
+
+
+def test_a_container_that_goes_on_is_watched_and_is_right(google, client, fake_clock):
+    google.answer("GET", URL, MISSING, READY)
+    google.answer("POST", POOLS, DONE)
+    google.answer("GET", f"{URL}/revisions/worker-1", REVISION)
+    # Another end, which came when it had worked.
+    google.answer("POST", LOG, end("2026-11-01T12:00:10.6Z"))
+    assert run(client, template=TEMPLATE, settle_seconds=10)["changed"] is True
+    assert sum(fake_clock.slept) == pytest.approx(10)
+
+
+def test_what_ended_at_once_is_tried_again_and_what_works_is_left_alone(google, client):
+    google.answer("GET", URL, READY)
+    google.answer("GET", f"{URL}/revisions/worker-1", REVISION)
+    google.answer("POST", LOG, {})
+    assert run(client, template=TEMPLATE, settle_seconds=10)["changed"] is False
+    again = {
+        **READY,
+        "latestCreatedRevision": f"{REVISIONS}/worker-2",
+        "latestReadyRevision": f"{REVISIONS}/worker-2",
+    }
+    google.answer("GET", URL, READY, again)
+    google.answer("POST", LOG, end("2026-11-01T12:00:01Z"), {})
+    google.answer("PATCH", URL, DONE)
+    google.answer("GET", f"{URL}/revisions/worker-2", REVISION)
+    assert run(client, template=TEMPLATE, settle_seconds=10)["actions"] == ["update worker pool worker"]
+    (body,) = google.bodies("PATCH")
+    assert body["template"]["annotations"] == {RETRY_ANNOTATION: "worker-1"}
