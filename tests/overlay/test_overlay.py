@@ -286,6 +286,23 @@ def test_wagtail_knows_the_sites_address(said: str | None, expected: str) -> Non
     assert laid(project, CSRF_TRUSTED_ORIGINS="https://a.run.app")["WAGTAILADMIN_BASE_URL"] == expected
 
 
+@pytest.mark.parametrize(
+    ("version", "own", "apps", "expected"),
+    [
+        ((6, 0), "django.db.backends.sqlite3", ["wagtail"], ["wagtail", "django.contrib.postgres"]),
+        ((6, 0), "django.db.backends.sqlite3", ["django.contrib.postgres"], ["django.contrib.postgres"]),
+        ((6, 0), "django.db.backends.postgresql", ["wagtail"], ["wagtail"]),
+        ((5, 2), "django.db.backends.sqlite3", ["wagtail"], ["wagtail"]),
+    ],
+)
+def test_fields_of_postgresql_that_libraries_choose_are_allowed(
+    version: tuple[int, ...], own: str, apps: list[str], expected: list[str]
+) -> None:
+    project = {"INSTALLED_APPS": apps, "DATABASES": {"default": {"ENGINE": own}}}
+    found = laid(project, version, DATABASE_URL="postgres://u:p@/n?host=/cloudsql/p:r:i")["INSTALLED_APPS"]
+    assert [app for app in found if app in ("wagtail", "django.contrib.postgres")] == expected
+
+
 def test_a_variable_that_is_set_is_not_set_otherwise() -> None:
     environ = {
         "SECRET_KEY": "a",

@@ -74,6 +74,11 @@ def _family(engine: str) -> str:
     return "mysql" if "mysql" in engine or "mariadb" in engine else engine
 
 
+def is_postgresql(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of ``DATABASES`` speaks to PostgreSQL."""
+    return _family(str(entry.get("ENGINE", ""))) == "postgresql"
+
+
 def _engine(given: str, project: str, *, is_geographic: bool) -> str:
     """The backend: the project's own, where it speaks to that kind of server."""
     if _family(project) == _family(given):

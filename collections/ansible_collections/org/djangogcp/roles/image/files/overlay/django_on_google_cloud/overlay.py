@@ -17,6 +17,7 @@ from django_on_google_cloud import database, logs
 _PACKAGE = __package__
 _SECURITY = "django.middleware.security.SecurityMiddleware"
 _WHITENOISE = "whitenoise.middleware.WhiteNoiseMiddleware"
+_POSTGRESQL = "django.contrib.postgres"
 _FILES = "django.core.files.storage.FileSystemStorage"
 _LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
 #: What a value of LOCATION of a cache names that only a developer's machine has.
@@ -168,6 +169,7 @@ class _Overlay:
         if not url:
             return
         own = dict(self.project.get("DATABASES") or {})
+        was_postgresql = database.is_postgresql(own.get("default") or {})
         age = self.environ.get("CONN_MAX_AGE")
         own["default"] = database.laid_over(
             own.get("default") or {},
@@ -177,6 +179,11 @@ class _Overlay:
             is_geographic="django.contrib.gis" in self.apps,
         )
         self.settings["DATABASES"] = own
+        # Libraries choose fields by the kind of server, and since 6.0 Django refuses PostgreSQL's without this (its release notes, "django.contrib.postgres").
+        is_new = database.is_postgresql(own["default"]) and not was_postgresql
+        if is_new and self.version >= (6, 0) and not any(app.startswith(_POSTGRESQL) for app in self.apps):
+            self.apps.append(_POSTGRESQL)
+            self.settings["INSTALLED_APPS"] = self.apps
 
     def storage(self, alias: str) -> str:
         """The backend that the project has for *alias*, whichever setting says it."""
