@@ -69,7 +69,11 @@ def test_a_release_is_served_and_a_second_run_changes_nothing(folder: Folder) ->
     body = {"payload": {"data": base64.b64encode(b"not-for-folders").decode()}}
     folder.rehearsal.api(f"{secrets}/token:addVersion", method="POST", body=body)
     asked = {"TOKEN": "token", "TOKEN_FILE": {"name": "token", "path": "/run/secrets/token"}}
-    run = folder.play("deploy.yml", djangogcp_secrets=asked)
+    variables = {
+        "djangogcp_secrets": asked,
+        "djangogcp_background_workers": {"worker": "celery -A shop worker"},
+    }
+    run = folder.play("deploy.yml", **variables)
     assert run.status == 0, run.output
     current = folder.path / "current"
     assert {path.name for path in current.iterdir()} == {"app.json", "migrate", "collectstatic", "superuser"}
@@ -84,7 +88,11 @@ def test_a_release_is_served_and_a_second_run_changes_nothing(folder: Folder) ->
     assert app["secret_files"] == {"/run/secrets/token": "token"}
     assert app["secret_versions"]["token"] == "1"
     assert not any(value in str(app) for value in folder.rehearsal.secret_values())
-    assert folder.play("deploy.yml", djangogcp_secrets=asked).changed_tasks() == []
+    [worker] = app["workers"]
+    assert (worker["command"], worker["args"]) == (["/bin/sh", "-c"], ["exec celery -A shop worker"])
+    assert worker["secrets"] == app["secrets"]
+    assert worker["environment"] == app["command_environment"]
+    assert folder.play("deploy.yml", **variables).changed_tasks() == []
     # Nothing of Cloud Run was needed, not even its API.
     services = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/services"
     assert "has not been used in project" in str(folder.rehearsal.api(services, status=403))

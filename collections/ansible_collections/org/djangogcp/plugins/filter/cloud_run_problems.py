@@ -40,6 +40,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, problem
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _workers
 
 #: By variable; its limits are Cloud Run's.
 RULES: dict[str, Rule] = {
@@ -48,6 +49,8 @@ RULES: dict[str, Rule] = {
     "djangogcp_request_timeout_seconds": rules.REQUEST_SECONDS,
 }
 
+#: What the size of an instance is called.
+SIZES = ("djangogcp_cpu", "djangogcp_memory")
 #: Cloud Run, "Configure memory limits": the most GiB of memory by CPUs, and the least. The roles ask for the second
 #: generation execution environment, which needs a whole CPU and 512 MiB ("Execution environments").
 _MOST_MEMORY = {1: 4, 2: 8, 4: 16, 6: 24, 8: 32}
@@ -55,13 +58,13 @@ _LEAST_MEMORY = {4: 2, 6: 4, 8: 4}
 _LEAST_OF_GEN2 = 0.5
 
 
-def size_problems(cpu: str, memory: str) -> list[str]:
-    """A message if an instance of so many CPUs cannot have this *memory*."""
+def size_problems(cpu: str, memory: str, names: tuple[str, str] = SIZES) -> list[str]:
+    """A message if an instance of so many CPUs cannot have this *memory*; *names* says what the two are called."""
     cpus = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
     if cpus < 1:
         return [
             problem(
-                "djangogcp_cpu",
+                names[0],
                 cpu,
                 "1, 2, 4, 6 or 8, because the second generation of Cloud Run needs a whole CPU",
                 "1",
@@ -71,11 +74,26 @@ def size_problems(cpu: str, memory: str) -> list[str]:
     if least <= rules.memory_bytes(memory) / 2**30 <= most:
         return []
     shown = f"{int(least * 1024)}Mi" if least < 1 else f"{least}Gi"
-    return [
-        problem(
-            "djangogcp_memory", memory, f"a size from {shown} to {most}Gi, because djangogcp_cpu is {cpu}"
-        )
-    ]
+    return [problem(names[1], memory, f"a size from {shown} to {most}Gi, because {names[0]} is {cpu}")]
+
+
+def worker_size_problems(asked: t.Any, memory: str) -> list[str]:
+    """A message for each background worker of a size that a worker pool cannot have.
+
+    Args:
+        asked: djangogcp_background_workers. What is of a wrong form is left out.
+        memory: the memory of one that says none.
+    """
+    right = (
+        {name: entry for name, entry in asked.items() if _workers.is_worker(entry)}
+        if isinstance(asked, t.Mapping)
+        else {}
+    )
+    found = []
+    for worker in _workers.workers(right):
+        place = f"djangogcp_background_workers.{worker.name}"
+        found += size_problems(worker.cpu, worker.memory or memory, (f"{place}.cpu", f"{place}.memory"))
+    return found
 
 
 #: Cloud Run, "Configure secrets", "Disallowed paths and limitations"; /cloudsql has the database's sockets.
@@ -122,8 +140,11 @@ def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
     simple = {name: values[name] for name in RULES if isinstance(values.get(name), str | int)}
     wrong = [name for name, value in simple.items() if not RULES[name].test(value)]
     problems = [problem(name, simple[name], RULES[name].expected) for name in wrong]
-    if {"djangogcp_cpu", "djangogcp_memory"} <= simple.keys() - set(wrong):
-        problems += size_problems(str(simple["djangogcp_cpu"]), str(simple["djangogcp_memory"]))
+    if set(SIZES) <= simple.keys() - set(wrong):
+        problems += size_problems(*(str(simple[name]) for name in SIZES))
+        problems += worker_size_problems(
+            values.get("djangogcp_background_workers"), str(simple["djangogcp_memory"])
+        )
     secrets = values.get("djangogcp_secrets")
     return problems + (file_problems(secrets) if isinstance(secrets, t.Mapping) else [])
 

@@ -12,7 +12,8 @@ description:
     one project, and its buckets anywhere.
   - Finds database instances that the sites in them describe differently.
   - Finds database instances that take fewer connections than their sites can open. A site opens at most C(djangogcp_max_instances x
-    djangogcp_workers x djangogcp_threads) connections, twice that while a new revision comes up beside the serving one, and one more for a job.
+    djangogcp_workers x djangogcp_threads) connections and what its C(djangogcp_background_workers) say, twice that while a new revision comes up beside
+    the serving one, and one more for a job.
 options:
   _input:
     description:
@@ -67,6 +68,7 @@ import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import shown
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _workers
 from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import from_survey
 
 Site = t.Mapping[str, t.Any]
@@ -119,8 +121,11 @@ def shared_problems(
     sites: t.Iterable[Site], reserve: int = 10, hosts: t.Iterable[str] = (), *, names_only: bool = False
 ) -> list[str]:
     """What the *sites* must not have in common, and what they must have in common and have not. See DOCUMENTATION."""
-    flags = "djangogcp_database_flags"
-    sites = [{**site, flags: from_survey(site[flags], {})} if flags in site else site for site in sites]
+    dictionaries = ("djangogcp_database_flags", "djangogcp_background_workers")
+    sites = [
+        {**site, **{name: from_survey(site[name], {}) for name in dictionaries if name in site}}
+        for site in sites
+    ]
     found = [
         *_site_names(sites),
         *_database_names(sites),
@@ -221,14 +226,7 @@ def _descriptions(sites: list[Site]) -> t.Iterator[_Problem]:
 def _connections(sites: list[Site], reserve: int) -> t.Iterator[_Problem]:
     counted = [site for site in sites if site.get("djangogcp_max_instances") not in (None, "")]
     for (_project, instance), group in _grouped(counted, "djangogcp_project", "djangogcp_database_instance"):
-        needed = [
-            int(site["djangogcp_max_instances"])
-            * int(site["djangogcp_workers"])
-            * int(site["djangogcp_threads"])
-            * 2
-            + 1
-            for site in group
-        ]
+        needed = [2 * (_connections_of_web(site) + _connections_of_workers(site)) + 1 for site in group]
         # Sites that differ are refused anyway; the least is what there is for sure.
         available, tier = min(
             (
@@ -241,17 +239,29 @@ def _connections(sites: list[Site], reserve: int) -> t.Iterator[_Problem]:
             for tier in [site["djangogcp_database_tier"]]
         )
         if sum(needed) > available - reserve:
+            beside = " and background workers" if any(map(_connections_of_workers, group)) else ""
             by_site = ", ".join(
                 f"{site['djangogcp_site']} {connections}"
                 for site, connections in zip(group, needed, strict=True)
             )
             yield _Problem(
                 f"The connections to the database instance {instance} may become {sum(needed)} ({by_site}: instances x workers x"
-                f" threads, twice while a new revision comes up, and one job): expected at most {available - reserve}, because {tier}"
-                f" takes {available} and {reserve} are kept in reserve. Lower djangogcp_max_instances, djangogcp_workers or"
+                f" threads{beside}, twice while a new revision comes up, and one job): expected at most {available - reserve}, because"
+                f" {tier} takes {available} and {reserve} are kept in reserve. Lower djangogcp_max_instances, djangogcp_workers or"
                 " djangogcp_threads, or take a larger djangogcp_database_tier.",
                 group,
             )
+
+
+def _connections_of_web(site: Site) -> int:
+    return (
+        int(site["djangogcp_max_instances"]) * int(site["djangogcp_workers"]) * int(site["djangogcp_threads"])
+    )
+
+
+def _connections_of_workers(site: Site) -> int:
+    asked = site.get("djangogcp_background_workers") or {}
+    return sum(worker.instances * worker.connections for worker in _workers.workers(asked))
 
 
 def _grouped(sites: t.Iterable[Site], *variables: str) -> list[tuple[tuple[str, ...], list[Site]]]:

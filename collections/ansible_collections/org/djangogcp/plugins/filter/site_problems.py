@@ -85,6 +85,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
     problem,
     unknown,
 )
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _workers
 
 # ansible-core requires it; only what ansible-test imports plugins with has none.
 with contextlib.suppress(ImportError):
@@ -303,6 +304,9 @@ RULES: dict[str, Rule] = {
     "djangogcp_max_instances": between(1, 10000),
     "djangogcp_workers": between(1, 64),
     "djangogcp_threads": between(1, 1000),
+    "djangogcp_background_workers": rules.each_entry(
+        _workers.EXPECTED, _workers.is_name, _workers.is_worker, 50
+    ),
     "djangogcp_job_timeout_seconds": _SECONDS,
     "djangogcp_repository": rules.REPOSITORY,
     "djangogcp_source_bucket": rules.BUCKET,
@@ -318,6 +322,7 @@ RULES: dict[str, Rule] = {
     "djangogcp_database_flags": rules.SQL_FLAGS,
     # Variables of one role only.
     "cloud_run_candidate_tag": rules.TAG,
+    "cloud_run_worker_settle_seconds": rules.SETTLE_SECONDS,
     "database_backup_start_time": rules.TIME_OF_DAY,
     "database_retained_backups": rules.RETAINED_BACKUPS,
     "database_transaction_log_retention_days": rules.LOG_DAYS,
@@ -748,6 +753,24 @@ def _python_problems(source: Values, python: t.Any) -> list[str]:
     return [_problem("djangogcp_python_version", python, expected, others[0] if others else None)]
 
 
+def worker_problems(asked: Values) -> list[str]:
+    """A message for each scheduler that would run more than once.
+
+    Args:
+        asked: djangogcp_background_workers.
+    """
+    return [
+        _problem(
+            f"djangogcp_background_workers.{worker.name}.instances",
+            worker.instances,
+            "1, or 0 to stop it, because it is a scheduler, and two would do everything twice",
+            "1",
+        )
+        for worker in _workers.workers(asked)
+        if worker.is_scheduler and worker.instances > 1
+    ]
+
+
 def tier_problems(tier: str, edition: str) -> list[str]:
     """A message if the machine *tier* is not one of *edition* (Cloud SQL, "Machine series overview")."""
     custom = re.fullmatch(r"db-custom-(\d+)-(\d+)", tier)
@@ -810,6 +833,8 @@ def site_problems(
         problems += [one for one in found if one.partition(" ")[0] not in refused]
     if not refused & _BUCKETS:
         problems += bucket_problems(values)
+    if are_right("djangogcp_background_workers"):
+        problems += worker_problems(values["djangogcp_background_workers"])
     problems += [one for one in target_problems if one.partition(" ")[0] not in refused]
     if are_right("djangogcp_database_version"):
         found = engine_problems(values)

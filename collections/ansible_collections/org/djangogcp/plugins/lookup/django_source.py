@@ -169,6 +169,14 @@ _list:
     release_command:
       description: The command of the C(release) process in C(Procfile), as the image runs it, empty if it does no more than a deploy does by itself.
       type: str
+    background_workers:
+      description: The commands of the other processes in C(Procfile) that work in the background, by name, as a shell in the image takes them.
+      type: dict
+      sample: {worker: celery -A shop worker, beat: celery -A shop beat}
+    shell:
+      description: What runs a shell's command line in an image of the project, before the line.
+      type: list
+      elements: str
     release_migrates:
       description: Whether it, or a script of the project that it runs, says that it migrates.
       type: bool
@@ -228,7 +236,13 @@ from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import Engine, engine_of
-from ansible_collections.org.djangogcp.plugins.plugin_utils import _aptfile, _dependencies, _settings, _start
+from ansible_collections.org.djangogcp.plugins.plugin_utils import (
+    _aptfile,
+    _dependencies,
+    _settings,
+    _start,
+    _workers,
+)
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text as _text
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import unreadable
 
@@ -364,6 +378,7 @@ def describe(
             f"{chosen} is what serves, because it routes further protocols than HTTP (djangogcp_wsgi_module)"
         )
     release = "" if has_dockerfile else _release(processes)
+    workers, other_processes = _workers.of_procfile(processes)
     release_migrates = "migrat" in release + _start.scripts(root / processes_dir, release.split())
     dependencies = _dependencies.find(root, below, requirements)
     serving_settings = _serving_settings(base, default_settings, chosen, web, dockerfile)
@@ -383,13 +398,9 @@ def describe(
         else _lacking(dependencies.names, web, is_asgi, overlay, engine)
     )
     beside = [one for _any_of, brought in lacking for one in brought]
+    notes += [f"the process {name} of the Procfile is not run" for name in other_processes]
     if not has_dockerfile:
         notes += dependencies.notes
-        notes += [
-            f"the process {name} of the Procfile is not run"
-            for name in processes
-            if name not in ("web", "release")
-        ]
         if release:
             notes.append(
                 f"the process release of the Procfile is run {'before' if release_migrates else 'after'} the migrations"
@@ -457,6 +468,11 @@ def describe(
         "start_command": _started(web, below, processes_dir),
         "release_command": _started(release, below, processes_dir),
         "release_migrates": release_migrates,
+        "background_workers": {
+            name: command if has_dockerfile else _in_folder(command, below, processes_dir)
+            for name, command in workers.items()
+        },
+        "shell": _start.shell(root, dockerfile),
         "python_version": _python_version(root, below) or _python_for(dependencies.python),
         "python_needs": _python_needs(dependencies),
         "port": port,
@@ -566,8 +582,12 @@ def _lacking(
 
 def _started(web: str, below: str, processes_dir: str) -> str:
     """What a shell in the folder of manage.py starts, in the folder of the Procfile."""
-    command = _start.executed(web) if web else ""
-    return f"cd /app && {command}" if command and below != processes_dir else command
+    return _in_folder(_start.executed(web), below, processes_dir) if web else ""
+
+
+def _in_folder(command: str, below: str, processes_dir: str) -> str:
+    """A command line of the Procfile for a shell in the folder of manage.py of a generated image."""
+    return f"cd /app && {command}" if below != processes_dir else command
 
 
 def _serving_settings(base: Path, settings_module: str, application: str, web: str, dockerfile: str) -> str:

@@ -227,3 +227,13 @@ def manage_command(root: Path, dockerfile: str, manage_dir: str) -> list[str]:
         return command
     script = f'if [ -f {shlex.quote(manage_dir)}/manage.py ]; then cd {shlex.quote(manage_dir)}; fi; exec {shlex.join(command)} "$@"'
     return ["/bin/sh", "-c", script, "manage.py"]
+
+
+def shell(root: Path, dockerfile: str) -> list[str]:
+    """What runs a shell's command line in an image, before the line: with the programs of the environment that its Python is of."""
+    *runner, python = python_of(root, dockerfile) if dockerfile else ["python"]
+    folder = os.path.dirname(python)
+    if not folder:
+        return [*runner, "/bin/sh", "-c"]
+    place = folder if folder.startswith("/") else f"$PWD/{folder}"
+    return ["/bin/sh", "-c", f'PATH="{place}:$PATH" exec /bin/sh -c "$0"']

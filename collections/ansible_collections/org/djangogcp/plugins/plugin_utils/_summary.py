@@ -68,8 +68,11 @@ def _changes(facts: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     for name in facts:
         if _RESULT.fullmatch(name):
             result = facts[name]
-            if isinstance(result, t.Mapping) and result.get("changed"):
-                yield from map(str, result.get("actions") or ())
+            # A task with a loop has a result for each round.
+            rounds = result.get("results", [result]) if isinstance(result, t.Mapping) else []
+            for one in rounds:
+                if one.get("changed"):
+                    yield from map(str, one.get("actions") or ())
     # A command that has run as it is does not run again.
     for name, has_run in (facts.get("djangogcp_out_executed") or {}).items():
         if not has_run and name != "manage":

@@ -711,7 +711,55 @@ def test_a_procfile_above_manage_py_is_run_where_it_is(tmp_path: Path) -> None:
     write(tmp_path, **{"src/manage.py": MANAGE_PY, "Procfile": "web: cd src && gunicorn a\nworker: celery\n"})
     found = describe(str(tmp_path))
     assert found["start_command"] == "cd /app && cd src && exec gunicorn a"
-    assert "the process worker of the Procfile is not run" in found["notes"]
+    assert found["background_workers"] == {"worker": "cd /app && celery"}
+
+
+def test_what_a_procfile_runs_in_the_background_is_told_by_names_that_it_can_have(project: Path) -> None:
+    lines = (
+        "web: gunicorn a",
+        "release: python manage.py migrate",
+        "Celery_Worker: celery -A shop worker",
+        "beat: celery -A shop beat",
+        "mails: python manage.py mails",
+        "css: npm run watch",
+        "ws: daphne shop.asgi",
+    )
+    write(project, Procfile="\n".join(lines))
+    found = describe(str(project))
+    assert found["background_workers"] == {
+        "celery-worker": "celery -A shop worker",
+        "beat": "celery -A shop beat",
+        "mails": "python manage.py mails",
+    }
+    assert [note for note in found["notes"] if "is not run" in note] == [
+        "the process css of the Procfile is not run",
+        "the process ws of the Procfile is not run",
+    ]
+    assert found["shell"] == ["/bin/sh", "-c"]
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "shell"),
+    [
+        ('CMD ["gunicorn", "shop.wsgi"]', ["/bin/sh", "-c"]),
+        ("CMD uv run gunicorn shop.wsgi", ["uv", "run", "/bin/sh", "-c"]),
+        (
+            "CMD /opt/venv/bin/gunicorn shop.wsgi",
+            ["/bin/sh", "-c", 'PATH="/opt/venv/bin:$PATH" exec /bin/sh -c "$0"'],
+        ),
+        (
+            "CMD venv/bin/gunicorn shop.wsgi",
+            ["/bin/sh", "-c", 'PATH="$PWD/venv/bin:$PATH" exec /bin/sh -c "$0"'],
+        ),
+    ],
+)
+def test_a_worker_finds_the_programs_that_what_serves_finds(
+    project: Path, dockerfile: str, shell: list[str]
+) -> None:
+    write(project, Dockerfile=f"FROM python:3.13\n{dockerfile}\n", Procfile="worker: celery -A shop worker\n")
+    found = describe(str(project))
+    assert found["shell"] == shell
+    assert found["background_workers"] == {"worker": "celery -A shop worker"}
 
 
 @pytest.mark.parametrize(
