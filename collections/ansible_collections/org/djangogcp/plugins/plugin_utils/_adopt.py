@@ -22,6 +22,7 @@ from ansible_collections.org.djangogcp.plugins.plugin_utils import (
     _settings,
     _settings_patch,
     _start,
+    _workers,
 )
 
 Values = t.Mapping[str, t.Any]
@@ -212,6 +213,23 @@ def variables(project: Project, site: Site, folder: Path) -> dict[str, t.Any]:
         "djangogcp_superuser_email": site.superuser_email,
         **{name: site.sizes[name] for name in site.chosen},
         **project.paths,
+        **({"djangogcp_background_workers": found} if (found := _of_compose(project)) else {}),
+    }
+
+
+def _of_compose(project: Project) -> dict[str, str]:
+    """What works in the background by the compose file, where the Procfile names nothing that does.
+
+    A program at a path of its own is in an image that the file builds, and not in the one that is made here.
+    """
+    if project.source["background_workers"]:
+        return {}
+    return {
+        _workers.named(name): command
+        for name, command in project.compose.workers.items()
+        if _workers.is_name(_workers.named(name))
+        and _workers.is_worker(command)
+        and (project.source["dockerfile"] or not command.startswith("/"))
     }
 
 
@@ -269,7 +287,7 @@ def report(project: Project, site: Site) -> list[str]:
         ]
     if project.problems:
         lines += ["", "To be mended first: a deploy refuses", *(f"  - {one}" for one in project.problems)]
-    return [*lines, "", *costs(site)]
+    return [*lines, "", *costs(site, len({**project.source["background_workers"], **_of_compose(project)}))]
 
 
 def _row(what: str, said: str) -> str:
@@ -384,6 +402,8 @@ def _deployed(project: Project, site: Site) -> t.Iterator[tuple[str, str]]:
         f"service {project.name}, {sizes['djangogcp_min_instances']} to {sizes['djangogcp_max_instances']} instances of"
         f" {sizes['djangogcp_cpu']} vCPU and {sizes['djangogcp_memory']}; jobs for migrations and commands",
     )
+    if workers := {**source["background_workers"], **_of_compose(project)}:
+        yield "background", ", ".join(workers)
     yield (
         "Cloud SQL",
         f"instance {sizes['djangogcp_database_instance']} ({sizes['djangogcp_database_version']}, {sizes['djangogcp_database_tier']},"
@@ -426,26 +446,38 @@ def _missing(project: Project) -> list[str]:
         becomes = (
             "nothing: its Dockerfile says what is started"
             if name in ("web", "release")
-            else _compose.BECOMES[kind]
+            else _compose.BECOMES["worker" if kind == "other" else kind]
         )
         found.append(f"{name} of the Procfile becomes {becomes}")
-    if project.schedules:
-        found.append(f"schedules ({', '.join(project.schedules)}) become {_compose.BECOMES['schedule']}")
+    started = {*compose.kinds, *map(_compose.kind_of_command, project.processes.values())}
+    if project.schedules and "schedule" not in started:
+        found.append(
+            f"schedules ({', '.join(project.schedules)}) are nobody's to start: name what does in djangogcp_background_workers, if it runs all the"
+            " time, or let something call the playbook manage"
+        )
     queues = [name for name in _QUEUES if name in source["requirements"]]
-    has_worker = "worker" in compose.kinds or any(
-        _compose.kind_of_command(command) == "worker" for command in project.processes.values()
-    )
-    if queues and not has_worker:
-        found.append(f"a worker for {', '.join(queues)} becomes {_compose.BECOMES['worker']}")
+    if queues and "worker" not in started:
+        found.append(f"nothing works for {', '.join(queues)}: name what does in djangogcp_background_workers")
     if compose.problem:
         found.append(f"{compose.problem}, and nothing of it is looked at")
-    found += [f"{part.name} of {compose.file} becomes {part.becomes}" for part in compose.services]
+    runs = {*source["background_workers"], *_of_compose(project)}
+    for part in compose.services:
+        becomes = part.becomes
+        is_worker = becomes in (_compose.BECOMES["worker"], _compose.BECOMES["schedule"])
+        if is_worker and _workers.named(part.name) not in runs:
+            becomes = "nothing yet: what it starts is not in the file, or not in the image. Name that in djangogcp_background_workers"
+        found.append(f"{part.name} of {compose.file} becomes {becomes}")
     found += [f"the volume {part.name} of {compose.file} becomes {part.becomes}" for part in compose.volumes]
     return found
 
 
-def costs(site: Site) -> list[str]:
-    """What a month costs, line by line, and their sum."""
+def costs(site: Site, workers: int = 0) -> list[str]:
+    """What a month costs, line by line, and their sum.
+
+    Args:
+        site: what was chosen.
+        workers: how many containers work in the background.
+    """
     sizes = site.sizes
     bill = _prices.monthly(
         str(sizes["djangogcp_database_tier"]),
@@ -453,6 +485,7 @@ def costs(site: Site) -> list[str]:
         int(sizes["djangogcp_min_instances"]),
         str(sizes["djangogcp_cpu"]),
         str(sizes["djangogcp_memory"]),
+        workers,
     )
     found = [
         f"A month, in US dollars by Google's list prices as of {_prices.AS_OF} for {_prices.REGION}, without taxes, credits and traffic",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import typing as t
 
 import yaml
@@ -82,8 +83,8 @@ BECOMES = {
     "search": "nothing: a deploy makes no search engine. Name one of your own by its address in djangogcp_environment",
     "tool": "nothing: it is for people and not for the site",
     "assets": "nothing: what it builds has to be in the folder when it is deployed, or be built by a Dockerfile of yours",
-    "worker": "not yet: no deploy runs it (the module org.djangogcp.run_worker_pool makes a worker pool)",
-    "schedule": "not yet: no deploy runs it (the playbook manage runs a command when something calls it)",
+    "worker": "a worker pool on Cloud Run, which runs it all the time (djangogcp_background_workers)",
+    "schedule": "a worker pool on Cloud Run with one instance (djangogcp_background_workers)",
     "web": "the service on Cloud Run",
     "release": "a job on Cloud Run, run before a new revision gets traffic",
     "other": "nothing: no deploy runs it",
@@ -114,6 +115,7 @@ class Compose:
         services: its services.
         volumes: what they keep.
         kinds: of what kinds the services are.
+        workers: the command lines of those that work in the background, by their names, as far as the file says them.
         problem: why it cannot be read.
     """
 
@@ -121,6 +123,7 @@ class Compose:
     services: list[Part] = dataclasses.field(default_factory=list)
     volumes: list[Part] = dataclasses.field(default_factory=list)
     kinds: set[str] = dataclasses.field(default_factory=set)
+    workers: dict[str, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
 
 
@@ -165,6 +168,8 @@ def _of(root: Path, name: str) -> Compose:
         kind, said = _kind(str(service), described)
         found.kinds.add(kind)
         found.services.append(Part(str(service), said, BECOMES[kind]))
+        if kind in ("worker", "schedule") and (command := _shell_line(described)):
+            found.workers[str(service)] = command
         found.volumes += _volumes(described, kind)
     found.volumes = list({part.name: part for part in found.volumes}.values())
     return found
@@ -201,6 +206,13 @@ def _kind(name: str, service: dict[str, t.Any]) -> tuple[str, str]:
 
 def _line(value: t.Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def _shell_line(service: dict[str, t.Any]) -> str:
+    """What a service starts, as a shell takes it. Compose has two dollars for one that is no variable of its own."""
+    given = [service.get(key) for key in ("entrypoint", "command")]
+    lines = [shlex.join(map(str, one)) if isinstance(one, list) else str(one or "") for one in given]
+    return " ".join(" ".join(lines).replace("$$", "$").split())
 
 
 def _volumes(service: dict[str, t.Any], kind: str) -> t.Iterator[Part]:

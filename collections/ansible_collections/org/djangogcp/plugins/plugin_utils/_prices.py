@@ -50,6 +50,9 @@ PRICES = {
     # An instance that is kept and has no request to answer, with request-based billing.
     "run idle vcpu": Price(0.0000025, "vCPU second", _RUN),
     "run idle memory": Price(0.0000025, "GiB second", _RUN),
+    # An instance of a worker pool, which is paid for as long as it is there.
+    "run worker vcpu": Price(0.000011244, "vCPU second", _RUN),
+    "run worker memory": Price(0.000001235, "GiB second", _RUN),
     "storage standard": Price(0.000027397, "GiB hour", "https://cloud.google.com/storage/pricing"),
     "registry": Price(0.000136986, "GiB hour", "https://cloud.google.com/artifact-registry/pricing"),
     "secret version": Price(0.06, "version a month", "https://cloud.google.com/secret-manager/pricing"),
@@ -77,7 +80,9 @@ class Line:
     usd: float | None
 
 
-def monthly(tier: str, availability: str, min_instances: int, cpu: str, memory: str) -> list[Line]:
+def monthly(
+    tier: str, availability: str, min_instances: int, cpu: str, memory: str, workers: int = 0
+) -> list[Line]:
     """The lines of a month's bill of a site that nearly nobody visits, in REGION.
 
     Args:
@@ -86,6 +91,7 @@ def monthly(tier: str, availability: str, min_instances: int, cpu: str, memory: 
         min_instances: the instances of the service that are kept.
         cpu: the CPUs of each, as Cloud Run has it.
         memory: the memory of each, as Cloud Run has it.
+        workers: the containers that work in the background, of one CPU and this memory each.
     """
     copies = 2 if availability == "REGIONAL" else 1
     instance = instance_usd(tier)
@@ -96,6 +102,15 @@ def monthly(tier: str, availability: str, min_instances: int, cpu: str, memory: 
         * (
             _cpus(cpu) * PRICES["run idle vcpu"].usd
             + (memory_bytes(memory) or 0) / _GIB * PRICES["run idle memory"].usd
+        )
+    )
+    working = (
+        workers
+        * HOURS
+        * 3600
+        * (
+            PRICES["run worker vcpu"].usd
+            + (memory_bytes(memory) or 0) / _GIB * PRICES["run worker memory"].usd
         )
     )
     return [
@@ -112,6 +127,11 @@ def monthly(tier: str, availability: str, min_instances: int, cpu: str, memory: 
             if min_instances
             else "Cloud Run at idle, no instance kept",
             kept,
+        ),
+        *(
+            [Line(f"Cloud Run, {workers} background workers, always on (1 vCPU, {memory})", working)]
+            if workers
+            else []
         ),
         Line(
             f"Cloud Storage, {ASSUMED_UPLOADS_GIB} GiB of uploads and static files",

@@ -110,23 +110,58 @@ def test_processes_of_a_procfile_are_told_with_what_becomes_of_each(shop: Path) 
     write(
         shop,
         {
-            "Procfile": "web: gunicorn shop.wsgi\nworker: celery -A shop worker\nclock: celery -A shop beat\n",
+            "Procfile": "web: gunicorn shop.wsgi\nworker: celery -A shop worker\nclock: celery -A shop beat\n"
+            "reports: python manage.py reports\ncss: npm run watch\n",
             "requirements.txt": "django\ncelery\ndjango-celery-beat\n",
         },
     )
     report = told(shop)
     assert "started by      Procfile: gunicorn shop.wsgi" in report
-    assert "worker of the Procfile becomes not yet" in report
-    assert "org.djangogcp.run_worker_pool" in report
-    assert "clock of the Procfile becomes not yet" in report
-    assert "schedules (django-celery-beat) become not yet" in report
-    # Once, and not again as a queue without a worker.
-    assert "a worker for celery" not in report
+    assert "background      worker, clock, reports\n" in report
+    assert "worker of the Procfile becomes a worker pool on Cloud Run, which runs it all the time" in report
+    assert "clock of the Procfile becomes a worker pool on Cloud Run with one instance" in report
+    assert "reports of the Procfile becomes a worker pool on Cloud Run" in report
+    assert "css of the Procfile becomes nothing" in report
+    # They work, and are paid for.
+    assert "nothing works for celery" not in report
+    assert "schedules (" not in report
+    assert "Cloud Run, 3 background workers, always on" in report
+    # The deploy finds them itself.
+    assert "djangogcp_background_workers" not in _adopt.inventory(read(shop), site(), shop)
 
 
 def test_a_queue_without_a_process_is_told(shop: Path) -> None:
     write(shop, {"requirements.txt": "django\ndjango-rq\n"})
-    assert "a worker for django-rq becomes not yet" in told(shop)
+    assert "nothing works for django-rq: name what does in djangogcp_background_workers" in told(shop)
+
+
+def test_workers_of_a_compose_file_are_written_into_the_inventory(shop: Path) -> None:
+    services = (
+        "services:\n"
+        "  web: {build: ., command: gunicorn shop.wsgi}\n"
+        "  celery_worker: {build: ., command: [celery, -A, shop, worker, -n, 'a b']}\n"
+        "  beat: {build: ., entrypoint: celery -A shop, command: beat -l $$LEVEL}\n"
+        # In an image of the file's own, and nowhere.
+        "  mails: {build: compose, command: /start-celeryworker}\n"
+        "  worker: {build: .}\n"
+    )
+    write(shop, {"compose.yaml": services, "requirements.txt": "django\ncelery\n"})
+    inventory = yaml.safe_load(_adopt.inventory(read(shop), site(), shop))
+    assert inventory["sites"]["vars"]["djangogcp_background_workers"] == {
+        "celery-worker": "celery -A shop worker -n 'a b'",
+        "beat": "celery -A shop beat -l $LEVEL",
+    }
+    report = told(shop)
+    assert "celery_worker of compose.yaml becomes a worker pool on Cloud Run" in report
+    assert "mails of compose.yaml becomes nothing yet" in report
+    assert "worker of compose.yaml becomes nothing yet" in report
+    assert "2 background workers" in report
+    write(shop, {"Dockerfile": "FROM python:3.13-slim\n"})
+    inventory = yaml.safe_load(_adopt.inventory(read(shop), site(), shop))
+    assert inventory["sites"]["vars"]["djangogcp_background_workers"]["mails"] == "/start-celeryworker"
+    # What the Procfile says is found by the deploy.
+    write(shop, {"Procfile": "worker: celery -A shop worker\n"})
+    assert "djangogcp_background_workers" not in _adopt.inventory(read(shop), site(), shop)
 
 
 def test_further_databases_and_mysql_are_told(shop: Path) -> None:
