@@ -1,7 +1,7 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help adopt rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
-.PHONY: postgresql test test-compose fuzz bench parity lint audit faults build
+.PHONY: postgresql mysql test test-compose fuzz bench parity lint audit faults build
 # From any directory: make -C CHECKOUT, or make -f CHECKOUT/Makefile. No built-in function of make takes a path with spaces.
 ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN = cd "$(ROOT)" &&
@@ -62,6 +62,10 @@ env: ## eval "$$(make env)": point this shell at the rehearsal, until rehearsal_
 postgresql: ## bring PostgreSQL 16, 17 and 18 by npm, for rehearsals with the version that production has
 	@$(IN) bash tools/bootstrap.sh rehearse
 	@$(IN) .venv/bin/python tools/postgresql.py
+
+mysql: ## bring MySQL servers, for rehearsals with a database of MySQL
+	@$(IN) bash tools/bootstrap.sh rehearse
+	@$(IN) .venv/bin/python tools/mysql.py
 
 test: ## run the whole test suite (does its own set-up)
 	@$(IN) bash tools/bootstrap.sh test

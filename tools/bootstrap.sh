@@ -202,6 +202,7 @@ find_postgres
 find_bubblewrap
 if [[ $purpose == test ]]; then
     "$venv/bin/python" tools/postgresql.py
+    "$venv/bin/python" tools/mysql.py
 fi
 if [[ $purpose == test && -z $(command -v chromium chromium-browser google-chrome | head -n 1) ]]; then
     apt_install chromium || say "no Chromium found and it cannot be installed here: the browser test will say so"

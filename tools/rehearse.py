@@ -132,6 +132,7 @@ def start(inventory: Path, port: str = "") -> list[sites.Site]:
     if port and not (port.isdecimal() and 0 < int(port) < 1 << 16):
         raise RehearsalError(f"PORT is {port}: expected a number from 1 to 65535, such as 8910")
     found = sites.read(inventory)
+    _bring_servers(found)
     seeded = _seed(found)
     options = ["--seed", str(seeded), *_profile(), *_runtime(), *(["--port", port] if port else [])]
     running = _running_port()
@@ -142,6 +143,14 @@ def start(inventory: Path, port: str = "") -> list[sites.Site]:
     ENVIRONMENT.write_text(_environment(found), "utf-8")
     INVENTORY.write_text(f"{inventory}\n", "utf-8")
     return found
+
+
+def _bring_servers(found: list[sites.Site]) -> None:
+    """Brings the servers of MySQL that the sites ask for: no distribution has them."""
+    versions = (site.database_version for site in found)
+    series = {".".join(version.split("_")[1:3]) for version in versions if version.startswith("MYSQL_8_")}
+    if series:
+        subprocess.run([sys.executable, str(ROOT / "tools/mysql.py"), *sorted(series)], check=True)
 
 
 def _seed(found: list[sites.Site]) -> Path:

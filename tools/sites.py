@@ -34,6 +34,7 @@ class Site:
     region: str
     login: str
     admin_path: str
+    database_version: str
 
     def address(self, port: int) -> str:
         """Where a browser finds it."""
@@ -87,6 +88,7 @@ def read(inventory: Path) -> list[Site]:
                     if _logs_in_by_email(value("djangogcp_source_dir"))
                     else value("djangogcp_superuser_username", "admin"),
                     admin_path=value("djangogcp_admin_path", "/admin/"),
+                    database_version=value("djangogcp_database_version"),
                 )
             )
     except AnsibleError as error:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from gcp_emulator.databases.postgres import process
+from gcp_emulator.databases import process
 from gcp_emulator.databases.postgres.binaries import find_binaries
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
@@ -63,7 +63,7 @@ def state() -> Iterator[Path]:
 
 
 def _threads() -> set[threading.Thread]:
-    """All but the one that starts servers, which lives as long as the process (`databases.postgres.process`)."""
+    """All but the one that starts servers, which lives as long as the process (`databases.process`)."""
     return {one for one in threading.enumerate() if one not in process._STARTER._threads}
 
 

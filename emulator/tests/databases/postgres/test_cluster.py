@@ -21,7 +21,7 @@ import pytest
 from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
 from gcp_emulator.databases.postgres.cluster import ADMIN, Cluster
-from gcp_emulator.databases.postgres.process import PostgresError
+from gcp_emulator.databases.process import ServerError
 
 BINARIES = find_binaries()
 if not BINARIES:
@@ -180,20 +180,20 @@ def test_a_server_of_another_emulator_is_left_alone(cluster: Cluster) -> None:
         "and was not started by this emulator. Stop the emulator that started it."
     )
     for action in (other.stop, other.start):
-        with pytest.raises(PostgresError) as caught:
+        with pytest.raises(ServerError) as caught:
             action()
         assert str(caught.value) == expected
     assert scalar(cluster, "SELECT 1") == 1
 
 
 def test_a_cluster_is_not_made_twice(cluster: Cluster) -> None:
-    with pytest.raises(PostgresError) as caught:
+    with pytest.raises(ServerError) as caught:
         cluster.create()
     assert str(caught.value) == f"There is a PostgreSQL cluster in {cluster.directory} already."
 
 
 def test_a_server_that_cannot_start_says_why(cluster: Cluster) -> None:
-    with pytest.raises(PostgresError, match=r"did not start: .*shared_buffers.*"):
+    with pytest.raises(ServerError, match=r"did not start: .*shared_buffers.*"):
         cluster.start({"shared_buffers": "nonsense"})
     assert cluster.status().state == "stopped"
 

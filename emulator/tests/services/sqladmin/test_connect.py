@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from gcp_emulator.databases.postgres import roles as postgres_roles
 from gcp_emulator.databases.postgres.binaries import find_binaries
 from gcp_emulator.databases.postgres.cluster import Cluster
-from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, read_client, to_pem
+from gcp_emulator.databases.tls import Client, ServerAuthority, read_client, to_pem
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.front.tasks import Connections
 from gcp_emulator.services.sqladmin.api import SqlAdmin

@@ -1,4 +1,4 @@
-"""Cloud SQL for MySQL and SQL Server, and replicas: the API only, as Google Cloud answered (the conversations of facts.yaml)."""
+"""Cloud SQL for SQL Server, for MySQL where no server was brought, and replicas: the API only, as Google Cloud answered (the conversations of facts.yaml)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.operations import Profile
-from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin import kinds, rules
 from gcp_emulator.services.sqladmin.engines import engine_of
 
 from emulator.tests.running import PROJECT, RunningEmulator
@@ -18,6 +18,14 @@ from emulator.tests.services.sqladmin.test_api import Sql
 
 MYSQL = {"region": "us-central1", "databaseVersion": "MYSQL_8_0", "settings": {"tier": "db-n1-standard-1"}}
 REFUSED = "gcp-emulator does not run {}: nobody can connect to {}, of which there is the control plane only. Nothing was done."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_server() -> Iterator[None]:
+    """As on a machine without MySQL."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kinds, "find_mysql", list)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +333,7 @@ def test_nobody_connects_to_a_server_that_does_not_run(sql: Sql) -> None:
     v1 = Sql(sql.running)
     assert v1.error("POST", "instances/shop/executeSql", body)[:2] == (
         400,
-        REFUSED.format("servers of MySQL", f"{PROJECT}/shop"),
+        REFUSED.format("servers of MySQL unless one was brought with tools/mysql.py", f"{PROJECT}/shop"),
     )
 
 

@@ -15,6 +15,7 @@ from gcp_emulator.databases.postgres.binaries import find_binaries
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.compute.ports import Networks
 from gcp_emulator.services.servicenetworking.ports import Connections
+from gcp_emulator.services.sqladmin import kinds
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 
 from emulator.tests.running import OWNER, PROJECT, RunningEmulator
@@ -45,6 +46,14 @@ def asked(name: str, region: str = "europe-west1", **network: Any) -> dict[str, 
 def private(instance: Any) -> IPv4Address:
     (address,) = (one for one in instance["ipAddresses"] if one["type"] == "PRIVATE")
     return IPv4Address(address["ipAddress"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_mysql() -> Iterator[None]:
+    """As on a machine without MySQL: these tests are about addresses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kinds, "find_mysql", list)
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.services.sqladmin import rules
+from gcp_emulator.services.sqladmin.engines import engine_of
 
 SETTINGS = {"tier": "db-f1-micro", "edition": "ENTERPRISE"}
 BODY = {"name": "main", "region": "europe-west1", "databaseVersion": "POSTGRES_15", "settings": SETTINGS}
@@ -105,8 +106,10 @@ def test_custom_machines_within_the_limits_are_taken(tier: str) -> None:
     ],
 )  # fmt: skip
 def test_the_tiers_memory_decides_the_default_of_max_connections(tier: str, connections: int) -> None:
-    assert rules.max_connections(tier) == connections
-    assert rules.server_settings({"tier": tier})["max_connections"] == str(connections)
+    assert rules.max_connections(tier, "POSTGRES") == connections
+    assert rules.server_settings({"tier": tier}, engine_of("POSTGRES_15"))["max_connections"] == str(
+        connections
+    )
 
 
 @pytest.mark.parametrize("name", ["Main", "1main", "main_1", "main-", "", "ma.in"])
@@ -223,7 +226,9 @@ def test_memory_flags_are_shown_but_not_given_to_the_server() -> None:
         {"name": "shared_buffers", "value": "1000000"},
         {"name": "cloudsql.logical_decoding", "value": "on"},
     ]
-    assert rules.server_settings({"tier": "db-f1-micro", "databaseFlags": flags}) == {
+    assert rules.server_settings(
+        {"tier": "db-f1-micro", "databaseFlags": flags}, engine_of("POSTGRES_15")
+    ) == {
         "cloudsql.logical_decoding": "on",
         "max_connections": "25",
         "wal_level": "logical",
@@ -235,13 +240,13 @@ def test_only_some_changes_restart_the_server() -> None:
         given = [{"name": name, "value": value} for name, value in flags.items()]
         return {"tier": tier, "edition": "ENTERPRISE", "databaseFlags": given}
 
-    assert not rules.needs_restart(settings(), settings(work_mem="1024"))
-    assert rules.needs_restart(settings(), settings(max_connections="50"))
-    assert rules.needs_restart(settings(max_connections="50"), settings())
-    assert rules.needs_restart(settings(), settings(tier="db-g1-small"))
+    assert not rules.needs_restart(settings(), settings(work_mem="1024"), "POSTGRES")
+    assert rules.needs_restart(settings(), settings(max_connections="50"), "POSTGRES")
+    assert rules.needs_restart(settings(max_connections="50"), settings(), "POSTGRES")
+    assert rules.needs_restart(settings(), settings(tier="db-g1-small"), "POSTGRES")
     inside = {"ipConfiguration": {"privateNetwork": "projects/p/global/networks/n"}}
-    assert rules.needs_restart(settings(), settings() | inside)
-    assert not rules.needs_restart(settings() | inside, settings() | inside)
+    assert rules.needs_restart(settings(), settings() | inside, "POSTGRES")
+    assert not rules.needs_restart(settings() | inside, settings() | inside, "POSTGRES")
 
 
 def test_what_never_changes_is_refused() -> None:
@@ -270,3 +275,14 @@ def test_a_null_in_a_patch_clears_the_field() -> None:
     raw = {"ipConfiguration": {"allocatedIpRange": None}}
     merged = rules.merge_settings(current, {"ipConfiguration": {}}, raw)
     assert merged == {"tier": "t", "ipConfiguration": {"ipv4Enabled": True}}
+
+
+def test_mysql_takes_passwords_in_the_old_way_unless_a_flag_or_its_version_says_otherwise() -> None:
+    def asked(version: str, **flags: str) -> dict[str, str]:
+        given = [{"name": name, "value": value} for name, value in flags.items()]
+        return rules.server_settings({"tier": "db-g1-small", "databaseFlags": given}, engine_of(version))
+
+    way = "default_authentication_plugin"
+    assert asked("MYSQL_8_0") == {"max_connections": "1000", way: "mysql_native_password"}
+    assert asked("MYSQL_8_0", **{way: "caching_sha2_password"})[way] == "caching_sha2_password"
+    assert asked("MYSQL_8_4", innodb_buffer_pool_size="9663676416") == {"max_connections": "1000"}

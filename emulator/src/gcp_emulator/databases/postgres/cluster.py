@@ -21,20 +21,18 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import psycopg2
 import psycopg2.extensions
 
+from gcp_emulator.databases.files import free_port, is_free, replace_file
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries
-from gcp_emulator.databases.postgres.process import (
-    PostgresError,
+from gcp_emulator.databases.process import (
+    ServerError,
     command,
     find_account,
     own,
@@ -42,6 +40,7 @@ from gcp_emulator.databases.postgres.process import (
     spawn,
     tail,
 )
+from gcp_emulator.databases.server import Status
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +80,6 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.01
 
-State = Literal["absent", "stopped", "crashed", "running"]
-
-
-@dataclass(frozen=True)
-class Status:
-    """What is known of a server. ``crashed``: it ended without removing its pid file."""
-
-    state: State
-    pid: int | None = None
-    port: int | None = None
-
 
 class Cluster:
     """One PostgreSQL server with its data."""
@@ -119,7 +107,7 @@ class Cluster:
 
     def _remember(self, port: int) -> None:
         text = json.dumps({"port": port, "version": self.binaries.version})
-        _replace(self.directory / "cluster.json", text + "\n")
+        replace_file(self.directory / "cluster.json", text + "\n")
 
     def version(self) -> int | None:
         """The major version that made the data, or None when there are none."""
@@ -131,19 +119,19 @@ class Cluster:
     # Life --------------------------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Makes the data folder (initdb: UTF-8, checksums, C.UTF-8 or en_US.UTF-8). PostgresError when it is there."""
+        """Makes the data folder (initdb: UTF-8, checksums, C.UTF-8 or en_US.UTF-8). ServerError when it is there."""
         if self.version() is not None:
-            raise PostgresError(f"There is a PostgreSQL cluster in {self.directory} already.")
+            raise ServerError(f"There is a PostgreSQL cluster in {self.directory} already.")
         account = find_account()
         self.directory.mkdir(parents=True, exist_ok=True)
         for folder in (self._server_dir, self._backups):
             folder.mkdir(mode=0o700, exist_ok=True)
             own(folder, account)
         password = secrets.token_urlsafe(24)
-        _replace(self.directory / "admin-password", password, mode=0o600)
+        replace_file(self.directory / "admin-password", password, mode=0o600)
         # initdb reads the password as the account that it runs as.
         password_file = self._server_dir / "password"
-        _replace(password_file, password, mode=0o600)
+        replace_file(password_file, password, mode=0o600)
         own(password_file, account)
         arguments = [self.binaries.program("initdb"), "--pgdata", str(self._data), "--username", ADMIN]
         arguments += [
@@ -165,18 +153,18 @@ class Cluster:
         ]
         try:
             run(self._command(arguments), what=f"initdb for {self._data}")
-        except PostgresError:
+        except ServerError:
             shutil.rmtree(self._data, ignore_errors=True)
             raise
         finally:
             password_file.unlink()
-        self._remember(_free_port())
+        self._remember(free_port())
 
     def start(self, settings: Mapping[str, str] | None = None) -> None:
         """Starts the server with ``settings`` (names as in postgresql.conf) and returns when it takes connections.
 
         The port of the last start is kept when it is free, else another is taken and remembered. A server that was
-        killed recovers by itself. PostgresError when another emulator runs this cluster, or the server does not come
+        killed recovers by itself. ServerError when another emulator runs this cluster, or the server does not come
         up: the text ends with its last words.
         """
         self._wait_for_orphan()
@@ -184,7 +172,7 @@ class Cluster:
             log.warning("PostgreSQL in %s was not shut down; it recovers now", self.directory)
             (self._data / "postmaster.pid").unlink(missing_ok=True)
         for attempt in range(3):
-            port = self.port if attempt == 0 and _is_free(self.port) else _free_port()
+            port = self.port if attempt == 0 and is_free(self.port) else free_port()
             if port != self.port:
                 log.warning(
                     "port %d of %s is taken; PostgreSQL listens on %d now", self.port, self.directory, port
@@ -193,7 +181,7 @@ class Cluster:
             self.configure(settings or {})
             if self._launch():
                 return
-        raise PostgresError(f"PostgreSQL in {self.directory} found no free port: {self.last_words()}")
+        raise ServerError(f"PostgreSQL in {self.directory} found no free port: {self.last_words()}")
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Writes the configuration; it holds from the next start or :meth:`reload`."""
@@ -206,7 +194,7 @@ class Cluster:
             ("postgresql.conf", "\n".join(lines) + "\n"),
             ("pg_hba.conf", _HBA.format(admin=ADMIN)),
         ):
-            _replace(self._data / name, text, mode=0o600)
+            replace_file(self._data / name, text, mode=0o600)
             own(self._data / name, account)
 
     def reload(self, settings: Mapping[str, str]) -> None:
@@ -220,7 +208,7 @@ class Cluster:
         if status.state != "running" or status.pid is None:
             return
         if self._process is None:
-            raise PostgresError(self._foreign(status))
+            raise ServerError(self._foreign(status))
         with contextlib.suppress(ProcessLookupError):
             os.kill(status.pid, signal.SIGINT)
         try:
@@ -320,7 +308,7 @@ class Cluster:
         _copy_living(self._data, target, leave_out=_NOT_IN_BACKUPS, empty=_EMPTY_IN_BACKUPS)
         cursor.execute(end)
         (label,) = cursor.fetchone() or ("",)
-        _replace(target / "backup_label", label, mode=0o600)
+        replace_file(target / "backup_label", label, mode=0o600)
         _copy_living(self._data / "pg_wal", target / "pg_wal")
 
     def drop_backup(self, name: str) -> None:
@@ -329,17 +317,16 @@ class Cluster:
 
     # Inside ------------------------------------------------------------------------------------------------------
 
-    def _command(self, arguments: list[str], *, dies_with_us: bool = False) -> list[str]:
+    def _command(self, arguments: list[str], *, dies_by: str | None = None) -> list[str]:
         needed = [self._server_dir, *self.binaries.folders]
-        return command(arguments, find_account(), needed, dies_with_us=dies_with_us)
+        return command(arguments, find_account(), needed, dies_by=dies_by)
 
     def _launch(self) -> bool:
         """True when the server takes connections, False when its port was taken meanwhile."""
         self._log.touch(mode=0o600)
         offset = self._log.stat().st_size
-        arguments = self._command(
-            [self.binaries.program("postgres"), "-D", str(self._data)], dies_with_us=True
-        )
+        # A fast shutdown: https://www.postgresql.org/docs/current/server-shutdown.html.
+        arguments = self._command([self.binaries.program("postgres"), "-D", str(self._data)], dies_by="INT")
         with self._log.open("ab") as output:
             self._process = spawn(arguments, output)
         deadline = time.monotonic() + _START_SECONDS
@@ -351,11 +338,11 @@ class Cluster:
                 self._process = None
                 if "Address already in use" in text:
                     return False
-                raise PostgresError(f"PostgreSQL in {self.directory} did not start: {tail(text)}")
+                raise ServerError(f"PostgreSQL in {self.directory} did not start: {tail(text)}")
             if self._is_ready():
                 return True
             time.sleep(_POLL_SECONDS)
-        raise PostgresError(
+        raise ServerError(
             f"PostgreSQL in {self.directory} took longer than {_START_SECONDS:.0f} s to start: {self.last_words()}"
         )
 
@@ -370,7 +357,7 @@ class Cluster:
     def _running_pid(self) -> int:
         status = self.status()
         if status.state != "running" or status.pid is None:
-            raise PostgresError(
+            raise ServerError(
                 f"PostgreSQL in {self.directory} does not run ({status.state}): {self.last_words()}"
             )
         return status.pid
@@ -380,7 +367,7 @@ class Cluster:
         deadline = time.monotonic() + 5.0
         while (status := self.status()).state == "running":
             if time.monotonic() > deadline:
-                raise PostgresError(self._foreign(status))
+                raise ServerError(self._foreign(status))
             time.sleep(_POLL_SECONDS)
 
     def _foreign(self, status: Status) -> str:
@@ -388,17 +375,6 @@ class Cluster:
             f"The PostgreSQL server of {self.directory} already runs (pid {status.pid}, port {status.port}) and was not "
             "started by this emulator. Stop the emulator that started it."
         )
-
-
-def _replace(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Writes a file whole or not at all, never readable by others than ``mode`` says."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8"
-    ) as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def _copy_living(
@@ -426,19 +402,3 @@ def _locale() -> str:
         subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.lower().split()
     )
     return "en_US.UTF-8" if "en_us.utf8" in known else "C.UTF-8"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

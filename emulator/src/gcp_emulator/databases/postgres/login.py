@@ -11,7 +11,7 @@ import contextlib
 import struct
 from collections.abc import Awaitable, Callable
 
-from gcp_emulator.databases.postgres.pipe import pipe
+from gcp_emulator.databases.pipe import pipe
 from gcp_emulator.databases.postgres.wire import Scram
 
 _CANCEL, _SSL, _GSSENC = 80877102, 80877103, 80877104

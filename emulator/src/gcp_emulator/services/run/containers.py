@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gcp_emulator.databases.postgres.pipe import pipe
+from gcp_emulator.databases.pipe import pipe
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.front.tasks import ConnectionHandler
@@ -20,7 +20,6 @@ from gcp_emulator.workloads.instances import Instance, InstanceSpec, Probe
 from gcp_emulator.workloads.pods import Pod
 from gcp_emulator.workloads.sandbox.process import LogHandler, TcpListener, UnixListener, Volume
 
-_POSTGRES_SOCKET = ".s.PGSQL.5432"
 #: Volumes that are stored, and their words: nothing here mounts them.
 _NOT_MOUNTED = {"gcs": "buckets of Cloud Storage", "nfs": "NFS servers"}
 _SYSTEM_SEVERITY = (
@@ -155,7 +154,8 @@ class Containers:
                 volumes[path] = Volume(path)
                 for connection in volume["cloudSqlInstance"].get("instances", ()):
                     handler = self._neighbours.database(connection, account, network, log)
-                    sockets.append(UnixListener(f"{path}/{connection}/{_POSTGRES_SOCKET}", handler))
+                    socket = self._neighbours.database_socket(connection)
+                    sockets.append(UnixListener(f"{path}/{socket}", handler))
         return tuple(volumes.values()), tuple(sockets)
 
     def _secret_files(

@@ -254,6 +254,10 @@ class Neighbours:
 
         return handle
 
+    def database_socket(self, connection: str) -> str:
+        """The path of the Cloud SQL socket of an instance below its folder."""
+        return self._sql.socket_path(connection)
+
 
 def _repository(found: re.Match[str]) -> str:
     return f"projects/{found['project']}/locations/{found['region']}/repositories/{found['repository']}"

@@ -1,4 +1,5 @@
-"""Cloud SQL Admin, v1 and v1beta4 alike: each instance of PostgreSQL is a real server; MySQL, SQL Server and replicas are the API only.
+"""Cloud SQL Admin, v1 and v1beta4 alike: each instance of PostgreSQL is a real server, and each of MySQL where one was brought; SQL Server and
+replicas are the API only.
 
 Instances and operations are in `instances`; databases, users, backups and SQL in `data`; the ways to connect in `connect`; replicas in
 `replicas`.
@@ -10,6 +11,7 @@ import asyncio
 from collections.abc import Iterable
 
 import psycopg2
+import pymysql
 
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.describe import Page, Section, View
@@ -64,7 +66,7 @@ class SqlAdmin(Service):
         content = self.instances.content(key, record)
         try:
             return Shown(await content.databases(), await content.users(), served=record["served"])
-        except (ApiError, psycopg2.Error) as error:
+        except (ApiError, psycopg2.Error, pymysql.MySQLError) as error:
             return Shown(problem=f"The server does not answer: {error}")
 
     async def start(self) -> None:

@@ -36,7 +36,7 @@ def final_backup(call: Call, record: Json) -> Json | None:
         "instance": record["name"],
         "databaseVersion": record["databaseVersion"],
         "location": record["region"].partition("-")[0],
-        "instanceSettings": {key: value for key, value in record.items() if key != "served"},
+        "instanceSettings": {key: value for key, value in record.items() if key not in rules.NOTED},
         "expiryTime": expires,
         "backupInterval": {"startTime": clock.timestamp(now)},
     }

@@ -20,9 +20,11 @@ import psycopg2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from gcp_emulator.databases.mysql import login as mysql_login
 from gcp_emulator.databases.postgres import login, roles
-from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, to_pem
-from gcp_emulator.databases.postgres.tls_listener import PORT, TlsListener
+from gcp_emulator.databases.postgres.cluster import Cluster
+from gcp_emulator.databases.tls import Client, ServerAuthority, to_pem
+from gcp_emulator.databases.tls_listener import PORT, TlsListener
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found
@@ -135,7 +137,7 @@ class Connect:
         name = record["connectionName"] if record else key
         try:
             server = self._reachable(name, identity_of(client.email))
-            await login.serve(reader, writer, server, partial(self._authenticate, key, client.token))
+            await self._let_in(key, client.token, server, reader, writer)
         except (ApiError, OSError) as error:
             log.warning("%s may not connect to %s: %s", client.email, name, _text(error))
 
@@ -217,7 +219,7 @@ class Connect:
             if problem := await self._undialled(key, network):
                 writer.close()
                 return f"{_FAILED} {problem}"
-            await login.serve(reader, writer, server, partial(self._authenticate, key, None))
+            await self._let_in(key, None, server, reader, writer)
         except (ApiError, OSError) as error:
             writer.close()
             return (
@@ -225,6 +227,30 @@ class Connect:
                 f"no typo in that name). Error during generateEphemeral for {connection_name}: {_text(error)}"
             )
         return None
+
+    def socket_path(self, connection_name: str) -> str:
+        """The socket of an instance below ``/cloudsql``: of MySQL a file of its name, of PostgreSQL one in a folder of its name.
+
+        Source: https://cloud.google.com/sql/docs/mysql/connect-run, and the README of GoogleCloudPlatform/cloud-sql-proxy.
+        """
+        record = self._records.get(_key(connection_name))
+        is_file = record is not None and not engine_of(record["databaseVersion"]).is_postgres
+        return connection_name if is_file else f"{connection_name}/.s.PGSQL.5432"
+
+    async def _let_in(
+        self,
+        key: str,
+        token: str | None,
+        server: tuple[str, int],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Serves one client of an instance's server in its protocol; ``token`` is what its certificate carries."""
+        record = self._records.get(key)
+        if record is not None and engine_of(record["databaseVersion"]).is_mysql:
+            await mysql_login.serve(reader, writer, server, f"cloudsqlproxy~{server[0]}")
+        else:
+            await login.serve(reader, writer, server, partial(self._authenticate, key, token))
 
     async def _undialled(self, key: str, network: str | None) -> str | None:
         """Why no packet from a network reaches the instance, once that was tried for long enough; None if one does.
@@ -276,7 +302,7 @@ class Connect:
             return None
         try:
             # Not in the instance's turn: a login does not wait for a backup.
-            users = await asyncio.to_thread(roles.list_users, self._servers[key])
+            users = await asyncio.to_thread(roles.list_users, self._servers.get(key, Cluster))
         except psycopg2.Error:
             # The server is about to start or to stop, and tells the client so itself.
             return None
@@ -286,7 +312,7 @@ class Connect:
         if problem := self._login_problem(key, user, token or await ask()):
             log.warning("IAM database authentication of %s in %s failed: %s", user, key, problem)
             raise login.LoginRefusedError(f'Cloud SQL IAM {kind} authentication failed for user "{user}"')
-        return roles.iam_password(self._servers[key], user)
+        return roles.iam_password(self._servers.get(key, Cluster), user)
 
     def _login_problem(self, key: str, user: str, token: str) -> str | None:
         """Why this token does not log this user in; Cloud SQL writes it to its log only."""

@@ -19,7 +19,7 @@ from gcp_emulator.engine.errors import Json, failed_precondition
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import Engine
-from gcp_emulator.services.sqladmin.servers import Servers, postgres_failure
+from gcp_emulator.services.sqladmin.servers import Servers, failure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,13 +78,13 @@ class PostgresContent:
                 await self._run(roles.drop_database, name)
             except psycopg2.errors.InsufficientPrivilege as error:
                 raise rules.invalid(
-                    f'failed to delete database "{name}". Detail: pq: {postgres_failure(error)}. '
+                    f'failed to delete database "{name}". Detail: pq: {failure(error)}. '
                     '(Please use psql client to delete database that is not owned by "cloudsqlsuperuser").'
                 ) from None
             except psycopg2.errors.ObjectInUse as error:
                 # As in https://github.com/MobilityData/mobility-feed-api/issues/1174: how many are connected is not told.
                 raise rules.invalid(
-                    f"failed to delete database {name}. Detail: pq: {postgres_failure(error)}."
+                    f"failed to delete database {name}. Detail: pq: {failure(error)}."
                 ) from None
 
     async def users(self) -> list[Json]:
@@ -128,7 +128,7 @@ class PostgresContent:
             await self._run(roles.drop_user, user["name"])
 
     async def _run(self, work: Callable[Concatenate[Cluster, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._servers.run(self._key, work, *args, **kwargs)
+        return await self._servers.run(self._key, Cluster, work, *args, **kwargs)
 
 
 @contextlib.contextmanager
@@ -139,7 +139,7 @@ def _refused(opening: str) -> Iterator[None]:
     except psycopg2.Error as error:
         detail = error.diag.message_detail
         ending = f" Details: {detail}." if detail else "."
-        raise rules.invalid(f"{opening}{postgres_failure(error)}{ending}") from None
+        raise rules.invalid(f"{opening}{failure(error)}{ending}") from None
 
 
 def _user_of(user: roles.User) -> Json:

@@ -17,12 +17,13 @@ from gcp_emulator.databases.postgres import roles, wire
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, not_found
+from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
 from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.contents import Content, find_user
+from gcp_emulator.services.sqladmin.engines import engine_of
 from gcp_emulator.services.sqladmin.instances import Instances
 from gcp_emulator.services.sqladmin.servers import active
 
@@ -220,7 +221,7 @@ class Data:
             backup.update(status="RUNNING", startTime=clock.timestamp())
             self._backups.put(name, backup)
             if record["served"]:
-                size = await self._servers.run(key, Cluster.backup, identifier)
+                size = await self._servers.backup(key, identifier)
                 backup["maxChargeableBytes"] = str(size)
 
         def end(error: ApiError | None) -> None:
@@ -266,7 +267,7 @@ class Data:
 
         async def work() -> None:
             if backup["status"] == "SUCCESSFUL" and record["served"]:
-                await self._servers.run(key, Cluster.drop_backup, backup["id"])
+                await self._servers.drop_backup(key, backup["id"])
             self._backups.delete(name)
 
         return self._instances.begin(call, key, "DELETE_BACKUP", work())
@@ -290,6 +291,8 @@ class Data:
             if not body.get(field):
                 raise rules.invalid(f"Missing parameter: {field}.")
         self._servers.require_served(key, record)
+        if not engine_of(record["databaseVersion"]).is_postgres:
+            raise failed_precondition("gcp-emulator does not emulate executeSql of MySQL; nothing was done.")
         user, password = self._login(call, key, settings)
         began = time.monotonic()
         if striking("disk_full"):
@@ -318,7 +321,7 @@ class Data:
                 raise rules.invalid("IAM authentication is not enabled for the instance.")
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
             user = rules.database_user(call.caller)
-            return user, roles.iam_password(self._servers[key], user)
+            return user, roles.iam_password(self._servers.get(key, Cluster), user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
         name = body["passwordSecretVersion"]

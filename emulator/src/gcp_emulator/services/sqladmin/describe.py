@@ -65,6 +65,11 @@ def _instance(record: Json, content: Shown) -> Panel:
 
 def _runs(record: Json) -> str:
     asked, installed = (engine_of(record[name]) for name in ("databaseVersion", "databaseInstalledVersion"))
+    if asked.is_mysql and "runs" in record:
+        differences = record["differences"]
+        return f"MySQL {record['runs']} runs" + (
+            f" in its place: {'; '.join(differences)}" if differences else ""
+        )
     if installed.major == asked.major:
         return f"runs {installed.version}"
     return f"{installed.version} runs in its place, for no {asked.label} {asked.major} is installed"

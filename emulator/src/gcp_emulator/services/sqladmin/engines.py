@@ -48,6 +48,12 @@ class Engine:
         return int(self.version.split("_")[1])
 
     @property
+    def series(self) -> tuple[int, int]:
+        """Of MySQL: ``(8, 0)`` of ``MYSQL_8_0_41``."""
+        major, minor = self.order[:2]
+        return major, minor
+
+    @property
     def order(self) -> tuple[int, ...]:
         """Sorts the versions of one engine."""
         return tuple(int(number) for number in re.findall(r"(?<=_)\d+", self.version))

@@ -1,4 +1,5 @@
-"""Instances and operations. An instance of PostgreSQL that is no replica is a real server; the others are noted, and not run.
+"""Instances and operations. An instance of PostgreSQL that is no replica is a real server, and one of MySQL where a server was brought; the
+others are noted, and not run.
 
 Sources: the discovery documents sqladmin:v1 and sqladmin:v1beta4 (20261018), and the pages that
 :mod:`gcp_emulator.services.sqladmin.rules` names. Databases, users, backups and SQL are in
@@ -15,8 +16,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gcp_emulator.databases.postgres.cluster import Cluster
-from gcp_emulator.databases.postgres.process import PostgresError
+from gcp_emulator.databases.process import ServerError
 from gcp_emulator.engine import clock, filters
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_found, precondition_failed
@@ -29,6 +29,7 @@ from gcp_emulator.services.sqladmin import backups, rules, topology
 from gcp_emulator.services.sqladmin.connect import Connect
 from gcp_emulator.services.sqladmin.contents import Content, PostgresContent, StoredContent
 from gcp_emulator.services.sqladmin.engines import MYSQL, POSTGRES, SQLSERVER, engine_of
+from gcp_emulator.services.sqladmin.mysql_content import MysqlContent
 from gcp_emulator.services.sqladmin.private import PrivateAddresses
 from gcp_emulator.services.sqladmin.servers import Servers, active
 
@@ -94,7 +95,8 @@ class Instances:
             (key, record) for key, record in ours if record["state"] == "RUNNABLE" and record["served"]
         ]
         for key, record in running:
-            await self.servers.apply(key, record["settings"], restart=True)
+            engine = engine_of(record["databaseVersion"])
+            await self.servers.apply(key, record["settings"], engine, restart=True)
 
     def attach(self, project: str, body: Json, host: str, port: int) -> None:
         """Registers an instance whose server somebody else runs at ``host``:``port``; ``body`` as of sql.instances.insert.
@@ -114,8 +116,8 @@ class Instances:
         if record["state"] not in ("RUNNABLE", "FAILED", "PENDING_DELETE"):
             return
         try:
-            await self.servers.start(key, record["settings"])
-        except (PostgresError, FileNotFoundError) as error:
+            await self.servers.start(key, record["settings"], engine_of(record["databaseVersion"]))
+        except (ServerError, FileNotFoundError) as error:
             log.error("the Cloud SQL instance %s does not start: %s", key, error)
             self._set_state(key, "FAILED")
             return
@@ -215,7 +217,7 @@ class Instances:
             if work is not None:
                 try:
                     await fallible(work)
-                except (PostgresError, ApiError) as error:
+                except (ServerError, ApiError) as error:
                     raise ApiError("INTERNAL", str(error)) from None
             elif failure := operation_failure():
                 raise failure
@@ -290,9 +292,15 @@ class Instances:
 
     def content(self, key: str, record: Json) -> Content:
         """What is in an instance."""
-        if record["served"]:
+        engine = engine_of(record["databaseVersion"])
+        if record["served"] and engine.is_postgres:
             return PostgresContent(self.servers, key)
-        return StoredContent(self._contents, key, engine_of(record["databaseVersion"]))
+        stored = StoredContent(self._contents, key, engine)
+        return (
+            MysqlContent(self.servers, key, engine, record["settings"], stored)
+            if record["served"]
+            else stored
+        )
 
     @handles("sql.instances.insert")
     async def insert_instance(self, call: Call) -> Json:
@@ -308,9 +316,8 @@ class Instances:
                 f"'{record['region']}' violates constraint 'constraints/gcp.resourceLocations' on the resource 'projects/{project}'."
             )
         self._require_address(project, record["settings"])
-        if record["served"]:
-            await self._choose_server(key, record)
-            self._require_free_name(key)
+        await self._choose_server(key, record)
+        self._require_free_name(key)
         self._instances.put(key, record)
         work = self._create(key, record, call.body.get("rootPassword"))
         if primary is None:
@@ -328,7 +335,8 @@ class Instances:
             call.body.get("cloneContext", {}).get("destinationInstanceName", ""),
         )
         if source["served"]:
-            raise failed_precondition("gcp-emulator does not emulate clones of PostgreSQL; nothing was done.")
+            label = engine_of(source["databaseVersion"]).label
+            raise failed_precondition(f"gcp-emulator does not emulate clones of {label}; nothing was done.")
         asked = {field: source[field] for field in ("region", "databaseVersion", "settings")}
         record = self._new_record(project, asked | {"name": name})
         clone = f"{project}/{name}"
@@ -339,17 +347,22 @@ class Instances:
         return self.begin(call, clone, "CLONE", self._create(clone, record, None), self._created(clone))
 
     async def _choose_server(self, key: str, record: Json) -> None:
-        """Notes which PostgreSQL will run the instance."""
-        asked = engine_of(record["databaseVersion"]).major
-        binaries = await self.servers.choose(asked)
-        if binaries.major != asked:
+        """Notes which server will run the instance, if one will."""
+        if record["instanceType"] != "CLOUD_SQL_INSTANCE":
+            return
+        engine = engine_of(record["databaseVersion"])
+        chosen = await self.servers.choose(engine)
+        if chosen is None:
+            return
+        version, differences = chosen
+        if differences:
             log.warning(
-                "no PostgreSQL %s is installed: %s runs the instance %s in its place",
-                asked,
-                binaries.version,
-                key,
-            )
-        record["databaseInstalledVersion"] = "POSTGRES_" + binaries.version.replace(".", "_")
+                "no server of %s is there: %s %s runs the instance %s in its place: %s",
+                engine.version, engine.label, version, key, "; ".join(differences),
+            )  # fmt: skip
+        record |= {"served": True, "runs": version, "differences": differences}
+        if engine.is_postgres:
+            record["databaseInstalledVersion"] = "POSTGRES_" + version.replace(".", "_")
 
     def _primary(self, body: Json, project: str) -> str | None:
         """The key of the primary of the replica that is asked for, None for an instance that is no replica."""
@@ -389,7 +402,7 @@ class Instances:
             ),
             "satisfiesPzi": True,
             "sqlNetworkArchitecture": "NEW_NETWORK_ARCHITECTURE",
-            "served": engine.is_postgres and record["instanceType"] == "CLOUD_SQL_INSTANCE",
+            "served": False,
             **rules.zones(settings, region),
             **engine.filled("instance"),
         }
@@ -426,8 +439,8 @@ class Instances:
     async def _create(self, key: str, record: Json, root_password: str | None) -> None:
         self._private.require_allocated(record)
         if record["served"]:
-            major = engine_of(record["databaseVersion"]).major
-            await self.servers.create(key, record["settings"], major, root_password)
+            engine = engine_of(record["databaseVersion"])
+            await self.servers.create(key, record["settings"], engine, root_password)
         await self._connect.open_port(key)
 
     def _created(self, key: str) -> End:
@@ -457,7 +470,7 @@ class Instances:
     def _instance_view(self, call: Call, record: Json) -> Json:
         link = rules.link(call, f"projects/{record['project']}/instances/{record['name']}")
         authority = self._connect.server_ca(f"{record['project']}/{record['name']}")
-        view = {key: value for key, value in record.items() if key != "served"}
+        view = {key: value for key, value in record.items() if key not in rules.NOTED}
         if upgrades := engine_of(record["databaseVersion"]).upgrades:
             view["upgradableDatabaseVersions"] = upgrades
         return view | {"selfLink": link, "etag": _etag(record), "serverCaCert": authority}
@@ -465,6 +478,7 @@ class Instances:
     @handles("sql.instances.patch")
     async def patch_instance(self, call: Call) -> Json:
         _, record = self.instance(call)
+        await self._require_same_server(record, call.body)
         raw = call.raw_body.get("settings") or {}
         settings = rules.patched_settings(record["settings"], call.body.get("settings", {}), raw)
         return self._update(call, record | _without_secrets(call.body) | {"settings": settings})
@@ -474,12 +488,23 @@ class Instances:
         _, record = self.instance(call)
         if "settingsVersion" not in call.body.get("settings", {}):
             raise rules.invalid("Missing parameter: settings.settingsVersion.")
+        await self._require_same_server(record, call.body)
         kept = {
             key: value
             for key, value in record.items()
             if key not in ("replicaConfiguration", "replicationCluster")
         }
         return self._update(call, kept | _without_secrets(call.body))
+
+    async def _require_same_server(self, record: Json, body: Json) -> None:
+        """FAILED_PRECONDITION when another server would have to take over the data of MySQL."""
+        engine = engine_of(body.get("databaseVersion") or record["databaseVersion"])
+        if record["served"] and engine.is_mysql and "runs" in record:
+            chosen = await self.servers.choose(engine)
+            if chosen is None or chosen[0] != record["runs"]:
+                raise failed_precondition(
+                    f"gcp-emulator does not emulate the upgrade of {record['databaseVersion']} to {engine.version}; nothing was done."
+                )
 
     def _update(self, call: Call, wanted: Json) -> Json:
         key, record = self.instance(call)
@@ -517,7 +542,9 @@ class Instances:
         }
         self._instances.put(key, wanted)
         topology.name_failover_replica(self._instances, record, wanted)
-        work = self._apply(key, settings, restart=record["served"] and rules.needs_restart(before, settings))
+        work = self._apply(
+            key, settings, restart=record["served"] and rules.needs_restart(before, settings, engine.name)
+        )
         return self.begin(call, key, "UPDATE", work, self._applied(key))
 
     async def _apply(self, key: str, settings: Json, *, restart: bool) -> None:
@@ -525,7 +552,8 @@ class Instances:
         if record is not None:
             self._private.require_allocated(record)
         if record is not None and record["served"]:
-            await self.servers.apply(key, settings, restart=restart)
+            engine = engine_of(record["databaseVersion"])
+            await self.servers.apply(key, settings, engine, restart=restart)
         await self._connect.open_port(key)
 
     def _applied(self, key: str) -> End:
@@ -564,7 +592,7 @@ class Instances:
             record = self._instances.get(key)
             has_server = record is not None and record["served"] and active(record["settings"])
             identifier = final["name"].rpartition("/")[2]
-            size = await self.servers.run(key, Cluster.backup, identifier) if has_server else None
+            size = await self.servers.backup(key, identifier) if has_server else None
             self._final.put(final["name"], backups.finished(final, size))
         await self._connect.close_port(key)
         await self.servers.destroy(key)

@@ -25,6 +25,9 @@ class SqlSockets(Protocol):
         ``network`` is the path of the network that the client sends to, if any: private addresses are reached from there only.
         """
 
+    def socket_path(self, connection_name: str) -> str:
+        """The path of an instance's socket below the folder of all of them."""
+
 
 class Attachments(Protocol):
     """Instances whose servers somebody else runs."""

@@ -48,6 +48,8 @@ _KINDS = {
 _TYPES = ("CLOUD_SQL_INSTANCE", "READ_REPLICA_INSTANCE")
 #: What is kept of a new instance beside its settings.
 _KEPT = ("diskEncryptionConfiguration", "masterInstanceName", "replicaConfiguration", "replicationCluster")
+#: What is noted of an instance and not told: whether a server runs for it, of which version, and where that differs from what was asked for.
+NOTED = frozenset({"served", "runs", "differences"})
 #: What a patch of ``settings`` replaces whole although it is an object.
 _MAPS = frozenset({"userLabels"})
 
@@ -88,10 +90,10 @@ def tier_memory(tier: str) -> float:
     return int(tier.rpartition("-")[2]) * float(limits()["enterprise_plus_mb_per_cpu"])
 
 
-def max_connections(tier: str) -> int:
+def max_connections(tier: str, engine: str) -> int:
     """The default of the flag ``max_connections``."""
     memory = tier_memory(tier)
-    steps: list[tuple[int, int]] = limits()["max_connections"]
+    steps: list[tuple[int, int]] = limits()["max_connections"][engine]
     return max(count for least, count in steps if memory >= least)
 
 
@@ -304,22 +306,30 @@ def check_maintenance(before: Json, after: Json) -> None:
         )
 
 
-def server_settings(settings: Json) -> dict[str, str]:
-    """The lines of postgresql.conf that an instance's settings mean."""
+def server_settings(settings: Json, engine: Engine) -> dict[str, str]:
+    """The settings of a server of the engine that an instance's settings mean."""
     chosen = {flag["name"]: flag.get("value", "on") for flag in settings.get("databaseFlags", [])}
-    known = flags("POSTGRES")
+    known = flags(engine.name)
     applied = {name: value for name, value in chosen.items() if known[name].get("applied", True)}
-    applied.setdefault("max_connections", str(max_connections(settings["tier"])))
+    applied.setdefault("max_connections", str(max_connections(settings["tier"], engine.name)))
     if chosen.get("cloudsql.logical_decoding") == "on":
         applied["wal_level"] = "logical"
+    # https://github.com/GoogleCloudPlatform/golang-samples/issues/4452: 8.0 has the other one only if a flag says so.
+    if engine.is_mysql and engine.series < (8, 4):
+        applied.setdefault("default_authentication_plugin", "mysql_native_password")
     return applied
+
+
+def flag(settings: Json, name: str) -> str | None:
+    """The value of a flag that was set."""
+    return next(
+        (str(one.get("value", "")) for one in settings.get("databaseFlags", []) if one["name"] == name), None
+    )
 
 
 def flag_enabled(settings: Json, name: str) -> bool:
     """Whether a BOOLEAN flag is on."""
-    return any(
-        flag["name"] == name and flag.get("value") == "on" for flag in settings.get("databaseFlags", [])
-    )
+    return flag(settings, name) == "on"
 
 
 def _private_network(settings: Json) -> str | None:
@@ -327,8 +337,8 @@ def _private_network(settings: Json) -> str | None:
     return network
 
 
-def needs_restart(before: Json, after: Json) -> bool:
-    """Whether Cloud SQL restarts a PostgreSQL instance to apply the change."""
+def needs_restart(before: Json, after: Json, engine: str) -> bool:
+    """Whether Cloud SQL restarts an instance of the engine to apply the change."""
     if before["tier"] != after["tier"] or before["edition"] != after["edition"]:
         return True
     # https://shocksolution.com/2019/06/26/another-reason-to-enable-private-ip-addresses-on-google-cloud-sql/
@@ -336,7 +346,7 @@ def needs_restart(before: Json, after: Json) -> bool:
         return True
     old, new = ({f["name"]: f.get("value") for f in one.get("databaseFlags", [])} for one in (before, after))
     changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-    return any(flags("POSTGRES")[name].get("restart") for name in changed)
+    return any(flags(engine)[name].get("restart") for name in changed)
 
 
 def check_flags(given: list[Json], engine: Engine) -> None:

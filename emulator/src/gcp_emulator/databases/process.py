@@ -1,6 +1,6 @@
-"""Running PostgreSQL's programs as somebody who is not root, wherever their files are.
+"""Running the programs of database servers as somebody who is not root, wherever their files are.
 
-PostgreSQL refuses to run as root. When the emulator is root, the programs run as the account ``postgres`` or another
+PostgreSQL and MySQL refuse to run as root. When the emulator is root, the programs run as the account ``postgres`` or another
 unprivileged one. That account may not be able to reach the files (a checkout below /root, which is 0700); then the
 program gets a private mount namespace where the closed folder is covered by an empty one that holds the needed folders
 at their own paths. (Not by bubblewrap: it stays between the emulator and the server as a process without CAP_KILL, and
@@ -23,11 +23,11 @@ from typing import IO
 
 # The kernel sends the parent-death signal when the *thread* that started the child ends, not the process. Servers are
 # therefore started by one thread that lives as long as the process.
-_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="postgres-starter")
+_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="server-starter")
 
 
-class PostgresError(Exception):
-    """PostgreSQL could not do what was asked; the text says what, on what, why and what to do."""
+class ServerError(Exception):
+    """A database server could not do what was asked; the text says what, on what, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def find_account() -> Account | None:
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    raise PostgresError(
-        "PostgreSQL does not run as root and this machine has none of the accounts postgres, nobody, daemon. "
+    raise ServerError(
+        "Database servers do not run as root and this machine has none of the accounts postgres, nobody, daemon. "
         "Create one of them, or run the emulator as an ordinary user."
     )
 
@@ -77,18 +77,18 @@ def _closed(account: Account, path: Path) -> Path | None:
 
 
 def command(
-    arguments: list[str], account: Account | None, needed: Iterable[Path], *, dies_with_us: bool = False
+    arguments: list[str], account: Account | None, needed: Iterable[Path], *, dies_by: str | None = None
 ) -> list[str]:
     """The command line that runs ``arguments`` as ``account``.
 
-    ``needed`` are the folders (resolved) that the program must reach. With ``dies_with_us`` a server is told to shut
-    down fast when the emulator ends, however it ends. PostgresError when a program for that is missing.
+    ``needed`` are the folders (resolved) that the program must reach. ``dies_by`` is the signal (``INT``) that a server gets
+    when the emulator ends, however it ends. ServerError when a program for that is missing.
     """
     if account is None:
         setpriv = shutil.which("setpriv")
-        return [setpriv, "--pdeathsig", "INT", *arguments] if setpriv and dies_with_us else arguments
+        return [setpriv, "--pdeathsig", dies_by, *arguments] if setpriv and dies_by else arguments
     drop = [_tool("setpriv", account), f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
-    drop += ["--no-new-privs", *(["--pdeathsig", "INT"] if dies_with_us else []), *arguments]
+    drop += ["--no-new-privs", *(["--pdeathsig", dies_by] if dies_by else []), *arguments]
     closed = {path: _closed(account, path) for path in sorted(set(needed))}
     blocked = {path: folder for path, folder in closed.items() if folder is not None}
     if not blocked:
@@ -111,8 +111,8 @@ def command(
 def _tool(name: str, account: Account) -> str:
     path = shutil.which(name)
     if path is None:
-        raise PostgresError(
-            f"PostgreSQL does not run as root, and the program {name} that would run it as {account.name} was not "
+        raise ServerError(
+            f"Database servers do not run as root, and the program {name} that would run it as {account.name} was not "
             "found. Install util-linux, or run the emulator as an ordinary user."
         )
     return path
@@ -128,7 +128,7 @@ def _environment() -> dict[str, str]:
 
 
 def run(arguments: list[str], *, what: str, extra_environment: dict[str, str] | None = None) -> None:
-    """Runs a program to its end; PostgresError with its last words when it fails."""
+    """Runs a program to its end; ServerError with its last words when it fails."""
     done = subprocess.run(
         arguments,
         stdin=subprocess.DEVNULL,
@@ -141,7 +141,7 @@ def run(arguments: list[str], *, what: str, extra_environment: dict[str, str] | 
         env=_environment() | (extra_environment or {}),
     )
     if done.returncode != 0:
-        raise PostgresError(f"{what} failed (exit code {done.returncode}): {tail(done.stdout)}")
+        raise ServerError(f"{what} failed (exit code {done.returncode}): {tail(done.stdout)}")
 
 
 def spawn(arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:

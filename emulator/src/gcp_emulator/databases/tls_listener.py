@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
-from gcp_emulator.databases.postgres.tls import Client, ServerAuthority, read_client
+from gcp_emulator.databases.tls import Client, ServerAuthority, read_client
 from gcp_emulator.front.tasks import Connections
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,32 @@
+"""What tests with a real MySQL server begin with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from gcp_emulator.databases.mysql import accounts
+from gcp_emulator.databases.mysql.binaries import MysqlBinaries, find_binaries
+
+WITHOUT = "no MySQL server was brought (tools/mysql.py)"
+
+
+def installed() -> list[MysqlBinaries]:
+    """The servers that are there; the module is skipped without one, on CI it fails."""
+    found = find_binaries()
+    if not found and "CI" not in os.environ:
+        pytest.skip(WITHOUT, allow_module_level=True)
+    assert found, WITHOUT
+    return found
+
+
+def initial(binaries: MysqlBinaries) -> Path:
+    """Where fresh data are kept, as the emulator keeps them."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(home, "gcp-emulator", "mysql", binaries.version)
+
+
+def way_of(binaries: MysqlBinaries) -> str:
+    """How accounts log in that need not be of one way."""
+    return accounts.NATIVE_PASSWORD if binaries.has_native_password else accounts.CACHING_SHA2
