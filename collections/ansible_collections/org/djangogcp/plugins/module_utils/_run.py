@@ -302,7 +302,7 @@ def ended_at_once(
     revision, project = newest_revision(pool), ids["project"]
     call = Call(f"read revision {revision}", "run.revisions.get")
     found = client.find(f"{WORKER_POOL.url(ids)}/revisions/{revision}", call) or {}
-    ready = next((one for one in found.get("conditions") or [] if one.get("type") == "Ready"), {})
+    ready: Json = next((one for one in found.get("conditions") or [] if one.get("type") == "Ready"), {})
     if ready.get("state") != "CONDITION_SUCCEEDED":
         return []
     until = moment(ready["lastTransitionTime"]) + datetime.timedelta(seconds=seconds)
@@ -320,7 +320,9 @@ def ended_at_once(
         end_of=f"revision {revision}",
     )
     ends = list(filter(is_end, entries))
-    return ends and (log_lines(client, project, selector, limit=_REVISION_LINES) or lines_of(ends))
+    if not ends:
+        return []
+    return log_lines(client, project, selector, limit=_REVISION_LINES) or lines_of(ends)
 
 
 def log_of_failed_start(
