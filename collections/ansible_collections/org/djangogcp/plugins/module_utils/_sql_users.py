@@ -78,7 +78,7 @@ def ensure_users(task: Task, instance: str, user: Json, claims: Claims | None = 
     claims = None if user["append_roles"] else claims
     name = sql_user_name(user["type"], user["name"], user["host"])
     ids = {"project": task.project, "instance": instance, "name": name}
-    if user["host"] is not None:
+    if user["host"] is not None and user["type"] == "BUILT_IN":
         ids["host"] = user["host"]
     if user["state"] == "present":
         return [_present(task, ids, user, claims)]
@@ -89,6 +89,11 @@ def ensure_users(task: Task, instance: str, user: Json, claims: Claims | None = 
 
 def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome:
     asked = asked_of(user, USER.fields)
+    made_as = None
+    if user["host"] is not None and user["type"] != "BUILT_IN":
+        made_as = user["name"]
+        # Who proves by IAM who it is comes from any host, and must not be given one.
+        del asked["host"]
     roles = asked.get("database_roles")
     password = _password(task, ids, user["password_secret"]) if user["password_secret"] is not None else None
     if user["per_version"] and password is not None:
@@ -108,9 +113,7 @@ def _present(task: Task, ids: Ids, user: Json, claims: Claims | None) -> Outcome
             result["password"] = secrets.token_urlsafe(32)
         return result
 
-    is_short = user["host"] is not None and user["type"] != "BUILT_IN"
-    made_as = user["name"] if is_short else None
-    spec = user_spec(shared=user["append_roles"], host=user["host"], made_as=made_as)
+    spec = user_spec(shared=user["append_roles"], host=ids.get("host"), made_as=made_as)
     outcome = reconcile(
         task.client,
         spec,

@@ -40,7 +40,8 @@ options:
       name:
         description:
           - The name. For O(users[].type=CLOUD_IAM_SERVICE_ACCOUNT) the account's e-mail address, with or without
-            C(.gserviceaccount.com). With O(users[].host) the whole address, of which MySQL takes what stands before the C(@).
+            C(.gserviceaccount.com). With O(users[].host), which is
+            not sent then, the whole address, of which MySQL takes what stands before the C(@).
         type: str
         required: true
       state:
