@@ -282,11 +282,39 @@ def test_the_overlay_goes_with_the_build_of_a_site_that_has_it(tmp_path: Path, h
         assert files[".overlay/django_on_google_cloud/overlay.py"] == own
 
 
+#: MySQL's manual, "Server Error Message Reference", 1419.
+REFUSED_TRIGGER = [
+    "MySQLdb.OperationalError: (1419, 'You do not have the SUPER privilege and binary logging is enabled (you *might* want to use the less"
+    " safe log_bin_trust_function_creators variable)')"
+]
 REFUSED_EXTENSION = [
     "  Applying search.0001_initial...Traceback (most recent call last):",
     'psycopg2.errors.InsufficientPrivilege: permission denied to create extension "vector"',
     "HINT:  Must be superuser to create this extension.",
 ]
+
+
+@pytest.mark.parametrize(
+    ("printed", "advice"),
+    [
+        (
+            REFUSED_TRIGGER,
+            'because MySQL writes a binary log: add log_bin_trust_function_creators with the value "on" to djangogcp_database_flags',
+        ),
+        (["Access denied for user"], None),
+    ],
+)
+def test_a_trigger_that_a_migration_may_not_create_is_told_with_its_variable(
+    tmp_path: Path, printed: list[str], advice: str | None
+) -> None:
+    failed = {"output": printed, "execution": {"message": "The execution failed.", "log_uri": ""}}
+    said = templated(
+        "__release_job_advice | split | join(' ')",
+        tmp_path,
+        release_command={"name": "migrate"},
+        ansible_failed_result=failed,
+    )
+    assert (advice in said) if advice else ("djangogcp_database_flags" not in said)
 
 
 @pytest.mark.parametrize(
