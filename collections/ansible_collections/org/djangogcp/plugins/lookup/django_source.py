@@ -158,7 +158,10 @@ _list:
       description: The versions of Python that the project can have, as PEP 440 has it, each with the reason.
       type: dict
     dockerfile:
-      description: Whether the project brings its own C(Dockerfile).
+      description:
+        - Whether the project brings its own C(Dockerfile).
+        - One that takes nothing that would be laid over the settings, of a project whose settings name no other database than one in a file, does not
+          count; its image could only be tried.
       type: bool
     procfile_web:
       description: The command of the C(web) process in C(Procfile), empty if there is none.
@@ -286,6 +289,8 @@ OWNERS_FOLDERS = {"management", "migrations", "tests"}
 SCHEMA_CHANGERS = {"django-tenants", "django-tenant-schemas", "django-pgschemas"}
 #: Distributions that serve static files from the image.
 STATIC_SERVERS = ("whitenoise", "servestatic")
+#: How the backends end whose database is a file; that file's own name may look like one of them.
+FILE_DATABASES = (".sqlite3", ".spatialite")
 #: The variable that names the bucket of static files.
 STATIC_BUCKET = "GS_STATIC_BUCKET_NAME"
 #: The options of the lookup.
@@ -363,23 +368,15 @@ def describe(
         notes.append(f"manage.py is in {below} (djangogcp_manage_dir)")
     base = root / below
     default_settings = _settings_module(base / "manage.py")
-    has_dockerfile = os.path.isfile(root / "Dockerfile")
     dockerfile = _text(root / "Dockerfile")
     processes_dir = below if os.path.isfile(base / "Procfile") else ""
     processes = _start.procfile(root / processes_dir / "Procfile")
     web = processes.get("web", "")
-    # Which of several applications it is only matters where nothing says what is started.
-    routers = [] if web or has_dockerfile else _routers(base)
+    # A Procfile says itself what is started.
+    routers = [] if web else _routers(base)
     found = routers or _applications(base, "wsgi") or _applications(base, "asgi")
     chosen = wsgi_module or _preferred(found, default_settings)
     is_asgi = _is_asgi(base, chosen)
-    if chosen in routers and not wsgi_module:
-        notes.append(
-            f"{chosen} is what serves, because it routes further protocols than HTTP (djangogcp_wsgi_module)"
-        )
-    release = "" if has_dockerfile else _release(processes)
-    workers, other_processes = _workers.of_procfile(processes)
-    release_migrates = "migrat" in release + _start.scripts(root / processes_dir, release.split())
     dependencies = _dependencies.find(root, below, requirements)
     serving_settings = _serving_settings(base, default_settings, chosen, web, dockerfile)
     copies_overlay = _start.copies_overlay(dockerfile)
@@ -388,6 +385,21 @@ def describe(
     )
     project_settings = settings_module or said_settings or serving_settings or default_settings
     settings = _settings.read(base, project_settings)
+    has_dockerfile = os.path.isfile(root / "Dockerfile")
+    if (
+        has_dockerfile
+        and dependencies.file
+        and settings_overlay != "false"
+        and _is_for_trial(dockerfile, settings)
+    ):
+        has_dockerfile, dockerfile = False, ""
+        notes.append(
+            f"the Dockerfile is not used, and one is made, because {project_settings} knows no other database than a file in the image"
+            " (djangogcp_settings_overlay)"
+        )
+    release = "" if has_dockerfile else _release(processes)
+    workers, other_processes = _workers.of_procfile(processes)
+    release_migrates = "migrat" in release + _start.scripts(root / processes_dir, release.split())
     overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile and not copies_overlay)
     overlay = copies_overlay or _has_overlay(settings_overlay, settings, overlay_problem)
     system = _aptfile.find(root, below)
@@ -400,10 +412,10 @@ def describe(
     beside = [one for _any_of, brought in lacking for one in brought]
     notes += [f"the process {name} of the Procfile is not run" for name in other_processes]
     if not has_dockerfile:
-        notes += dependencies.notes
-        if release:
+        notes += _notes_of_image(dependencies, release, release_migrates)
+        if chosen in routers and not wsgi_module:
             notes.append(
-                f"the process release of the Procfile is run {'before' if release_migrates else 'after'} the migrations"
+                f"{chosen} is what serves, because it routes further protocols than HTTP (djangogcp_wsgi_module)"
             )
     port = _start.port(root, dockerfile, web)
     if port not in (0, 8080):
@@ -544,6 +556,31 @@ def _overlay_problem(settings: _settings.Settings, module: str, lacks_it: bool) 
         f"{settings.other_kind} makes its settings, and nothing can be laid over those"
         if settings.other_kind
         else ""
+    )
+
+
+def _notes_of_image(
+    dependencies: _dependencies.Dependencies, release: str, release_migrates: bool
+) -> list[str]:
+    """What a person should know of an image that is made for a project."""
+    if not release:
+        return dependencies.notes
+    when = "before" if release_migrates else "after"
+    return [*dependencies.notes, f"the process release of the Procfile is run {when} the migrations"]
+
+
+def _is_for_trial(dockerfile: str, settings: _settings.Settings) -> bool:
+    """Whether a project's own Dockerfile makes an image that can only be tried: its database is a file in it, and it takes nothing that would be
+    laid over the settings."""
+    reads = {name for name in settings.names.values() if name.startswith("DATABASE_")}
+    return (
+        bool(settings.engines)
+        and not settings.reads_database_url
+        and not reads
+        and not settings.other_kind
+        and all(engine.endswith(FILE_DATABASES) for engine in settings.engines)
+        and not _start.copies_overlay(dockerfile)
+        and "DJANGO_SETTINGS_MODULE" not in _start.variables(_start.instructions(dockerfile))
     )
 
 

@@ -45,7 +45,7 @@ options:
     type: path
   dockerfile:
     description:
-      - The text of a Dockerfile for a project that has none. A C(Dockerfile) in O(source_dir) is used as it is.
+      - The text of the Dockerfile that is built. It takes the place of a C(Dockerfile) in O(source_dir), which is used as it is if this is not given.
     type: str
   extra_files:
     description:
@@ -248,7 +248,7 @@ def packed(
     own = os.path.isfile(os.path.join(source_dir, "Dockerfile"))
     if not own and not dockerfile and os.path.isdir(source_dir):
         raise SourceError(source_dir, "it has no Dockerfile", "Add one, or give its text with dockerfile.")
-    return pack(source_dir, {**(extra_files or {}), **({} if own else {"Dockerfile": dockerfile or ""})})
+    return pack(source_dir, {**(extra_files or {}), **({"Dockerfile": dockerfile} if dockerfile else {})})
 
 
 def start(task: Task, builds: Builds) -> Json:

@@ -1157,3 +1157,65 @@ def test_a_port_that_is_fixed_elsewhere_is_seen(project: Path) -> None:
         project, **{"requirements.txt": REQUIREMENTS, "Procfile": "web: gunicorn -b 0.0.0.0:8050 shop.wsgi\n"}
     )
     assert describe(str(project))["port"] == 8050
+
+
+#: As `wagtail start` writes one.
+TRIAL = """
+FROM python:3.14-slim-bookworm
+RUN apt-get update && apt-get install --yes libpq5
+ENV PORT=8000
+EXPOSE 8000
+COPY . .
+USER wagtail
+CMD python manage.py migrate --noinput; gunicorn shop.wsgi:application
+"""
+FILE_DATABASE = 'DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}\n'
+
+
+def test_a_dockerfile_whose_database_is_a_file_in_the_image_is_not_used(project: Path) -> None:
+    write(
+        project,
+        Dockerfile=TRIAL,
+        **{"shop/settings.py": FILE_DATABASE, "requirements.txt": "django\n"},
+    )
+    found = describe(str(project))
+    assert (found["dockerfile"], found["overlay"], found["port"]) == (False, True, 0)
+    assert found["manage_command"] == ["python", "manage.py"]
+    assert (
+        "the Dockerfile is not used, and one is made, because shop.settings knows no other database than a file in the image"
+        " (djangogcp_settings_overlay)"
+    ) in found["notes"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"shop/settings.py": 'import environ\nDATABASES = {"default": environ.Env().db()}\n'},
+        {"shop/settings.py": FILE_DATABASE + 'import os\nHOST = os.environ.get("POSTGRES_HOST")\n'},
+        {"shop/settings.py": FILE_DATABASE + 'REAL = {"ENGINE": "django.db.backends.postgresql"}\n'},
+        {"shop/settings.py": "DATABASES = elsewhere()\n"},
+        {"Dockerfile": TRIAL + "COPY .overlay /tmp/overlay\n"},
+        {"Dockerfile": TRIAL + "ENV DJANGO_SETTINGS_MODULE=shop.live\n"},
+        # Only it knows what is installed.
+        {"requirements.txt": None},
+    ],
+)
+def test_any_other_dockerfile_is_used(project: Path, other: dict[str, str | None]) -> None:
+    files = {
+        "Dockerfile": TRIAL,
+        "shop/settings.py": FILE_DATABASE,
+        "requirements.txt": "django\n",
+        **other,
+    }
+    (project / "requirements.txt").unlink(missing_ok=True)
+    write(project, **{name: text for name, text in files.items() if text is not None})
+    assert describe(str(project))["dockerfile"] is True
+
+
+def test_a_dockerfile_is_used_where_nothing_is_to_be_laid_over_settings(project: Path) -> None:
+    write(
+        project,
+        Dockerfile=TRIAL,
+        **{"shop/settings.py": FILE_DATABASE, "requirements.txt": "django\n"},
+    )
+    assert describe(str(project), settings_overlay="false")["dockerfile"] is True
