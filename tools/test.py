@@ -109,6 +109,7 @@ LAYERS = (
     ),
     Layer("never", ((*PYTEST, *NEVER),)),
     Layer("needs", ((*PYTEST, *NEEDS),)),
+    Layer("kinds", ((*PYTEST, "tests/kinds"),)),
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
