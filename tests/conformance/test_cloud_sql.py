@@ -49,12 +49,15 @@ class Account:
 
 
 class Cloud:
-    """An emulator with the instance ``main``: a built-in user ``app``, IAM authentication on."""
+    """An emulator, and short calls to it as the owner of its project."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running = RunningEmulator(folder / "state")
         self.session = self.running.session()
+
+    def create_main(self) -> None:
+        """The instance ``main``: a built-in user ``app``, IAM authentication on."""
         settings = {
             "tier": "db-f1-micro",
             "edition": "ENTERPRISE",
@@ -74,6 +77,12 @@ class Cloud:
 
     def account(self, name: str, *roles: str) -> Account:
         """A new service account, also an IAM user of the instance, with these roles on the project."""
+        account = self.new_account(name, *roles)
+        self.sql("instances/main/users", {"name": account.database_user, "type": "CLOUD_IAM_SERVICE_ACCOUNT"})
+        return account
+
+    def new_account(self, name: str, *roles: str) -> Account:
+        """A new service account with these roles on the project."""
         base = "https://iam.googleapis.com/v1/projects"
         made = _json(self.session.post(f"{base}/{PROJECT}/serviceAccounts", json={"accountId": name}))
         key = _json(self.session.post(f"{base}/-/serviceAccounts/{made['email']}/keys", json={}))
@@ -82,7 +91,6 @@ class Cloud:
         account = Account(made["email"], file)
         for role in roles:
             self.running.grant(f"projects/{PROJECT}", role, f"serviceAccount:{account.email}")
-        self.sql("instances/main/users", {"name": account.database_user, "type": "CLOUD_IAM_SERVICE_ACCOUNT"})
         return account
 
     def revoke_all(self, account: Account) -> None:
@@ -99,6 +107,7 @@ def cloud() -> Iterator[Cloud]:
     # Not pytest's folder: paths of sockets have to be short.
     folder = Path(tempfile.mkdtemp(prefix="connect-"))
     cloud = Cloud(folder)
+    cloud.create_main()
     yield cloud
     cloud.running.stop()
     shutil.rmtree(folder)
