@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from gcp_emulator.databases.mysql import accounts
@@ -19,12 +18,6 @@ def installed() -> list[MysqlBinaries]:
         pytest.skip(WITHOUT, allow_module_level=True)
     assert found, WITHOUT
     return found
-
-
-def initial(binaries: MysqlBinaries) -> Path:
-    """Where fresh data are kept, as the emulator keeps them."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(home, "gcp-emulator", "mysql", binaries.version)
 
 
 def way_of(binaries: MysqlBinaries) -> str:

@@ -12,9 +12,9 @@ import pymysql
 import pytest
 from gcp_emulator.databases.mysql import accounts
 from gcp_emulator.databases.mysql.accounts import CACHING_SHA2, Database, User
-from gcp_emulator.databases.mysql.server import MysqlServer
+from gcp_emulator.databases.mysql.server import MysqlServer, initial_data
 
-from emulator.tests.databases.mysql.support import initial, installed, way_of
+from emulator.tests.databases.mysql.support import installed, way_of
 
 
 @pytest.fixture(scope="module", params=installed(), ids=lambda one: one.version)
@@ -23,7 +23,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[MysqlServer]:
     folder = Path(tempfile.mkdtemp(prefix="mysql-test-"))
     folder.chmod(0o755)
     made = MysqlServer(folder / "server", request.param)
-    made.create(initial(request.param))
+    made.create(initial_data(request.param))
     made.start()
     accounts.bootstrap(made, "r00t", way_of(request.param))
     accounts.create_database(made, "shop", None, None)

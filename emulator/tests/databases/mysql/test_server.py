@@ -18,10 +18,10 @@ from typing import Any
 
 import pymysql
 import pytest
-from gcp_emulator.databases.mysql.server import ADMIN, MysqlServer, made_by
+from gcp_emulator.databases.mysql.server import ADMIN, MysqlServer, initial_data, made_by
 from gcp_emulator.databases.process import ServerError
 
-from emulator.tests.databases.mysql.support import initial, installed
+from emulator.tests.databases.mysql.support import installed
 
 BINARIES = installed()
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="is about running as root")
@@ -39,7 +39,7 @@ def room() -> Iterator[Path]:
 @pytest.fixture(scope="module", params=BINARIES, ids=lambda one: one.version)
 def made(room: Path, request: pytest.FixtureRequest) -> Iterator[MysqlServer]:
     server = MysqlServer(room / request.param.version, request.param)
-    server.create(initial(request.param))
+    server.create(initial_data(request.param))
     yield server
     server.destroy()
 
@@ -103,6 +103,12 @@ def test_settings_reach_the_server_and_those_it_does_not_know_are_left_out(
     # That one needs a restart.
     assert scalar(server, "SELECT @@back_log") == before
     assert "does not take the flag other_flag=on" in caplog.text
+
+
+def test_zones_have_names(server: MysqlServer) -> None:
+    server.start()
+    for zone, hour in (("Europe/Berlin", 14), ("Asia/Kolkata", 17), ("America/New_York", 8)):
+        assert scalar(server, f"SELECT hour(convert_tz('2026-07-01 12:00:00', 'UTC', '{zone}'))") == hour
 
 
 def test_data_and_port_survive_a_restart(server: MysqlServer) -> None:
@@ -197,7 +203,7 @@ def test_the_server_ends_with_its_emulator_however_that_ends(server: MysqlServer
         import os, sys, signal
         from pathlib import Path
         from gcp_emulator.databases.mysql.binaries import find_binaries
-        from gcp_emulator.databases.mysql.server import MysqlServer
+        from gcp_emulator.databases.mysql.server import MysqlServer, initial_data
         binaries = next(one for one in find_binaries() if one.version == {server.binaries.version!r})
         server = MysqlServer(Path({str(server.directory)!r}), binaries)
         server.start()

@@ -55,7 +55,7 @@ APPLICATION = """
                 print("plain", file=sys.stderr)
             if self.path == "/sql":
                 import glob, socket
-                path = glob.glob("/cloudsql/*/.s.PGSQL.5432")[0]
+                path = (glob.glob("/cloudsql/*/.s.PGSQL.5432") or glob.glob("/cloudsql/*"))[0]
                 with socket.socket(socket.AF_UNIX) as connection:
                     connection.connect(path)
                     connection.recv(1)
@@ -424,8 +424,9 @@ def test_a_revision_goes_on_when_its_image_is_deleted_from_the_registry(client: 
     assert client.open().status_code == 200
 
 
+@pytest.mark.parametrize(("version", "file"), [("POSTGRES_15", "/.s.PGSQL.5432"), ("MYSQL_5_7", "")])
 def test_the_cloud_sql_socket_is_opened_as_the_service_account(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, version: str, file: str
 ) -> None:
     asked: list[Any] = []
 
@@ -437,6 +438,8 @@ def test_the_cloud_sql_socket_is_opened_as_the_service_account(
     sql = client.emulator.emulator.service(SqlAdmin)
     monkeypatch.setattr(sql.connect, "connect_instance", connect_instance)
     connection = f"{PROJECT}:{REGION}:db"
+    if version != "POSTGRES_15":
+        monkeypatch.setattr(sql.connect, "_records", {f"{PROJECT}/db": {"databaseVersion": version}})
     volumes = [{"name": "sql", "cloudSqlInstance": {"instances": [connection]}}]
     client.create(
         public(
@@ -445,7 +448,7 @@ def test_the_cloud_sql_socket_is_opened_as_the_service_account(
             vpcAccess={"networkInterfaces": [{"network": "default"}]},
         )
     )
-    assert client.open("/sql").json()["sql"] == f"/cloudsql/{connection}/.s.PGSQL.5432"
+    assert client.open("/sql").json()["sql"] == f"/cloudsql/{connection}{file}"
     account = f"{client.emulator.number}-compute@developer.gserviceaccount.com"
     assert asked == [(connection, account, f"projects/{PROJECT}/global/networks/default")]
     until(lambda: "refused for a reason" in [entry.get("textPayload") for entry in logs(client, "varlog")])

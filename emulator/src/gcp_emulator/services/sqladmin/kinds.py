@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +10,7 @@ from gcp_emulator.databases.mysql import accounts
 from gcp_emulator.databases.mysql.binaries import MysqlBinaries
 from gcp_emulator.databases.mysql.binaries import find_binaries as find_mysql
 from gcp_emulator.databases.mysql.binaries import nearest as nearest_mysql
-from gcp_emulator.databases.mysql.server import MysqlServer, made_by
+from gcp_emulator.databases.mysql.server import MysqlServer, initial_data, made_by
 from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
 from gcp_emulator.databases.postgres.cluster import Cluster
@@ -121,7 +120,7 @@ class MysqlKind:
         assert isinstance(server, MysqlServer)
         if server.directory.exists():
             server.destroy()
-        server.create(_initial_data() / server.binaries.version)
+        server.create(initial_data(server.binaries))
         server.start(self.known_settings(server, settings, engine))
         accounts.bootstrap(server, root_password, plugin(server, engine, settings))
 
@@ -157,8 +156,3 @@ def _mysql_programs(engine: Engine) -> MysqlBinaries:
         raise failed_precondition(
             "gcp-emulator found no MySQL server program. Bring one with tools/mysql.py. Nothing was done."
         ) from None
-
-
-def _initial_data() -> Path:
-    """Where fresh data folders are kept, from which those of instances are copied: making one takes ten seconds."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "gcp-emulator", "mysql")
