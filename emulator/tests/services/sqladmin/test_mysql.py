@@ -215,6 +215,44 @@ def test_an_account_of_google_has_a_user_that_no_password_opens(sql: Sql) -> Non
     sql.do("DELETE", "instances/old/users", name="dev")
 
 
+def test_sql_runs_over_http_as_the_callers_account(sql: Sql) -> None:
+    settings = {
+        "dataApiAccess": "ALLOW_DATA_API",
+        "databaseFlags": [{"name": "cloudsql_iam_authentication", "value": "on"}],
+    }
+    sql.do("PATCH", "instances/old", {"settings": settings})
+    user = {"name": "owner@example.com", "type": "CLOUD_IAM_USER", "databaseRoles": ["cloudsqlsuperuser"]}
+    sql.do("POST", "instances/old/users", user)
+
+    def execute(statement: str, **more: Any) -> Any:
+        body = {"database": "shop", "sqlStatement": statement, "autoIamAuthn": True}
+        return sql("POST", "instances/old/executeSql", body | more)
+
+    told = execute(
+        "CREATE TABLE t (id INT, name TEXT); INSERT INTO t VALUES (1, NULL), (2, 'two'); SELECT * FROM t"
+    )
+    assert told["results"][1]["message"] == "2 rows affected"
+    last = told["results"][2]
+    assert [column["name"] for column in last["columns"]] == ["id", "name"]
+    assert last["rows"] == [
+        {"values": [{"value": "1"}, {"nullValue": True}]},
+        {"values": [{"value": "2"}, {"value": "two"}]},
+    ]
+    assert execute("SELECT * FROM t", rowLimit="1")["results"][0]["rows"] == last["rows"][:1]
+    assert execute("SELECT current_user()")["results"][0]["rows"][0]["values"] == [{"value": "owner@%"}]
+    execute("CREATE USER web IDENTIFIED BY 'w'; GRANT SELECT, INSERT, UPDATE, DELETE ON shop.* TO web")
+    assert by_socket(sql, "old", log_in("web", "w", "SELECT count(*) FROM shop.t"))[0] == 2
+    failed = execute("DROP TABLE none")
+    assert (failed["status"]["code"], failed["status"]["message"]) == (
+        3,
+        "ERROR: Unknown table 'shop.none' (SQLSTATE 1051)",
+    )
+    assert execute("SET GLOBAL max_connections = 1")["status"]["code"] == 7
+    execute("DROP TABLE t; DROP USER web")
+    sql.do("DELETE", "instances/old/users", name="owner")
+    sql.do("PATCH", "instances/old", {"settings": {"databaseFlags": []}})
+
+
 def test_databases_are_mysqls_own(sql: Sql) -> None:
     names = [one["name"] for one in sql("GET", "instances/old/databases")["items"]]
     assert names == ["information_schema", "mysql", "performance_schema", "shop", "sys"]

@@ -8,6 +8,8 @@ login, and its dynamic privileges, are assumed. All functions block and raise :c
 
 from __future__ import annotations
 
+import base64
+import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -126,6 +128,11 @@ def put_user(
             (*account, secrets.token_urlsafe(32) if password is None else password),
         )
         _set_roles(cursor, account, [SUPERUSER_ROLE] if roles is None else list(roles))
+
+
+def iam_password(server: MysqlServer, name: str) -> str:
+    """The password behind an IAM user's passwordless login, derived, never stored."""
+    return base64.urlsafe_b64encode(hmac.digest(server.password.encode(), name.encode(), "sha256")).decode()
 
 
 def set_password(server: MysqlServer, name: str, host: str, password: str) -> None:

@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gcp_emulator.databases.mysql import accounts, query
+from gcp_emulator.databases.mysql.server import MysqlServer
 from gcp_emulator.databases.postgres import roles, wire
 from gcp_emulator.databases.postgres.cluster import Cluster
+from gcp_emulator.databases.results import Execution, Result, ServerMessage, SqlError, SqlTimeoutError
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, failed_precondition, not_found
+from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, not_found
 from gcp_emulator.engine.faults import striking
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.services.secretmanager.ports import Secrets
@@ -31,9 +34,12 @@ _SQL_SECONDS = 30.0
 _SQL_BYTES = 10 * 2**20
 _MAX_ROLE_NAME = 63
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html, class 53.
-_DISK_FULL = wire.ServerMessage(
+_DISK_FULL = ServerMessage(
     "ERROR", "53100", 'could not extend file "base/16384/2619": No space left on device'
 )
+#: Insufficient privilege: of PostgreSQL the SQLSTATE, of MySQL the numbers
+#: (https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html).
+_DENIED = frozenset({"42501", "1044", "1142", "1143", "1227", "1370"})
 _SECRET_VERSION = re.compile(r"projects/[^/]+/locations/([^/]+)/secrets/[^/]+/versions/[^/]+")
 
 
@@ -291,20 +297,19 @@ class Data:
             if not body.get(field):
                 raise rules.invalid(f"Missing parameter: {field}.")
         self._servers.require_served(key, record)
-        if not engine_of(record["databaseVersion"]).is_postgres:
-            raise failed_precondition("gcp-emulator does not emulate executeSql of MySQL; nothing was done.")
-        user, password = self._login(call, key, settings)
+        user, password = self._login(call, key, record)
         began = time.monotonic()
         if striking("disk_full"):
-            return _sql_answer(wire.Execution(error=_DISK_FULL), 0.0)
+            return _sql_answer(Execution(error=_DISK_FULL), 0.0)
         try:
-            execution = await wire.execute(
+            execute = wire.execute if engine_of(record["databaseVersion"]).is_postgres else query.execute
+            execution = await execute(
                 self._servers[key].port, body["database"], user, password, body["sqlStatement"],
                 seconds=_SQL_SECONDS, row_limit=int(body["rowLimit"]) if "rowLimit" in body else None, byte_limit=_SQL_BYTES,
             )  # fmt: skip
-        except wire.SqlError as error:
+        except SqlError as error:
             raise rules.invalid(f"failed to connect to the database: {error.server.message}.") from None
-        except wire.SqlTimeoutError as error:
+        except SqlTimeoutError as error:
             raise ApiError("DEADLINE_EXCEEDED", str(error)) from None
         except OSError as error:
             raise ApiError("UNAVAILABLE", f"The instance does not take connections: {error}") from None
@@ -313,19 +318,23 @@ class Data:
             raise rules.invalid("The result of the SQL statements exceeds 10 MB.")
         return _sql_answer(execution, time.monotonic() - began)
 
-    def _login(self, call: Call, key: str, settings: Json) -> tuple[str, str]:
+    def _login(self, call: Call, key: str, record: Json) -> tuple[str, str]:
         """Role and password that the caller's choice of authentication means."""
-        body = call.body
+        body, is_postgres = call.body, engine_of(record["databaseVersion"]).is_postgres
         if body.get("autoIamAuthn"):
-            if not rules.flag_enabled(settings, "cloudsql.iam_authentication"):
+            flag = "cloudsql.iam_authentication" if is_postgres else "cloudsql_iam_authentication"
+            if not rules.flag_enabled(record["settings"], flag):
                 raise rules.invalid("IAM authentication is not enabled for the instance.")
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
-            user = rules.database_user(call.caller)
-            return user, roles.iam_password(self._servers.get(key, Cluster), user)
+            if is_postgres:
+                user = rules.database_user(call.caller)
+                return user, roles.iam_password(self._servers.get(key, Cluster), user)
+            user = call.caller.email.partition("@")[0]
+            return user, accounts.iam_password(self._servers.get(key, MysqlServer), user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
         name = body["passwordSecretVersion"]
-        region = self._instances.instance(call)[1]["region"]
+        region = record["region"]
         found = _SECRET_VERSION.fullmatch(name)
         if found is None or found[1] != region:
             raise rules.invalid(
@@ -358,19 +367,19 @@ def _check_iam_user(name: str, body: Json) -> None:
         raise rules.invalid(f"Invalid IAM user name ({name}): a lower case e-mail address is expected.")
 
 
-def _sql_answer(execution: wire.Execution, seconds: float) -> Json:
+def _sql_answer(execution: Execution, seconds: float) -> Json:
     answer: Json = {"metadata": {"sqlStatementExecutionTime": f"{seconds:.6f}s"}}
     if execution.notices:
         answer["messages"] = [{"message": one.text(), "severity": one.severity} for one in execution.notices]
     if execution.error is not None:
-        # Statements sent together are one transaction: nothing of them remains, so none is reported as done.
-        denied = execution.error.code == "42501"
+        # Statements sent to PostgreSQL together are one transaction: nothing of them remains, so none is reported as done.
+        denied = execution.error.code in _DENIED
         status = "PERMISSION_DENIED" if denied else "INVALID_ARGUMENT"
         return answer | {"status": {"code": RPC_CODES[status], "message": execution.error.text()}}
     return answer | {"results": [_result_view(result) for result in execution.results]}
 
 
-def _result_view(result: wire.Result) -> Json:
+def _result_view(result: Result) -> Json:
     view: Json = {"message": result.tag}
     if result.columns:
         view["columns"] = [{"name": name, "type": kind} for name, kind in result.columns]

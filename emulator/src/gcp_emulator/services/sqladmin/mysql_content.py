@@ -73,8 +73,9 @@ class MysqlContent:
             name, granted = name.partition("@")[0], granted or []
 
         def put(server: MysqlServer) -> None:
-            # An IAM user has a token and no password, which nobody is asked for here: it does not log in.
-            password = body.get("password") if kind == "BUILT_IN" else None
+            # An IAM user has a token, which nobody is asked for at the door: it gets in by executeSql only.
+            known = kind == "BUILT_IN"
+            password = body.get("password") if known else accounts.iam_password(server, name)
             method = plugin(server, self._engine, self._settings)
             accounts.put_user(server, name, host, password, method, granted)
 
