@@ -120,6 +120,15 @@ def test_a_database_without_the_migrations_is_not_ready(django: Django, shop: Pa
     assert line["message"].startswith("Not ready: unapplied migrations: ")
 
 
+@pytest.mark.parametrize(("imported", "age"), [("gunicorn", "600"), ("uvicorn", "0"), ("daphne", "0")])
+def test_an_asgi_server_is_known_by_its_package(django: Django, shop: Path, imported: str, age: str) -> None:
+    code = (
+        f"import sys; sys.modules['{imported}'] = sys\n"
+        "from django.conf import settings; print(settings.DATABASES['default']['CONN_MAX_AGE'])\n"
+    )
+    assert django.ok(shop, "-c", code).strip() == age
+
+
 @pytest.mark.parametrize("application", ["shop.wsgi", "shop.asgi"])
 def test_lines_are_json_with_severity_traceback_and_trace(
     django: Django, shop: Path, application: str

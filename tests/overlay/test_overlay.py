@@ -286,6 +286,16 @@ def test_wagtail_knows_the_sites_address(said: str | None, expected: str) -> Non
     assert laid(project, CSRF_TRUSTED_ORIGINS="https://a.run.app")["WAGTAILADMIN_BASE_URL"] == expected
 
 
+@pytest.mark.parametrize(("entry", "age"), [({}, 0), ({"CONN_MAX_AGE": 5}, 5)])
+def test_an_asgi_server_keeps_no_connections_unless_the_project_says_so(
+    entry: dict[str, Any], age: int
+) -> None:
+    project = {"DATABASES": {"default": entry}}
+    environ = {"DATABASE_URL": "postgres://u:p@/n?host=/cloudsql/p:r:i"}
+    found = overlay.laid_over(project, environ, BASE, (5, 2, 0), is_asgi=True)
+    assert found["DATABASES"]["default"]["CONN_MAX_AGE"] == age
+
+
 @pytest.mark.parametrize(
     ("version", "own", "apps", "expected"),
     [

@@ -89,7 +89,13 @@ def _engine(given: str, project: str, *, is_geographic: bool) -> str:
 
 
 def laid_over(
-    project: Mapping[str, Any], url: str, *, max_age: int | None, statement_timeout: int, is_geographic: bool
+    project: Mapping[str, Any],
+    url: str,
+    *,
+    max_age: int | None,
+    statement_timeout: int,
+    is_geographic: bool,
+    is_asgi: bool = False,
 ) -> dict[str, Any]:
     """A project's entry of ``DATABASES`` with the database of *url*.
 
@@ -98,9 +104,10 @@ def laid_over(
     Args:
         project: the entry as the project has it, may be empty.
         url: what ``DATABASE_URL`` holds.
-        max_age: for how many seconds a connection is kept, None to do as the project says, or ten minutes.
+        max_age: for how many seconds a connection is kept, None to do as the project says, or ten minutes (ASGI: not at all).
         statement_timeout: after how many seconds the server ends a statement, 0 for never.
         is_geographic: whether the project uses GeoDjango.
+        is_asgi: whether an ASGI server serves, under which Django advises against kept connections (its documentation, "Persistent connections").
 
     Raises:
         ValueError: as `parsed` does.
@@ -125,7 +132,7 @@ def laid_over(
     engine = _engine(given["ENGINE"], own, is_geographic=is_geographic)
     database = {**project, **given, "ENGINE": engine, "OPTIONS": options}
     if max_age is None:
-        max_age = project.get("CONN_MAX_AGE", 600)
+        max_age = project.get("CONN_MAX_AGE", 0 if is_asgi else 600)
     # Django refuses to keep the connections of a pool (its documentation, "Connection pool").
     database["CONN_MAX_AGE"] = 0 if options.get("pool") else max_age
     database["CONN_HEALTH_CHECKS"] = True

@@ -81,7 +81,12 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def laid_over(
-    project: Mapping[str, Any], environ: Mapping[str, str], base: Path, version: tuple[Any, ...]
+    project: Mapping[str, Any],
+    environ: Mapping[str, str],
+    base: Path,
+    version: tuple[Any, ...],
+    *,
+    is_asgi: bool = False,
 ) -> dict[str, Any]:
     """The settings that Django gets.
 
@@ -90,21 +95,28 @@ def laid_over(
         environ: the environment.
         base: the folder in which the project's packages are.
         version: ``django.VERSION``.
+        is_asgi: whether an ASGI server asks for them.
 
     Raises:
         ValueError: ``DATABASE_URL`` is no address, or another variable has no value of its kind.
     """
-    return _Overlay(project, environ, base, version).settings
+    return _Overlay(project, environ, base, version, is_asgi).settings
 
 
 class _Overlay:
     def __init__(
-        self, project: Mapping[str, Any], environ: Mapping[str, str], base: Path, version: tuple[Any, ...]
+        self,
+        project: Mapping[str, Any],
+        environ: Mapping[str, str],
+        base: Path,
+        version: tuple[Any, ...],
+        is_asgi: bool,
     ) -> None:
         self.project = project
         self.environ = environ
         self.base = base
         self.version = version[:2]
+        self.is_asgi = is_asgi
         self.apps = list(project.get("INSTALLED_APPS") or [])
         #: What comes before and after SecurityMiddleware.
         self.first = [f"{_PACKAGE}.middleware.health", f"{_PACKAGE}.middleware.traced"]
@@ -177,6 +189,7 @@ class _Overlay:
             max_age=int(age) if age else None,
             statement_timeout=int(self.environ.get("DATABASE_STATEMENT_TIMEOUT") or 0),
             is_geographic="django.contrib.gis" in self.apps,
+            is_asgi=self.is_asgi,
         )
         self.settings["DATABASES"] = own
         # Libraries choose fields by the kind of server, and since 6.0 Django refuses PostgreSQL's without this (its release notes, "django.contrib.postgres").

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_on_google_cloud import database, overlay
 
 _VARIABLE = "DJANGO_SETTINGS_MODULE"
+#: What serves ASGI applications, and is imported before they are.
+_ASGI_SERVERS = {"uvicorn", "daphne", "hypercorn", "granian"}
 
 
 def _project_module() -> str:
@@ -51,7 +54,8 @@ def _laid_over() -> dict[str, Any]:
         .resolve()
         .parents[name.count(".") + (module.__name__ == module.__package__)]
     )
-    settings = overlay.laid_over(project, os.environ, base, django.VERSION)
+    is_asgi = not _ASGI_SERVERS.isdisjoint(sys.modules)
+    settings = overlay.laid_over(project, os.environ, base, django.VERSION, is_asgi=is_asgi)
     database.take_pymysql(settings)
     return settings
 
