@@ -260,11 +260,6 @@ def test_settings_that_read_the_environment_find_it_by_their_own_names(tmp_path:
     assert "DB_HOST" not in {*variables, *serving}
 
 
-def test_under_asgi_no_connection_is_kept(tmp_path: Path) -> None:
-    variables = templated("__app_variables", tmp_path, djangogcp_out_source=OVERLAID | {"asgi": True})
-    assert variables["CONN_MAX_AGE"] == "0"
-
-
 @pytest.mark.parametrize("has_overlay", [True, False])
 def test_the_overlay_goes_with_the_build_of_a_site_that_has_it(tmp_path: Path, has_overlay: bool) -> None:
     overlay = COLLECTION / "roles/image/files/overlay"
