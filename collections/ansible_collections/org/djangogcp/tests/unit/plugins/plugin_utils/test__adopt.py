@@ -156,7 +156,9 @@ def test_workers_of_a_compose_file_are_written_into_the_inventory(shop: Path) ->
     assert "mails of compose.yaml becomes nothing yet" in report
     assert "worker of compose.yaml becomes nothing yet" in report
     assert "2 background workers" in report
-    write(shop, {"Dockerfile": "FROM python:3.13-slim\n"})
+    # A Dockerfile is only built of settings that know another database than a file.
+    settings = SETTINGS + "import environ\nDATABASES = {'default': environ.Env().db('DATABASE_URL')}\n"
+    write(shop, {"Dockerfile": "FROM python:3.13-slim\n", "shop/settings.py": settings})
     inventory = yaml.safe_load(_adopt.inventory(read(shop), site(), shop))
     assert inventory["sites"]["vars"]["djangogcp_background_workers"]["mails"] == "/start-celeryworker"
     # What the Procfile says is found by the deploy.
