@@ -125,7 +125,7 @@ def test_an_instance_of_mysql_with_a_replica_a_database_and_users(cloud: Cloud) 
     }
     database = {"instance": "shop", "name": "wares", "charset": "utf8mb4", "collation": "utf8mb4_bin"}
     cloud.ok("secretmanager_secrets", secrets=[{"name": "clerk", "value": "s3cret-Word-1"}])
-    clerk = {"name": "clerk", "password_secret": "clerk", "database_roles": ["reader"]}
+    clerk = {"name": "clerk", "password_secret": "clerk", "database_roles": ["cloudsqlsuperuser"]}
     here, anywhere = clerk | {"host": "10.0.0.5"}, clerk | {"host": "%"}
     steps: list[tuple[str, dict[str, Any]]] = [
         ("sql_instance", shop),
