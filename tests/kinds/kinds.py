@@ -21,8 +21,8 @@ class Kind:
         begun: what a person types to begin one, as the table has it.
         make: writes one into an empty folder, with its tools, and no line that the tools' own pages do not ask for.
         page: the page that a visitor sees first, and a text on it.
-        change: a file, what is replaced in it, and by what; a page then says "Changed".
-        changed_page: that page, "" if it is the first one.
+        change: a file, what is replaced in it, and by what; its first page then says "Changed". None where the second deploy, which does what
+            that of the others does, is not tried.
         variables: what its inventory has beside the four variables that every site has. Each is a line of the table.
         lock: its lock file, "" if it has none.
         remark: what its owner should know, for the table.
@@ -33,8 +33,7 @@ class Kind:
     begun: str
     make: Callable[[Path], None]
     page: tuple[str, str]
-    change: tuple[str, str, str]
-    changed_page: str = ""
+    change: tuple[str, str, str] | None = None
     variables: Mapping[str, object] = field(default_factory=dict)
     lock: str = ""
     remark: str = ""
@@ -127,7 +126,6 @@ KINDS = {
         "`django-admin startproject`, and a `requirements.txt` that says `django`",
         _plain,
         _STOCK_PAGE,
-        _STOCK_CHANGE,
     ),
     "uv": Kind(
         "uv",
@@ -142,7 +140,6 @@ KINDS = {
         "`poetry new`, `poetry add django`, `django-admin startproject`",
         _poetry,
         _STOCK_PAGE,
-        _STOCK_CHANGE,
         lock="poetry.lock",
     ),
     "hatch": Kind(
@@ -150,7 +147,6 @@ KINDS = {
         "`hatch new`, `django` among the dependencies, `django-admin startproject`",
         _hatch,
         _STOCK_PAGE,
-        _STOCK_CHANGE,
         remark="Hatch locks nothing: pip chooses the versions in each build",
     ),
     "pdm": Kind(
@@ -158,7 +154,6 @@ KINDS = {
         "`pdm init`, `pdm add django`, `django-admin startproject`",
         _pdm,
         _STOCK_PAGE,
-        _STOCK_CHANGE,
         lock="pdm.lock",
     ),
     "pipenv": Kind(
@@ -166,7 +161,6 @@ KINDS = {
         "`pipenv upgrade django`, `django-admin startproject`",
         _pipenv,
         _STOCK_PAGE,
-        _STOCK_CHANGE,
         lock="Pipfile.lock",
     ),
     "wagtail": Kind(
@@ -188,8 +182,6 @@ KINDS = {
         "`django-admin startproject`, `djangocms .`, `pip freeze`",
         _djangocms,
         ("/", "<title>django CMS</title>"),
-        _STOCK_CHANGE,
-        changed_page="/admin/login/",
     ),
     "channels": Kind(
         "Channels",

@@ -570,8 +570,8 @@ def _notes_of_image(
 
 
 def _is_for_trial(dockerfile: str, settings: _settings.Settings) -> bool:
-    """Whether a project's own Dockerfile makes an image that can only be tried: its database is a file in it, and it takes nothing that would be
-    laid over the settings."""
+    """Whether a project's own Dockerfile makes an image that can only be tried: its database is a file in it, it takes nothing that would be laid
+    over the settings, and it does nothing that a generated one would not."""
     reads = {name for name in settings.names.values() if name.startswith("DATABASE_")}
     return (
         bool(settings.engines)
@@ -580,6 +580,7 @@ def _is_for_trial(dockerfile: str, settings: _settings.Settings) -> bool:
         and not settings.other_kind
         and all(engine.endswith(FILE_DATABASES) for engine in settings.engines)
         and not _start.copies_overlay(dockerfile)
+        and _start.is_of_python_alone(dockerfile)
         and "DJANGO_SETTINGS_MODULE" not in _start.variables(_start.instructions(dockerfile))
     )
 

@@ -105,6 +105,18 @@ def copies_overlay(dockerfile: str) -> bool:
     )
 
 
+def is_of_python_alone(dockerfile: str) -> bool:
+    """Whether an image is made from one of Python's and brings nothing that other tools build, such as the assets of a front end."""
+    found = list(_all_instructions(dockerfile))
+    bases = [said.rpartition("/")[2] for keyword, said in found if keyword == "FROM"]
+    runs = " ".join(said for keyword, said in found if keyword == "RUN")
+    return (
+        len(bases) == 1
+        and bases[0].startswith("python")
+        and not re.search(r"\b(?:npm|npx|yarn|pnpm|bun|node)\b", runs)
+    )
+
+
 def _all_instructions(dockerfile: str) -> t.Iterator[tuple[str, str]]:
     """Those of all stages."""
     lines = [line for line in dockerfile.splitlines() if not line.lstrip().startswith("#")]

@@ -1196,6 +1196,10 @@ def test_a_dockerfile_whose_database_is_a_file_in_the_image_is_not_used(project:
         {"shop/settings.py": "DATABASES = elsewhere()\n"},
         {"Dockerfile": TRIAL + "COPY .overlay /tmp/overlay\n"},
         {"Dockerfile": TRIAL + "ENV DJANGO_SETTINGS_MODULE=shop.live\n"},
+        # What a front end's tools make would be missing.
+        {"Dockerfile": TRIAL + "RUN npm ci && npm run build\n"},
+        {"Dockerfile": f"FROM node:22 AS assets\nRUN npm ci\n{TRIAL}COPY --from=assets /out static\n"},
+        {"Dockerfile": TRIAL.replace("python:3.14-slim-bookworm", "registry.example.com/base")},
         # Only it knows what is installed.
         {"requirements.txt": None},
     ],
