@@ -90,7 +90,7 @@ def with_defaults(
 
 _TEMPLATES = jinja2.Environment(autoescape=False)  # noqa: S701
 # The one filter that a default of a variable that sites must not have in common is made with.
-_TEMPLATES.filters["org.djangogcp.database_engine"] = told_of
+_TEMPLATES.filters.update({"org.djangogcp.database_engine": told_of})
 
 
 @functools.cache
