@@ -73,6 +73,7 @@ NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
 NEEDS = (
     "tests/e2e/test_6_own_needs.py",
     "tests/e2e/test_6_database_rights.py",
+    "tests/e2e/test_8_mysql.py",
     "tests/e2e/test_8_strict.py",
     "tests/e2e/test_6_own_project.py",
 )

@@ -105,7 +105,7 @@ class InstanceSpec:
     ``container`` is its name in log lines; ``command`` and ``args`` replace the image's ENTRYPOINT and CMD when not empty;
     ``port`` is where it serves, None when nowhere; ``task`` is set by `run_task`: a job's task is asked nothing while it runs;
     ``env`` comes last, over the image's and the platform's.
-    ``siblings`` pass on what goes to other containers of the instance. ``metadata`` serves 169.254.169.254:80, ``proxy`` every other outgoing connection (HTTPS_PROXY). ``cpus`` and ``memory``
+    ``routes`` pass on what goes to other containers of the instance, and to addresses of the network that it is in. ``metadata`` serves 169.254.169.254:80, ``proxy`` every other outgoing connection (HTTPS_PROXY). ``cpus`` and ``memory``
     (bytes) are its limits, ``sandbox`` makes what it runs in.
     """
 
@@ -121,7 +121,7 @@ class InstanceSpec:
     task: bool = False
     volumes: tuple[Volume, ...] = ()
     sockets: tuple[UnixListener, ...] = ()
-    siblings: tuple[TcpListener, ...] = ()
+    routes: tuple[TcpListener, ...] = ()
     ca_bundle: Path | None = None
     startup_probe: Probe | None = None
     liveness_probe: Probe | None = None
@@ -342,7 +342,7 @@ def _sandbox_spec(spec: InstanceSpec) -> tuple[SandboxSpec, TcpListener]:
         uid=uid,
         gid=gid,
         volumes=spec.volumes,
-        listeners=(TcpListener(METADATA_ADDRESS, 80, spec.metadata), proxy, *spec.siblings, *spec.sockets),
+        listeners=(TcpListener(METADATA_ADDRESS, 80, spec.metadata), proxy, *spec.routes, *spec.sockets),
         hosts=dict.fromkeys(_METADATA_NAMES, METADATA_ADDRESS),
         ca_bundle=spec.ca_bundle,
         cpus=spec.cpus,

@@ -58,17 +58,21 @@ def scalar(server: MysqlServer, statement: str) -> Any:
         return row[0] if row else None
 
 
-def test_a_started_server_listens_on_loopback_only_and_speaks_no_tls(server: MysqlServer) -> None:
+def test_a_started_server_listens_on_loopback_only_and_speaks_tls_to_who_asks(server: MysqlServer) -> None:
     server.start()
     assert scalar(server, "SELECT @@bind_address") == "127.0.0.1"
     assert scalar(server, "SELECT @@socket") == ""
     assert scalar(server, "SELECT @@character_set_server") == "utf8mb4"
     assert scalar(server, "SELECT @@collation_server") == "utf8mb4_0900_ai_ci"
     assert server.status().state == "running"
-    with pytest.raises(pymysql.OperationalError):
+    with (
         pymysql.connect(
             host="127.0.0.1", port=server.port, user=ADMIN, password=server.password, ssl={"ssl": True}
-        )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SHOW STATUS LIKE 'Ssl_version'")
+        assert cursor.fetchone()[1].startswith("TLSv1.")
 
 
 def test_the_superuser_needs_its_password_which_only_the_owner_reads(server: MysqlServer) -> None:

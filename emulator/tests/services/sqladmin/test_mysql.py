@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from gcp_emulator.services.sqladmin.api import SqlAdmin
 from emulator.tests.databases.mysql.support import installed
 from emulator.tests.running import PROJECT, RunningEmulator
 from emulator.tests.services.sqladmin.test_api import Sql
+from emulator.tests.services.sqladmin.test_private import NETWORK, make_network, private
 
 BINARIES = installed()
 OLD, NEW = (nearest(BINARIES, series) for series in ((8, 0), (8, 4)))
@@ -327,3 +329,38 @@ def test_what_was_done_survives_a_stop_of_the_emulator(folder: Path) -> None:
         assert not (folder / f"kept/sql/{PROJECT}/kept").exists()
     finally:
         again.stop()
+
+
+# Private addresses ---------------------------------------------------------------------------------------------------
+
+
+def test_a_private_address_is_reached_from_its_network_with_tls(sql: Sql) -> None:
+    """What a site does that connects directly: its client sees the server's own certificate, and says its password inside."""
+    make_network(sql.running)
+    create(sql, "inner", "MYSQL_8_4", ipConfiguration={"ipv4Enabled": False, "privateNetwork": NETWORK})
+    sql.do("POST", "instances/inner/users", {"name": "app", "password": "s3cret"})
+    connect = sql.running.emulator.service(SqlAdmin).connect
+    assert connect.private_servers(NETWORK.replace("inner", "default")) == []
+    (there,) = connect.private_servers(NETWORK)
+    assert (there.address, there.port) == (str(private(sql("GET", "instances/inner"))), 3306)
+    options = {"user": "app", "password": "s3cret", "host": "127.0.0.1"}
+
+    def client(port: int) -> str:
+        encrypted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        encrypted.check_hostname = False
+        encrypted.verify_mode = ssl.CERT_NONE
+        connection = pymysql.connect(port=port, ssl=encrypted, **options)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+            return str(cursor.fetchone()[1])
+
+    async def work() -> str:
+        server = await asyncio.start_server(there.serve, "127.0.0.1", 0)
+        async with server:
+            return await asyncio.to_thread(client, server.sockets[0].getsockname()[1])
+
+    assert sql.running.run(work()).startswith("TLS_")
+    sql.do("PATCH", "instances/inner", {"settings": {"activationPolicy": "NEVER"}})
+    with pytest.raises(pymysql.MySQLError):
+        sql.running.run(work())
+    sql.do("DELETE", "instances/inner")

@@ -17,6 +17,10 @@ from gcp_emulator.databases.mysql.server import CLIENT
 from gcp_emulator.databases.pipe import pipe
 
 _OK, _ERROR = 0x00, 0xFF
+#: What a server can: https://dev.mysql.com/doc/dev/mysql-server/latest/group__group__cs__capabilities__flags.html.
+_CLIENT_SSL = 0x0800
+#: Behind the version in a greeting: the number of the connection, eight bytes of its nonce, a zero.
+_BEFORE_CAPABILITIES = 4 + 8 + 1
 _LOGIN_SECONDS = 60.0
 _HEAD = 4
 
@@ -70,8 +74,17 @@ async def _log_in(writer: asyncio.StreamWriter, server_reader: asyncio.StreamRea
         kind = payload[0] if payload else _ERROR
         if kind == _ERROR:
             payload = payload.replace(f"'{CLIENT}'".encode(), f"'{client}'".encode())
+        elif is_greeting:
+            payload = _without_tls(payload)
         writer.write(len(payload).to_bytes(3, "little") + head[3:] + payload)
         await writer.drain()
         if kind == _ERROR or (kind == _OK and not is_greeting):
             return
         is_greeting = False
+
+
+def _without_tls(greeting: bytes) -> bytes:
+    """A greeting of a server that does not offer TLS."""
+    place = greeting.index(0, 1) + 1 + _BEFORE_CAPABILITIES
+    capabilities = int.from_bytes(greeting[place : place + 2], "little") & ~_CLIENT_SSL
+    return greeting[:place] + capabilities.to_bytes(2, "little") + greeting[place + 2 :]

@@ -9,8 +9,8 @@ A server lives in one folder::
     server/data          the data folder, owned by the account that MySQL runs as
     server/backups/ID    physical copies, each a data folder that can be started
 
-The methods block; callers on an event loop use ``asyncio.to_thread``. Servers listen on 127.0.0.1 only, without TLS and without a unix
-socket, and shut down when the emulator ends, however it ends.
+The methods block; callers on an event loop use ``asyncio.to_thread``. Servers listen on 127.0.0.1 only, without a unix
+socket, offer TLS by a certificate that they make for themselves, and shut down when the emulator ends, however it ends.
 """
 
 from __future__ import annotations
@@ -336,12 +336,6 @@ class MysqlServer:
         self._log.touch(mode=0o600)
         offset = self._log.stat().st_size
         arguments = [f"--defaults-file={self._server_dir / 'my.cnf'}", *self._places(), f"--pid-file={self._pid_file}", "--socket=", "--mysqlx=OFF"]  # fmt: skip
-        # Both leave nothing that speaks TLS: https://dev.mysql.com/doc/refman/8.4/en/using-encrypted-connections.html.
-        arguments += (
-            ["--tls-version=", "--loose-admin-tls-version="]
-            if self.binaries.series >= (8, 4)
-            else ["--ssl=0"]
-        )
         with self._administrator() as options, self._log.open("ab") as output:
             # A shutdown: https://dev.mysql.com/doc/refman/8.4/en/unix-signal-response.html.
             self._process = spawn(self._command([*arguments, *options], dies_by="TERM"), output)

@@ -67,7 +67,7 @@ class Containers:
             )
             spec, log = self.prepare(name, template, index, images[index], env, resource, {})
             tell_of_empty_volumes(template, index, log)
-            spec = replace(spec, siblings=listeners)
+            spec = replace(spec, routes=(*spec.routes, *listeners))
             if index != main or len(containers) == 1:
                 made[index] = Instance(spec, log)
             else:
@@ -111,6 +111,7 @@ class Containers:
             port=port,
             volumes=volumes,
             sockets=sockets,
+            routes=self._neighbours.private_servers(network) if network else (),
             ca_bundle=self._context.ca_bundle,
             metadata=self._neighbours.metadata(account, name.project, name.region, instance_id),
             proxy=self._neighbours.proxy(),

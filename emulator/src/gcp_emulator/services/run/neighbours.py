@@ -23,7 +23,7 @@ from gcp_emulator.services.secretmanager.ports import Secrets
 from gcp_emulator.services.sqladmin.ports import SqlSockets
 from gcp_emulator.workloads.build.builder import BuildFailed
 from gcp_emulator.workloads.images import Image
-from gcp_emulator.workloads.sandbox.process import LogHandler
+from gcp_emulator.workloads.sandbox.process import LogHandler, TcpListener
 
 _SUBNETWORK = re.compile(r"projects/(?P<project>[^/]+)/regions/(?P<region>[^/]+)/subnetworks/[a-z0-9-]+")
 #: So many addresses of a subnetwork Cloud Run takes at a time.
@@ -253,6 +253,12 @@ class Neighbours:
                 on_log("system", refusal)
 
         return handle
+
+    def private_servers(self, network: str) -> tuple[TcpListener, ...]:
+        """The way to each database server that has an address in a network."""
+        return tuple(
+            TcpListener(one.address, one.port, one.serve) for one in self._sql.private_servers(network)
+        )
 
     def database_socket(self, connection: str) -> str:
         """The path of the Cloud SQL socket of an instance below its folder."""

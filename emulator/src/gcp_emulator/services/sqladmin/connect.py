@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from gcp_emulator.databases.mysql import login as mysql_login
+from gcp_emulator.databases.pipe import pipe
 from gcp_emulator.databases.postgres import login, roles
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.tls import Client, ServerAuthority, to_pem
@@ -33,6 +34,7 @@ from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import engine_of
+from gcp_emulator.services.sqladmin.ports import PrivateServer
 from gcp_emulator.services.sqladmin.private import PrivateAddresses, address_of
 from gcp_emulator.services.sqladmin.servers import Servers, active
 
@@ -80,7 +82,7 @@ class Connect:
 
         The public one is of loopback and follows from its authority's key, so that emulators on one machine do not meet. An emulator that
         others reach over a network has one address, its own, and so can let clients into one instance only. The private one is of the ranges
-        that its network has for it, where nobody listens: only what is in that network gets there, by its socket.
+        that its network has for it, where nobody listens on this machine: only what is in that network gets there.
         """
         own = self._context.address
         if not ipaddress.ip_address(own).is_loopback:
@@ -227,6 +229,40 @@ class Connect:
                 f"no typo in that name). Error during generateEphemeral for {connection_name}: {_text(error)}"
             )
         return None
+
+    def private_servers(self, network: str) -> list[PrivateServer]:
+        """The servers that have an address in a network, given by its path, and that it leads to.
+
+        Who gets there needs no permission but a login: https://cloud.google.com/sql/docs/mysql/connect-run#private-ip. MySQL speaks TLS to who
+        wants it, PostgreSQL does not here. Instances that get an address later are reached by what starts then.
+        """
+        found = []
+        for key, record in self._records.items():
+            engine, address = engine_of(record["databaseVersion"]), address_of(record)
+            if (
+                address is None
+                or not record["served"]
+                or not self._private.leads_to(network, record["settings"])
+            ):
+                continue
+            found.append(PrivateServer(str(address), engine.port, partial(self._serve_private, key)))
+        return found
+
+    async def _serve_private(
+        self, key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            record = self._records.get(key)
+            if record is None or record["state"] != "RUNNABLE" or not active(record["settings"]):
+                raise failed_precondition(f"The instance {key} is not running.")
+            server = self._servers.address(key)
+            if engine_of(record["databaseVersion"]).is_mysql:
+                await pipe(reader, writer, *await asyncio.open_connection(*server))
+            else:
+                await self._let_in(key, None, server, reader, writer)
+        except (ApiError, OSError) as error:
+            log.warning("a client of the private address of %s was not served: %s", key, _text(error))
+            writer.close()
 
     def socket_path(self, connection_name: str) -> str:
         """The socket of an instance below ``/cloudsql``: of MySQL a file of its name, of PostgreSQL one in a folder of its name.

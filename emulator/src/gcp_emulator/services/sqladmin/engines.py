@@ -43,6 +43,11 @@ class Engine:
         return str(self._facts["label"])
 
     @property
+    def port(self) -> int:
+        """Where its servers listen at private addresses (https://cloud.google.com/sql/docs/mysql/connect-admin-ip, .../postgres/...)."""
+        return {MYSQL: 3306, POSTGRES: 5432, SQLSERVER: 1433}[self.name]
+
+    @property
     def major(self) -> int:
         """The major version: 17 of ``POSTGRES_17``, 9 of ``POSTGRES_9_6``."""
         return int(self.version.split("_")[1])

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Protocol
 
 from gcp_emulator.engine.errors import Json
 from gcp_emulator.engine.identity import Identity
+from gcp_emulator.front.tasks import ConnectionHandler
+
+
+@dataclass(frozen=True)
+class PrivateServer:
+    """A server at its private address and the port of its protocol; ``serve`` takes one client and closes its connection."""
+
+    address: str
+    port: int
+    serve: ConnectionHandler
 
 
 class SqlSockets(Protocol):
-    """The sockets ``/cloudsql/CONNECTION_NAME`` of what runs on Google Cloud."""
+    """The ways of what runs on Google Cloud: the sockets ``/cloudsql/CONNECTION_NAME``, and private addresses."""
+
+    def private_servers(self, network: str) -> list[PrivateServer]:
+        """The servers that have an address in a network, given by its path."""
 
     async def connect_instance(
         self,
