@@ -100,5 +100,7 @@ class PrivateAddresses:
 
 def address_of(record: Json) -> IPv4Address | None:
     """The private address of an instance; one that is being made has none yet."""
-    found = (IPv4Address(one["ipAddress"]) for one in record.get("ipAddresses", ()) if one["type"] == "PRIVATE")
+    found = (
+        IPv4Address(one["ipAddress"]) for one in record.get("ipAddresses", ()) if one["type"] == "PRIVATE"
+    )
     return next(found, None)
