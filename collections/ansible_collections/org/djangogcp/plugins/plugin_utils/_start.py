@@ -106,15 +106,16 @@ def copies_overlay(dockerfile: str) -> bool:
 
 
 def is_of_python_alone(dockerfile: str) -> bool:
-    """Whether an image is made from one of Python's and brings nothing that other tools build, such as the assets of a front end."""
+    """Whether all stages of an image are made from Python's images, and none calls other tools that build, such as those of a front end."""
     found = list(_all_instructions(dockerfile))
-    bases = [said.rpartition("/")[2] for keyword, said in found if keyword == "FROM"]
+    stages: set[str] = set()
+    for said in (said for keyword, said in found if keyword == "FROM"):
+        base, *named = [word for word in said.split() if not word.startswith("--")]
+        if base not in stages and not re.fullmatch(r"(?:[\w./-]*/)?python(?::.*)?", base):
+            return False
+        stages |= set(named[1:])
     runs = " ".join(said for keyword, said in found if keyword == "RUN")
-    return (
-        len(bases) == 1
-        and bases[0].startswith("python")
-        and not re.search(r"\b(?:npm|npx|yarn|pnpm|bun|node)\b", runs)
-    )
+    return not re.search(r"\b(?:npm|npx|yarn|pnpm|bun|node)\b", runs)
 
 
 def _all_instructions(dockerfile: str) -> t.Iterator[tuple[str, str]]:

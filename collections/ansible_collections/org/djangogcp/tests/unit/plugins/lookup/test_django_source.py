@@ -1161,8 +1161,11 @@ def test_a_port_that_is_fixed_elsewhere_is_seen(project: Path) -> None:
 
 #: As `wagtail start` writes one.
 TRIAL = """
+FROM python:3.14-slim-bookworm AS builder
+RUN apt-get update && apt-get install --yes libpq-dev
 FROM python:3.14-slim-bookworm
 RUN apt-get update && apt-get install --yes libpq5
+COPY --from=builder /venv /venv
 ENV PORT=8000
 EXPOSE 8000
 COPY . .
@@ -1199,7 +1202,7 @@ def test_a_dockerfile_whose_database_is_a_file_in_the_image_is_not_used(project:
         # What a front end's tools make would be missing.
         {"Dockerfile": TRIAL + "RUN npm ci && npm run build\n"},
         {"Dockerfile": f"FROM node:22 AS assets\nRUN npm ci\n{TRIAL}COPY --from=assets /out static\n"},
-        {"Dockerfile": TRIAL.replace("python:3.14-slim-bookworm", "registry.example.com/base")},
+        {"Dockerfile": TRIAL.replace("FROM python:3.14-slim-bookworm\n", "FROM registry.example.com/base\n")},
         # Only it knows what is installed.
         {"requirements.txt": None},
     ],
