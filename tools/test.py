@@ -162,8 +162,9 @@ def main() -> int:
     required = "CI" in os.environ or asked == ["compose"]
     jobs = min(arguments.jobs, len(chosen))
     if "TMPDIR" not in os.environ and has_memory():
-        # A short name: those of sockets are at most 108 bytes long.
+        # A short name: those of sockets are at most 108 bytes long. Open to all, as /tmp is: some tests are done by another user.
         os.environ["TMPDIR"] = made = tempfile.mkdtemp(prefix="t", dir=_IN_MEMORY)
+        Path(made).chmod(0o1777)
         atexit.register(shutil.rmtree, made, ignore_errors=True)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         outcomes = list(pool.map(lambda layer: run(layer, required=required, alone=jobs == 1), chosen))

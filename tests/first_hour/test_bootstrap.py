@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,7 +282,7 @@ def test_a_checkout_that_cannot_be_written_says_so(checkout: Path) -> None:
         checkout.chmod(0o555)
     else:
         for folder in (checkout, *checkout.parents):
-            if folder != Path("/") and folder.is_relative_to("/tmp"):
+            if folder.is_relative_to(tempfile.gettempdir()):
                 folder.chmod(folder.stat().st_mode | 0o555)
     try:
         done = subprocess.run(
