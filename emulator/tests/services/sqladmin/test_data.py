@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.binaries import find_binaries
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 
@@ -252,6 +253,21 @@ def test_passwords_are_neither_stored_nor_logged_nor_shown(sql: Sql) -> None:
     files += list(state.glob("store.sqlite*"))
     assert len(files) > 100
     assert [path for path in files if secret.encode() in path.read_bytes()] == []
+
+
+def test_a_server_that_goes_away_is_no_fault_of_the_caller(sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller may try again, and reads why."""
+
+    def lost(cluster: Any) -> None:
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(roles, "list_databases", lost)
+    status, message, _reason = sql.error("GET", "instances/main/databases")
+    assert status == 503
+    assert message.startswith(
+        "The PostgreSQL server of the instance went away (server closed the connection unexpectedly). Its last words: "
+    )
+    assert message.endswith(server(sql).last_words())
 
 
 # executeSql ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import psycopg2
 from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.engine import clock
-from gcp_emulator.engine.errors import Json, failed_precondition
+from gcp_emulator.engine.errors import ApiError, Json, failed_precondition
 from gcp_emulator.engine.store import Collection
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import Engine
@@ -128,7 +128,17 @@ class PostgresContent:
             await self._run(roles.drop_user, user["name"])
 
     async def _run(self, work: Callable[Concatenate[Cluster, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._servers.run(self._key, Cluster, work, *args, **kwargs)
+        try:
+            return await self._servers.run(self._key, Cluster, work, *args, **kwargs)
+        except psycopg2.OperationalError as error:
+            # What the server refuses has a code. Without one the connection was lost, which nobody has asked for.
+            if error.pgcode is not None:
+                raise
+            last_words = self._servers.get(self._key, Cluster).last_words()
+            raise ApiError(
+                "UNAVAILABLE",
+                f"The PostgreSQL server of the instance went away ({failure(error)}). Its last words: {last_words}",
+            ) from error
 
 
 @contextlib.contextmanager
