@@ -162,6 +162,16 @@ def spawn(arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     return _STARTER.submit(start).result()
 
 
+def last_words(path: Path) -> str:
+    """The end of a server's log, on one line."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4000))
+            return tail(file.read().decode("utf-8", "replace"))
+    except FileNotFoundError:
+        return "no output"
+
+
 def tail(text: str, lines: int = 5) -> str:
     """The last lines of a program's output, on one line."""
     return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:]) or "no output"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,15 @@ class Status:
     port: int | None = None
 
 
+@dataclass(frozen=True)
+class Database:
+    """A database as users know it."""
+
+    name: str
+    charset: str
+    collation: str
+
+
 class DatabaseServer(Protocol):
     """One server with its data below ``directory``. The methods block and raise ServerError; settings are names and values of its own."""
 
@@ -27,6 +38,10 @@ class DatabaseServer(Protocol):
     @property
     def port(self) -> int:
         """The port on 127.0.0.1 of the last start."""
+
+    @property
+    def password(self) -> str:
+        """The superuser's password."""
 
     def start(self, settings: Mapping[str, str] | None = None) -> None:
         """Starts it and returns when it takes connections."""
@@ -51,3 +66,8 @@ class DatabaseServer(Protocol):
 
     def drop_backup(self, name: str) -> None:
         """Removes a backup; FileNotFoundError when there is none."""
+
+
+def iam_password(server: DatabaseServer, name: str) -> str:
+    """The password behind an IAM user's passwordless login, derived, never stored."""
+    return base64.urlsafe_b64encode(hmac.digest(server.password.encode(), name.encode(), "sha256")).decode()

@@ -22,6 +22,7 @@ from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
 from gcp_emulator.databases.postgres.cluster import ADMIN, Cluster
 from gcp_emulator.databases.process import ServerError
+from gcp_emulator.databases.server import iam_password
 
 BINARIES = find_binaries()
 if not BINARIES:
@@ -329,7 +330,7 @@ def test_a_cloudsqlsuperuser_makes_every_listed_extension_which_then_is_no_obsta
 ) -> None:
     admin = "admin@project.iam"
     with (
-        curated.connect("by_api", admin, roles.iam_password(curated, admin)) as connection,
+        curated.connect("by_api", admin, iam_password(curated, admin)) as connection,
         connection.cursor() as cursor,
     ):
         cursor.execute(f"CREATE EXTENSION {extension}")

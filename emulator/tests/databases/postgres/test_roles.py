@@ -15,6 +15,7 @@ from gcp_emulator.databases.postgres.binaries import find_binaries
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.postgres.roles import Database, User
 from gcp_emulator.databases.postgres.wire import Execution, SqlError, SqlTimeoutError, execute
+from gcp_emulator.databases.server import iam_password
 
 #: The newest of each major version that Cloud SQL has and this machine, too.
 BINARIES = {one.major: one for one in reversed(find_binaries()) if one.major >= 15}
@@ -107,7 +108,7 @@ def test_an_iam_user_logs_in_with_the_derived_password_only(cluster: Cluster, da
     name = "deployer@project.iam"
     roles.put_user(cluster, name, "CLOUD_IAM_SERVICE_ACCOUNT", password=None, roles=["cloudsqlsuperuser"])
     assert User(name, "CLOUD_IAM_SERVICE_ACCOUNT", ("cloudsqlsuperuser",)) in roles.list_users(cluster)
-    answer = run(cluster, "SELECT session_user", name, roles.iam_password(cluster, name))
+    answer = run(cluster, "SELECT session_user", name, iam_password(cluster, name))
     assert answer.results[0].rows == [[name]]
     roles.drop_user(cluster, name)
 

@@ -8,14 +8,13 @@ login, and its dynamic privileges, are assumed. All functions block and raise :c
 
 from __future__ import annotations
 
-import base64
-import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from gcp_emulator.databases.mysql.server import CLIENT, MysqlServer
+from gcp_emulator.databases.server import Database
 
 SUPERUSER_ROLE = "cloudsqlsuperuser"
 #: How Cloud SQL's proxy and connectors appear to the server ("Access denied for user 'u'@'cloudsqlproxy~34.1.2.3'":
@@ -30,15 +29,6 @@ _STATIC = (
 _DYNAMIC = "CONNECTION_ADMIN, ROLE_ADMIN, XA_RECOVER_ADMIN"
 #: What nobody but Cloud SQL may do in MySQL's own databases; of reading nothing is known to be refused.
 _CHANGES = "CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER"
-
-
-@dataclass(frozen=True)
-class Database:
-    """A database as users know it."""
-
-    name: str
-    charset: str
-    collation: str
 
 
 @dataclass(frozen=True)
@@ -128,11 +118,6 @@ def put_user(
             (*account, secrets.token_urlsafe(32) if password is None else password),
         )
         _set_roles(cursor, account, [SUPERUSER_ROLE] if roles is None else list(roles))
-
-
-def iam_password(server: MysqlServer, name: str) -> str:
-    """The password behind an IAM user's passwordless login, derived, never stored."""
-    return base64.urlsafe_b64encode(hmac.digest(server.password.encode(), name.encode(), "sha256")).decode()
 
 
 def set_password(server: MysqlServer, name: str, host: str, password: str) -> None:

@@ -36,7 +36,16 @@ from pymysql.connections import Connection
 from gcp_emulator.databases.files import free_port, is_free, replace_file
 from gcp_emulator.databases.mysql import zones
 from gcp_emulator.databases.mysql.binaries import MysqlBinaries
-from gcp_emulator.databases.process import ServerError, command, find_account, own, run, spawn, tail
+from gcp_emulator.databases.process import (
+    ServerError,
+    command,
+    find_account,
+    last_words,
+    own,
+    run,
+    spawn,
+    tail,
+)
 from gcp_emulator.databases.server import Status
 
 log = logging.getLogger(__name__)
@@ -253,12 +262,7 @@ class MysqlServer:
 
     def last_words(self) -> str:
         """The end of the server's log, on one line."""
-        try:
-            with self._log.open("rb") as file:
-                file.seek(max(0, self._log.stat().st_size - 4000))
-                return tail(file.read().decode("utf-8", "replace"))
-        except FileNotFoundError:
-            return "no output"
+        return last_words(self._log)
 
     # Use ---------------------------------------------------------------------------------------------------------
 

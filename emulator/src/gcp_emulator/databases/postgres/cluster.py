@@ -35,6 +35,7 @@ from gcp_emulator.databases.process import (
     ServerError,
     command,
     find_account,
+    last_words,
     own,
     run,
     spawn,
@@ -250,12 +251,7 @@ class Cluster:
 
     def last_words(self) -> str:
         """The end of the server's log, on one line."""
-        try:
-            with self._log.open("rb") as file:
-                file.seek(max(0, self._log.stat().st_size - 4000))
-                return tail(file.read().decode("utf-8", "replace"))
-        except FileNotFoundError:
-            return "no output"
+        return last_words(self._log)
 
     # Use ---------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,6 @@ raise :class:`psycopg2.Error` with PostgreSQL's own message.
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +17,7 @@ from psycopg2 import sql
 
 from gcp_emulator.databases.postgres.binaries import SUPERUSER_ROLE
 from gcp_emulator.databases.postgres.cluster import Cluster
+from gcp_emulator.databases.server import Database, iam_password
 
 #: The role that every IAM user of a type is a member of; it is also how the type is known again.
 IAM_GROUPS = {"CLOUD_IAM_USER": "cloudsqliamuser", "CLOUD_IAM_SERVICE_ACCOUNT": "cloudsqliamserviceaccount"}
@@ -29,15 +28,6 @@ ADMIN_DATABASE = "cloudsqladmin"
 _OWN_DATABASES = (ADMIN_DATABASE, "template0", "template1")
 #: What Cloud SQL reports and takes as the collation of a new database.
 DEFAULT_COLLATION = "en_US.UTF8"
-
-
-@dataclass(frozen=True)
-class Database:
-    """A database as users know it."""
-
-    name: str
-    charset: str
-    collation: str
 
 
 @dataclass(frozen=True)
@@ -181,11 +171,6 @@ def set_roles(cluster: Cluster, name: str, roles: Iterable[str], *, revoke_exist
 def drop_user(cluster: Cluster, name: str) -> None:
     """Drops the user; PostgreSQL refuses while objects depend on it."""
     _administrate(cluster, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-
-
-def iam_password(cluster: Cluster, name: str) -> str:
-    """The password behind an IAM user's passwordless login, derived, never stored."""
-    return base64.urlsafe_b64encode(hmac.digest(cluster.password.encode(), name.encode(), "sha256")).decode()
 
 
 def _set_password(cursor: Any, name: str, password: str) -> None:

@@ -24,6 +24,7 @@ from gcp_emulator.databases.mysql import login as mysql_login
 from gcp_emulator.databases.pipe import pipe
 from gcp_emulator.databases.postgres import login, roles
 from gcp_emulator.databases.postgres.cluster import Cluster
+from gcp_emulator.databases.server import iam_password
 from gcp_emulator.databases.tls import Client, ServerAuthority, to_pem
 from gcp_emulator.databases.tls_listener import PORT, TlsListener
 from gcp_emulator.engine import clock
@@ -348,7 +349,7 @@ class Connect:
         if problem := self._login_problem(key, user, token or await ask()):
             log.warning("IAM database authentication of %s in %s failed: %s", user, key, problem)
             raise login.LoginRefusedError(f'Cloud SQL IAM {kind} authentication failed for user "{user}"')
-        return roles.iam_password(self._servers.get(key, Cluster), user)
+        return iam_password(self._servers.get(key, Cluster), user)
 
     def _login_problem(self, key: str, user: str, token: str) -> str | None:
         """Why this token does not log this user in; Cloud SQL writes it to its log only."""

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from gcp_emulator.databases.mysql import accounts, query
+from gcp_emulator.databases.mysql import query
 from gcp_emulator.databases.mysql.server import MysqlServer
-from gcp_emulator.databases.postgres import roles, wire
+from gcp_emulator.databases.postgres import wire
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.results import Execution, Result, ServerMessage, SqlError, SqlTimeoutError
+from gcp_emulator.databases.server import iam_password
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import RPC_CODES, ApiError, Json, not_found
@@ -328,9 +329,9 @@ class Data:
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
             if is_postgres:
                 user = rules.database_user(call.caller)
-                return user, roles.iam_password(self._servers.get(key, Cluster), user)
+                return user, iam_password(self._servers.get(key, Cluster), user)
             user = call.caller.email.partition("@")[0]
-            return user, accounts.iam_password(self._servers.get(key, MysqlServer), user)
+            return user, iam_password(self._servers.get(key, MysqlServer), user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
         name = body["passwordSecretVersion"]

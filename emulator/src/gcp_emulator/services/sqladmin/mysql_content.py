@@ -14,6 +14,7 @@ import pymysql
 
 from gcp_emulator.databases.mysql import accounts
 from gcp_emulator.databases.mysql.server import MysqlServer
+from gcp_emulator.databases.server import iam_password
 from gcp_emulator.engine.errors import Json, failed_precondition
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.contents import StoredContent, find_user
@@ -75,7 +76,7 @@ class MysqlContent:
         def put(server: MysqlServer) -> None:
             # An IAM user has a token, which nobody is asked for at the door: it gets in by executeSql only.
             known = kind == "BUILT_IN"
-            password = body.get("password") if known else accounts.iam_password(server, name)
+            password = body.get("password") if known else iam_password(server, name)
             method = plugin(server, self._engine, self._settings)
             accounts.put_user(server, name, host, password, method, granted)
 
