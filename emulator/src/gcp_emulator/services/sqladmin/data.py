@@ -14,9 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gcp_emulator.databases.mysql import query
-from gcp_emulator.databases.mysql.server import MysqlServer
 from gcp_emulator.databases.postgres import wire
-from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.results import Execution, Result, ServerMessage, SqlError, SqlTimeoutError
 from gcp_emulator.databases.server import iam_password
 from gcp_emulator.engine import clock
@@ -327,11 +325,9 @@ class Data:
             if not rules.flag_enabled(record["settings"], flag):
                 raise rules.invalid("IAM authentication is not enabled for the instance.")
             call.require("cloudsql.instances.login", f"projects/{call.params['project']}")
-            if is_postgres:
-                user = rules.database_user(call.caller)
-                return user, iam_password(self._servers.get(key, Cluster), user)
-            user = call.caller.email.partition("@")[0]
-            return user, iam_password(self._servers.get(key, MysqlServer), user)
+            caller = call.caller
+            user = rules.database_user(caller) if is_postgres else caller.email.partition("@")[0]
+            return user, iam_password(self._servers[key], user)
         if not body.get("user") or not body.get("passwordSecretVersion"):
             raise rules.invalid("Either autoIamAuthn, or user and passwordSecretVersion must be specified.")
         name = body["passwordSecretVersion"]
