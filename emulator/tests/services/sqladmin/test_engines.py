@@ -154,13 +154,14 @@ def test_mysql_is_upgraded_in_place_and_never_down(sql: Sql) -> None:
 
 
 def test_a_maintenance_version_comes_alone(sql: Sql) -> None:
+    made(sql, "kept", "MYSQL_8_0")
     older = {"maintenanceVersion": "MYSQL_8_0_41.R20250304.00_02"}
     both = older | {"settings": {"tier": "db-n1-standard-2"}}
-    assert sql.error("PATCH", "instances/shop", both)[1] == (
+    assert sql.error("PATCH", "instances/kept", both)[1] == (
         "Invalid request: Upgrading maintenance version and changing other fields at the same time is not allowed."
     )
-    sql.do("PATCH", "instances/shop", older)
-    assert sql("GET", "instances/shop")["maintenanceVersion"] == older["maintenanceVersion"]
+    sql.do("PATCH", "instances/kept", older)
+    assert sql("GET", "instances/kept")["maintenanceVersion"] == older["maintenanceVersion"]
     assert sql.error("POST", "instances", MYSQL | older | {"name": "other"})[1] == (
         f"Invalid request: Maintenance version ({older['maintenanceVersion']}) must not be set."
     )
@@ -302,29 +303,31 @@ def test_a_database_that_is_not_there_is_told_in_the_newer_form(sql: Sql) -> Non
 
 
 def test_users_of_mysql_have_hosts_and_password_policies(sql: Sql) -> None:
+    made(sql, "staff", "MYSQL_8_0")
     policy = {"allowedFailedAttempts": 10, "passwordExpirationDuration": "2592000s"}
     for host in ("10.9.8.7", "10.9.8.6"):
         body = {"name": "clerk", "host": host, "password": "x", "passwordPolicy": policy}
-        assert sql("POST", "instances/shop/users", body)["status"] == "DONE"
-    users = {(one["name"], one["host"]): one for one in sql("GET", "instances/shop/users")["items"]}
+        assert sql("POST", "instances/staff/users", body)["status"] == "DONE"
+    users = {(one["name"], one["host"]): one for one in sql("GET", "instances/staff/users")["items"]}
     assert set(users) == {("clerk", "10.9.8.6"), ("clerk", "10.9.8.7"), ("root", "")}
     told = users["clerk", "10.9.8.7"]
     assert told["passwordPolicy"].pop("status")["passwordExpirationTime"] > "2026"
     assert told["passwordPolicy"] == policy
     assert "type" not in told
-    sql.do("DELETE", "instances/shop/users", name="clerk", host="10.9.8.6")
-    sql.do("DELETE", "instances/shop/users", name="root", host="%")
-    assert [one["host"] for one in sql("GET", "instances/shop/users")["items"]] == ["10.9.8.7"]
-    sql.do("DELETE", "instances/shop/users", name="clerk", host="10.9.8.7")
-    assert sql("GET", "instances/shop/users") == {"kind": "sql#usersList"}
+    sql.do("DELETE", "instances/staff/users", name="clerk", host="10.9.8.6")
+    sql.do("DELETE", "instances/staff/users", name="root", host="%")
+    assert [one["host"] for one in sql("GET", "instances/staff/users")["items"]] == ["10.9.8.7"]
+    sql.do("DELETE", "instances/staff/users", name="clerk", host="10.9.8.7")
+    assert sql("GET", "instances/staff/users") == {"kind": "sql#usersList"}
 
 
 def test_roles_of_a_user_are_kept(sql: Sql) -> None:
-    sql.do("POST", "instances/shop/users", {"name": "reader", "password": "x"})
-    sql.do("PUT", "instances/shop/users", {}, name="reader", host="%", databaseRoles=["one", "two"])
-    assert sql("GET", "instances/shop/users/reader")["databaseRoles"] == ["one", "two"]
-    sql.do("PUT", "instances/shop/users", {}, name="reader", databaseRoles=["two"], revokeExistingRoles=True)
-    assert sql("GET", "instances/shop/users/reader")["databaseRoles"] == ["two"]
+    made(sql, "roles", "MYSQL_8_0")
+    sql.do("POST", "instances/roles/users", {"name": "reader", "password": "x"})
+    sql.do("PUT", "instances/roles/users", {}, name="reader", host="%", databaseRoles=["one", "two"])
+    assert sql("GET", "instances/roles/users/reader")["databaseRoles"] == ["one", "two"]
+    sql.do("PUT", "instances/roles/users", {}, name="reader", databaseRoles=["two"], revokeExistingRoles=True)
+    assert sql("GET", "instances/roles/users/reader")["databaseRoles"] == ["two"]
 
 
 def test_nobody_connects_to_a_server_that_does_not_run(sql: Sql) -> None:
