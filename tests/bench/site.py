@@ -134,7 +134,7 @@ def _database(emulator: Emulator) -> str:
     emulator.operation(
         session, f"{instances}/bench/users", {"name": "site", "password": "of-no-use-elsewhere"}
     )
-    cluster = next((emulator.state / "sql").rglob("cluster.json"))
+    cluster = next((emulator.state / "sql").rglob("server.json"))
     port = json.loads(cluster.read_text("utf-8"))["port"]
     return f"postgres://site:of-no-use-elsewhere@127.0.0.1:{port}/site"
 

@@ -278,7 +278,7 @@ class Rehearsal:
 
     def sql(self, statement: str, *, database: str, user: str, password: str) -> list[tuple[Any, ...]]:
         """Rows, straight from the PostgreSQL server, as one of its users. psycopg2.Error when it refuses."""
-        cluster = next((self.state / "sql").rglob("cluster.json"))
+        cluster = next((self.state / "sql").rglob("server.json"))
         port = json.loads(cluster.read_text("utf-8"))["port"]
         connection = psycopg2.connect(
             host="127.0.0.1", port=port, dbname=database, user=user, password=password

@@ -18,8 +18,9 @@ from typing import Any
 
 import pymysql
 import pytest
-from gcp_emulator.databases.mysql.server import ADMIN, MysqlServer, initial_data, made_by
+from gcp_emulator.databases.mysql.server import ADMIN, MysqlServer, initial_data
 from gcp_emulator.databases.process import ServerError
+from gcp_emulator.databases.server import made_by
 
 from emulator.tests.databases.mysql.support import installed
 

@@ -10,12 +10,12 @@ from gcp_emulator.databases.mysql import accounts
 from gcp_emulator.databases.mysql.binaries import MysqlBinaries
 from gcp_emulator.databases.mysql.binaries import find_binaries as find_mysql
 from gcp_emulator.databases.mysql.binaries import nearest as nearest_mysql
-from gcp_emulator.databases.mysql.server import MysqlServer, initial_data, made_by
+from gcp_emulator.databases.mysql.server import MysqlServer, initial_data
 from gcp_emulator.databases.postgres import roles
 from gcp_emulator.databases.postgres.binaries import PostgresBinaries, curate, find_binaries, nearest
 from gcp_emulator.databases.postgres.cluster import Cluster
 from gcp_emulator.databases.process import ServerError
-from gcp_emulator.databases.server import DatabaseServer
+from gcp_emulator.databases.server import DatabaseServer, made_by
 from gcp_emulator.engine.errors import Json, failed_precondition
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import Engine
