@@ -25,6 +25,7 @@ _WITH = (
     "django-storages[google]==1.14.6",
     "whitenoise==6.12.0",
     "django-environ==0.14.0",
+    "django-configurations==2.5.1",
     "psycopg2-binary==2.9.13",
 )
 #: What a site finds in its environment; nothing listens there.

@@ -272,6 +272,44 @@ def test_settings_stay_under_the_overlay_whatever_a_project_assigns(
         assert chosen.split()[-4:-1] == ["django_on_google_cloud.settings", "live", "shop.settings.live"]
 
 
+def test_a_class_of_settings_is_laid_over(django: Django, tmp_path: Path) -> None:
+    """The one that is asked for, by whatever of django-configurations begins."""
+    folder = startproject(django, tmp_path / "shop", urls=VIEWS)
+    settings = folder / "shop" / "settings.py"
+    stock = settings.read_text("utf-8")
+    settings.rename(settings.with_name("stock.py"))
+    settings.write_text(
+        "from configurations import Configuration, values\n"
+        "from shop import stock\n"
+        "class Shop(Configuration):\n"
+        "    vars().update({name: value for name, value in vars(stock).items() if name.isupper()})\n"
+        "    DOUBLED = property(lambda self: self.WORD * 2)\n"
+        "class Dev(Shop):\n"
+        "    DEBUG = True\n"
+        "    WORD = 'dev'\n"
+        "class Live(Shop):\n"
+        "    SECRET_KEY = values.SecretValue()\n"
+        "    WORD = values.Value('live')\n",
+        "utf-8",
+    )
+    assert "SECRET_KEY" in stock
+    for file, core in (
+        ("manage.py", "core.management"),
+        ("shop/wsgi.py", "core.wsgi"),
+        ("shop/asgi.py", "core.asgi"),
+    ):
+        path = folder / file
+        text = path.read_text("utf-8").replace(f"django.{core}", f"configurations.{core.partition('.')[2]}")
+        path.write_text(f"import os\nos.environ.setdefault('DJANGO_CONFIGURATION', 'Dev')\n{text}", "utf-8")
+    given = {"DJANGO_CONFIGURATION": "Live", "DJANGO_ENVIRONMENT_NAMES": "DJANGO_SECRET_KEY=SECRET_KEY"}
+    show = "from django.conf import settings as s; print(s.DEBUG, s.DOUBLED, s.DATABASES['default']['NAME'], s.SECRET_KEY[:5])"
+    printed = django.ok(folder, "manage.py", "shell", "-c", show, **given)
+    assert printed.split()[-4:] == ["False", "livelive", ":memory:", "a-key"]
+    for application in ("shop.wsgi", "shop.asgi"):
+        [[status, _headers, page]], _logged = django.ask(folder, application, "/", **given)
+        assert (status, page.split()[-1]) == (200, "False")
+
+
 def test_a_child_process_has_the_overlay_too(django: Django, shop: Path) -> None:
     code = (
         "import os, subprocess, sys; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"

@@ -103,6 +103,9 @@ _list:
     project_settings_module:
       description: The settings module of what serves, empty if none is known.
       type: str
+    configuration:
+      description: The class of the settings that what serves takes, where django-configurations makes them, else empty.
+      type: str
     overlay:
       description: Whether the image has the settings overlay, C(django_on_google_cloud).
       type: bool
@@ -385,6 +388,7 @@ def describe(
     )
     project_settings = settings_module or said_settings or serving_settings or default_settings
     settings = _settings.read(base, project_settings)
+    configuration = _configuration(base, chosen)
     has_dockerfile = os.path.isfile(root / "Dockerfile")
     if (
         has_dockerfile
@@ -433,21 +437,15 @@ def describe(
             f"pip show --quiet {any_of} || pip install {' '.join(brought)}" for any_of, brought in lacking
         ]
         beside = []
-    if overlay:
-        notes.append(
-            f"{project_settings} {'reads' if settings.reads_database_url else 'does not read'} DATABASE_URL: the database, storages, hosts, logs and"
-            " what else Google Cloud needs are laid over it (djangogcp_settings_overlay)"
-        )
-    elif settings.found and not settings.reads_database_url:
-        reason = f", because {overlay_problem}" if overlay_problem else ""
-        notes.append(
-            f"{project_settings} does not read DATABASE_URL, and nothing is laid over it (djangogcp_settings_overlay){reason}: the site will not"
-            " find its database"
-        )
+    notes += _notes_of_settings(project_settings, settings, overlay, overlay_problem)
     if serving_settings not in ("", default_settings):
         notes.append(
             f"what serves and commands take the settings {serving_settings} (djangogcp_settings_module); manage.py alone would take"
             f" {default_settings or 'none'}"
+        )
+    if configuration:
+        notes.append(
+            f"what serves and commands take the configuration {configuration} (DJANGO_CONFIGURATION of djangogcp_environment)"
         )
     serving_code = [(path, text) for path, text in _serving_code(base) if SAYS_SOMETHING.search(text)]
     return {
@@ -461,6 +459,7 @@ def describe(
         "settings_module": default_settings,
         "serving_settings_module": serving_settings,
         "project_settings_module": project_settings,
+        "configuration": configuration,
         "overlay": overlay,
         "overlay_problem": overlay_problem,
         "environment_names": settings.names,
@@ -553,9 +552,9 @@ def _overlay_problem(settings: _settings.Settings, module: str, lacks_it: bool) 
     if lacks_it:
         return "its own Dockerfile does not copy what would be laid over them (.overlay)"
     return (
-        f"{settings.other_kind} makes its settings, and nothing can be laid over those"
-        if settings.other_kind
-        else ""
+        ""
+        if settings.can_be_laid_over
+        else f"{settings.made_by} makes its settings, and nothing can be laid over those"
     )
 
 
@@ -569,6 +568,24 @@ def _notes_of_image(
     return [*dependencies.notes, f"the process release of the Procfile is run {when} the migrations"]
 
 
+def _notes_of_settings(
+    module: str, settings: _settings.Settings, overlay: bool, overlay_problem: str
+) -> list[str]:
+    """Whether anything is laid over the settings, and why not."""
+    if overlay:
+        return [
+            f"{module} {'reads' if settings.reads_database_url else 'does not read'} DATABASE_URL: the database, storages, hosts, logs and"
+            " what else Google Cloud needs are laid over it (djangogcp_settings_overlay)"
+        ]
+    if not settings.found or settings.reads_database_url:
+        return []
+    reason = f", because {overlay_problem}" if overlay_problem else ""
+    return [
+        f"{module} does not read DATABASE_URL, and nothing is laid over it (djangogcp_settings_overlay){reason}: the site will not"
+        " find its database"
+    ]
+
+
 def _is_for_trial(dockerfile: str, settings: _settings.Settings) -> bool:
     """Whether a project's own Dockerfile makes an image that can only be tried: its database is a file in it, it takes nothing that would be laid
     over the settings, and it does nothing that a generated one would not."""
@@ -577,7 +594,7 @@ def _is_for_trial(dockerfile: str, settings: _settings.Settings) -> bool:
         bool(settings.engines)
         and not settings.reads_database_url
         and not reads
-        and not settings.other_kind
+        and settings.can_be_laid_over
         and all(engine.endswith(FILE_DATABASES) for engine in settings.engines)
         and not _start.copies_overlay(dockerfile)
         and _start.is_of_python_alone(dockerfile)
@@ -647,9 +664,21 @@ def _serving_settings(base: Path, settings_module: str, application: str, web: s
 
 
 def _settings_module(path: Path) -> str:
+    return _assigned("DJANGO_SETTINGS_MODULE", path)
+
+
+def _assigned(variable: str, path: Path) -> str:
     """The value of ``os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)``, as startproject writes it, or of an assignment."""
-    found = re.search(r"""DJANGO_SETTINGS_MODULE["']\s*(?:,|\]\s*=)\s*["']([\w.]+)["']""", _text(path))
+    found = re.search(rf"""{variable}["']\s*(?:,|\]\s*=)\s*["']([\w.]+)["']""", _text(path))
     return found.group(1) if found else ""
+
+
+def _configuration(base: Path, application: str) -> str:
+    """The class that django-configurations is told: by the application, or else by manage.py."""
+    path = _file_of(base, application.partition(":")[0]) if application else None
+    return (_assigned("DJANGO_CONFIGURATION", base / path) if path else "") or _assigned(
+        "DJANGO_CONFIGURATION", base / "manage.py"
+    )
 
 
 def _settings_choices(path: Path) -> list[str]:

@@ -19,8 +19,8 @@ from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text, u
 
 #: How many modules of settings are read.
 _MAX_MODULES = 200
-#: What holds settings in classes or objects of its own, over which nothing can be laid.
-_OTHER_KINDS = {"configurations": "django-configurations", "dynaconf": "dynaconf"}
+#: Packages that make settings out of what a module holds, and the distributions that they are in.
+_MAKERS = {"configurations": "django-configurations", "dynaconf": "dynaconf"}
 #: How projects call what a deploy gives. The names are those of templates and guides for platforms that people come from.
 _CALLED: tuple[tuple[str, str], ...] = (
     (r"(?:DJANGO|APP|SITE)_SECRET_KEY|DJANGO_SECRET|SECRET_KEY_DJANGO", "SECRET_KEY"),
@@ -53,7 +53,7 @@ class Settings:
         found: whether the module is there.
         reads_database_url: whether they read ``DATABASE_URL`` themselves.
         names: what they read under a name of their own, by that name: a variable of the deploy.
-        other_kind: the distribution that makes settings of another kind of them, "" for none.
+        made_by: the distribution that makes the settings out of classes or files, "" if a module assigns them.
         engines: the backends of databases that they name.
         databases: the names of the databases, as far as they are written down.
         assigned: the names that they assign.
@@ -64,12 +64,17 @@ class Settings:
     found: bool
     reads_database_url: bool
     names: dict[str, str]
-    other_kind: str
+    made_by: str
     engines: list[str]
     databases: list[str]
     assigned: frozenset[str]
     texts: frozenset[str]
     problem: str
+
+    @property
+    def can_be_laid_over(self) -> bool:
+        """Whether they are those of their module once it is imported; dynaconf has them in an object of its own."""
+        return self.made_by != "dynaconf"
 
 
 def read(base: Path, module: str) -> Settings:
@@ -83,13 +88,15 @@ def read(base: Path, module: str) -> Settings:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     imported = {name.partition(".")[0] for node in nodes for name in _imported(node)}
+    if "configurations" in imported:
+        texts.update(name for node in nodes for name in _read_by_value(node))
     calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     assignments = [(target, getattr(node, "value", None)) for node in nodes for target in _targets(node)]
     return Settings(
         found=bool(trees),
         reads_database_url="DATABASE_URL" in texts or any(_is_default(call, imported) for call in calls),
         names={name: variable for name in sorted(texts) if (variable := _variable(name))},
-        other_kind=next((_OTHER_KINDS[name] for name in sorted(imported & _OTHER_KINDS.keys())), ""),
+        made_by=next((_MAKERS[name] for name in sorted(imported & _MAKERS.keys())), ""),
         engines=sorted(name for name in texts if _ENGINE.fullmatch(name)),
         databases=[
             key.value
@@ -147,6 +154,28 @@ def _imported(node: ast.AST) -> t.Iterator[str]:
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
         yield node.module
+
+
+def _read_by_value(node: ast.AST) -> t.Iterator[str]:
+    """What a setting reads that is a value of django-configurations: https://django-configurations.readthedocs.io/en/stable/values/."""
+    for target in _targets(node):
+        call = getattr(node, "value", None)
+        if not isinstance(call, ast.Call):
+            continue
+        function = call.func
+        kind = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if not kind.endswith("Value"):
+            continue
+        said = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
+        address = {
+            "DatabaseURLValue": "DATABASE_URL",
+            "CacheURLValue": "CACHE_URL",
+            "EmailURLValue": "EMAIL_URL",
+        }.get(kind)
+        prefix = said.get("environ_prefix", None if address else "DJANGO")
+        name = said.get("environ_name") or address or target
+        if said.get("environ") is not False:
+            yield f"{prefix.rstrip('_')}_{name}" if isinstance(prefix, str) and prefix else str(name)
 
 
 def _is_default(call: ast.Call, imported: set[str]) -> bool:

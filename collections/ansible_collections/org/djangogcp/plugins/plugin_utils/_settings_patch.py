@@ -131,9 +131,9 @@ def patch(
     """
     if settings.reads_database_url:
         return Patch(problem=f"{module} reads DATABASE_URL already")
-    if settings.other_kind:
+    if settings.made_by:
         return Patch(
-            problem=f"{settings.other_kind} makes the settings, and lines at the end of a module would change nothing of them: read DATABASE_URL there"
+            problem=f"{settings.made_by} makes the settings, and lines at the end of a module would change nothing of them: read DATABASE_URL there"
         )
     file = _settings.file_of(root / manage_dir, module)
     if file is None:

@@ -30,6 +30,7 @@ SOURCE = {
     "wsgi_module": "shop.wsgi:application",
     "asgi": False,
     "overlay": False,
+    "configuration": "",
     "project_settings_module": "shop.settings",
 }
 ASGI = {"wsgi_module": "shop.asgi:application", "asgi": True}
@@ -57,7 +58,8 @@ def dockerfile(
     template = (ROLE / "templates/Dockerfile.j2").read_text("utf-8")
     environment.filters["quote"] = shlex.quote
     values["__image_renamed"] = list((names or {}).items())
-    for name in ("__image_overlay_settings", "__image_names"):
+    values["djangogcp_out_variables"] = {"environment": {}}
+    for name in ("__image_configuration", "__image_overlay_settings", "__image_names"):
         values[name] = environment.from_string(role[name]).render(values)
     collecting = environment.from_string(role["__image_collecting"]).render(values)
     variables = {"system_packages": list(packages)}

@@ -889,10 +889,6 @@ def test_the_overlay_is_asked_for_or_left_out(project: Path) -> None:
     ("files", "problem"),
     [
         ({"Dockerfile": "FROM python\n"}, "its own Dockerfile does not copy"),
-        (
-            {"shop/settings.py": "from configurations import Configuration\n" + STOCK},
-            "django-configurations makes its settings",
-        ),
         ({"shop/settings.py": "import dynaconf\n" + STOCK}, "dynaconf makes its settings"),
     ],
 )
@@ -980,6 +976,40 @@ X = os.environ["DB_POOL"], os.environ["MY_SECRET"], os.environ["SECRET_KEY"]
         "POSTGRES_DB": "DATABASE_NAME",
         "SQL_ENGINE": "DATABASE_ENGINE",
     }
+
+
+CLASSES = """
+from configurations import Configuration, values
+class Shop(Configuration):
+    SECRET_KEY = values.SecretValue()
+    ALLOWED_HOSTS = values.ListValue([], environ_prefix=None)
+    HOST = values.Value("x", environ_prefix="DB_")
+    DB_PORT = values.IntegerValue(1, environ=False, environ_prefix=None)
+    NAME = values.Value("x", environ_name="DB_NAME", environ_prefix=None)
+"""
+
+
+def test_classes_of_settings_tell_what_their_values_read(project: Path) -> None:
+    files = {
+        "requirements.txt": "Django\n",
+        "shop/settings.py": CLASSES,
+        "manage.py": "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"
+        "os.environ.setdefault('DJANGO_CONFIGURATION', 'Local')\n",
+    }
+    folder = str(write(project, **files))
+    found = describe(folder)
+    assert found["environment_names"] == {
+        "DB_HOST": "DATABASE_HOST",
+        "DB_NAME": "DATABASE_NAME",
+        "DJANGO_SECRET_KEY": "SECRET_KEY",
+    }
+    assert (found["overlay"], found["configuration"]) == (True, "Local")
+    write(project, **{"shop/wsgi.py": "os.environ['DJANGO_CONFIGURATION'] = 'Live'\napplication = 1\n"})
+    found = describe(folder)
+    assert found["configuration"] == "Live"
+    assert any("take the configuration Live (DJANGO_CONFIGURATION" in note for note in found["notes"])
+    write(project, **{"shop/settings.py": f"{CLASSES}    DATABASES = values.DatabaseURLValue()\n"})
+    assert describe(folder)["overlay"] is False
 
 
 def test_settings_that_somebody_names_are_read(project: Path) -> None:

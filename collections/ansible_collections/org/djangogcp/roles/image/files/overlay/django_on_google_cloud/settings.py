@@ -10,9 +10,11 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import django
+import django.conf
 from django.core.exceptions import ImproperlyConfigured
 
 from django_on_google_cloud import database, overlay
@@ -37,17 +39,28 @@ def _project_module() -> str:
     return name
 
 
+class _Configured:
+    """What django-configurations looks for in the settings module, and sets up: here all is set already."""
+
+    pre_setup = setup = post_setup = classmethod(lambda cls: None)
+
+
+def _import(name: str) -> ModuleType:
+    """The project's settings, imported under the name by which they are known while they are."""
+    # Some settings look how they are called, and django-configurations in the variable that Django looks in.
+    variables = {_VARIABLE, django.conf.ENVIRONMENT_VARIABLE}
+    said = {variable: os.environ[variable] for variable in variables if variable in os.environ}
+    os.environ.update(dict.fromkeys(variables, name))
+    try:
+        return importlib.import_module(name)
+    finally:
+        os.environ.update(said)
+
+
 def _laid_over() -> dict[str, Any]:
     name = _project_module()
     os.environ.update(overlay.environment(os.environ))
-    said = os.environ.get(_VARIABLE)
-    # Some settings look how they are called.
-    os.environ[_VARIABLE] = name
-    try:
-        module = importlib.import_module(name)
-    finally:
-        if said is not None:
-            os.environ[_VARIABLE] = said
+    module = _import(name)
     project = {setting: getattr(module, setting) for setting in dir(module) if setting.isupper()}
     base = (
         Path(str(module.__file__))
@@ -57,6 +70,8 @@ def _laid_over() -> dict[str, Any]:
     is_asgi = not _ASGI_SERVERS.isdisjoint(sys.modules)
     settings = overlay.laid_over(project, os.environ, base, django.VERSION, is_asgi=is_asgi)
     database.take_pymysql(settings)
+    if "configurations" in sys.modules:
+        settings[os.environ["DJANGO_CONFIGURATION"]] = _Configured
     return settings
 
 
