@@ -26,13 +26,14 @@ def alone(what: str) -> Iterator[None]:
 
 
 def install(python: str, folder: Path, *packages: str) -> None:
-    """Makes the environment, unless it is there whole."""
+    """Makes the environment, unless it is there whole, with these packages."""
     whole = folder / "whole"
-    if whole.exists():
+    listed = "\n".join(packages)
+    if whole.exists() and whole.read_text("utf-8") == listed:
         return
     subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
     subprocess.run([folder / "bin" / "pip", "install", "-q", *packages], check=True, env=_ENVIRONMENT)
-    whole.touch()
+    whole.write_text(listed, "utf-8")
 
 
 def pythons() -> list[str]:

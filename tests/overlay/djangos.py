@@ -26,6 +26,7 @@ _WITH = (
     "whitenoise==6.12.0",
     "django-environ==0.14.0",
     "django-configurations==2.5.1",
+    "dynaconf==3.2.11",
     "psycopg2-binary==2.9.13",
 )
 #: What a site finds in its environment; nothing listens there.

@@ -310,6 +310,19 @@ def test_a_class_of_settings_is_laid_over(django: Django, tmp_path: Path) -> Non
         assert (status, page.split()[-1]) == (200, "False")
 
 
+def test_settings_in_files_are_laid_over(django: Django, tmp_path: Path) -> None:
+    lines = "\nimport dynaconf\nsettings = dynaconf.DjangoDynaconf(__name__)\n"
+    folder = startproject(django, tmp_path / "shop", urls=VIEWS, settings=lines)
+    (folder / "settings.toml").write_text(
+        "[development]\nWORD = 'dev'\n[production]\nWORD = 'live'\n", "utf-8"
+    )
+    show = "from django.conf import settings as s; print(s.DEBUG, s.WORD, s.DATABASES['default']['NAME'], s.SECRET_KEY[:5])"
+    printed = django.ok(folder, "manage.py", "shell", "-c", show, DJANGO_ENV="production")
+    assert printed.split()[-4:] == ["False", "live", ":memory:", "a-key"]
+    [[status, _headers, page], [ready, *_rest]], _logged = django.ask(folder, "shop.wsgi", "/", "/-/live")
+    assert (status, page.split()[-1], ready) == (200, "False", 200)
+
+
 def test_a_child_process_has_the_overlay_too(django: Django, shop: Path) -> None:
     code = (
         "import os, subprocess, sys; os.environ['DJANGO_SETTINGS_MODULE'] = 'shop.settings'\n"

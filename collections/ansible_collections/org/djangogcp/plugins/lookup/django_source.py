@@ -549,13 +549,7 @@ def _overlay_problem(settings: _settings.Settings, module: str, lacks_it: bool) 
             if module
             else "it is not known which module its settings are"
         )
-    if lacks_it:
-        return "its own Dockerfile does not copy what would be laid over them (.overlay)"
-    return (
-        ""
-        if settings.can_be_laid_over
-        else f"{settings.made_by} makes its settings, and nothing can be laid over those"
-    )
+    return "its own Dockerfile does not copy what would be laid over them (.overlay)" if lacks_it else ""
 
 
 def _notes_of_image(
@@ -571,18 +565,25 @@ def _notes_of_image(
 def _notes_of_settings(
     module: str, settings: _settings.Settings, overlay: bool, overlay_problem: str
 ) -> list[str]:
-    """Whether anything is laid over the settings, and why not."""
+    """Whether anything is laid over the settings, and why not; and what else decides about them."""
+    notes = (
+        ["dynaconf takes its environment development unless DJANGO_ENV of djangogcp_environment says another"]
+        if settings.made_by == "dynaconf"
+        else []
+    )
     if overlay:
         return [
+            *notes,
             f"{module} {'reads' if settings.reads_database_url else 'does not read'} DATABASE_URL: the database, storages, hosts, logs and"
-            " what else Google Cloud needs are laid over it (djangogcp_settings_overlay)"
+            " what else Google Cloud needs are laid over it (djangogcp_settings_overlay)",
         ]
     if not settings.found or settings.reads_database_url:
-        return []
+        return notes
     reason = f", because {overlay_problem}" if overlay_problem else ""
     return [
+        *notes,
         f"{module} does not read DATABASE_URL, and nothing is laid over it (djangogcp_settings_overlay){reason}: the site will not"
-        " find its database"
+        " find its database",
     ]
 
 
@@ -594,7 +595,6 @@ def _is_for_trial(dockerfile: str, settings: _settings.Settings) -> bool:
         bool(settings.engines)
         and not settings.reads_database_url
         and not reads
-        and settings.can_be_laid_over
         and all(engine.endswith(FILE_DATABASES) for engine in settings.engines)
         and not _start.copies_overlay(dockerfile)
         and _start.is_of_python_alone(dockerfile)

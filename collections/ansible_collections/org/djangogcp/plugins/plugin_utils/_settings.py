@@ -71,11 +71,6 @@ class Settings:
     texts: frozenset[str]
     problem: str
 
-    @property
-    def can_be_laid_over(self) -> bool:
-        """Whether they are those of their module once it is imported; dynaconf has them in an object of its own."""
-        return self.made_by != "dynaconf"
-
 
 def read(base: Path, module: str) -> Settings:
     """Read a settings module with all that it imports of the project.

@@ -272,6 +272,7 @@ HONOURED = {
     "CSRF_TRUSTED_ORIGINS",
     "GOOGLE_CLOUD_PROJECT",
     "GUNICORN_CMD_ARGS",
+    "DJANGO_CONFIGURATION",
     "DJANGO_SETTINGS_MODULE",
     "DATABASE_STATEMENT_TIMEOUT",
 }
@@ -576,11 +577,11 @@ def test_an_overlay_is_on_off_or_where_it_is_needed(value: object) -> None:
 
 
 def test_an_overlay_that_cannot_be_is_refused_where_it_is_asked_for() -> None:
-    source = {**SOURCE, "overlay_problem": "dynaconf makes its settings"}
+    source = {**SOURCE, "overlay_problem": "its own Dockerfile does not copy it"}
     (message,) = source_problems(source, overlay=True)
     assert (
         message
-        == "djangogcp_settings_overlay is true: expected auto or false, because dynaconf makes its settings."
+        == "djangogcp_settings_overlay is true: expected auto or false, because its own Dockerfile does not copy it."
     )
     assert source_problems(source, overlay="auto") == []
 
