@@ -192,7 +192,7 @@ def test_a_revision_that_fails_the_smoke_test_never_gets_traffic(
         deployed,
         project_copy,
         "-e",
-        '{"release_smoke_paths": ["/absent/"], "djangogcp_admin_path": "/polls/", "release_smoke_timeout_seconds": 1}',
+        '{"djangogcp_smoke_paths": ["/absent/"], "djangogcp_admin_path": "/polls/", "release_smoke_timeout_seconds": 1}',
     )
     assert run.status != 0
     assert " out: /absent/ answered 404 (expected 200); /polls/ answered without 'csrf" in run.output

@@ -23,7 +23,7 @@ PASSWORDS = [
 #: Each request opens a connection, as a project does that says nothing of them, and as every new instance does.
 CONNECTION_PER_REQUEST = ("-e", '{"djangogcp_environment": {"CONN_MAX_AGE": "0"}}')
 #: A try-out that no revision passes.
-FAILING = ("-e", '{"release_smoke_paths": ["/absent/"], "release_smoke_timeout_seconds": 1}')
+FAILING = ("-e", '{"djangogcp_smoke_paths": ["/absent/"], "release_smoke_timeout_seconds": 1}')
 
 
 class Load:

@@ -193,7 +193,7 @@ class World:
             "djangogcp_liveness_path": "",
             "djangogcp_admin_path": "",
             # A revision that serves one request only is to be found out.
-            "release_smoke_paths": ["/", "/?again"],
+            "djangogcp_smoke_paths": ["/?again"],
             "djangogcp_max_instances": 1,
             "djangogcp_database_deletion_protection": False,
             "djangogcp_database_instance": INSTANCE,

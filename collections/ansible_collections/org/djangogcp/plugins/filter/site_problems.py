@@ -359,7 +359,7 @@ ELEMENT_RULES: dict[str, Rule] = {
     "preflight_regions": rules.LOCATION,
     "project_services": rules.API,
     "project_network_services": rules.API,
-    "release_smoke_paths": _SMOKE_PATH,
+    "djangogcp_smoke_paths": _SMOKE_PATH,
     "storage_static_origins": pattern(
         "* or origins such as https://www.example.com", r"\*|https?://[A-Za-z0-9.:*-]+"
     ),

@@ -7,7 +7,8 @@
 """Asks pages of a site as a visitor does: without credentials, or with an identity token of one whom the site knows,
 and with the proxy and the certificates of the environment.
 
-Whatever a page or the network does is an answer with a problem and no exception, and no problem shows the body of a page.
+Whatever a page or the network does is an answer with a problem and no exception. Of a page that is an error, which every visitor sees, a problem
+shows the first words, and of no other page anything.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _pages
 from ansible_collections.org.djangogcp.plugins.module_utils._client import new_session
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import one_line, shown
@@ -37,6 +39,10 @@ with contextlib.suppress(ImportError):
 _PAGE_SECONDS = 60.0
 _MOST_REDIRECTS = 10
 _REFUSED = (401, 403)
+# Of the style sheets that a page links, so many are asked for.
+_MOST_STYLE_SHEETS = 10
+# Where a bucket's objects are for browsers.
+_BUCKETS = ("https", "storage.googleapis.com")
 # So much of a body is read.
 _MOST_BYTES = 2**20
 
@@ -48,13 +54,18 @@ class Check(t.NamedTuple):
         path: where it is on the site, with a query if any.
         follow_redirects: whether redirects are followed, also to other hosts; otherwise one is the answer.
         contains: what the body must have in its first MiB, "" for anything.
-        any_answer: whether any status below 500 will do, instead of 200 alone.
+        any_answer: whether any answer will do that is no failure of the server (500 and above) and no refusal of the host's name (400), instead
+            of 200 alone. Redirects are followed within the site only.
+        style_sheets: whether those that the page links, and the site or a bucket serves, have to be there.
+        sends_form: whether the form on the page that Django protects has to take what it sends itself.
     """
 
     path: str
     follow_redirects: bool = False
     contains: str = ""
     any_answer: bool = False
+    style_sheets: bool = False
+    sends_form: bool = False
 
 
 class Answer(t.NamedTuple):
@@ -68,6 +79,7 @@ class Answer(t.NamedTuple):
         problem: a verb phrase about what is not as it must be, "" when all is.
         in_a_loop: whether it redirects to the very https address that was asked.
         moved_to: the address with the same path at another host that it redirects to, "" if to none.
+        fault: what of the page has the problem, if it is not the page itself: ``style sheet`` or ``form``, which it refuses.
     """
 
     path: str
@@ -77,6 +89,7 @@ class Answer(t.NamedTuple):
     problem: str
     in_a_loop: bool = False
     moved_to: str = ""
+    fault: str = ""
 
 
 class _Page(t.NamedTuple):
@@ -88,11 +101,28 @@ class _Page(t.NamedTuple):
     # The encoding that its headers tell, "" if none.
     encoding: str
     moved_to: str = ""
+    is_html: bool = False
+    # Whether it sent a cookie that a browser would not send back to it.
+    lost_cookies: bool = False
+
+    @property
+    def html(self) -> _pages.Html:
+        """What it holds."""
+        # Headers often tell no encoding, or a wrong one; what is read of it is in ASCII nearly always.
+        return _pages.read(self.body.decode("utf-8", "replace"), self.url)
 
     @property
     def in_a_loop(self) -> bool:
         """Whether it redirects to its own https address."""
         return self.target == self.url and self.url.startswith("https:")
+
+
+class _Seen(t.NamedTuple):
+    """A page, and what is not as it must be of it and of what belongs to it, "" when all is."""
+
+    page: _Page
+    problem: str
+    fault: str = ""
 
 
 class _ElsewhereError(Exception):
@@ -140,16 +170,14 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") 
     """
     began = time.monotonic()
     asked = f"{site}{check.path}"
-    future: concurrent.futures.Future[_Page] = concurrent.futures.Future()
+    future: concurrent.futures.Future[_Seen] = concurrent.futures.Future()
     # A timeout of requests is for the next bytes and not for the whole answer, and there is none for a name that is looked up.
     # So a thread asks, which nothing waits for when its time is over.
-    threading.Thread(
-        target=_settle, args=(future, asked, check.follow_redirects, limit, token), daemon=True
-    ).start()
-    in_a_loop, moved_to = False, ""
+    threading.Thread(target=_settle, args=(future, asked, check, limit, token), daemon=True).start()
+    in_a_loop, moved_to, fault = False, "", ""
     try:
-        page = future.result(timeout=limit)
-        status, url, problem = page.status, page.url, _problem(page, check, asked)
+        page, problem, fault = future.result(timeout=limit)
+        status, url = page.status, page.url
         in_a_loop, moved_to = page.in_a_loop, page.moved_to
     except _ElsewhereError as error:
         status, url, moved_to = 0, error.url, error.url
@@ -158,7 +186,8 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") 
     # Of requests, of the network, of addresses, and what requests lets through of urllib3.
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         status, url, problem = 0, asked, f"could not be read ({_cause(error, limit)})"
-    return Answer(check.path, status, round(time.monotonic() - began, 3), url, problem, in_a_loop, moved_to)
+    seconds = round(time.monotonic() - began, 3)
+    return Answer(check.path, status, seconds, url, problem, in_a_loop, moved_to, fault)
 
 
 def rights_refused(placeholder: str, token: str = "") -> list[str]:
@@ -169,7 +198,8 @@ def rights_refused(placeholder: str, token: str = "") -> list[str]:
         token: as for `ask`.
     """
     try:
-        page = _page(f"{placeholder}/-/rights", False, _PAGE_SECONDS, token)
+        with new_session() as session:
+            page = _page(session, f"{placeholder}/-/rights", Check("/-/rights"), _PAGE_SECONDS, token)
         answer = json.loads(page.body) if page.status == 503 else {}
         refused = answer["refused"] if isinstance(answer, dict) else []
     except (OSError, ValueError, KeyError, urllib3.exceptions.HTTPError):
@@ -178,36 +208,98 @@ def rights_refused(placeholder: str, token: str = "") -> list[str]:
 
 
 def _settle(
-    future: concurrent.futures.Future[_Page], url: str, follow_redirects: bool, timeout: float, token: str
+    future: concurrent.futures.Future[_Seen], url: str, check: Check, timeout: float, token: str
 ) -> None:
     try:
-        future.set_result(_page(url, follow_redirects, timeout, token))
+        # A new session each time: no cookie and no broken connection is left of the last time.
+        with new_session() as session:
+            page = _page(session, url, check, timeout, token)
+            future.set_result(_look_closer(session, page, check, timeout, token, url))
     except Exception as error:  # it is raised where the result is asked for
         future.set_exception(error)
 
 
-def _page(url: str, follow_redirects: bool, timeout: float, token: str) -> _Page:
-    known_to, moved_to = _origin(url), ""
-    # A new session each time: no cookie and no broken connection is left of the last time.
-    with new_session() as session:
-        for redirects in itertools.count():
-            shown_token = token if _origin(url) == known_to else ""
-            try:
-                response = _response(session, url, timeout, shown_token)
-            except (OSError, urllib3.exceptions.HTTPError) as error:
-                if moved_to == url and not isinstance(error, ValueError):
-                    raise _ElsewhereError(url) from error
-                raise
-            with contextlib.closing(response):
-                # The base class's method reads the header only.
-                location = session.get_redirect_target(response)
-                target = urllib.parse.urljoin(url, location) if location else ""
-                moved_to = moved_to or (target if _is_moved(url, target) else "")
-                if not (target and follow_redirects and redirects < _MOST_REDIRECTS):
-                    body = _start(response)
-                    return _Page(response.status_code, url, target, body, response.encoding or "", moved_to)
+def _look_closer(
+    session: requests.Session, page: _Page, check: Check, timeout: float, token: str, asked: str
+) -> _Seen:
+    """What is wrong with a page, or else with what belongs to it."""
+    problem = _problem(page, check, asked)
+    if problem or not page.is_html or _origin(page.url) != _origin(asked):
+        return _Seen(page, problem)
+    html = page.html
+    own = _origin(page.url)
+    styles = [url for url in html.style_sheets if check.style_sheets and _origin(url) in (own, _BUCKETS)]
+    for url in styles[:_MOST_STYLE_SHEETS]:
+        if problem := _style_problem(session, url, timeout, token if _origin(url) == own else ""):
+            return _Seen(page, f"links the style sheet {_without_query(url)}, which {problem}", "style sheet")
+    # A browser that sends no cookie back at this address is refused for that; at the site's own domain it may well be let in.
+    if not check.sends_form or html.form is None or page.lost_cookies:
+        return _Seen(page, "")
+    status = _send(session, html.form, page.url, timeout, token)
+    if status == 403:
+        return _Seen(page, f"refuses (403) the form that it has at {_without_query(page.url)}", "form")
+    if status == 400 or status >= 500:
+        return _Seen(
+            page, f"answers {status} to the form that it has at {_without_query(page.url)}, sent empty"
+        )
+    return _Seen(page, "")
+
+
+def _style_problem(session: requests.Session, url: str, timeout: float, token: str) -> str:
+    """A verb phrase about why a style sheet has no effect, "" when it has."""
+    try:
+        page = _page(session, url, Check(url, follow_redirects=True), timeout, token)
+    except _ElsewhereError as error:
+        return f"redirects to {_without_query(error.url)}, which could not be read"
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        return f"could not be read ({_cause(error, timeout)})"
+    if page.status != 200:
+        return f"answered {page.status}"
+    # Django forbids browsers to guess (SECURE_CONTENT_TYPE_NOSNIFF): they take no page for a style sheet.
+    return "is a page of HTML" if page.is_html else ""
+
+
+def _send(session: requests.Session, form: _pages.Form, page: str, timeout: float, token: str) -> int:
+    """The status with which a form is answered that is sent as it is, as a browser does: nobody is logged in, and nothing is tried."""
+    if _origin(form.url) != _origin(page):
+        return 0
+    headers = {"Origin": "{}://{}".format(*_origin(page)), "Referer": page}
+    with contextlib.closing(
+        _response(session, "POST", form.url, timeout, token, data=form.fields, headers=headers)
+    ) as response:
+        return response.status_code
+
+
+def _page(session: requests.Session, url: str, check: Check, timeout: float, token: str) -> _Page:
+    known_to, moved_to, lost_cookies = _origin(url), "", False
+    for redirects in itertools.count():
+        shown_token = token if _origin(url) == known_to else ""
+        try:
+            response = _response(session, "GET", url, timeout, shown_token)
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            if moved_to == url and not isinstance(error, ValueError):
+                raise _ElsewhereError(url) from error
+            raise
+        with contextlib.closing(response):
+            # The base class's method reads the header only.
+            location = session.get_redirect_target(response)
+            target = urllib.parse.urljoin(url, location) if location else ""
+            moved_to = moved_to or (target if _is_moved(url, target) else "")
             session.cookies.update(response.cookies)
-            url = target
+            lost_cookies = lost_cookies or ("Set-Cookie" in response.headers and not response.cookies)
+            stays = not check.any_answer or _origin(target) == known_to
+            if not (target and check.follow_redirects and stays and redirects < _MOST_REDIRECTS):
+                return _Page(
+                    response.status_code,
+                    url,
+                    target,
+                    _start(response),
+                    response.encoding or "",
+                    moved_to,
+                    "html" in response.headers.get("Content-Type", ""),
+                    lost_cookies,
+                )
+        url = target
     raise AssertionError("count() never ends")
 
 
@@ -222,9 +314,11 @@ def _is_moved(url: str, target: str) -> bool:
     return bool(there.netloc) and there.netloc != here.netloc and there[2:4] == here[2:4]
 
 
-def _response(session: requests.Session, url: str, timeout: float, token: str) -> requests.Response:
-    """The answer up to its headers. Session.get() would read the whole body of a redirect, whatever its size."""
-    request = session.prepare_request(requests.Request("GET", url, auth=_nobody))
+def _response(
+    session: requests.Session, method: str, url: str, timeout: float, token: str, **more: t.Any
+) -> requests.Response:
+    """The answer up to its headers. Session.request() would read the whole body of a redirect, whatever its size."""
+    request = session.prepare_request(requests.Request(method, url, auth=_nobody, **more))
     if token:
         # Leaves Authorization to the site itself.
         # Source: https://cloud.google.com/run/docs/authenticating/service-to-service
@@ -248,14 +342,18 @@ def _start(response: requests.Response) -> bytes:
 
 
 def _problem(page: _Page, check: Check, asked: str) -> str:
-    if page.target and check.follow_redirects:
+    if page.target and check.follow_redirects and _origin(page.target) == _origin(asked):
         return f"redirects more than {_MOST_REDIRECTS} times, at last to {_without_query(page.target)}"
-    if page.status != 200 and not (check.any_answer and page.status < 500):
+    if check.any_answer:
+        passes, expected = page.status < 500 and page.status != 400, "less than 500, and not 400"
+    else:
+        passes, expected = page.status == 200, "200"
+    if not passes:
         where = f" at {_without_query(page.url)}" if page.url != asked else ""
         to = f" to {_without_query(page.target)}" if page.target else ""
-        return (
-            f"answered {page.status}{to}{where} (expected {'less than 500' if check.any_answer else '200'})"
-        )
+        words = page.html.words if page.is_html and page.status >= 400 else ""
+        said = f": {shown(words)}" if words else ""
+        return f"answered {page.status}{to}{where} (expected {expected}){said}"
     if not _contains(page, check.contains):
         return f"answered without {shown(check.contains)} in it"
     return ""

@@ -13,7 +13,8 @@ version_added: 0.9.0
 description:
   - Asks pages of a site, all at the same time, each again and again until it answers as it must. The task fails with one message
     when one of them does not in time.
-  - It is a visitor and sends no credentials, unless O(service_account) says in whose name it asks. No message shows what a page holds.
+  - It is a visitor and sends no credentials, unless O(service_account) says in whose name it asks. A message shows the first words of a page that is
+    an error, and of no other page anything.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes.info
@@ -41,7 +42,7 @@ options:
         required: true
       follow_redirects:
         description:
-          - Whether redirects are followed, at most ten and also to other hosts. Otherwise a redirect is a failure.
+          - Whether redirects are followed, at most ten and also to other hosts, unless O(checks[].any_answer=true). Otherwise a redirect is a failure.
         type: bool
         default: false
       contains:
@@ -50,7 +51,19 @@ options:
         type: str
       any_answer:
         description:
-          - Whether any status below 500 will do, for a page of which nothing is known but that it must not be a failure of the server.
+          - Whether any answer will do, for a page of which nothing is known, but a failure of the server (500 and above) and a refusal of the
+            host's name (400). Redirects to other hosts are not followed then.
+        type: bool
+        default: false
+      style_sheets:
+        description:
+          - Whether the first ten style sheets that the page links have to be there. Those of other hosts are not asked for, but those of buckets are.
+        type: bool
+        default: false
+      sends_form:
+        description:
+          - Whether the first form on the page that Django protects from forged requests is sent back empty, with its token and its cookie. It must not be
+            refused. Nobody is logged in by it, and no password is tried.
         type: bool
         default: false
   service_account:
@@ -98,9 +111,14 @@ EXAMPLES = r"""
     audience: https://polls-123456789012.us-central1.run.app
     checks:
       - path: /healthz/
+      - path: /
+        follow_redirects: true
+        any_answer: true
+        style_sheets: true
       - path: /admin/
         follow_redirects: true
         contains: csrfmiddlewaretoken
+        sends_form: true
 """
 
 RETURN = r"""
@@ -157,6 +175,8 @@ ARGUMENT_SPEC = {
             "follow_redirects": {"type": "bool", "default": False},
             "contains": {"type": "str"},
             "any_answer": {"type": "bool", "default": False},
+            "style_sheets": {"type": "bool", "default": False},
+            "sends_form": {"type": "bool", "default": False},
         },
     },
     "service_account": {"type": "str"},
@@ -204,6 +224,16 @@ def failure(site: str, answers: list[Answer]) -> TryOutError:
             "A page that redirects to its own path at another host does so because of PREPEND_WWW, of SECURE_SSL_HOST, or of a middleware."
             f" If it takes every request for http: {_SSL_HEADER}"
         )
+    elif any(answer.fault == "style sheet" for answer in failed):
+        cure = (
+            "Visitors see the page without its styles: check that STATIC_URL begins with / or https://, that collectstatic finds the file, and the"
+            " link itself."
+        )
+    elif any(answer.fault == "form" for answer in failed):
+        cure = (
+            "Nobody can log in to a site that refuses its own forms: check CSRF_TRUSTED_ORIGINS, which has to hold the https:// addresses of the"
+            f" site, and CSRF_COOKIE_DOMAIN. {_SSL_HEADER}"
+        )
     elif any(answer.status for answer in failed):
         cure = "Check what the site logged; if it only needs longer, raise wait_timeout."
     else:
@@ -249,10 +279,7 @@ def work(task: Task) -> Json:
         return {"changed": False, "skipped": True, "msg": "Not done in check mode."}
     params, client = task.params, task.client
     site = params["url"].rstrip("/")
-    checks = [
-        Check(check["path"], check["follow_redirects"], check["contains"] or "", check["any_answer"])
-        for check in params["checks"]
-    ]
+    checks = [Check(**{**check, "contains": check["contains"] or ""}) for check in params["checks"]]
     account, audience = params["service_account"], params["audience"]
     granted = Deadline(max(params["grant_timeout"], params["wait_timeout"]), client.clock)
     token = identity_token(client, account, audience, granted) if account else ""

@@ -251,7 +251,7 @@ def test_a_wrong_variable_is_explained(name: str, value: object, message: str) -
 
 @pytest.mark.parametrize("path", ["/healthz", "/healthz?full", "/eventlog", "/_ah", "/_ah/health"])
 def test_a_path_that_google_keeps_for_itself_is_refused_wherever_it_is_asked_from_outside(path: str) -> None:
-    rule = ELEMENT_RULES["release_smoke_paths"]
+    rule = ELEMENT_RULES["djangogcp_smoke_paths"]
     assert not rule.test(path)
     assert "/healthz" in rule.expected
     names = ("djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path")
@@ -262,7 +262,7 @@ def test_a_path_that_google_keeps_for_itself_is_refused_wherever_it_is_asked_fro
     "path", ["/healthz/", "/readyz", "/quiz", "/eventlog/", "/_ahead/", "/eventlogs", "/-/live"]
 )
 def test_a_path_that_only_looks_so_is_taken(path: str) -> None:
-    assert ELEMENT_RULES["release_smoke_paths"].test(path)
+    assert ELEMENT_RULES["djangogcp_smoke_paths"].test(path)
     assert RULES["djangogcp_startup_path"].test(path)
 
 

@@ -38,6 +38,7 @@ class Site:
         self.url = url
         self.asked = []
         self.headers = []
+        self.sent = []
         self.pages = {}
 
     def page(self, path, *answers):
@@ -55,6 +56,10 @@ def no_proxy(monkeypatch):
 @pytest.fixture
 def site():
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            found.sent.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.do_GET()
+
         def do_GET(self):
             found.asked.append(self.path)
             found.headers.append(dict(self.headers))
@@ -105,7 +110,8 @@ def peer():
 
 
 def check(path, **options):
-    return {"path": path, "follow_redirects": False, "contains": None, "any_answer": False, **options}
+    names = ("follow_redirects", "any_answer", "style_sheets", "sends_form")
+    return {"path": path, "contains": None, **dict.fromkeys(names, False), **options}
 
 
 def try_out(site_url, *checks, clock=None, wait_timeout=0, client=None, **options):
@@ -194,13 +200,15 @@ LOOP = (
 )
 
 
-@pytest.mark.parametrize(("status", "passes"), [(200, True), (302, True), (404, True), (500, False)])
+@pytest.mark.parametrize(
+    ("status", "passes"), [(200, True), (302, True), (404, True), (400, False), (500, False)]
+)
 def test_a_page_of_which_nothing_is_known_must_not_fail(monkeypatch, status, passes):
     page = _visitor._Page(status, "https://polls.run.app/", "", b"", "")
     monkeypatch.setattr(_visitor, "_page", lambda *arguments: page)
     answer = _visitor.ask("https://polls.run.app", _visitor.Check("/", any_answer=True))
     assert (answer.problem == "") is passes
-    assert passes or answer.problem == "answered 500 (expected less than 500)"
+    assert passes or answer.problem == f"answered {status} (expected less than 500, and not 400)"
 
 
 @pytest.mark.parametrize(
@@ -491,3 +499,138 @@ def test_where_nothing_was_granted_no_placeholder_is_asked(site, client):
     site.page("/", (200, "ok"))
     try_out(site.url, check("/"), client=client, placeholder_url=site.url)
     assert site.asked == ["/"]
+
+
+# What belongs to a page -------------------------------------------------------------------------------------------------
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+CSS = {"Content-Type": "text/css"}
+STYLES = (
+    "Visitors see the page without its styles: check that STATIC_URL begins with / or https://, that collectstatic finds the file, and the link"
+    " itself."
+)
+LOGIN = """
+<html><head><title>Log in</title><link rel="stylesheet" href="/static/base.css"></head><body>
+<form method="get"><input name="q"></form>
+<form method="post"><input type="hidden" name="csrfmiddlewaretoken" value="t0ken"><input name="username" value="x">
+<input type="hidden" name="next" value="/admin/"><select name="language"></select><input type="submit" name="go" value="Log in"></form>
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([(200, "a{}", CSS)], ""),
+        ([(304, "", CSS)], "answered 304"),
+        ([(404, "", HTML)], "answered 404"),
+        # A page that takes every address for its own, and one behind a log-in.
+        ([(200, "<html>", HTML)], "is a page of HTML"),
+        ([(302, "", {"Location": "/login/"})], "is a page of HTML"),
+        ([(302, "", {"Location": "/there.css"})], ""),
+    ],
+)
+def test_a_style_sheet_that_a_page_links_is_there(site, answers, problem):
+    site.page("/", (200, '<base href="/en/"><link href="s.css?v=1" rel="preload StyleSheet">', HTML))
+    site.page("/en/s.css?v=1", *answers)
+    site.page("/login/", (200, "<html>", HTML))
+    site.page("/there.css", (200, "a{}", CSS))
+    asked = check("/", any_answer=True, follow_redirects=True, style_sheets=True)
+    if not problem:
+        assert try_out(site.url, asked)["checks"][0]["problem"] == ""
+        return
+    assert message(site.url, asked) == (
+        f"Failed to try SITE out: / links the style sheet SITE/en/s.css, which {problem}. {STYLES}"
+    )
+
+
+def test_style_sheets_of_other_hosts_and_what_is_none_are_not_asked_for(site):
+    links = [
+        '<link rel="stylesheet" href="http://127.0.0.1:9/x.css">',
+        '<link rel="icon" href="/absent.png">',
+    ]
+    many = [f'<link rel="stylesheet" href="/{number}.css">' for number in range(12)]
+    site.page("/", (200, "".join([*links, *many, "<link rel=stylesheet href=http://[x>"]), HTML))
+    for number in range(12):
+        site.page(f"/{number}.css", (200, "", CSS))
+    try_out(site.url, check("/", style_sheets=True))
+    assert site.asked == ["/", *(f"/{number}.css" for number in range(10))]
+    # Of a page that is not one of HTML nothing is read.
+    site.page("/", (200, many[0], {"Content-Type": "text/plain"}))
+    try_out(site.url, check("/", style_sheets=True))
+    assert site.asked[-1] == "/"
+
+
+def test_a_form_is_sent_back_as_a_browser_sends_it(site):
+    site.page("/admin/", (302, "", {"Location": "/admin/login/", "Set-Cookie": "csrftoken=c0okie; Path=/"}))
+    site.page("/admin/login/", (200, LOGIN, HTML))
+    asked = check("/admin/", follow_redirects=True, contains="csrfmiddlewaretoken", sends_form=True)
+    try_out(site.url, asked)
+    assert site.sent == ["csrfmiddlewaretoken=t0ken&username=&next=%2Fadmin%2F&language="]
+    sent = site.headers[-1]
+    assert (sent["Cookie"], sent["Origin"]) == ("csrftoken=c0okie", site.url)
+    assert sent["Referer"] == f"{site.url}/admin/login/"
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (200, ""),
+        (302, ""),
+        (404, ""),
+        (
+            403,
+            "refuses (403) the form that it has at SITE/login/. Nobody can log in to a site that refuses its own forms",
+        ),
+        (400, "answers 400 to the form that it has at SITE/login/, sent empty."),
+        (500, "answers 500 to the form that it has at SITE/login/, sent empty."),
+    ],
+)
+def test_a_form_must_not_be_refused(site, status, problem):
+    site.page("/login/", (200, LOGIN, HTML), (status, PRIVATE, HTML))
+    asked = check("/login/", sends_form=True)
+    if problem:
+        assert f"/login/ {problem}" in message(site.url, asked)
+    else:
+        assert try_out(site.url, asked)["checks"][0]["problem"] == ""
+    assert len(site.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "headers"),
+    [
+        # A browser would not send this cookie back here, and would be refused for that.
+        (LOGIN, {"Set-Cookie": "csrftoken=c; Domain=shop.example.com"}),
+        (LOGIN.replace("csrfmiddlewaretoken", "other"), {}),
+        (LOGIN.replace('method="post"', 'method="post" action="https://other.example.com/"'), {}),
+    ],
+)
+def test_a_form_of_which_nothing_can_be_known_is_not_sent(site, page, headers):
+    site.page("/login/", (200, page, HTML | headers))
+    try_out(site.url, check("/login/", sends_form=True))
+    assert site.sent == []
+
+
+def test_the_first_words_of_an_error_are_told_and_no_other_page_s(site):
+    text = (
+        f"<title>Error</title><style>x</style><script>y</script><h1>Server Error (500)</h1>\n<p>{'so ' * 90}"
+    )
+    site.page("/", (500, text, HTML))
+    told = message(site.url, check("/", any_answer=True))
+    words = "Server Error (500) so so so"
+    assert told.startswith(
+        f"Failed to try SITE out: / answered 500 (expected less than 500, and not 400): '{words}"
+    )
+    site.page("/", (400, "<title>Bad Request (400)</title>", HTML))
+    assert "(expected less than 500, and not 400): 'Bad Request (400)'. " in message(
+        site.url, check("/", any_answer=True)
+    )
+    site.page(
+        "/", (403, PRIVATE, {"Content-Type": "text/plain"}), (403, PRIVATE, {"Content-Type": "text/plain"})
+    )
+    assert "answered 403 (expected 200). " in message(site.url, check("/"))
+
+
+def test_a_first_page_may_be_elsewhere(site):
+    site.page("/", (302, "", {"Location": "https://www.example.com/"}))
+    asked = check("/", follow_redirects=True, any_answer=True, style_sheets=True, sends_form=True)
+    assert try_out(site.url, asked)["checks"][0]["status"] == 302

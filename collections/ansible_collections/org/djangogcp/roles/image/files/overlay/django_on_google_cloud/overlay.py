@@ -343,3 +343,18 @@ def _is_local(cache: Any) -> bool:
     return any(word in backend.lower() for word in remote) and all(
         _LOOPBACK.fullmatch(str(one)) for one in places
     )
+
+
+def with_absolute_addresses(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with a slash before ``STATIC_URL`` and ``MEDIA_URL`` where there is none, as Django's own settings have it from 3.1 on.
+
+    Source: https://docs.djangoproject.com/en/stable/ref/settings/#static-url
+    """
+    return {
+        name: f"/{value}" if name in ("STATIC_URL", "MEDIA_URL") and _is_relative(value) else value
+        for name, value in settings.items()
+    }
+
+
+def _is_relative(address: Any) -> bool:
+    return isinstance(address, str) and address != "" and not address.startswith(("/", "http://", "https://"))

@@ -70,9 +70,9 @@ def _laid_over() -> dict[str, Any]:
     is_asgi = not _ASGI_SERVERS.isdisjoint(sys.modules)
     settings = overlay.laid_over(project, os.environ, base, django.VERSION, is_asgi=is_asgi)
     database.take_pymysql(settings)
-    # What dynaconf leaves in the module, and puts in the place of Django's settings.
+    # What dynaconf leaves in the module, and puts in the place of Django's settings, which let addresses begin without a slash.
     if "dynaconf" in sys.modules and hasattr(module, "DYNACONF"):
-        module.DYNACONF.update(settings)
+        module.DYNACONF.update(overlay.with_absolute_addresses(settings))
     if "configurations" in sys.modules:
         settings[os.environ["DJANGO_CONFIGURATION"]] = _Configured
     return settings
