@@ -82,7 +82,9 @@ def _now() -> int:
 
 def _sweep(now: int) -> None:
     """Delete some that say no more than none would: each new one makes room, so that they do not pile up."""
+    # Read beforehand: MySQL takes no subquery with a limit, and SQLite ends a transaction that reads before it writes when others write.
+    keys = list(Throttle.objects.filter(free_at__lt=now).values_list("pk", flat=True)[:_SWEPT_AT_ONCE])
     # What others have locked is left to them: two who wait for each other would both fail.
-    old = Throttle.objects.select_for_update(skip_locked=True).filter(free_at__lt=now).values("pk")
+    old = Throttle.objects.select_for_update(skip_locked=True).filter(pk__in=keys, free_at__lt=now)
     with transaction.atomic():
-        Throttle.objects.filter(pk__in=old[:_SWEPT_AT_ONCE]).delete()
+        Throttle.objects.filter(pk__in=old.values("pk")).delete()
