@@ -234,13 +234,16 @@ def _install_helpers(*names: str) -> None:
 
 
 def _start() -> None:
+    # It outlives the temporary folder of whoever starts it, and its runc writes there whenever something is run in a container.
+    temporary = HOME / "tmp"
+    temporary.mkdir(exist_ok=True)
     with _LOG.open("ab") as log:
         process = subprocess.Popen(
             [
                 *("dockerd", "--data-root", str(_DATA), "--exec-root", str(HOME / "exec")),
                 *("--pidfile", str(_PID_FILE), "--group", "root"),
             ],
-            env={**os.environ, **environment()},
+            env={**os.environ, **environment(), "TMPDIR": str(temporary)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
