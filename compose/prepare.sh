@@ -6,8 +6,11 @@ fail() {
     exit 1
 }
 
-data=${PGDATA:-/var/lib/postgresql/data}
-if [[ -s $data/PG_VERSION && $(<"$data/PG_VERSION") != "$PG_MAJOR" ]]; then
+case $DATABASE in
+    postgresql) data=/var/lib/postgresql/data ;;
+    mysql) data=/var/lib/mysql ;;
+esac
+if [[ $DATABASE == postgresql && -s $data/PG_VERSION && $(<"$data/PG_VERSION") != "$PG_MAJOR" ]]; then
     fail "the volume of the database was made by PostgreSQL $(<"$data/PG_VERSION"), and this stack runs $PG_MAJOR. Save" \
         "the data with the older stack (docker compose exec db pg_dump --username=app app >dump.sql), remove the" \
         "volumes (docker compose down --volumes), start this one and load the dump."
@@ -30,11 +33,19 @@ secret() {
     mv "$file.new" "$file"
 }
 random() { head -c 48 /dev/urandom | base64 --wrap=0 | tr -d '+/'; }
-database_url() { printf 'postgres://app:%s@//cloudsql/djangogcp-local:us-central1:polls/app' "$(<"/run/secrets/db/password")"; }
+# As in production, for either database.
+postgresql_url() { printf 'postgres://app:%s@//cloudsql/djangogcp-local:us-central1:polls/app' "$(<"/run/secrets/db/password")"; }
+mysql_url() { printf 'mysql://app:%s@db:3306/app?charset=utf8mb4&ssl_mode=REQUIRED' "$(<"/run/secrets/mysql/password")"; }
 
 umask 077
-secret postgres db/password random
-secret 2000 site/DATABASE_URL database_url
+case $DATABASE in
+    postgresql) secret postgres db/password random ;;
+    mysql)
+        secret mysql mysql/password random
+        secret mysql mysql/root-password random
+        ;;
+esac
+secret 2000 "site/$DATABASE/DATABASE_URL" "${DATABASE}_url"
 secret 2000 site/SECRET_KEY random
 secret 2000 superuser/password random
 

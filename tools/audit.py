@@ -27,7 +27,7 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 LOCKED = (
     *sorted((ROOT / "requirements").glob("*.txt")),
-    ROOT / "app/requirements.txt",
+    *sorted((ROOT / "app").glob("requirements*.txt")),
     ROOT / "emulator/requirements.txt",
 )
 IGNORED = ROOT / "requirements/audit-ignored.toml"

@@ -5,7 +5,7 @@ Usage: engine.py up | down | env | status
 ``up`` uses the engine that answers. Without one it unpacks Debian's packages of Docker, Compose and buildx into its own
 folder (only their helpers ``runc`` and ``iptables`` are installed), and starts the daemon: for that it needs root on a
 Debian machine. Then it pulls the images that compose.yaml and app/Dockerfile name; where no registry answers it makes
-stand-ins for them under the same names: Debian's Python and PostgreSQL, and the real Go programs by ``go install``. Each
+stand-ins for them under the same names: Debian's Python, PostgreSQL and MySQL, and the real Go programs by ``go install``. Each
 carries the label `STAND_IN` and is named in the output. ``down`` stops the daemon if ``up`` started it. All is kept in
 ENGINE_HOME (default ~/.cache/djangogcp/engine), so that the next ``up`` takes seconds.
 """
@@ -31,8 +31,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("ENGINE_HOME") or Path.home() / ".cache" / "djangogcp" / "engine").resolve()
 #: The label of every image that is not what its name says; its value tells what it is.
 STAND_IN = "io.djangogcp.stand-in"
-#: The oldest engine and Compose that compose.yaml works with: start_interval of health checks, depends_on.restart.
-MINIMUM = {"engine": (25, 0), "compose": (2, 20)}
+#: The oldest engine and Compose that compose.yaml works with: start_interval of health checks, and the variables of the
+#: environment in a file that is included (2.20 looks for them in a file .env alone).
+MINIMUM = {"engine": (25, 0), "compose": (2, 21)}
 #: The Debian release that the packages and the stand-ins are from: the newest stable one, with PostgreSQL 17.
 RELEASE = "trixie"
 PACKAGES = ("containerd", "docker-buildx", "docker-cli", "docker-compose", "docker.io")
@@ -51,18 +52,21 @@ class EngineError(Exception):
 @dataclass(frozen=True)
 class Image:
     """A base image and what stands in for it: the folder of its Dockerfile below stand_ins/, its build arguments, and
-    the Go program that it carries."""
+    the Go program that it carries. What only some tests need is ``optional``: where it cannot be had, it is said in one line."""
 
     name: str
     folder: str
     what: str
     arguments: tuple[str, ...] = ()
     go: str = ""
+    optional: bool = False
 
 
 IMAGES = (
     Image("python:3.13-slim", "python", f"Debian {RELEASE}'s Python 3.13"),
     Image("postgres:17", "postgres", f"Debian {RELEASE}'s PostgreSQL 17", ("MAJOR=17",)),
+    # The one with packages of an unstable distribution, which at times cannot be installed.
+    Image("mysql:8.4", "mysql", "Debian sid's MySQL, a later one", optional=True),
     Image(
         "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0",
         "cloud-sql-proxy",
@@ -138,7 +142,7 @@ def status() -> int:
         )
         origin = f"STAND-IN, {label}" if label else "missing" if label is None else "from the registry"
         print(f"  {image.name}: {origin}")
-        complete = complete and label is not None
+        complete = complete and (label is not None or image.optional)
     return 0 if complete else 4
 
 
@@ -306,14 +310,23 @@ def _stand_in(images: list[Image]) -> None:
             _make_base()
         for image in images:
             print(f"==> making a STAND-IN for {image.name}: {image.what}", flush=True)
-            with tempfile.TemporaryDirectory(dir=HOME) as folder:
-                shutil.copytree(ROOT / "tools" / "stand_ins" / image.folder, folder, dirs_exist_ok=True)
-                shutil.copy(_authorities(), Path(folder, "ca-certificates.crt"))
-                if image.go:
-                    shutil.copy(programs[image].result(), Path(folder, "program"))
-                arguments = [word for argument in image.arguments for word in ("--build-arg", argument)]
-                label = f"{STAND_IN}={image.what}"
-                _run("docker", "build", "-q", "--label", label, *arguments, "--tag", image.name, folder)
+            try:
+                _build(image, programs[image].result() if image.go else None)
+            except EngineError as error:
+                if not image.optional:
+                    raise
+                print(f"==> without {image.name}: {str(error).splitlines()[-1]}", flush=True)
+
+
+def _build(image: Image, program: Path | None) -> None:
+    with tempfile.TemporaryDirectory(dir=HOME) as folder:
+        shutil.copytree(ROOT / "tools" / "stand_ins" / image.folder, folder, dirs_exist_ok=True)
+        shutil.copy(_authorities(), Path(folder, "ca-certificates.crt"))
+        if program is not None:
+            shutil.copy(program, Path(folder, "program"))
+        arguments = [word for argument in image.arguments for word in ("--build-arg", argument)]
+        label = f"{STAND_IN}={image.what}"
+        _run("docker", "build", "-q", "--label", label, *arguments, "--tag", image.name, folder)
 
 
 def _make_base() -> None:

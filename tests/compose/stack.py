@@ -116,11 +116,11 @@ class Stack:
             item["name"] for item in json.loads(self.inside("app", "python", "-c", code)).get("items", [])
         }
 
-    def sql(self, statement: str) -> str:
-        """The answer of the database to the site's own connection, which is the proxy's socket."""
+    def sql(self, statement: str, host: str = "/cloudsql/") -> str:
+        """The answer of the database to the site's own connection, to a ``host`` that begins so: by default the proxy's socket."""
         code = (
             "from django.db import connection as c; cursor = c.cursor(); "
-            "assert c.settings_dict['HOST'].startswith('/cloudsql/'), c.settings_dict['HOST']; "
+            f"assert c.settings_dict['HOST'].startswith({host!r}), c.settings_dict['HOST']; "
             f"cursor.execute({statement!r}); print('answer', cursor.fetchall())"
         )
         printed = self.inside("app", "python", "manage.py", "shell", "--verbosity", "0", "-c", code)

@@ -227,6 +227,35 @@ def test_stop_and_start_keep_the_data(stack: Stack, figures: dict[str, str]) -> 
     assert stack.objects(MEDIA) == stored
 
 
+def test_the_same_stack_with_mysql(stack: Stack, figures: dict[str, str]) -> None:
+    """The next test ends this one, without saying which it is, and finds what PostgreSQL has."""
+    if not docker("images", "--quiet", "mysql:8.4"):
+        pytest.skip("the image mysql:8.4 cannot be had here; `python3 tools/engine.py up` says why")
+    stack.compose("down")
+    figures["up --wait, MySQL, no data of it there"] = (
+        f"{stack.timed('up', '--wait', DATABASE='mysql'):.1f} s"
+    )
+    assert stack.get("/-/ready").json()["migrations"] == "ok"
+    session = requests.Session()
+    page = stack.get("/polls/1/", session)
+    choice = re.search(r'name="choice" value="(\d+)"', page.text)
+    assert choice is not None
+    answer = session.post(
+        f"{stack.address}/polls/1/vote/", data=form(page) | {"choice": choice[1]}, timeout=30
+    )
+    assert "1 vote in all." in answer.text
+    row = f"SELECT votes, CURRENT_USER(), @@character_set_database FROM polls_choice WHERE id = {choice[1]}"
+    assert stack.sql(row, host="db") == "((1, 'app@%', 'utf8mb4'),)"
+    # As an instance is reached at its private address.
+    assert re.fullmatch(
+        r"\(\('Ssl_cipher', '\S+'\),\)", stack.sql("SHOW STATUS LIKE 'Ssl_cipher'", host="db")
+    )
+
+    stack.compose("down")
+    figures["the same after down"] = f"{stack.timed('up', '--wait', DATABASE='mysql'):.1f} s"
+    assert stack.sql(row, host="db") == "((1, 'app@%', 'utf8mb4'),)"
+
+
 def test_the_same_site_as_in_production(stack: Stack, figures: dict[str, str]) -> None:
     stored = stack.objects(MEDIA)
     stack.compose("down")
@@ -248,10 +277,13 @@ def test_the_container_may_do_little(stack: Stack) -> None:
     assert stack.inside("app", "id", "-u").strip() == "2000"
     refused = stack.compose("exec", "-T", "app", "touch", "/app/x", check=False)
     assert "Read-only file system" in refused
+    assert "No module named" in stack.compose(
+        "exec", "-T", "app", "python", "-c", "import pymysql", check=False
+    )
     assert stack.compose("exec", "-T", "app", "sh", "-c", "command -v gcc make git", check=False) == ""
     environment = docker("inspect", "--format", "{{.Config.Env}}", f"{stack.project}-app-1")
     assert stack.password not in environment
-    for name in ("SECRET_KEY", "DATABASE_URL"):
+    for name in ("SECRET_KEY", "postgresql/DATABASE_URL"):
         secret = stack.inside("app", "cat", f"/run/secrets/site/{name}").strip()
         assert len(secret) > 40
         assert secret not in environment
@@ -323,7 +355,7 @@ def prepare(stack: Stack, before: str, *options: str) -> str:
     script = f"{stack.folder}/compose/prepare.sh:/prepare.sh:ro"
     command = f"{before}; bash /prepare.sh && echo passed"
     return docker(
-        *("run", "--rm", "--network=none", f"--volume={script}", *options),
+        *("run", "--rm", "--network=none", "--env=DATABASE=postgresql", f"--volume={script}", *options),
         *("--entrypoint=bash", "postgres:17", "-c", command),
         check=False,
     )

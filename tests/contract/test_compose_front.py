@@ -21,6 +21,8 @@ from tests.contract.wire import ROOT
 BUCKETS = ("djangogcp-local-media", "djangogcp-local-static")
 NAME = "/djangogcp-local-static/css/site.css"
 EVIL = "http://evil.example"
+#: The files of the stack in compose/.
+PARTS = ("stack", "postgresql", "mysql")
 
 
 class Server(BaseHTTPRequestHandler):
@@ -74,13 +76,13 @@ class Front:
 
 @pytest.fixture(scope="module")
 def ports() -> Iterator[tuple[int, int]]:
-    """The front by gunicorn as compose.yaml starts it, and the server behind it; both stopped at the end."""
+    """The front by gunicorn as the stack starts it, and the server behind it; both stopped at the end."""
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]["gcs-front"]
+    service = yaml.safe_load((ROOT / "compose/stack.yaml").read_text("utf-8"))["services"]["gcs-front"]
     variables = {
         "HOST": f"gcs.localhost:{port}",
         "ORIGIN": "http://localhost:8000",
@@ -192,8 +194,9 @@ def test_another_name_that_leads_here_is_refused(front: Front) -> None:
 
 
 def test_only_the_front_is_published() -> None:
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    parts = [yaml.safe_load((ROOT / f"compose/{name}.yaml").read_text("utf-8")) for name in PARTS]
+    services = parts[0]["services"]
     assert "ports" not in services["gcs"]
     assert services["gcs-front"]["ports"] == ["127.0.0.1:${GCS_PORT:-4443}:${GCS_PORT:-4443}"]
-    published = [port for service in services.values() for port in service.get("ports", [])]
+    published = [port for part in parts for one in part["services"].values() for port in one.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in published)
