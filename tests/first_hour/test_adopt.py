@@ -141,3 +141,26 @@ def test_wrong_input_is_one_sentence_and_nothing_is_written(
     assert complaint in output
     assert output.count("FAILED!") == 1
     assert files(tmp_path) == before
+
+
+def test_a_project_of_mysql_gets_mysql_and_is_told_what_its_version_needs(shop: Path, tmp_path: Path) -> None:
+    settings = shop / "mysite/settings.py"
+    text = settings.read_text("utf-8")
+    settings.write_text(text.replace("django.db.backends.sqlite3", "django.db.backends.mysql"), "utf-8")
+    (shop / "requirements.txt").write_text("django<6.1\nmysqlclient\n", "utf-8")
+    status, output = adopt(tmp_path, "shop", "-e", f"inventory_dir={tmp_path / 'old'}")
+    assert status == 0, output
+    assert "djangogcp_database_version: MYSQL_8_0\n" in (tmp_path / "old/hosts.yml").read_text("utf-8")
+    assert "To be mended first" not in output
+    # mysqlclient is its driver, so none is installed beside it.
+    assert "PyMySQL==" not in output
+    assert "psycopg2" not in output
+
+    (shop / "requirements.txt").write_text("django\n", "utf-8")
+    status, output = adopt(tmp_path, "shop", "-e", f"inventory_dir={tmp_path / 'new'}", "-e", "site=mysql")
+    assert status == 0, output
+    assert "djangogcp_database_version: MYSQL_8_4\n" in (tmp_path / "new/hosts.yml").read_text("utf-8")
+    refused = output.partition("To be mended first: a deploy refuses")[2].partition("A month")[0]
+    assert "djangogcp_network is not set" in refused
+    assert "djangogcp_database_name is 'mysql': expected for MYSQL_8_4 at most 23" in refused
+    assert "PyMySQL==" in output

@@ -17,10 +17,12 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     RULES,
+    engine_problems,
     region_problems,
     source_problems,
 )
 from ansible_collections.org.djangogcp.plugins.lookup.django_source import PYTHONS, describe
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.plugin_utils import _adopt, _inventory
 
 DEFAULTS = Path(__file__).resolve().parents[2] / "roles/preflight/defaults/main.yml"
@@ -119,10 +121,21 @@ class ActionModule(ActionBase):
 
 def _read(options: dict[str, t.Any]) -> _adopt.Project:
     source = describe(options["source_dir"])
-    problems = (
+    project = _adopt.look(source, _problems(source), options["site"] or "")
+    version = project.database.version
+    if not version:
+        return project
+    # Which driver an image lacks depends on it.
+    source = describe(options["source_dir"], database_version=version)
+    name = project.name.replace("-", engine_of(version).separator)
+    asked = {"djangogcp_database_version": version, "djangogcp_database_name": name}
+    return _adopt.look(source, _problems(source) + engine_problems(asked), project.name)
+
+
+def _problems(source: dict[str, t.Any]) -> list[str]:
+    return (
         source_problems(source, python=source["python_version"] or PYTHONS[0]) if source["manage_py"] else []
     )
-    return _adopt.look(source, problems, options["site"] or "")
 
 
 def _site(options: dict[str, t.Any], defaults: dict[str, t.Any]) -> _adopt.Site:

@@ -14,6 +14,7 @@ import re
 import typing as t
 from pathlib import Path
 
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.plugin_utils import (
     _compose,
     _dependencies,
@@ -57,6 +58,7 @@ _SCHEDULE_FILES = ("crontab", "cron.yaml", "crontab.txt")
 _DATABASES = (
     ("postg", "PostgreSQL"),
     ("psql", "PostgreSQL"),
+    ("pgsql", "PostgreSQL"),
     ("psycopg", "PostgreSQL"),
     ("sqlite", "SQLite"),
     ("spatialite", "SpatiaLite"),
@@ -65,11 +67,35 @@ _DATABASES = (
     ("mssql", "SQL Server"),
     ("cockroach", "CockroachDB"),
 )
+#: The releases of Django that take no MySQL before 8.4 (its release notes, "6.1"), as far as it matters for what a project asks for.
+_DJANGO_OF_MYSQL_8_4 = [
+    f"{major}.{minor}.{patch}"
+    for major in range(6, 10)
+    for minor in range(3)
+    for patch in (0, 99)
+    if (major, minor) >= (6, 1)
+]
+#: It has no wheel for Linux, and what it is compiled with is in no image of Python (https://github.com/PyMySQL/mysqlclient, "Linux").
+_COMPILED_DRIVER = "mysqlclient"
+_COMPILED_DRIVER_NEEDS = ["build-essential", "default-libmysqlclient-dev", "pkg-config"]
 _INDENT = 16
 
 
 class AdoptError(Exception):
     """One sentence for who named the folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Database:
+    """Which database a project gets.
+
+    Attributes:
+        version: as Cloud SQL calls it; "" for that of the collection.
+        why: the reason, for a person; "" where there is nothing to tell.
+    """
+
+    version: str = ""
+    why: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +110,7 @@ class Project:
         compose: the compose file.
         schedules: what says that something runs at certain times.
         problems: what a deploy would refuse.
+        database: which database it gets.
         name: the name of the site.
         paths: the variables of addresses.
         is_patched: whether the lines of the patch are to be in its settings.
@@ -96,6 +123,7 @@ class Project:
     compose: _compose.Compose
     schedules: list[str]
     problems: list[str]
+    database: Database
     name: str
     paths: Values
     is_patched: bool = False
@@ -104,6 +132,10 @@ class Project:
     def root(self) -> Path:
         """The folder that is built."""
         return Path(self.source["path"])
+
+    def version(self, site: Site) -> str:
+        """The version of its database."""
+        return self.database.version or str(site.sizes["djangogcp_database_version"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,16 +206,54 @@ def look(source: Values, problems: list[str], name: str = "") -> Project:
     processes: dict[str, str] = {}
     for place in (root, base):
         processes.update(_start.procfile(place / "Procfile"))
+    dependencies, compose = _dependencies.find(root, source["manage_dir"]), _compose.find(root)
     return Project(
         source=source,
         settings=settings,
-        dependencies=_dependencies.find(root, source["manage_dir"]),
+        dependencies=dependencies,
         processes=processes,
-        compose=_compose.find(root),
+        compose=compose,
+        database=_chosen_database(settings, dependencies, compose, source["python_version"]),
         schedules=_schedules(root, base, source["requirements"], settings),
         problems=problems,
         name=name or _inventory.site_name(root),
         paths=_inventory.paths_of(base, source["overlay"]),
+    )
+
+
+def _chosen_database(
+    settings: _settings.Settings,
+    dependencies: _dependencies.Dependencies,
+    compose: _compose.Compose,
+    python: str,
+) -> Database:
+    """MySQL, where that is what a project uses, and only that.
+
+    The version is the one that deploys with nothing else: MYSQL_8_0 goes over the socket, MYSQL_8_4 needs a network that somebody has prepared.
+    """
+    postgresql, mysql = engine_of("POSTGRES_17"), engine_of("MYSQL_8_0")
+    engines = settings.default_engines or settings.engines
+    why = next((f"the settings name {one}" for one in engines if _database(one) == mysql.name), "")
+    if not why and "mysql" in compose.kinds and set(mysql.drivers) & set(dependencies.names):
+        why = f"{compose.file} has a service of it, and the requirements its driver"
+    if not why:
+        return Database()
+    if (
+        postgresql.name in map(_database, engines)
+        or "postgresql" in compose.kinds
+        or set(postgresql.drivers) & set(dependencies.names)
+    ):
+        return Database(why=f"PostgreSQL is found as well as MySQL ({why}), and stays")
+    # Django 6.0 and later takes no Python before 3.12.
+    is_old = python in ("3.10", "3.11")
+    if is_old or not dependencies.may_be("django", _DJANGO_OF_MYSQL_8_4):
+        return Database(
+            "MYSQL_8_0",
+            f"{why}; 8.0, because it is reached over the socket of Cloud Run (MYSQL_8_4 needs djangogcp_network)",
+        )
+    return Database(
+        "MYSQL_8_4",
+        f"{why}; 8.4, because Django 6.1 and later takes none before it (MYSQL_8_0 with django<6.1 in the requirements)",
     )
 
 
@@ -211,10 +281,23 @@ def variables(project: Project, site: Site, folder: Path) -> dict[str, t.Any]:
         "djangogcp_region": site.region,
         "djangogcp_source_dir": f"{{{{ inventory_dir }}}}/{relative}",
         "djangogcp_superuser_email": site.superuser_email,
+        **({"djangogcp_database_version": project.database.version} if project.database.version else {}),
+        **({"djangogcp_system_packages": _COMPILED_DRIVER_NEEDS} if _compiles_driver(project) else {}),
         **{name: site.sizes[name] for name in site.chosen},
         **project.paths,
         **({"djangogcp_background_workers": found} if (found := _of_compose(project)) else {}),
     }
+
+
+def _compiles_driver(project: Project) -> bool:
+    """Whether the image that is made has to compile the driver of MySQL, and the project names no packages itself."""
+    source = project.source
+    return (
+        bool(project.database.version)
+        and _COMPILED_DRIVER in source["requirements"]
+        and not source["dockerfile"]
+        and not source["system_packages"]
+    )
 
 
 def _of_compose(project: Project) -> dict[str, str]:
@@ -287,7 +370,8 @@ def report(project: Project, site: Site) -> list[str]:
         ]
     if project.problems:
         lines += ["", "To be mended first: a deploy refuses", *(f"  - {one}" for one in project.problems)]
-    return [*lines, "", *costs(site, len({**project.source["background_workers"], **_of_compose(project)}))]
+    workers = len({**project.source["background_workers"], **_of_compose(project)})
+    return [*lines, "", *costs(site, workers, project.version(site))]
 
 
 def _row(what: str, said: str) -> str:
@@ -307,7 +391,8 @@ def _found(project: Project) -> t.Iterator[tuple[str, str]]:
     application = source["wsgi_module"] or ", ".join(source["wsgi_modules"]) or "none found"
     yield "application", f"{application} ({kind})"
     yield "started by", _started(project)
-    engines = list(dict.fromkeys(_database(engine) for engine in project.settings.engines))
+    named = [*project.settings.engines, *project.settings.default_engines]
+    engines = list(dict.fromkeys(map(_database, named)))
     others = [name for name in dict.fromkeys(project.settings.databases) if name != "default"]
     yield (
         "database",
@@ -396,7 +481,7 @@ def _uploads(settings: _settings.Settings) -> str:
 
 
 def _deployed(project: Project, site: Site) -> t.Iterator[tuple[str, str]]:
-    sizes, source = site.sizes, project.source
+    sizes, source, version = site.sizes, project.source, project.version(site)
     yield (
         "Cloud Run",
         f"service {project.name}, {sizes['djangogcp_min_instances']} to {sizes['djangogcp_max_instances']} instances of"
@@ -406,8 +491,8 @@ def _deployed(project: Project, site: Site) -> t.Iterator[tuple[str, str]]:
         yield "background", ", ".join(workers)
     yield (
         "Cloud SQL",
-        f"instance {sizes['djangogcp_database_instance']} ({sizes['djangogcp_database_version']}, {sizes['djangogcp_database_tier']},"
-        f" {sizes['djangogcp_database_availability']}), in it the database {project.name.replace('-', '_')}",
+        f"instance {sizes['djangogcp_database_instance']} ({version}, {sizes['djangogcp_database_tier']},"
+        f" {sizes['djangogcp_database_availability']}), in it the database {project.name.replace('-', engine_of(version).separator)}",
     )
     static = "" if source["static_server"] else ", a public one for static files"
     yield "Cloud Storage", f"a private bucket for uploads{static}"
@@ -429,13 +514,7 @@ def _missing(project: Project) -> list[str]:
     source, compose = project.source, project.compose
     # Processes are told with what becomes of them.
     found = [note for note in source["notes"] if "of the Procfile is not run" not in note]
-    engines = {_database(engine) for engine in project.settings.engines}
-    if engines & {"SQLite", "SpatiaLite"} and "PostgreSQL" not in engines:
-        found.append(
-            "the site begins with an empty PostgreSQL: rows of a file of SQLite are not uploaded (dumpdata, and loaddata with manage_command)"
-        )
-    if "MySQL" in engines:
-        found.append(f"MySQL: {_compose.BECOMES['mysql']}")
+    found += _missing_database(project)
     if source["overlay_problem"] and not project.settings.reads_database_url and not project.is_patched:
         found.append("-e patch=true writes the lines that let the settings read DATABASE_URL")
     for name, command in project.processes.items():
@@ -463,6 +542,8 @@ def _missing(project: Project) -> list[str]:
     runs = {*source["background_workers"], *_of_compose(project)}
     for part in compose.services:
         becomes = part.becomes
+        if becomes == _compose.BECOMES["mysql"] and project.database.version:
+            becomes = _compose.BECOMES["mysql as asked"]
         is_worker = becomes in (_compose.BECOMES["worker"], _compose.BECOMES["schedule"])
         if is_worker and _workers.named(part.name) not in runs:
             becomes = "nothing yet: what it starts is not in the file, or not in the image. Name that in djangogcp_background_workers"
@@ -471,12 +552,31 @@ def _missing(project: Project) -> list[str]:
     return found
 
 
-def costs(site: Site, workers: int = 0) -> list[str]:
+def _missing_database(project: Project) -> t.Iterator[str]:
+    chosen, engines = project.database, set(map(_database, project.settings.engines))
+    served = engine_of(chosen.version or "POSTGRES_17").name
+    if engines & {"SQLite", "SpatiaLite"} and served not in engines:
+        yield f"the site begins with an empty {served}: rows of a file of SQLite are not uploaded (dumpdata, and loaddata with manage_command)"
+    if chosen.version:
+        yield f"the database is {served} ({chosen.version}): {chosen.why}"
+        if _compiles_driver(project):
+            yield (
+                f"{_COMPILED_DRIVER} is compiled where it is installed: djangogcp_system_packages has what that takes. A rehearsal in processes"
+                " cannot install it (REHEARSAL_RUNTIME=docker can); PyMySQL needs none"
+            )
+    elif chosen.why:
+        yield f"{chosen.why}: set djangogcp_database_version to MYSQL_8_0 or MYSQL_8_4 if MySQL is the site's"
+    elif "MySQL" in engines:
+        yield f"MySQL: {_compose.BECOMES['mysql']}"
+
+
+def costs(site: Site, workers: int = 0, version: str = "") -> list[str]:
     """What a month costs, line by line, and their sum.
 
     Args:
         site: what was chosen.
         workers: how many containers work in the background.
+        version: the version of the database, as Cloud SQL calls it.
     """
     sizes = site.sizes
     bill = _prices.monthly(
@@ -486,6 +586,7 @@ def costs(site: Site, workers: int = 0) -> list[str]:
         str(sizes["djangogcp_cpu"]),
         str(sizes["djangogcp_memory"]),
         workers,
+        version,
     )
     found = [
         f"A month, in US dollars by Google's list prices as of {_prices.AS_OF} for {_prices.REGION}, without taxes, credits and traffic",
@@ -495,9 +596,7 @@ def costs(site: Site, workers: int = 0) -> list[str]:
         ),
     ]
     known = sum(line.usd for line in bill if line.usd is not None)
-    more = (
-        " and the database, whose price is not in this list" if any(line.usd is None for line in bill) else ""
-    )
+    more = " and what has no price in this list" if any(line.usd is None for line in bill) else ""
     total = f"  {known:>8.2f}  together{more}"
     if site.region != _prices.REGION:
         total += f" in {_prices.REGION}; up to {known * _prices.DEAREST:.2f} in the dearest regions (prices depend on the region, here {site.region})"

@@ -73,6 +73,7 @@ _COMMANDS = (
 BECOMES = {
     "postgresql": "Cloud SQL for PostgreSQL: an instance, and in it a database and users of the site's own",
     "mysql": "Cloud SQL for PostgreSQL, unless djangogcp_database_version says MYSQL_8_0 or MYSQL_8_4; rows are not moved (dumpdata and loaddata)",
+    "mysql as asked": "Cloud SQL for MySQL: an instance, and in it a database and users of the site's own; rows are not moved (dumpdata and loaddata)",
     "other database": "nothing: a deploy makes no such database",
     "redis": "not yet Memorystore: a cache on this machine becomes the process's memory. Name one of your own by its address in djangogcp_environment",
     "memcached": "not yet Memorystore: a cache on this machine becomes the process's memory",

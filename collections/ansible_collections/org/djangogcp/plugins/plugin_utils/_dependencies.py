@@ -28,6 +28,7 @@ from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text
 # ansible-core requires it; only what ansible-test imports plugins with has none.
 with contextlib.suppress(ImportError):
     from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.utils import canonicalize_name
 
 Table = dict[str, t.Any]
@@ -129,6 +130,7 @@ class Dependencies:
         names: the normalized names (PEP 503) of the distributions that it asks for itself, sorted.
         are_known: whether these are all; what a setup.py asks for is known once that has run.
         pins: by such a name its exact version.
+        limits: by such a name which versions are asked for, as PEP 440 has it.
         python: which versions of Python it says that it can have, as PEP 440 has it.
         notes: what a person should know of the choice.
         problem: why there is no choice, or why it cannot be installed.
@@ -141,6 +143,7 @@ class Dependencies:
     names: list[str] = dataclasses.field(default_factory=list)
     are_known: bool = True
     pins: dict[str, str] = dataclasses.field(default_factory=dict)
+    limits: dict[str, str] = dataclasses.field(default_factory=dict)
     python: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
     problem: str = ""
@@ -149,13 +152,28 @@ class Dependencies:
         """Add a distribution, if an image has it."""
         if _is_for_an_image(requirement):
             self.names = sorted({*self.names, canonicalize_name(requirement.name)})
-            self.pin(requirement)
+            self.limit(requirement)
 
-    def pin(self, requirement: Requirement) -> None:
-        """Note an exact version."""
+    def limit(self, requirement: Requirement) -> None:
+        """Note which versions are asked for."""
+        name = canonicalize_name(requirement.name)
+        said = [self.limits.get(name, ""), str(requirement.specifier)]
+        self.limits[name] = ",".join(filter(None, said))
         exact = [one.version for one in requirement.specifier if one.operator in ("==", "===")]
         if exact and "*" not in exact[0]:
-            self.pins[canonicalize_name(requirement.name)] = exact[0]
+            self.pins[name] = exact[0]
+
+    def may_be(self, name: str, releases: t.Iterable[str]) -> bool:
+        """Whether one of these releases of a distribution may be installed: by its pin, else by what is asked for.
+
+        Where nothing is said of its version, pip takes the newest.
+        """
+        said = f"=={self.pins[name]}" if name in self.pins else self.limits.get(name, "")
+        try:
+            return any(SpecifierSet(said).filter(releases))
+        except InvalidSpecifier:
+            # A lock file says something else than a version.
+            return True
 
 
 def _is_for_an_image(requirement: Requirement) -> bool:
@@ -356,7 +374,7 @@ def _take(found: Dependencies, line: str, is_constraint: bool, paths: list[str])
         # A folder whose name could be a distribution's.
         paths.append(re.sub(r"\[.*", "", wanted))
     elif is_constraint:
-        found.pin(requirement)
+        found.limit(requirement)
     else:
         found.ask_for(requirement)
 

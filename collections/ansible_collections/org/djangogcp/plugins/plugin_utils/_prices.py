@@ -57,6 +57,10 @@ PRICES = {
     "registry": Price(0.000136986, "GiB hour", "https://cloud.google.com/artifact-registry/pricing"),
     "secret version": Price(0.06, "version a month", "https://cloud.google.com/secret-manager/pricing"),
 }
+#: The versions of databases that Google charges more for, as their makers no longer look after them, and since when: "Extended support start
+#: date" of https://cloud.google.com/sql/docs/mysql/db-versions, as public copies of the page have it. What it costs for a vCPU, none of them says.
+EXTENDED_SUPPORT = {"MYSQL_8_0": "2026-07-01"}
+EXTENDED_SUPPORT_PAGE = "https://cloud.google.com/sql/docs/mysql/extended-support"
 #: What is free of each billing account every month.
 FREE_REGISTRY_GIB = 0.5
 FREE_SECRET_VERSIONS = 6
@@ -81,7 +85,13 @@ class Line:
 
 
 def monthly(
-    tier: str, availability: str, min_instances: int, cpu: str, memory: str, workers: int = 0
+    tier: str,
+    availability: str,
+    min_instances: int,
+    cpu: str,
+    memory: str,
+    workers: int = 0,
+    version: str = "",
 ) -> list[Line]:
     """The lines of a month's bill of a site that nearly nobody visits, in REGION.
 
@@ -92,6 +102,7 @@ def monthly(
         cpu: the CPUs of each, as Cloud Run has it.
         memory: the memory of each, as Cloud Run has it.
         workers: the containers that work in the background, of one CPU and this memory each.
+        version: the version of the database, as Cloud SQL calls it.
     """
     copies = 2 if availability == "REGIONAL" else 1
     instance = instance_usd(tier)
@@ -117,6 +128,16 @@ def monthly(
         Line(
             f"Cloud SQL {tier}, {availability.lower()}, always on",
             None if instance is None else instance * copies,
+        ),
+        *(
+            [
+                Line(
+                    f"Cloud SQL extended support of {version}, charged since {since} ({EXTENDED_SUPPORT_PAGE})",
+                    None,
+                )
+            ]
+            if (since := EXTENDED_SUPPORT.get(version))
+            else []
         ),
         Line(
             f"Cloud SQL storage, {ASSUMED_DATABASE_GIB} GiB SSD",

@@ -43,6 +43,10 @@ _ENGINE = re.compile(
     r"[A-Za-z_][\w.]*\.(?:sqlite3|spatialite|postgresql(?:_psycopg2)?|postgis|psycopg2?|mysql|oracle|mssql|cockroachdb)"
     r"|psqlextra\.backend|django_tenants\.postgresql_backend|mssql|django_cockroachdb(?:_gis)?"
 )
+#: Addresses of databases, by the schemes that django-environ and dj-database-url have for the two servers that a deploy can make.
+_ADDRESS = re.compile(
+    r"(?P<scheme>postgres(?:ql)?|psql|pgsql|postgis|mysql(?:2|gis|-connector)?)(?:\+\w+)?://"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Settings:
         names: what they read under a name of their own, by that name: a variable of the deploy.
         made_by: the distribution that makes the settings out of classes or files, "" if a module assigns them.
         engines: the backends of databases that they name.
+        default_engines: those of the default database, and what addresses of databases begin with, as far as they are written down.
         databases: the names of the databases, as far as they are written down.
         assigned: the names that they assign.
         texts: all texts in them.
@@ -66,6 +71,7 @@ class Settings:
     names: dict[str, str]
     made_by: str
     engines: list[str]
+    default_engines: list[str]
     databases: list[str]
     assigned: frozenset[str]
     texts: frozenset[str]
@@ -93,6 +99,7 @@ def read(base: Path, module: str) -> Settings:
         names={name: variable for name in sorted(texts) if (variable := _variable(name))},
         made_by=next((_MAKERS[name] for name in sorted(imported & _MAKERS.keys())), ""),
         engines=sorted(name for name in texts if _ENGINE.fullmatch(name)),
+        default_engines=sorted({*_default_engines(nodes), *_schemes(texts)}),
         databases=[
             key.value
             for target, value in assignments
@@ -104,6 +111,37 @@ def read(base: Path, module: str) -> Settings:
         texts=frozenset(texts),
         problem=_problem(base, module),
     )
+
+
+def _default_engines(nodes: list[ast.AST]) -> t.Iterator[str]:
+    """The backends that are named in an entry ``default``: of ``DATABASES = {...}``, or ``DATABASES["default"] = ...``."""
+    for node in nodes:
+        entries: list[ast.AST] = []
+        if isinstance(node, ast.Dict):
+            entries = [
+                value for key, value in zip(node.keys, node.values, strict=True) if _is_default_key(key)
+            ]
+        elif isinstance(node, ast.Assign):
+            is_entry = any(
+                isinstance(target, ast.Subscript) and _is_default_key(target.slice) for target in node.targets
+            )
+            entries = [node.value] if is_entry else []
+        for entry in entries:
+            for one in ast.walk(entry):
+                if (
+                    isinstance(one, ast.Constant)
+                    and isinstance(one.value, str)
+                    and _ENGINE.fullmatch(one.value)
+                ):
+                    yield one.value
+
+
+def _is_default_key(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value == "default"
+
+
+def _schemes(texts: set[str]) -> t.Iterator[str]:
+    return (f"{found['scheme']}://" for one in texts if (found := _ADDRESS.match(one)))
 
 
 def file_of(base: Path, module: str) -> Path | None:

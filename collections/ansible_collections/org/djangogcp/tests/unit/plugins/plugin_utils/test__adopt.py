@@ -166,18 +166,160 @@ def test_workers_of_a_compose_file_are_written_into_the_inventory(shop: Path) ->
     assert "djangogcp_background_workers" not in _adopt.inventory(read(shop), site(), shop)
 
 
-def test_further_databases_and_mysql_are_told(shop: Path) -> None:
+# ------------------------------------------------------------------ MySQL
+
+MYSQL = SETTINGS.replace("django.db.backends.sqlite3", "django.db.backends.mysql")
+SERVICE = "services: {db: {image: 'mariadb:11'}}\n"
+
+
+def chosen(folder: Path) -> str:
+    """The version that the inventory has; "" if it has none."""
+    variables = yaml.safe_load(_adopt.inventory(read(folder), site(), folder))["sites"]["vars"]
+    return str(variables.get("djangogcp_database_version", ""))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"shop/settings.py": MYSQL},
+        {"shop/settings.py": MYSQL.replace("db.backends", "contrib.gis.db.backends")},
+        {"shop/settings.py": SETTINGS + 'DATABASES["default"] = {"ENGINE": "django.db.backends.mysql"}\n'},
+        {
+            "shop/settings.py": f'{SETTINGS}import environ\nDATABASES = {{"default": environ.Env().db(default="mysql://app@db/app")}}\n'
+        },
+        {
+            "shop/settings.py": 'import os\nDATABASES = {"default": {"ENGINE": os.getenv("DB_ENGINE", "django.db.backends.mysql")}}\n'
+        },
+        {"docker-compose.yml": SERVICE, "requirements.txt": "Django==5.2.8\nmysqlclient\n"},
+        {"docker-compose.yml": SERVICE, "requirements.txt": "Django==5.2.8\nPyMySQL[rsa]>=1\n"},
+    ],
+)
+def test_a_project_of_mysql_gets_mysql(shop: Path, files: dict[str, str]) -> None:
+    write(shop, files)
+    assert chosen(shop) == "MYSQL_8_0"
+    report = told(shop)
+    (line,) = [line for line in report.splitlines() if "the database is MySQL" in line]
+    assert "MYSQL_8_4 needs djangogcp_network" in line
+    assert "instance djangogcp (MYSQL_8_0, " in report
+    assert "Cloud SQL for PostgreSQL" not in report
+    assert "empty PostgreSQL" not in report
+    # Both are what Google says of this version.
+    assert "?  Cloud SQL extended support of MYSQL_8_0, charged since 2026-07-01" in report
+    assert "together and what has no price in this list" in report
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"requirements.txt": "django==5.2.8\nmysqlclient\npsycopg[binary]\n"},
+            "PostgreSQL is found as well as MySQL",
+        ),
+        (
+            {"compose.yaml": "services: {db: {image: 'postgres:17'}, old: {image: mysql}}\n"},
+            "PostgreSQL is found as well as MySQL",
+        ),
+        (
+            {
+                "shop/settings.py": MYSQL
+                + 'import dj_database_url as d\nD = d.parse("postgresql://app@db/app")\n'
+            },
+            "PostgreSQL is found as well",
+        ),
+        # A second database is no reason.
+        (
+            {
+                "shop/settings.py": SETTINGS.replace(
+                    'db.sqlite3"}', 'db.sqlite3"}, "legacy": {"ENGINE": "django.db.backends.mysql"}'
+                )
+            },
+            "MySQL: Cloud SQL for PostgreSQL, unless djangogcp_database_version says MYSQL_8_0 or MYSQL_8_4",
+        ),
+        # A service without a driver, and a driver without a service.
+        (
+            {"shop/settings.py": SETTINGS, "compose.yaml": SERVICE},
+            "db of compose.yaml becomes Cloud SQL for PostgreSQL, unless",
+        ),
+        (
+            {"shop/settings.py": SETTINGS, "requirements.txt": "django\nmysqlclient\n"},
+            "the site begins with an empty PostgreSQL",
+        ),
+        (
+            {
+                "shop/settings.py": SETTINGS,
+                "compose.yaml": "services: [mysql]\n",
+                "requirements.txt": "mysqlclient\n",
+            },
+            "an empty PostgreSQL",
+        ),
+    ],
+)
+def test_postgresql_stays_where_it_is_found_or_nothing_else_is_sure(
+    shop: Path, files: dict[str, str], said: str
+) -> None:
+    write(shop, {"shop/settings.py": MYSQL, **files})
+    assert chosen(shop) == ""
+    report = told(shop)
+    assert report.count(said) == 1, report
+    assert "extended support" not in report
+
+
+@pytest.mark.parametrize(
+    ("asked", "version"),
+    [
+        ("django==5.2.8", "MYSQL_8_0"),
+        ("django<6.1", "MYSQL_8_0"),
+        ("django~=5.2", "MYSQL_8_0"),
+        ("Django>=4.2,<6", "MYSQL_8_0"),
+        ("django==6.0.*", "MYSQL_8_0"),
+        ("django===5.2", "MYSQL_8_0"),
+        ("django", "MYSQL_8_4"),
+        ("django>=5.2", "MYSQL_8_4"),
+        ("django~=6.0", "MYSQL_8_4"),
+        ("django~=6.1.2", "MYSQL_8_4"),
+        ("django==6.1", "MYSQL_8_4"),
+        ("django>=5.2,<7", "MYSQL_8_4"),
+        ("wagtail", "MYSQL_8_4"),
+        ("django @ https://example.com/django.tar.gz", "MYSQL_8_4"),
+    ],
+)
+def test_the_version_is_one_that_its_django_takes(shop: Path, asked: str, version: str) -> None:
+    write(shop, {"shop/settings.py": MYSQL, "requirements.txt": f"{asked}\nmysqlclient\n"})
+    assert chosen(shop) == version
+    assert ("Django 6.1 and later takes none before it" in told(shop)) == (version == "MYSQL_8_4")
+
+
+def test_a_python_that_has_no_newer_django_and_constraints_are_looked_at(shop: Path) -> None:
     write(
         shop,
-        {
-            "shop/settings.py": SETTINGS.replace(
-                '"NAME": BASE_DIR / "db.sqlite3"}', '}, "legacy": {"ENGINE": "django.db.backends.mysql"}'
-            )
-        },
+        {"shop/settings.py": MYSQL, "requirements.txt": "django\nmysqlclient\n", ".python-version": "3.11\n"},
     )
-    report = told(shop)
-    assert "database        MySQL, SQLite; beside the default one: legacy" in report
-    assert "unless djangogcp_database_version says MYSQL_8_0 or MYSQL_8_4" in report
+    assert chosen(shop) == "MYSQL_8_0"
+    write(shop, {".python-version": "3.13\n"})
+    assert chosen(shop) == "MYSQL_8_4"
+    write(
+        shop,
+        {"requirements.txt": "-c constraints.txt\ndjango\nmysqlclient\n", "constraints.txt": "django<6.1\n"},
+    )
+    assert chosen(shop) == "MYSQL_8_0"
+
+
+def test_what_the_driver_is_compiled_with_is_in_the_inventory(shop: Path) -> None:
+    def packages() -> list[str] | None:
+        variables = yaml.safe_load(_adopt.inventory(read(shop), site(), shop))["sites"]["vars"]
+        return variables.get("djangogcp_system_packages")  # type: ignore[no-any-return]
+
+    write(shop, {"shop/settings.py": MYSQL, "requirements.txt": "django<6.1\nmysqlclient\n"})
+    assert packages() == ["build-essential", "default-libmysqlclient-dev", "pkg-config"]
+    assert "mysqlclient is compiled where it is installed" in told(shop)
+    # Whoever names packages knows which.
+    write(shop, {"Aptfile": "libmariadb-dev\n"})
+    assert packages() is None
+    (shop / "Aptfile").unlink()
+    write(shop, {"requirements.txt": "django<6.1\npymysql\n"})
+    assert packages() is None
+    write(shop, {"requirements.txt": "django\nmysqlclient\npsycopg2\n"})
+    assert packages() is None
 
 
 # ------------------------------------------------------------------ what is refused
@@ -363,7 +505,7 @@ def test_another_region_is_a_range(shop: Path) -> None:
 def test_a_tier_without_a_price_is_not_guessed() -> None:
     bill = "\n".join(_adopt.costs(site(djangogcp_database_tier="db-perf-optimized-N-2")))
     assert "       ?  Cloud SQL db-perf-optimized-N-2" in bill
-    assert "together and the database, whose price is not in this list" in bill
+    assert "together and what has no price in this list" in bill
 
 
 def test_instances_that_are_kept_cost_and_two_zones_cost_twice() -> None:
