@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -164,3 +167,138 @@ def test_a_project_of_mysql_gets_mysql_and_is_told_what_its_version_needs(shop: 
     assert "djangogcp_network is not set" in refused
     assert "djangogcp_database_name is 'mysql': expected for MYSQL_8_4 at most 23" in refused
     assert "PyMySQL==" in output
+
+
+#: What Google Cloud gives to a site, with a database that can be had here, and a page that needs all of it.
+ENVIRONMENT = {
+    "SECRET_KEY": "only-for-tests-" * 4,
+    "ALLOWED_HOSTS": "shop.example",
+    "CSRF_TRUSTED_ORIGINS": "https://shop.example",
+    "GS_MEDIA_BUCKET_NAME": "shop-media",
+}
+PAGE = """
+import django, json
+django.setup()
+from django.conf import settings
+from django.core.management import call_command
+from django.test import Client
+call_command("check", deploy=True, fail_level="ERROR", verbosity=0)
+call_command("migrate", verbosity=0)
+call_command("collectstatic", interactive=False, verbosity=0)
+page = Client(headers={"Host": "shop.example"}).get("/admin/login/", secure=True)
+print(json.dumps({
+    "page": page.status_code,
+    "hashed": "/admin/css/base." in page.text and "/admin/css/base.css" not in page.text,
+    "uploads": settings.STORAGES["default"]["BACKEND"],
+    "other": settings.STORAGES.get("other"),
+    "debug": settings.DEBUG,
+    "database": settings.DATABASES["default"]["NAME"],
+    "databases": sorted(settings.DATABASES),
+}))
+"""
+
+
+def with_parts(folder: Path) -> None:
+    """What the tutorial's reader has two years later: settings in parts, below a folder, written by an editor of Windows, with more of everything."""
+    startproject(folder)
+    project = folder / "backend"
+    project.mkdir()
+    for name in ("manage.py", "mysite"):
+        (folder / name).rename(project / name)
+    parts = project / "mysite" / "settings"
+    parts.mkdir()
+    text = (
+        (project / "mysite/settings.py").read_text("utf-8").replace("parent.parent", "parent.parent.parent")
+    )
+    text += (
+        'STATIC_ROOT = BASE_DIR / "collected"\n'
+        'STORAGES = {name: {"BACKEND": "django.core.files.storage.InMemoryStorage"} for name in ("default", "staticfiles", "other")}\n'
+        'DATABASES["default"]["ATOMIC_REQUESTS"] = True\n'
+    )
+    (project / "mysite/settings.py").unlink()
+    (parts / "__init__.py").touch()
+    (parts / "base.py").write_bytes(text.replace("\n", "\r\n").encode())
+    (parts / "production.py").write_bytes(
+        b'from mysite.settings.base import *\r\n\r\nDATABASES = {**DATABASES, "archive": {"ENGINE": "django.db.backends.sqlite3"}}\r\nDEBUG = True'
+    )
+    for name in ("manage.py", "mysite/wsgi.py", "mysite/asgi.py"):
+        file = project / name
+        file.write_text(
+            file.read_text("utf-8").replace("mysite.settings", "mysite.settings.production"), "utf-8"
+        )
+    (folder / "requirements.txt").write_bytes(b"django>=4.2")
+
+
+@pytest.mark.parametrize(
+    "applies", [("git", "apply", "-p1"), ("patch", "-p1", "--binary", "-i")], ids=lambda words: words[0]
+)
+@pytest.mark.parametrize(
+    ("begin", "module", "databases", "other"),
+    [
+        (startproject, "mysite.settings", ["default"], None),
+        (
+            with_parts,
+            "mysite.settings.production",
+            ["archive", "default"],
+            {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+        ),
+    ],
+    ids=["startproject", "with parts"],
+)
+def test_a_patched_project_serves_and_is_offered_no_further_patch(
+    tmp_path: Path,
+    applies: tuple[str, ...],
+    begin: Callable[[Path], None],
+    module: str,
+    databases: list[str],
+    other: dict[str, str] | None,
+) -> None:
+    if shutil.which(applies[0]) is None:
+        pytest.skip(f"the program {applies[0]} is not here")
+    shop = tmp_path / "shop"
+    begin(shop)
+    options = ("-e", "patch=true", "-e", "project_id=my-project")
+    status, output = adopt(tmp_path, "shop", *options)
+    assert status == 0, output
+    patch = tmp_path / "inventories/shop.patch"
+    subprocess.run([*applies, str(patch)], cwd=shop, check=True)
+
+    (manage,) = shop.rglob("manage.py")
+    database = tmp_path / "rows.sqlite3"
+    done = subprocess.run(
+        [sys.executable, "-c", PAGE],
+        cwd=manage.parent,
+        env={
+            **os.environ,
+            **ENVIRONMENT,
+            "DJANGO_SETTINGS_MODULE": module,
+            "DATABASE_URL": f"sqlite:///{database}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "page": 200,
+        "hashed": True,
+        "uploads": "storages.backends.gcloud.GoogleCloudStorage",
+        "other": other,
+        "debug": False,
+        "database": str(database),
+        "databases": databases,
+    }
+    # On a developer's machine nothing of it applies.
+    plain = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    subprocess.run([sys.executable, "manage.py", "check"], cwd=manage.parent, env=plain, check=True)
+
+    again = tmp_path / "again"
+    again.mkdir()
+    status, output = adopt(
+        again, shop, *options, "-e", f"inventory_dir={tmp_path / 'inventories/again'}", "-e", "site=shop"
+    )
+    assert status == 0, output
+    assert f"no patch: {module} reads DATABASE_URL already" in output
+    assert not (tmp_path / "inventories/again.patch").exists()
+    first, second = (tmp_path / f"inventories/{name}/hosts.yml" for name in ("shop", "again"))
+    assert first.read_text("utf-8") == second.read_text("utf-8")
