@@ -197,6 +197,35 @@ def test_a_cache_on_a_developers_machine_is_none(cache: dict[str, Any], is_repla
 
 
 @pytest.mark.parametrize(
+    ("hosts", "is_replaced"),
+    [
+        # The tutorial of Channels.
+        ([("127.0.0.1", 6379)], True),
+        ([["localhost", 6379]], True),
+        (["redis://:secret@localhost:6379/1"], True),
+        ([{"address": "redis://127.0.0.1:6379"}], True),
+        ([{"host": "localhost", "port": 6379}], True),
+        (None, True),
+        ([("10.0.0.3", 6379)], False),
+        (["redis://localhost:6379", "rediss://redis.example.com:6379"], False),
+        ([{"sentinels": [("localhost", 26379)], "master_name": "chat"}], False),
+    ],
+)
+@pytest.mark.parametrize("backend", ["core.RedisChannelLayer", "pubsub.RedisPubSubChannelLayer"])
+def test_a_channel_layer_on_a_developers_machine_is_none(
+    hosts: list[Any] | None, is_replaced: bool, backend: str
+) -> None:
+    layer = {"BACKEND": f"channels_redis.{backend}", "CONFIG": {"hosts": hosts} if hosts else {}}
+    memory = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    found = laid({"CHANNEL_LAYERS": {"default": layer, "own": {"BACKEND": "own.Layer"}}})["CHANNEL_LAYERS"]
+    assert found == {"default": memory if is_replaced else layer, "own": {"BACKEND": "own.Layer"}}
+
+
+def test_a_project_without_channel_layers_gets_none() -> None:
+    assert "CHANNEL_LAYERS" not in laid({})
+
+
+@pytest.mark.parametrize(
     ("project", "environ", "expected"),
     [
         ({}, {}, UNSENT),

@@ -20,7 +20,8 @@ _WHITENOISE = "whitenoise.middleware.WhiteNoiseMiddleware"
 _POSTGRESQL = "django.contrib.postgres"
 _FILES = "django.core.files.storage.FileSystemStorage"
 _LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
-#: What a value of LOCATION of a cache names that only a developer's machine has.
+_LOCAL_LAYER = "channels.layers.InMemoryChannelLayer"
+#: What a value of LOCATION of a cache, or a host of a channel layer, names that only a developer's machine has.
 _LOOPBACK = re.compile(
     r"(?:\w+://)?(?:[^@/]*@)?(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?(?:/.*)?", re.IGNORECASE
 )
@@ -129,6 +130,7 @@ class _Overlay:
             self.media,
             self.static_files,
             self.caches,
+            self.channel_layers,
             self.mail,
             self.logging,
             self.middleware,
@@ -303,6 +305,16 @@ class _Overlay:
             # Each process would know its own sessions only.
             self.settings["SESSION_ENGINE"] = "django.contrib.sessions.backends.cached_db"
 
+    def channel_layers(self) -> None:
+        """The project's channel layers, but those in Redis on a developer's machine, where the tutorial of Channels has one: what one process
+        says, another then does not hear."""
+        layers = self.project.get("CHANNEL_LAYERS")
+        if layers:
+            self.settings["CHANNEL_LAYERS"] = {
+                name: {"BACKEND": _LOCAL_LAYER} if _is_local_layer(layer) else layer
+                for name, layer in layers.items()
+            }
+
     def mail(self) -> None:
         """The mail server that the environment names; where nobody names one, messages are said not to be sent."""
         settings, environ = self.settings, self.environ
@@ -358,3 +370,18 @@ def with_absolute_addresses(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_relative(address: Any) -> bool:
     return isinstance(address, str) and address != "" and not address.startswith(("/", "http://", "https://"))
+
+
+def _is_local_layer(layer: Any) -> bool:
+    """Whether a channel layer is in Redis on a developer's machine, as channels_redis reads its hosts (``decode_hosts``)."""
+    if not isinstance(layer, Mapping) or "redis" not in str(layer.get("BACKEND", "")).lower():
+        return False
+    hosts = (layer.get("CONFIG") or {}).get("hosts") or ["localhost"]
+    return all(_LOOPBACK.fullmatch(_place(one)) for one in hosts)
+
+
+def _place(host: Any) -> str:
+    """Where a host of a channel layer is: one is an address, a pair of name and port, or the arguments of a connection."""
+    if isinstance(host, Mapping):
+        return str(host.get("address") or host.get("host") or "")
+    return str(host[0] if isinstance(host, (list, tuple)) else host)
