@@ -90,7 +90,9 @@ async def pass_on(
     else:
         deadline = asyncio.get_running_loop().call_later(limit - seconds, writer.close)
         stack.callback(deadline.cancel)
-        response.body = _held(response.body, stack)
+        held = _held(response.body, stack)
+        await anext(held)
+        response.body = held
     return Passed(Outcome.PASSED, response, seconds)
 
 
@@ -148,8 +150,10 @@ def _outcome(error: Exception) -> Outcome:
 
 
 async def _held(body: AsyncIterator[bytes], stack: contextlib.AsyncExitStack) -> AsyncIterator[bytes]:
-    """A streamed body that keeps its place on the instance until it ends."""
+    """A streamed body that keeps its place on the instance until it ends, or nobody has it any more: its beginning is empty, because a
+    generator that never began has no end, and a client may be gone before the first piece."""
     try:
+        yield b""
         async for part in body:
             yield part
     finally:
