@@ -207,6 +207,16 @@ _list:
       description: What was found otherwise than beside C(manage.py), and what is done about it. For a person.
       type: list
       elements: str
+    build_packages:
+      description: The packages of Debian that compile what the project has installed and what has no wheel, empty with its own C(Dockerfile).
+      type: list
+      elements: str
+      sample: [build-essential, default-libmysqlclient-dev, pkg-config]
+    library_packages:
+      description: The packages of Debian that this is linked with.
+      type: list
+      elements: str
+      sample: [libmariadb3]
     static_server:
       description:
         - The distribution by which the project serves its static files itself, such as V(whitenoise), empty if it does not.
@@ -241,6 +251,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.org.djangogcp.plugins.module_utils import _system_packages
 from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import Engine, engine_of
 from ansible_collections.org.djangogcp.plugins.plugin_utils import (
     _aptfile,
@@ -407,6 +418,11 @@ def describe(
     overlay_problem = _overlay_problem(settings, project_settings, has_dockerfile and not copies_overlay)
     overlay = copies_overlay or _has_overlay(settings_overlay, settings, overlay_problem)
     system = _aptfile.find(root, below)
+    compiled = {
+        name: _system_packages.NEEDS[name]
+        for name in dependencies.names
+        if name in _system_packages.NEEDS and not has_dockerfile
+    }
     engine = engine_of(database_version)
     lacking = (
         []
@@ -421,6 +437,7 @@ def describe(
             notes.append(
                 f"{chosen} is what serves, because it routes further protocols than HTTP (djangogcp_wsgi_module)"
             )
+    notes += [_note_of_compiled(name, needs) for name, needs in compiled.items()]
     port = _start.port(root, dockerfile, web)
     if port not in (0, 8080):
         notes.append(f"the image listens on the port {port}, and is asked there (djangogcp_port)")
@@ -490,6 +507,8 @@ def describe(
         "system_packages": system.names,
         "system_packages_file": system.file,
         "system_packages_problem": system.problem,
+        "build_packages": _each_once(needs.build for needs in compiled.values()),
+        "library_packages": _each_once(needs.run for needs in compiled.values()),
         "static_server": _static_server(dependencies, has_dockerfile, serving_code, overlay),
         "email_login": any(EMAIL_LOGIN.search(text) for _path, text in serving_code),
         "schema_changes": _schema_changes(dependencies.names, serving_code),
@@ -606,6 +625,19 @@ def _has_overlay(asked: str, settings: _settings.Settings, problem: str) -> bool
     if asked == "auto":
         return not problem and not settings.reads_database_url
     return asked == "true" and not problem
+
+
+def _note_of_compiled(name: str, needs: _system_packages.Needs) -> str:
+    """What is installed of Debian for a distribution without a wheel."""
+    in_the_image = f", and {', '.join(needs.run)} in the image" if needs.run else ""
+    return (
+        f"{name} has to be compiled: {', '.join(needs.build)} of Debian {'are' if len(needs.build) > 1 else 'is'} installed where that is done{in_the_image}"
+        + (f" ({needs.instead} needs nothing of it)" if needs.instead else "")
+    )
+
+
+def _each_once(groups: t.Iterable[tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(itertools.chain.from_iterable(groups)))
 
 
 def _driver_problem(

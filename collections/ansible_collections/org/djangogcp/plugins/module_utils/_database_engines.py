@@ -112,7 +112,7 @@ _MYSQL = Engine(
     tls_options="&ssl_mode=REQUIRED",
     port=3306,
     drivers=("mysqlclient", "pymysql"),
-    # mysqlclient has no wheel for Linux, and the image has no compiler; PyMySQL is Python alone, and Django's own tests are run with it
+    # mysqlclient has no wheel for Linux and would have to be compiled; PyMySQL is Python alone, and Django's own tests are run with it
     # (https://github.com/PyMySQL/PyMySQL, .github/workflows/django.yaml).
     driver=("PyMySQL==1.2.4",),
     needs_overlay=True,

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""Which packages of Debian bring what a build, or a site that starts, says that its image lacks.
+"""Which packages of Debian distributions of Python need, and which bring what a build, or a site that starts, says that its image lacks.
 
 An image of ``python:X-slim`` has Python's own libraries, and no compiler. The names are those of Debian 12 and 13.
 """
@@ -16,6 +16,34 @@ import typing as t
 
 #: A C compiler, make and the headers of the C library; gcc alone has no headers (https://packages.debian.org/stable/build-essential).
 _COMPILER = "build-essential"
+
+
+class Needs(t.NamedTuple):
+    """What a distribution without a wheel for Linux needs of Debian.
+
+    Attributes:
+        build: what compiles it.
+        run: what it is linked with.
+        instead: the Python package that needs none of them, "" if there is none.
+    """
+
+    build: tuple[str, ...]
+    run: tuple[str, ...] = ()
+    instead: str = ""
+
+
+#: By normalized name (PEP 503), those that have nothing but a source distribution on PyPI, and libraries that are called alike in Debian 12 and 13
+#: (those of python-ldap and pylibmc are not). Sources are those of LACKS.
+NEEDS = {
+    "gssapi": Needs((_COMPILER, "libkrb5-dev"), ("libgssapi-krb5-2",)),
+    "mysqlclient": Needs(
+        (_COMPILER, "default-libmysqlclient-dev", "pkg-config"), ("libmariadb3",), "PyMySQL"
+    ),
+    "psycopg-c": Needs((_COMPILER, "libpq-dev"), ("libpq5",), "psycopg-binary"),
+    "psycopg2": Needs((_COMPILER, "libpq-dev"), ("libpq5",), "psycopg2-binary"),
+    "pycairo": Needs((_COMPILER, "libcairo2-dev", "pkg-config"), ("libcairo2",)),
+    "uwsgi": Needs((_COMPILER,)),
+}
 
 
 class Lack(t.NamedTuple):

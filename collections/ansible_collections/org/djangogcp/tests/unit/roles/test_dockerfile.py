@@ -24,6 +24,8 @@ SOURCE = {
     "installs": ["pip install -r requirements.txt"],
     "installs_beside": [],
     "system_packages": [],
+    "build_packages": [],
+    "library_packages": [],
     "manage_dir": "",
     "procfile_web": "",
     "start_command": "",
@@ -48,6 +50,8 @@ def dockerfile(
     # As Ansible's lookup template does.
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["to_json"] = json.dumps
+    # As ansible.builtin.union does.
+    environment.filters["union"] = lambda one, other: list(dict.fromkeys([*one, *other]))
     role = yaml.safe_load((ROLE / "vars/main.yml").read_text("utf-8"))
     values = {
         "djangogcp_static": static,
@@ -180,3 +184,22 @@ def test_packages_of_debian_are_in_every_stage() -> None:
     ]
     named = dockerfile(packages=("gdal-bin",), system_packages=["libpq5"])
     assert " --no-install-recommends gdal-bin \\\n" in named
+
+
+def test_what_compiles_is_not_in_the_image() -> None:
+    text = dockerfile(
+        packages=("gettext", "libmariadb3"),
+        build_packages=["build-essential", "pkg-config"],
+        library_packages=["libmariadb3"],
+    )
+    system, dependencies, code, image = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
+    installing = "RUN apt-get update \\\n && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends"
+    assert f"\n{installing} gettext libmariadb3 \\\n" in system
+    place = dependencies.index(f"\n{installing} build-essential pkg-config \\\n")
+    assert place < dependencies.index("\nRUN pip install")
+    assert "apt-get" not in code + image
+    assert [stage.partition("\n")[0] for stage in (dependencies, code, image)] == [
+        "system AS dependencies",
+        "system AS code",
+        "system",
+    ]

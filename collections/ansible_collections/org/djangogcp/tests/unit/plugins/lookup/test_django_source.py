@@ -1069,6 +1069,47 @@ def test_what_is_no_package_of_debian_is_not_installed(project: Path, line: str,
     assert describe(str(project))["system_packages_problem"] == f"Aptfile lists {problem}"
 
 
+@pytest.mark.parametrize(
+    ("requirements", "build", "libraries", "note"),
+    [
+        (
+            "mysqlclient",
+            ["build-essential", "default-libmysqlclient-dev", "pkg-config"],
+            ["libmariadb3"],
+            "mysqlclient has to be compiled: build-essential, default-libmysqlclient-dev, pkg-config of Debian are installed where that is done, and"
+            " libmariadb3 in the image (PyMySQL needs nothing of it)",
+        ),
+        (
+            "uWSGI==2.0.31",
+            ["build-essential"],
+            [],
+            "uwsgi has to be compiled: build-essential of Debian is installed where that is done",
+        ),
+        (
+            "mysqlclient\npsycopg2\nuwsgi",
+            ["build-essential", "default-libmysqlclient-dev", "pkg-config", "libpq-dev"],
+            ["libmariadb3", "libpq5"],
+            "psycopg2 has to be compiled: build-essential, libpq-dev of Debian are installed where that is done, and libpq5 in the image"
+            " (psycopg2-binary needs nothing of it)",
+        ),
+    ],
+)
+def test_what_has_no_wheel_gets_what_compiles_it(
+    project: Path, requirements: str, build: list[str], libraries: list[str], note: str
+) -> None:
+    write(project, **{"requirements.txt": f"django\n{requirements}\n"})
+    found = describe(str(project))
+    assert (found["build_packages"], found["library_packages"]) == (build, libraries)
+    assert note in found["notes"]
+
+
+def test_a_dockerfile_compiles_itself(project: Path) -> None:
+    write(project, **{"requirements.txt": "mysqlclient\n", "Dockerfile": "FROM python:3.13\n"})
+    found = describe(str(project))
+    assert (found["build_packages"], found["library_packages"]) == ([], [])
+    assert not [note for note in found["notes"] if "compiled" in note]
+
+
 SETUP_PY = (
     'from setuptools import setup\nsetup(name="shop", install_requires=open("live.in").read().split())\n'
 )
