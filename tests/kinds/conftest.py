@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e import projects
 from tests.e2e.rehearsal import Rehearsal, Run
+from tests.e2e.test_4_browser import CHROMIUM, QUIET
 from tests.kinds.kinds import KINDS
 from tests.pythons import pythons, version_of
 
@@ -101,3 +103,16 @@ def changed(sites: Sites) -> Run:
         assert text.count(old) == 1, f"{name}: {path} has {old!r} {text.count(old)} times"
         (sites.sources[name] / path).write_text(text.replace(old, new), "utf-8")
     return sites.deploy(names)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all kinds."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed; install the package chromium")
+    # The other layers run at the same time.
+    expect.set_options(timeout=30_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()

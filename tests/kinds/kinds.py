@@ -101,20 +101,31 @@ def _djangocms(folder: Path) -> None:
 
 def _channels(folder: Path) -> None:
     tools.startproject(folder)
-    (folder / "requirements.txt").write_text(f"{DJANGO}\n{CHANNELS}\n", "utf-8")
+    (folder / "requirements.txt").write_text("\n".join((DJANGO, *CHANNELS, "")), "utf-8")
     shutil.copytree(CHAT, folder / "chat", ignore=shutil.ignore_patterns("asgi.py", "__pycache__"))
     shutil.copy(CHAT / "asgi.py", folder / "mysite" / "asgi.py")
     settings = folder / "mysite" / "settings.py"
     apps = "INSTALLED_APPS = [\n"
     written = settings.read_text("utf-8")
     assert apps in written
-    asgi = 'ASGI_APPLICATION = "mysite.asgi.application"\n'
-    settings.write_text(written.replace(apps, f'{apps}    "daphne",\n    "chat",\n') + asgi, "utf-8")
+    settings.write_text(
+        written.replace(apps, f'{apps}    "daphne",\n    "chat",\n') + _CHANNELS_SETTINGS, "utf-8"
+    )
     urls = folder / "mysite" / "urls.py"
     view = 'from chat.views import index\n\nurlpatterns += [path("chat/", index)]\n'
     urls.write_text(urls.read_text("utf-8") + view, "utf-8")
 
 
+#: As the tutorial of Channels has them, with Redis on the developer's machine.
+_CHANNELS_SETTINGS = """
+ASGI_APPLICATION = "mysite.asgi.application"
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [("127.0.0.1", 6379)]},
+    },
+}
+"""
 #: The application of the kind channels, shaped like that of its tutorial.
 CHAT = Path(__file__).with_name("chat")
 #: A stock project has one page, the admin's log-in.
@@ -181,7 +192,8 @@ KINDS = {
         "django CMS",
         "`django-admin startproject`, `djangocms .`, `pip freeze`",
         _djangocms,
-        ("/", "<title>django CMS</title>"),
+        # As long as there is no page, it asks who is going to write the first.
+        ("/", "Django administration"),
     ),
     "channels": Kind(
         "Channels",
@@ -189,7 +201,8 @@ KINDS = {
         _channels,
         ("/chat/", "Chat rooms"),
         ("chat/views.py", "Chat rooms", "Changed"),
-        remark="uvicorn serves `asgi.py`. Groups that span instances need a channel layer of your own, such as Redis, or `djangogcp_max_instances: 1`",
+        remark="uvicorn serves `asgi.py`. The tutorial's channel layer, Redis at `127.0.0.1`, becomes the process's memory: groups that span instances"
+        " need a Redis of your own, or `djangogcp_max_instances: 1`. A page that is served by HTTPS has to open `wss://`, where the tutorial says `ws://`",
     ),
 }
 UNTRIED = (

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
-import socket
 import tomllib
-from io import BytesIO
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 
 import pytest
-from PIL import Image
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e import projects
 from tests.e2e.rehearsal import PROJECT, REGION, Run
+from tests.e2e.test_4_browser import picture
+from tests.kinds.browser import LOGIN_WIDTH, STYLED_WIDTH, visitor
 from tests.kinds.conftest import Sites, files
 from tests.kinds.kinds import KINDS
 from tests.kinds.tools import DJANGO
@@ -38,23 +35,36 @@ def test_it_is_deployed_and_no_file_of_it_is_changed(site: Sites, name: str) -> 
 
 
 @every_kind
-def test_its_first_page_is_served_with_a_style_sheet_that_it_links(site: Sites, name: str) -> None:
+def test_its_first_page_opens_with_its_styles(chromium: Browser, site: Sites, name: str) -> None:
     path, text = KINDS[name].page
-    page = site.rehearsal.get(name, path)
-    assert page.status_code == 200
-    assert text in page.text
-    link = re.search(r'<link[^>]+href="([^"]+\.css)"', page.text)
-    assert link is not None, page.text
-    sheet = site.rehearsal.session().get(urljoin(page.url, link[1]), timeout=60)
-    assert sheet.status_code == 200
-    assert sheet.headers["Content-Type"].startswith("text/css")
+    with visitor(chromium, site, name) as context:
+        page = context.new_page()
+        page.goto(path)
+        expect(page.get_by_text(text).first).to_be_visible()
+        assert page.evaluate("[...document.styleSheets].filter(sheet => sheet.href).length") > 0
 
 
 @every_kind
-def test_the_superuser_logs_in(site: Sites, name: str) -> None:
-    admin = str(KINDS[name].variables.get("djangogcp_admin_path", "/admin/"))
-    session = projects.logged_in(site.rehearsal, name, f"{admin}login/")
-    assert "Site administration" in session.get(site.rehearsal.url(name) + admin, timeout=60).text
+def test_the_superuser_logs_in(chromium: Browser, site: Sites, name: str) -> None:
+    with visitor(chromium, site, name) as context:
+        page = context.new_page()
+        page.goto(admin_path(name))
+        assert page.evaluate(LOGIN_WIDTH) == STYLED_WIDTH
+        log_in(page, site, name)
+        expect(page).to_have_url(site.rehearsal.browser_url(name) + admin_path(name))
+        expect(page.get_by_role("heading", name="Site administration")).to_be_visible()
+
+
+def admin_path(name: str) -> str:
+    """Where Django's admin of a kind is."""
+    return str(KINDS[name].variables.get("djangogcp_admin_path", "/admin/"))
+
+
+def log_in(page: Page, site: Sites, name: str) -> None:
+    """Types the superuser's name and its generated password on a page that asks for them."""
+    page.locator("input[name=username]").fill("admin")
+    page.locator("input[name=password]").fill(site.rehearsal.secret(f"{name}-superuser-password"))
+    page.get_by_role("button", name=re.compile("Log in|Sign in")).click()
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.lock])
@@ -93,54 +103,56 @@ def _installed(site: Sites, name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["wagtail"])
-def test_an_uploaded_image_is_in_the_private_bucket_and_shown(site: Sites, name: str) -> None:
-    session = projects.logged_in(site.rehearsal, name, "/django-admin/login/")
-    form = site.rehearsal.url(name) + "/admin/images/add/"
-    picture = BytesIO()
-    Image.new("RGB", (64, 48), "red").save(picture, "PNG")
-    answer = session.post(
-        form,
-        data={
-            "csrfmiddlewaretoken": projects.csrf_token(session.get(form, timeout=60)),
-            "title": "Red",
-        },
-        files={"file": ("red.png", picture.getvalue(), "image/png")},
-        headers={"Referer": form},
-        timeout=60,
-    )
-    assert answer.status_code == 200
-    shown = re.search(
-        rf'<img[^>]+src="(https://storage\.googleapis\.com/{PROJECT}-{name}-media/[^"]+)"', answer.text
-    )
-    assert shown is not None, answer.text
-    signed = html.unescape(shown[1])
-    assert site.rehearsal.session().get(signed, timeout=30).headers["Content-Type"] == "image/png"
-    assert site.rehearsal.session().get(signed.partition("?")[0], timeout=30).status_code == 403
+def test_an_uploaded_image_is_in_the_private_bucket_and_shown(
+    chromium: Browser, site: Sites, name: str
+) -> None:
+    with visitor(chromium, site, name) as context:
+        page = context.new_page()
+        page.goto("/admin/images/")
+        log_in(page, site, name)
+        page.get_by_role("link", name="Add an image").click()
+        page.locator("input[type=file]").set_input_files(picture("red.jpg", "red"))
+        expect(page.get_by_text("Upload successful. Please update")).to_be_visible()
+        page.goto("/admin/images/")
+        page.wait_for_function(
+            "[...document.querySelectorAll('main img')].some(i => i.complete && i.naturalWidth > 0)"
+        )
+        address = page.locator("main img").first.get_attribute("src") or ""
+    _host, bucket, place = address.partition(f"{PROJECT}-{name}-media/")
+    assert bucket, address
+    stored = f"https://storage.googleapis.com/{bucket}{place.partition('?')[0]}"
+    assert site.rehearsal.session().get(stored, timeout=30).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["channels"])
-@pytest.mark.parametrize(("origin", "status"), [("", 101), ("https://other.example.com", 403)])
-def test_a_websocket_is_open_to_the_sites_own_pages(site: Sites, name: str, origin: str, status: int) -> None:
-    address = urlsplit(site.rehearsal.browser_url(name))
-    with socket.create_connection(("127.0.0.1", site.rehearsal.port), timeout=60) as connection:
-        connection.sendall(
-            (
-                f"GET /ws/chat/lobby/ HTTP/1.1\r\nHost: {address.netloc}\r\nOrigin: {origin or address.geturl()}\r\n"
-                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            ).encode()
-        )
-        stream = connection.makefile("rb")
-        assert stream.readline().split()[1] == str(status).encode()
-        if status == 101:
-            while stream.readline() != b"\r\n":
-                pass
-            said = b'{"message": "hello"}'
-            # One whole text, masked as a client's has to be (RFC 6455, 5.2), by zeros.
-            connection.sendall(bytes([0x81, 0x80 | len(said), 0, 0, 0, 0]) + said)
-            first, length = stream.read(2)
-            assert first == 0x81
-            assert json.loads(stream.read(length)) == {"message": "hello", "path": "/ws/chat/lobby/"}
+def test_what_one_says_in_a_chat_another_reads(chromium: Browser, site: Sites, name: str) -> None:
+    with visitor(chromium, site, name) as one, visitor(chromium, site, name) as other:
+        pages = [context.new_page() for context in (one, other)]
+        for page in pages:
+            page.goto("/chat/")
+            # Until the socket is open.
+            expect(page.get_by_role("button", name="Send")).to_be_enabled()
+        pages[0].get_by_label("Message").fill("hello")
+        pages[0].get_by_role("button", name="Send").click()
+        for page in pages:
+            expect(page.get_by_role("listitem")).to_have_text("hello")
+
+
+@pytest.mark.parametrize("name", ["channels"])
+def test_a_page_of_another_site_does_not_get_a_websocket(chromium: Browser, site: Sites, name: str) -> None:
+    page = chromium.new_page()
+    page.goto(site.rehearsal.browser_url("uv") + "/admin/login/")
+    address = site.rehearsal.browser_url(name).replace("http:", "ws:") + "/ws/chat/lobby/"
+    said = page.evaluate(
+        """address => new Promise(resolve => {
+            const socket = new WebSocket(address)
+            socket.onopen = () => resolve("open")
+            socket.onerror = () => resolve("refused")
+        })""",
+        address,
+    )
+    page.close()
+    assert said == "refused"
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.change])

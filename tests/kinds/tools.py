@@ -25,7 +25,7 @@ PINS = {
 }
 #: What the projects ask for, so that a run makes what the one before it made.
 DJANGO = "django==5.2.19"
-CHANNELS = "channels[daphne]==4.3.2"
+CHANNELS = ("channels[daphne]==4.3.2", "channels-redis==4.3.0")
 
 
 def run(tool: str, program: str, *words: str, folder: Path) -> None:

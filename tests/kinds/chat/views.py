@@ -1,7 +1,5 @@
-from django.http import HttpResponse
-from django.templatetags.static import static
+from django.shortcuts import render
 
 
 def index(request):
-    sheet = static("chat/chat.css")
-    return HttpResponse(f'<link rel="stylesheet" href="{sheet}"><h1>Chat rooms</h1>')
+    return render(request, "chat/room.html", {"title": "Chat rooms"})
