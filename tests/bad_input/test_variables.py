@@ -40,6 +40,7 @@ GOOD: dict[str, Any] = {
     "djangogcp_source_bucket": "my-project-polls-source",
     "djangogcp_media_bucket": "my-project-polls-media",
     "djangogcp_static_bucket": "my-project-polls-static",
+    "djangogcp_releases_bucket": "my-project-polls-releases",
 }
 #: A folder may have any name: what is in it counts. The other is compared with the site's name.
 ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm"}
@@ -224,7 +225,12 @@ def test_a_rebuild_is_weekly_or_a_date(value: Any) -> None:
         assert site_problems({**GOOD, "djangogcp_rebuild": right}, SITE, REGIONS) == []
 
 
-BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
+BUCKETS = (
+    "djangogcp_media_bucket",
+    "djangogcp_static_bucket",
+    "djangogcp_source_bucket",
+    "djangogcp_releases_bucket",
+)
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(BUCKETS, 2)))

@@ -36,6 +36,7 @@ MODULES = (
     "artifactregistry_repository_info",
     "storage_buckets",
     "storage_buckets_info",
+    "storage_lock",
     "secretmanager_secrets",
     "secretmanager_secrets_info",
     "iam_members",
@@ -62,6 +63,13 @@ NOTHING_TO_CHANGE = ("serviceusage_services", "sql_database")
 OWNER = "owner@example.com"
 #: What the examples take for granted, as tasks before those of a module.
 BEFORE: dict[str, list[dict[str, Any]]] = {
+    "storage_lock": [
+        {
+            "org.djangogcp.storage_buckets": {
+                "buckets": [{"name": "my-project-polls-releases", "location": "us-central1"}]
+            }
+        }
+    ],
     "serviceusage_services": [
         {
             "org.djangogcp.serviceusage_services": {

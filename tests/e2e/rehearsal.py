@@ -8,10 +8,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,32 @@ class Rehearsal:
         """``ansible-playbook PLAYBOOK -i INVENTORY OPTIONS``."""
         command = ["ansible-playbook", playbook, "-i", str(inventory), *options]
         return self._run(["bash", "-c", f'. {self.home}/env && exec "$@"', "bash", *command], 900)
+
+    @contextlib.contextmanager
+    def going_on(
+        self, output: Path, playbook: str, *options: str, inventory: str | Path = "inventories/local"
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """As `playbook`, while it runs: a process group of its own, which prints into the file ``output`` and is ended at the end."""
+        command = ["ansible-playbook", playbook, "-i", str(inventory), *options]
+        with (
+            output.open("wb") as file,
+            subprocess.Popen(
+                ["bash", "-c", f'. {self.home}/env && exec "$@"', "bash", *command],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                # A shell that runs tests in the background lets them ignore it.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def _run(self, command: list[str], timeout: float) -> Run:
         done = subprocess.run(

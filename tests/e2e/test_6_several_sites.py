@@ -54,7 +54,7 @@ def test_each_site_has_a_repository_and_buckets_of_its_own(deployed: Rehearsal) 
     assert {repository["name"].rpartition("/")[2] for repository in repositories} == set(SITES)
     buckets = deployed.api(f"storage.googleapis.com/storage/v1/b?project={PROJECT}")["items"]
     assert {bucket["name"] for bucket in buckets} == {
-        f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "static", "source")
+        f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "static", "source", "releases")
     }
 
 

@@ -205,7 +205,7 @@ def test_uploads_work(deployed: Rehearsal) -> None:
 def test_everything_is_where_it_may_be_and_nothing_is_public(deployed: Rehearsal) -> None:
     buckets = deployed.api(BUCKETS)["items"]
     assert {bucket["name"] for bucket in buckets} == {
-        f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "source")
+        f"{PROJECT}-{site}-{kind}" for site in SITES for kind in ("media", "source", "releases")
     }
     assert {bucket["location"] for bucket in buckets} == {REGION.upper()}
     secrets = deployed.api(SECRETS)["secrets"]
@@ -233,5 +233,5 @@ def test_a_site_is_destroyed_with_its_data(deployed: Rehearsal, inventory: Path)
     run = deployed.playbook("playbooks/destroy.yml", *CURES, *options, inventory=inventory)
     assert run.status == 0, run.output
     left = {bucket["name"] for bucket in deployed.api(BUCKETS)["items"]}
-    assert left == {f"{PROJECT}-stock-media", f"{PROJECT}-stock-source"}
+    assert left == {f"{PROJECT}-stock-{kind}" for kind in ("media", "source", "releases")}
     assert [one["name"] for one in deployed.api(SECRETS)["secrets"] if "/polls-" in one["name"]] == []

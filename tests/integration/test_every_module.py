@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cloud import BARE_PROJECT, NOBODY, PROJECT, REGION, Cloud
+from tests.integration.cloud import BARE_PROJECT, NOBODY, OWNER, PROJECT, REGION, Cloud
 
 COLLECTION = Path(__file__).resolve().parents[2] / "collections/ansible_collections/org/djangogcp"
 #: What calls nobody is an action plugin only.
@@ -50,6 +50,7 @@ MISSING = {
     "sql_users": "missing required arguments: instance, users",
     "sql_users_info": "missing required arguments: instance",
     "storage_buckets": "missing required arguments: buckets",
+    "storage_lock": "missing required arguments: bucket",
 }
 #: They tell of the project, or of all that it has.
 WITHOUT_REQUIRED = (
@@ -131,6 +132,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sql_users_info": {"instance": "absent"},
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
     "storage_buckets_info": {},
+    "storage_lock": {"bucket": "absent-releases", "owner": OWNER, "reason": "a deploy"},
 }
 CHANGING = [
     name
@@ -190,8 +192,8 @@ def test_check_mode_completes_in_a_project_where_no_api_is_enabled(
     assert cloud.resources() == before
 
 
-# What reads ahead leaves it to the module that needs an answer to tell what is missing.
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "read_ahead"])
+# What reads ahead leaves it to the module that needs an answer to tell what is missing, and a lock needs a bucket (test_storage_lock.py).
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("read_ahead", "storage_lock")])
 def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
     cloud: Cloud, app_source: Path, module: str
 ) -> None:

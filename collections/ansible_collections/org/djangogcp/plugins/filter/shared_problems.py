@@ -89,7 +89,12 @@ INSTANCE_VARIABLES = (
 )
 #: Those that say something when they are empty, too: the instance has a public address.
 _MAY_BE_EMPTY = frozenset({"djangogcp_network"})
-_BUCKETS = ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
+_BUCKETS = (
+    "djangogcp_media_bucket",
+    "djangogcp_static_bucket",
+    "djangogcp_source_bucket",
+    "djangogcp_releases_bucket",
+)
 _SHOWN_HOSTS = 5
 
 _GB_PER_CPU_OF_ENTERPRISE_PLUS = 8

@@ -308,10 +308,12 @@ RULES: dict[str, Rule] = {
         _workers.EXPECTED, _workers.is_name, _workers.is_worker, 50
     ),
     "djangogcp_job_timeout_seconds": _SECONDS,
+    "djangogcp_lock_wait_seconds": rules.WAIT_SECONDS,
     "djangogcp_repository": rules.REPOSITORY,
     "djangogcp_source_bucket": rules.BUCKET,
     "djangogcp_media_bucket": rules.BUCKET,
     "djangogcp_static_bucket": rules.BUCKET,
+    "djangogcp_releases_bucket": rules.BUCKET,
     "djangogcp_database_instance": rules.SQL_INSTANCE,
     "djangogcp_network": _or_nothing(rules.NETWORK),
     "djangogcp_subnetwork": _or_nothing(rules.SUBNETWORK),
@@ -343,6 +345,7 @@ MADE_OF: dict[str, str] = {
     "djangogcp_source_bucket": "djangogcp_project",
     "djangogcp_media_bucket": "djangogcp_project",
     "djangogcp_static_bucket": "djangogcp_project",
+    "djangogcp_releases_bucket": "djangogcp_project",
     "djangogcp_database_name": "djangogcp_site",
     "djangogcp_subnetwork": "djangogcp_network",
 }
@@ -589,7 +592,14 @@ def engine_problems(values: Values) -> list[str]:
     return problems
 
 
-_BUCKETS = frozenset({"djangogcp_source_bucket", "djangogcp_media_bucket", "djangogcp_static_bucket"})
+_BUCKETS = frozenset(
+    {
+        "djangogcp_source_bucket",
+        "djangogcp_media_bucket",
+        "djangogcp_static_bucket",
+        "djangogcp_releases_bucket",
+    }
+)
 _APART = (
     (
         "djangogcp_media_bucket",
@@ -605,6 +615,10 @@ _APART = (
         "djangogcp_static_bucket",
         "djangogcp_source_bucket",
         "everybody may read static files, and sources stay private",
+    ),
+    *(
+        (one, "djangogcp_releases_bucket", "records of releases are for who deploys, and for nobody else")
+        for one in ("djangogcp_media_bucket", "djangogcp_static_bucket", "djangogcp_source_bucket")
     ),
 )
 

@@ -200,6 +200,12 @@ def _digest_of_file(path: str | None) -> str:
         return ""
 
 
+def cached_token(cache_dir: str, identity: str) -> Token | None:
+    """The token of a run with that identity (`TokenSource.identity`), without asking anybody for another; None if there is none any more."""
+    found = _read_cache(os.path.join(cache_dir, f"{identity}.json"))
+    return found if found is not None and found.is_fresh else None
+
+
 def _read_cache(path: str | None) -> Token | None:
     if path is None:
         return None

@@ -30,6 +30,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import (
     Clock,
     Deadline,
     delays,
+    http_date,
     retry_after,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._target import SERVER, innermost, stopped_proxy
@@ -105,6 +106,8 @@ class Client:
         told: _progress.Told | None = None,
     ) -> None:
         self._tokens = tokens
+        #: Who asks (`TokenSource.identity`).
+        self.identity = tokens.identity
         self._session = session
         self.clock = clock or Clock()
         self._read_timeout = read_timeout
@@ -113,6 +116,8 @@ class Client:
         self._told = told or _progress.Told()
         #: Whether it was an emulator that answered last.
         self.is_emulator = False
+        #: When the last answer was given, by the server's clock, in seconds since the epoch; None where it did not say so.
+        self.server_time: float | None = None
         #: What was granted so short ago that it may not have taken effect.
         self.granted = granted or Granted(None)
 
@@ -257,7 +262,7 @@ class Client:
                     json=body,
                     data=data,
                     headers=headers,
-                    auth=functools.partial(_authorize, token),
+                    auth=functools.partial(authorize, token),
                     timeout=(_CONNECT_TIMEOUT_SECONDS, self._read_timeout),
                     allow_redirects=False,
                 )
@@ -271,6 +276,7 @@ class Client:
                     raise _unreachable(error, url, call) from error
                 continue
             self.is_emulator = response.headers.get("Server") == SERVER
+            self.server_time = http_date(response.headers.get("Date"))
             status = response.status_code
             if status == 401 and rejected is None:
                 rejected = token
@@ -389,7 +395,7 @@ def _adapter_class() -> type[requests.adapters.HTTPAdapter]:
     return Adapter
 
 
-def _authorize(token: Token, request: requests.PreparedRequest) -> requests.PreparedRequest:
+def authorize(token: Token, request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Authenticate a request. As an `auth` of requests, because a plain header loses against ~/.netrc."""
     request.headers["Authorization"] = f"Bearer {token.value}"
     if token.quota_project:

@@ -81,8 +81,15 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
         return None
     if value.strip().isdigit():
         return float(value)
+    moment = http_date(value)
+    return None if moment is None else max(0.0, moment - (time.time() if now is None else now))
+
+
+def http_date(value: str | None) -> float | None:
+    """The moment that a header such as Date tells, in seconds since the epoch; None without a usable one."""
+    if not value:
+        return None
     try:
-        moment = email.utils.parsedate_to_datetime(value)
+        return email.utils.parsedate_to_datetime(value).timestamp()
     except (TypeError, ValueError):
         return None
-    return max(0.0, moment.timestamp() - (time.time() if now is None else now))

@@ -302,6 +302,10 @@ BUCKET_LOCATION = pattern("a location such as europe-west1 or EU", r"[A-Za-z]+(-
 SOFT_DELETE_SECONDS = Rule(
     "0, or 604800 (7 days) to 7776000 (90 days)", lambda value: value == 0 or 604800 <= value <= 7776000
 )
+#: Storage, "About Cloud Storage objects", "Object names", of which this is what needs no quotes anywhere.
+OBJECT = pattern("a name of letters, digits, ., _, - and /", r"[A-Za-z0-9_][A-Za-z0-9._/-]*", limit=200)
+GENERATION = pattern("the generation of an object, a number in quotes", r"[0-9]{1,19}")
+LOCK_SECONDS = between(1, 1_000_000)
 DAYS = between(0, 36500)
 CACHE_SECONDS = between(0, 2**31 - 1)
 DATE = pattern("a date such as 2026-12-31", r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")

@@ -19,6 +19,7 @@ All items of a loop run in one process, so whatever a module changes in it is un
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -36,7 +37,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.template import Templar
 from ansible.utils.display import Display
-from ansible_collections.org.djangogcp.plugins.module_utils import _ahead, _progress
+from ansible_collections.org.djangogcp.plugins.module_utils import _ahead, _locks, _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._client import HAS_REQUESTS, tls_context
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 
@@ -73,6 +74,8 @@ _told: set[str] = set()
 if HAS_REQUESTS:
     with contextlib.suppress(DjangoGcpError):
         tls_context()
+# What an interrupted run holds is given back when it ends: the processes of its tasks are ended before, and not by an exception.
+atexit.register(_locks.leave, os.getpid(), display.display)
 # Loads Ansible's filters and tests, which otherwise the first template of each task does.
 Templar(loader=None, variables={}).template(trust_as_template("{{ [] | default([]) is mapping }}"))
 

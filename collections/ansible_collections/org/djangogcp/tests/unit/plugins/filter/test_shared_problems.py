@@ -15,6 +15,8 @@ from ansible_collections.org.djangogcp.plugins.filter.shared_problems import (
     shared_problems,
 )
 
+BUCKETS = ("media_bucket", "static_bucket", "source_bucket", "releases_bucket")
+
 
 def site(host: str, **changed: object) -> dict[str, object]:
     """A site in which nothing is wrong; options without the prefix djangogcp_."""
@@ -26,6 +28,7 @@ def site(host: str, **changed: object) -> dict[str, object]:
         "source_bucket": f"p-{host}-source",
         "media_bucket": f"p-{host}-media",
         "static_bucket": f"p-{host}-static",
+        "releases_bucket": f"p-{host}-releases",
         "database_instance": "djangogcp",
         "database_name": host.replace("-", "_"),
         "database_version": "POSTGRES_17",
@@ -84,8 +87,8 @@ def test_databases_whose_names_begin_alike_have_users_of_their_own() -> None:
     assert shared_problems([site(name.replace("_", "-"), max_instances="") for name in names]) == []
 
 
-@pytest.mark.parametrize("one", ["media_bucket", "static_bucket", "source_bucket"])
-@pytest.mark.parametrize("other", ["media_bucket", "static_bucket", "source_bucket"])
+@pytest.mark.parametrize("one", BUCKETS)
+@pytest.mark.parametrize("other", BUCKETS)
 def test_one_bucket_of_two_sites_is_refused(one: str, other: str) -> None:
     (message,) = shared_problems([site("polls", **{one: "bucket"}), site("shop", **{other: "bucket"})])
     uses = (
@@ -93,7 +96,7 @@ def test_one_bucket_of_two_sites_is_refused(one: str, other: str) -> None:
         if one == other
         else " and ".join(
             f"djangogcp_{name} of {'polls' if name == one else 'shop'}"
-            for name in ("media_bucket", "static_bucket", "source_bucket")
+            for name in BUCKETS
             if name in (one, other)
         )
     )
@@ -103,7 +106,7 @@ def test_one_bucket_of_two_sites_is_refused(one: str, other: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["media_bucket", "static_bucket", "source_bucket"])
+@pytest.mark.parametrize("name", BUCKETS)
 def test_one_bucket_in_two_projects_is_refused(name: str) -> None:
     sites = [site("polls", **{name: "bucket"}), site("shop", project="q", **{name: "bucket"})]
     assert shared_problems(sites) == [
