@@ -256,8 +256,10 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
 FREE = {
     "a rule": {
         "cloudbuild_build.extra_files", "run_job_execution.env", "run_service.own_hosts", "secretmanager_secrets.secrets.values_from",
+        "release_parts_info.releases.secret_versions",
     },
     "a check": {"sql_statements.variables", "ownership_info.resources.asked", "ownership_info.resources.required"},
+    "nothing, because any JSON is right": {"storage_record.content"},
 }  # fmt: skip
 #: Rows without a rule, whose module has a check.
 CHECKED_ROWS = {"cleanup_policies"}
@@ -305,6 +307,9 @@ IMAGE = "us-docker.pkg.dev/p/r/i"
 ENV = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
 #: Options that would be dropped in silence, alone or beside others, and what is said of them.
 DROPPED: list[tuple[str, dict[str, Any], str]] = [
+    ("run_service", {"taken_out": ["0123456789abcdef"]}, "taken_out is set: expected latest_revision beside it."),
+    ("storage_lock", {"generation": "1"}, "generation is set: expected state to be absent beside it."),
+    ("storage_lock", {"state": "absent", "owner": None}, "reason is set: expected state to be present beside it."),
     (
         "artifactregistry_repository",
         {"cleanup_policies": {"old": {**POLICY, "conditon": {}}}},

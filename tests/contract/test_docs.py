@@ -45,6 +45,8 @@ RUN_BY = {
     ),
     "ansible-playbook playbooks/password.yml -i inventories/prod": ("tests/e2e", '"playbooks/password.yml"'),
     "ansible-playbook playbooks/status.yml -i inventories/prod": ("tests/e2e", '"playbooks/status.yml"'),
+    "ansible-playbook playbooks/rollback.yml -i inventories/prod": ("tests/e2e", '"playbooks/rollback.yml"'),
+    "ansible-playbook playbooks/releases.yml -i inventories/prod": ("tests/e2e", '"playbooks/releases.yml"'),
     "ansible-playbook playbooks/unlock.yml -i inventories/prod": ("tests/e2e", '"playbooks/unlock.yml"'),
     "ansible-playbook playbooks/destroy.yml -i inventories/prod -e destroy_confirm=SITE": (
         "tests/e2e",

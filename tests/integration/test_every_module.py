@@ -32,6 +32,7 @@ MISSING = {
     "ownership_info": "missing required arguments: resources",
     "serviceusage_services": "missing required arguments: services",
     "read_ahead": "missing required arguments: resources",
+    "release_parts_info": "missing required arguments: releases",
     "run_job_execution": "missing required arguments: job, location",
     "run_job_execution_info": "missing required arguments: job, location",
     "run_jobs": "missing required arguments: jobs, location",
@@ -51,6 +52,8 @@ MISSING = {
     "sql_users_info": "missing required arguments: instance",
     "storage_buckets": "missing required arguments: buckets",
     "storage_lock": "missing required arguments: bucket",
+    "storage_record": "missing required arguments: bucket, content",
+    "storage_records_info": "missing required arguments: bucket",
 }
 #: They tell of the project, or of all that it has.
 WITHOUT_REQUIRED = (
@@ -85,6 +88,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "ownership_info": {"resources": [{"type": "secret", "name": "absent", "mark": {}}]},
     "read_ahead": {"resources": [{"type": "secret", "name": "absent"}]},
+    "release_parts_info": {
+        "releases": [{"number": 7, "image": f"{IMAGE}@sha256:{'0' * 64}", "secret_versions": {"absent": "1"}}]
+    },
     "resourcemanager_project_info": {},
     "serviceusage_services": {"services": ["run.googleapis.com", "sqladmin.googleapis.com"]},
     "run_job_execution": {"job": "absent", "location": REGION, "once": True},
@@ -133,7 +139,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
     "storage_buckets_info": {},
     "storage_lock": {"bucket": "absent-releases", "owner": OWNER, "reason": "a deploy"},
+    "storage_record": {"bucket": "absent-releases", "content": {"who": OWNER}},
+    "storage_records_info": {"bucket": "absent-releases"},
 }
+#: What they look at is in a bucket that has to be there.
+IN_A_BUCKET = ("storage_lock", "storage_record", "storage_records_info")
 CHANGING = [
     name
     for name in MODULES
@@ -192,8 +202,10 @@ def test_check_mode_completes_in_a_project_where_no_api_is_enabled(
     assert cloud.resources() == before
 
 
-# What reads ahead leaves it to the module that needs an answer to tell what is missing, and a lock needs a bucket (test_storage_lock.py).
-@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("read_ahead", "storage_lock")])
+# What reads ahead leaves it to the module that needs an answer to tell what is missing, and what is in a bucket needs one (test_storage_lock.py).
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if name != "read_ahead" and name not in IN_A_BUCKET]
+)
 def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
     cloud: Cloud, app_source: Path, module: str
 ) -> None:
@@ -217,6 +229,7 @@ REFUSED = {
     "compute_network_info": ("compute.networks.get", "roles/compute.networkViewer"),
     "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
     "ownership_info": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
+    "release_parts_info": ("secretmanager.versions.get", "roles/secretmanager.admin"),
     "resourcemanager_project_info": ("resourcemanager.projects.get", "roles/browser"),
     "serviceusage_services": ("serviceusage.services.list", "roles/serviceusage.serviceUsageAdmin"),
     "run_job_execution": ("run.jobs.get", "roles/run.admin"),

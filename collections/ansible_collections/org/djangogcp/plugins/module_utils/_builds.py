@@ -188,6 +188,12 @@ class BuildRequest:
         }
 
 
+def is_there(client: Client, image: Image) -> bool:
+    """Whether Artifact Registry has an image by its digest."""
+    call = Call(f"look up image {image.uri}", "artifactregistry.versions.get")
+    return client.find(f"{_ARTIFACT_REGISTRY}/{image.version}", call) is not None
+
+
 class Builds:
     """The builds of one project.
 
@@ -232,15 +238,11 @@ class Builds:
                 continue
             digest = _digest(build, image) if build.get("status") == "SUCCESS" else ""
             made = dataclasses.replace(image, digest=digest)
-            if digest and self._is_there(made):
+            if digest and is_there(self._client, made):
                 return build, made
             if not is_finished(build):
                 running = running or build
         return running, None
-
-    def _is_there(self, image: Image) -> bool:
-        call = Call(f"look up image {image.uri}", "artifactregistry.versions.get")
-        return self._client.find(f"{_ARTIFACT_REGISTRY}/{image.version}", call) is not None
 
     def _tagged(self, tag: str) -> t.Iterator[Json]:
         call = Call(f"list the builds of {tag}", "cloudbuild.builds.list")

@@ -280,6 +280,12 @@ SECRET_IDS = each_entry(
     SECRET_ID.test,
     100,
 )
+SECRET_VERSIONS = each_entry(
+    "numbers of versions by names of secrets",
+    SECRET_ID.test,
+    lambda value: re.fullmatch(r"[1-9]\d{0,17}", str(value)) is not None,
+    100,
+)
 #: Secret Manager, "Quotas and limits": 64 KiB.
 SECRET_VALUE = Rule(
     "a string of at most 65536 bytes of UTF-8",
@@ -305,6 +311,7 @@ SOFT_DELETE_SECONDS = Rule(
 #: Storage, "About Cloud Storage objects", "Object names", of which this is what needs no quotes anywhere.
 OBJECT = pattern("a name of letters, digits, ., _, - and /", r"[A-Za-z0-9_][A-Za-z0-9._/-]*", limit=200)
 GENERATION = pattern("the generation of an object, a number in quotes", r"[0-9]{1,19}")
+DIGEST = pattern("a digest in hexadecimal", r"[0-9a-f]{8,128}")
 LOCK_SECONDS = between(1, 1_000_000)
 DAYS = between(0, 36500)
 CACHE_SECONDS = between(0, 2**31 - 1)

@@ -34,6 +34,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     JOB,
     PLACEHOLDER_ANNOTATION,
     SERVICE,
+    TAKEN_OUT_ANNOTATION,
     WORKER_POOL,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, get_path
@@ -154,18 +155,24 @@ def with_own_hosts(current: Json | None, asked: Json, prefixes: t.Mapping[str, s
     return {**asked, "template": {**asked["template"], "containers": [first, *containers[1:]]}}
 
 
-def with_deployed(current: Json | None, asked: Json, revision: str) -> Json:
+def with_deployed(
+    current: Json | None, asked: Json, revision: str, taken_out: t.Iterable[str] | None = None
+) -> Json:
     """What to ask for so that the service remembers which revision was given all the traffic.
 
     Args:
         current: the service as read.
         asked: the options.
         revision: the short name of the revision.
+        taken_out: what a rollback takes out, which is remembered, too; None to leave what is remembered of the last one.
     """
     annotations = asked.get("annotations")
     if annotations is None:
         annotations = (current or {}).get("annotations") or {}
-    return {**asked, "annotations": {**annotations, DEPLOYED_ANNOTATION: revision}}
+    noted = {**annotations, DEPLOYED_ANNOTATION: revision}
+    if taken_out is not None and (taken := ",".join(taken_out)) != annotations.get(TAKEN_OUT_ANNOTATION, ""):
+        noted[TAKEN_OUT_ANNOTATION] = taken
+    return {**asked, "annotations": noted}
 
 
 def moved_traffic(service: Json | None) -> Json | None:

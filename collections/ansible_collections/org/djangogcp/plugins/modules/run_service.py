@@ -861,6 +861,12 @@ options:
       - The annotation C(djangogcp/deployed-revision) of the service remembers it. M(org.djangogcp.run_service_info) tells when another
         one serves since, and with O(candidate_tag) the task fails rather than try it out again unchanged.
     type: str
+  taken_out:
+    description:
+      - Beside O(latest_revision), digests of the releases that it takes the traffic from, when it is a rollback. The annotation
+        C(djangogcp/taken-out) of the service remembers them until O(latest_revision) is set the next time.
+    type: list
+    elements: str
   state:
     description:
       - Whether the service is there.
@@ -1007,6 +1013,7 @@ ARGUMENT_SPEC = {
         },
     },
     "latest_revision": {"type": "str"},
+    "taken_out": {"type": "list", "elements": "str"},
     "state": STATE_ARG,
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -1032,7 +1039,7 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
     # Before it is known who serves: what is tried again is a candidate, too.
     asked = dict(retried(SERVICE, asked, current))
     if wanted:
-        asked = with_deployed(current, asked, wanted)
+        asked = with_deployed(current, asked, wanted, params["taken_out"] or [])
     return with_candidate(current, asked, params["candidate_tag"]) if params["candidate_tag"] else asked
 
 
@@ -1114,6 +1121,13 @@ def work(task: Task) -> Json:
     }
 
 
+def check(params: Json) -> list[str]:
+    """What would be dropped in silence: it is noted with the revision that gets the traffic."""
+    if params["taken_out"] and not params["latest_revision"]:
+        return ["taken_out is set: expected latest_revision beside it."]
+    return []
+
+
 def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
     """The error of a revision that did not start, with what it printed."""
     service = read(task.client, SERVICE, ids) or {}
@@ -1135,10 +1149,12 @@ def main() -> None:
             "candidate_tag": rules.TAG,
             "own_hosts": rules.ENVIRONMENT,
             "latest_revision": rules.REVISION,
+            "taken_out": rules.DIGEST,
             "placeholder.command": rules.ARGUMENT,
             "placeholder.args": rules.ARGUMENT,
         },
         tables={"": SERVICE.fields},
+        check=check,
         mutually_exclusive=[("traffic", "candidate_tag")],
         required_by={"placeholder": ["candidate_tag", "template"]},
     )

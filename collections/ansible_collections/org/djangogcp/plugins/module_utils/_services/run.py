@@ -47,6 +47,8 @@ PLACEHOLDER_ANNOTATION = "djangogcp/placeholder"
 
 #: The annotation of a service that names the revision that was given all the traffic last, by this collection.
 DEPLOYED_ANNOTATION = "djangogcp/deployed-revision"
+#: The digests, with commas, of the releases that a rollback has taken the traffic from; no deploy brings them back unasked.
+TAKEN_OUT_ANNOTATION = "djangogcp/taken-out"
 
 _ANNOTATIONS = Field(
     "annotations",
@@ -56,7 +58,7 @@ _ANNOTATIONS = Field(
 )
 #: Of what is retried; the annotation that says so is not a person's.
 _RETRIED_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(RETRY_ANNOTATION,))
-_SERVICE_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(DEPLOYED_ANNOTATION,))
+_SERVICE_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(DEPLOYED_ANNOTATION, TAKEN_OUT_ANNOTATION))
 _LABELS = labels()
 
 # Alternatives, of which Google Cloud takes one (descriptions of Probe, EnvVar, Volume, VpcAccess and Job in run:v2).

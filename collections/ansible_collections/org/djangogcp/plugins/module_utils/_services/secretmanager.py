@@ -112,6 +112,13 @@ def versions_of(client: Client, project: str, secret: str) -> list[Json]:
     ]
 
 
+def version_state(client: Client, project: str, secret: str, number: str) -> str:
+    """The state of a version: ENABLED, DISABLED or DESTROYED; GONE for one of a secret that is not there."""
+    call = Call(f"look up version {number} of secret {secret}", "secretmanager.versions.get")
+    found = client.find(f"{API}/projects/{project}/secrets/{secret}/versions/{number}", call)
+    return "GONE" if found is None else str(found.get("state", ""))
+
+
 def enabled_between(client: Client, project: str, secret: str, low: int, high: int) -> list[str]:
     """The numbers of the enabled versions above `low` and below `high`, the oldest first."""
     versions = _versions(client, project, secret)

@@ -151,6 +151,18 @@ def test_what_is_deployed_is_noted_beside_other_annotations():
     assert differences(asked_for, decode(current, SERVICE.fields), (annotations,)) == []
 
 
+def test_what_a_rollback_takes_out_is_remembered_until_the_next_one_gets_the_traffic():
+    first = with_deployed({"annotations": {}}, {}, "polls-3", ["aa", "bb"])["annotations"]
+    assert first == {"djangogcp/deployed-revision": "polls-3", "djangogcp/taken-out": "aa,bb"}
+    current = {"annotations": first}
+    # A run that only sees that all is as it was.
+    assert with_deployed(current, {}, "polls-3")["annotations"] == first
+    next_one = with_deployed(current, {}, "polls-4", [])["annotations"]
+    assert next_one == {"djangogcp/deployed-revision": "polls-4", "djangogcp/taken-out": ""}
+    # Who never rolled back has no such annotation.
+    assert with_deployed({}, {}, "polls-1", [])["annotations"] == {"djangogcp/deployed-revision": "polls-1"}
+
+
 def test_a_changed_template_gets_a_tag_and_no_traffic_while_the_old_revision_is_pinned():
     result = with_candidate(service(), asked("app@sha256:2"), "candidate")
     assert result["traffic"] == [
