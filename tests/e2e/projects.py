@@ -22,6 +22,13 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 STATIC_ROOT = "/tmp/static"
+STATIC_URL = "/static/"
+"""
+_SERVED = """
+from django.contrib.staticfiles.views import serve
+from django.urls import re_path
+
+urlpatterns += [re_path("^static/(?P<path>.*)$", serve, {"insecure": True})]
 """
 
 
@@ -55,8 +62,9 @@ def plain_project(folder: Path) -> Path:
     requirements.write_text(
         "".join(line for line in lines if not line.startswith("django-storages")), "utf-8"
     )
-    with (folder / "mysite" / "settings.py").open("a", encoding="utf-8") as settings:
-        settings.write(_PLAIN)
+    for name, lines in (("settings.py", _PLAIN), ("urls.py", _SERVED)):
+        with (folder / "mysite" / name).open("a", encoding="utf-8") as module:
+            module.write(lines)
     return folder
 
 

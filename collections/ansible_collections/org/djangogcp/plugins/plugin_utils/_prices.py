@@ -106,6 +106,7 @@ def monthly(
     """
     copies = 2 if availability == "REGIONAL" else 1
     instance = instance_usd(tier)
+    since = EXTENDED_SUPPORT.get(version)
     kept = (
         min_instances
         * HOURS
@@ -136,7 +137,7 @@ def monthly(
                     None,
                 )
             ]
-            if (since := EXTENDED_SUPPORT.get(version))
+            if since
             else []
         ),
         Line(
