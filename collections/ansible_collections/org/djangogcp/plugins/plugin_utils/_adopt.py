@@ -75,9 +75,6 @@ _DJANGO_OF_MYSQL_8_4 = [
     for patch in (0, 99)
     if (major, minor) >= (6, 1)
 ]
-#: It has no wheel for Linux, and what it is compiled with is in no image of Python (https://github.com/PyMySQL/mysqlclient, "Linux").
-_COMPILED_DRIVER = "mysqlclient"
-_COMPILED_DRIVER_NEEDS = ["build-essential", "default-libmysqlclient-dev", "pkg-config"]
 _INDENT = 16
 
 
@@ -282,22 +279,10 @@ def variables(project: Project, site: Site, folder: Path) -> dict[str, t.Any]:
         "djangogcp_source_dir": f"{{{{ inventory_dir }}}}/{relative}",
         "djangogcp_superuser_email": site.superuser_email,
         **({"djangogcp_database_version": project.database.version} if project.database.version else {}),
-        **({"djangogcp_system_packages": _COMPILED_DRIVER_NEEDS} if _compiles_driver(project) else {}),
         **{name: site.sizes[name] for name in site.chosen},
         **project.paths,
         **({"djangogcp_background_workers": found} if (found := _of_compose(project)) else {}),
     }
-
-
-def _compiles_driver(project: Project) -> bool:
-    """Whether the image that is made has to compile the driver of MySQL, and the project names no packages itself."""
-    source = project.source
-    return (
-        bool(project.database.version)
-        and _COMPILED_DRIVER in source["requirements"]
-        and not source["dockerfile"]
-        and not source["system_packages"]
-    )
 
 
 def _of_compose(project: Project) -> dict[str, str]:
@@ -559,11 +544,6 @@ def _missing_database(project: Project) -> t.Iterator[str]:
         yield f"the site begins with an empty {served}: rows of a file of SQLite are not uploaded (dumpdata, and loaddata with manage_command)"
     if chosen.version:
         yield f"the database is {served} ({chosen.version}): {chosen.why}"
-        if _compiles_driver(project):
-            yield (
-                f"{_COMPILED_DRIVER} is compiled where it is installed: djangogcp_system_packages has what that takes. A rehearsal in processes"
-                " cannot install it (REHEARSAL_RUNTIME=docker can); PyMySQL needs none"
-            )
     elif chosen.why:
         yield f"{chosen.why}: set djangogcp_database_version to MYSQL_8_0 or MYSQL_8_4 if MySQL is the site's"
     elif "MySQL" in engines:
