@@ -112,6 +112,7 @@ def inventory_of(source: Path, folder: Path) -> Path:
     """Writes an inventory with one site, named like the folder ``source`` of its project, below ``folder``. SitesError."""
     # Imported here, because it takes a while, and other verbs need none of it.
     from ansible_collections.org.djangogcp.plugins.lookup.django_source import describe
+    from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
     from ansible_collections.org.djangogcp.plugins.plugin_utils import _adopt
 
     described = describe(str(source))
@@ -126,12 +127,19 @@ def inventory_of(source: Path, folder: Path) -> Path:
             f"the rehearsal has a site {name} already, of {other}. Remove it with all others (make rehearse-clean), or write an "
             "inventory with another name for one of them (make adopt SOURCE=... SITE=..., make rehearse INVENTORY=...)"
         )
+    version = ""
+    # A deploy says what is wrong with a project, if anything is.
+    with contextlib.suppress(_adopt.AdoptError):
+        version = _adopt.look(described, []).database.version
+    # What is reached in a network alone takes one that somebody has prepared: `make adopt` tells of it.
+    is_reached = bool(version) and engine_of(version).has_socket
     variables = {
         "djangogcp_cloud": "emulator",
         "djangogcp_project": PROJECT,
         "djangogcp_region": REGION,
         "djangogcp_source_dir": str(source),
         "djangogcp_superuser_email": _inventory.SUPERUSER_EMAIL,
+        **({"djangogcp_database_version": version} if is_reached else {}),
         **_inventory.paths_of(Path(described["path"]) / described["manage_dir"], described["overlay"]),
     }
     heading = (

@@ -57,6 +57,18 @@ def test_what_the_project_has_is_tried(project: Path, tmp_path: Path) -> None:
     assert "djangogcp_liveness_path" not in (inventory / "hosts.yml").read_text("utf-8")
 
 
+@pytest.mark.parametrize(("django", "version"), [("django<6.1", "MYSQL_8_0"), ("django", "")])
+def test_a_project_of_mysql_gets_mysql_where_it_is_reached_without_a_network(
+    project: Path, tmp_path: Path, django: str, version: str
+) -> None:
+    (project / "manage.py").write_text("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n")
+    engine = "DATABASES = {'default': {'ENGINE': 'django.db.backends.mysql'}}\n"
+    (project / "shop" / "settings.py").write_text(engine)
+    (project / "requirements.txt").write_text(f"{django}\nPyMySQL\n")
+    [site] = sites.read(sites.inventory_of(project, tmp_path / "inventories"))
+    assert site.database_version == version
+
+
 def test_what_is_laid_over_settings_answers_at_the_health_addresses(project: Path, tmp_path: Path) -> None:
     (project / "manage.py").write_text(
         'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n', "utf-8"
