@@ -261,16 +261,24 @@ class Locks:
                 raise LockedError(f"The lock {self._where} is held by {held}.{waited} {cure}")
 
     def release(self, generation: str) -> str:
-        """Give back the lock with that generation. Returns what a person has to be told, if somebody else has it now."""
+        """Give back the lock with that generation. Returns what a person has to be told, if somebody else has it now.
+
+        Raises:
+            DjangoGcpError: it is still there.
+        """
         _forget(self._bucket, self._name)
-        if self._delete(generation):
-            return ""
-        # Somebody has unlocked it, or it was deleted by a request whose answer was lost.
-        held = self.find()
-        return (
-            f"The lock {self._where} was taken from this run before its end. It is held by {held}."
-            if held
-            else ""
+        for _attempt in range(2):
+            if self._delete(generation):
+                return ""
+            # Somebody has unlocked it, or it was deleted by a request whose answer was lost.
+            held = self.find()
+            if held is None:
+                return ""
+            if held.generation != generation:
+                return f"The lock {self._where} was taken from this run before its end. It is held by {held}."
+        raise DjangoGcpError(
+            f"Failed to give back the lock {self._where}: Cloud Storage refuses twice to delete what it holds. The next run on this machine takes"
+            " it; for others it has to be unlocked."
         )
 
     def break_(self) -> Held | None:

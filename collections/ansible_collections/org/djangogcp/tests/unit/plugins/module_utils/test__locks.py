@@ -14,6 +14,7 @@ import subprocess
 import pytest
 import requests
 from ansible_collections.org.djangogcp.plugins.module_utils import _ahead, _locks, _progress
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._locks import (
     Held,
     Lock,
@@ -115,6 +116,19 @@ def test_a_lock_that_is_over_is_taken_by_its_generation_and_told(client, google,
     assert told == [f"The lock gs://b/lock.json was taken from {WORDS}: its time is over."]
     (deleted,) = [one for one in google.sent if one.method == "DELETE"]
     assert deleted.params == {"ifGenerationMatch": "7"}
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_a_lock_that_is_there_and_not_deleted_is_deleted_again(client, google, gives_up):
+    found = {"generation": "7", "timeCreated": "2026-01-31T12:00:00.000Z"}, json.loads(BOB.encoded())
+    google.answer("GET", URL, *found, *found)
+    google.answer("DELETE", URL, TAKEN, TAKEN if gives_up else (204, ""))
+    locks = Locks(client, "b", "lock.json")
+    if gives_up:
+        with pytest.raises(DjangoGcpError, match="refuses twice to delete"):
+            locks.release("7")
+    else:
+        assert locks.release("7") == ""
 
 
 @pytest.fixture
