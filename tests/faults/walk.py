@@ -122,6 +122,8 @@ class Walk:
         cells: list[Cell] = []
         self._replaced = {self._origin: project, **self._numbers(project)}
         self._versions: dict[str, str] = {}
+        # What this project's lock was when it was taken last.
+        self._lock = ""
         # The revision of this project that was tried out last.
         self._candidate = ""
         for number, run in enumerate(self._runs):
@@ -139,7 +141,7 @@ class Walk:
         project = self._world.project()
         cells: list[Cell] = []
         self._replaced = {self._origin: project, **self._numbers(project)}
-        self._versions, self._candidate = {}, ""
+        self._versions, self._candidate, self._lock = {}, "", ""
         fault = {"caller": f"user:{OPERATOR}", "kind": kind, **fields}
         plan = [{**fault, "method": name} for name in methods if matches_any(name, KINDS[kind].methods)]
         for run in self._runs:
@@ -228,6 +230,11 @@ class Walk:
         options = self._with_versions(json.loads(text))
         if "latest_revision" in options:
             options["latest_revision"] = self._candidate
+        if "generation" in options:
+            options["generation"] = self._lock
+        elif run.module == "storage_lock":
+            # Here a run that holds it goes on, and takes it again.
+            self._world.unlock(options["bucket"])
         if hurried and "wait_timeout" in options:
             options["wait_timeout"] = _PATIENCE
         arguments = {**options, "_ansible_check_mode": run.check, "_ansible_verbosity": 0}
@@ -241,6 +248,8 @@ class Walk:
         ):
             main()
         answer: dict[str, Any] = json.loads(printed.getvalue())
+        if run.module == "storage_lock":
+            self._lock = answer.get("generation") or self._lock
         return answer
 
     def _with_versions(self, value: Any) -> Any:
