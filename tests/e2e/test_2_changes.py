@@ -195,7 +195,10 @@ def test_a_revision_that_fails_the_smoke_test_never_gets_traffic(
         '{"djangogcp_smoke_paths": ["/absent/"], "djangogcp_admin_path": "/polls/", "release_smoke_timeout_seconds": 1}',
     )
     assert run.status != 0
-    assert " out: /absent/ answered 404 (expected 200); /polls/ answered without 'csrf" in run.output
+    assert (
+        " out: /polls/ answered without 'csrfmiddlewaretoken' in it; /absent/ answered 404 (expected 200): "
+        in run.output
+    )
     assert "/polls/ is djangogcp_admin_path, which has to be the path of Django's admin" in run.output
     assert f"{serving} has all the traffic and answers 200 at /-/live." in run.output
     traffic = deployed.service("polls")["trafficStatuses"]

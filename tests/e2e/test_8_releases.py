@@ -326,7 +326,7 @@ def test_a_rollback_is_refused_before_anything_changes_and_tells_what_can_be_gon
 
     assert "- There is no record of release 999." in refusal("-e", "release=999")
     assert f"- Release {number} serves." in refusal("-e", f"release={number}")
-    assert '- release is "last": expected the number of a release.' in refusal("-e", "release=last")
+    assert "- release is 'last': expected an integer." in refusal("-e", "release=last")
     old = before[-2]["app"]["secret_versions"]["polls-secret-key"]
     deployed.api(f"{secret}/versions/{old}:disable", method="POST", body={})
     told = refusal()

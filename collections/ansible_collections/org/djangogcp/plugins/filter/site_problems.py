@@ -331,6 +331,7 @@ RULES: dict[str, Rule] = {
     "database_ready_timeout_seconds": _SECONDS,
     "image_build_timeout_seconds": rules.BUILD_SECONDS,
     "preflight_reserved_connections": between(0, 100000),
+    "release": between(0, 999999),
     "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(
