@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,9 +94,13 @@ def test_an_interrupted_release_gives_the_lock_back(deployed: Rehearsal, tmp_pat
     with deployed.going_on(printed, "deploy.yml", "-e", "djangogcp_memory=768Mi") as run:
         until("migrating", lambda: "command | Run migrate" in printed.read_text("utf-8"))
         assert is_held(deployed)
-        # As a terminal does it.
-        os.killpg(run.pid, signal.SIGINT)
-        assert run.wait(60) != 0
+        # As a terminal does it. Python drops an interruption that comes while it destroys an object, and a person then presses once more.
+        for _attempt in range(5):
+            os.killpg(run.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(5)
+                break
+        assert run.returncode
     output = printed.read_text("utf-8")
     assert f"Its lock gs://{PROJECT}-polls-releases/lock.json is given back." in output
     assert not is_held(deployed)

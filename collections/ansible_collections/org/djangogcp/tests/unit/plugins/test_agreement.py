@@ -36,7 +36,7 @@ APIS = (
     "storage",
 )
 #: What is about resources of every API, or of none.
-OF_NO_API = ("ownership_info", "read_ahead", "smoke_test")
+OF_NO_API = ("ownership_info", "read_ahead", "release_parts_info", "smoke_test")
 FRAGMENTS = {
     "org.djangogcp._auth": _auth,
     "org.djangogcp._info": _info,

@@ -35,6 +35,8 @@ def nothing(monkeypatch):
 
 
 class Known:
+    identity = "known"
+
     def token(self, *, rejected=None):
         return Token("known")
 
