@@ -283,6 +283,8 @@ def test_a_rollback_brings_back_image_variables_and_jobs_and_only_a_change_takes
     seconds = time.monotonic() - began
     assert back.status == 0, back.output
     assert seconds < WITHIN_SECONDS_BACK, f"it took {seconds:.0f} s"
+    assert "update job polls-migrate" in back.output
+    assert "run migrate" not in back.output
     assert images(deployed) == old_images
     assert variables(deployed) == old_variables, "and not those of the revision that somebody else tries"
     (share,) = [one for one in deployed.service("polls")["trafficStatuses"] if one.get("percent")]
