@@ -14,7 +14,6 @@ there for people only.
 from __future__ import annotations
 
 import dataclasses
-import io
 import re
 import typing as t
 import urllib.parse
@@ -31,12 +30,14 @@ from ansible_collections.org.djangogcp.plugins.module_utils._grants import Refus
 from ansible_collections.org.djangogcp.plugins.module_utils._logs import log_lines
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait, poll
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import (
+    create_object,
+    object_address,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
 
 _CLOUD_BUILD = "https://cloudbuild.googleapis.com/v1"
 _ARTIFACT_REGISTRY = "https://artifactregistry.googleapis.com/v1"
-_STORAGE = "https://storage.googleapis.com/storage/v1"
-_STORAGE_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
 
 #: Build.status values that are not the end (cloudbuild v1, Build.status).
 _RUNNING = frozenset({"PENDING", "QUEUED", "WORKING"})
@@ -258,19 +259,11 @@ class Builds:
     def upload(self, archive: Archive, bucket: str, name: str) -> str:
         """Put the source into the bucket and return the object's generation. The same source is uploaded once."""
         call = Call(f"upload the source to gs://{bucket}/{name}", "storage.objects.create")
-        params = {"uploadType": "media", "name": name, "ifGenerationMatch": "0"}
-        url = f"{_STORAGE_UPLOAD}/b/{bucket}/o"
-        try:
-            stored = self._client.upload(
-                url, call, params=params, data=io.BytesIO(archive.content), content_type="application/gzip"
-            )
-        except ApiError as error:
-            if not error.is_stale:
-                raise
-            read = Call(f"read gs://{bucket}/{name}", "storage.objects.get")
-            quoted = urllib.parse.quote(name, safe="")
-            stored = self._client.get(f"{_STORAGE}/b/{bucket}/o/{quoted}", read)
-        return str(stored["generation"])
+        made = create_object(self._client, call, bucket, name, archive.content, "application/gzip")
+        if made:
+            return made
+        read = Call(f"read gs://{bucket}/{name}", "storage.objects.get")
+        return str(self._client.get(object_address(bucket, name), read)["generation"])
 
     def submit(self, request: BuildRequest, image: Image, bucket: str, name: str, generation: str) -> Json:
         """Start a build and return it. When the answer is lost, the tag of the request tells whether it was started."""

@@ -18,12 +18,10 @@ import dataclasses
 import datetime
 import functools
 import hashlib
-import io
 import json
 import os
 import socket
 import typing as t
-import urllib.parse
 import uuid
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _ahead, _progress
@@ -37,9 +35,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
-from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import API
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import (
+    create_object,
+    object_address,
+)
 
-_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
 #: Cloud Storage lets an object be written once in a second; a deploy takes longer than to look so often.
 _LOOK_SECONDS = 5.0
 #: For how long a run that ends tries to give its lock back.
@@ -219,7 +219,7 @@ class Locks:
         self._bucket = bucket
         self._name = name
         self._where = f"gs://{bucket}/{name}"
-        self._url = f"{API}/b/{bucket}/o/{urllib.parse.quote(name, safe='')}"
+        self._url = object_address(bucket, name)
 
     def acquire(self, lock: Lock, wait_seconds: float, cure: str) -> tuple[str, list[str]]:
         """Take the lock, and wait for it so long if somebody else holds it.
@@ -305,30 +305,15 @@ class Locks:
     def _create(self, lock: Lock) -> str:
         """Returns the generation, "" when there is one already."""
         call = Call(f"take the lock {self._where}", "storage.objects.create")
-        params = {
-            "uploadType": "media",
-            "name": self._name,
-            "ifGenerationMatch": "0",
-            "fields": "generation",
-        }
         try:
-            made = self._client.upload(
-                f"{_UPLOAD}/b/{self._bucket}/o",
-                call,
-                params=params,
-                data=io.BytesIO(lock.encoded()),
-                content_type="application/json",
-            )
+            return create_object(self._client, call, self._bucket, self._name, lock.encoded())
         except ApiError as error:
-            if error.is_stale:
-                return ""
             if error.status == 404:
                 raise DjangoGcpError(
                     f"Failed to take the lock {self._where}: there is no such bucket. Make it with the playbook provision, or deploy"
                     " without --tags."
                 ) from error
             raise
-        return str(made["generation"])
 
     def _delete(self, generation: str) -> bool:
         """Whether the lock with that generation was there and is deleted."""
@@ -405,7 +390,7 @@ def _left(folder: str, note: Json) -> str:
         # Only this object, and without waiting for anything: somebody wants to leave.
         with contextlib.suppress(Exception):
             answer = new_session().delete(
-                f"{API}/b/{note['bucket']}/o/{urllib.parse.quote(note['name'], safe='')}",
+                object_address(note["bucket"], note["name"]),
                 params={"ifGenerationMatch": note["generation"]},
                 auth=functools.partial(authorize, token),
                 timeout=_LEAVING_SECONDS,

@@ -12,17 +12,18 @@ listed in the order of their names (https://cloud.google.com/storage/docs/json_a
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import typing as t
-import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
-from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import API
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import (
+    API,
+    create_object,
+    object_address,
+)
 
-_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
 #: So many digits that names are in the order of numbers for longer than anybody deploys.
 _DIGITS = 6
 
@@ -70,8 +71,7 @@ class Records:
         """A record with its number; None if there is none."""
         name = name_of(self._folder, number)
         call = Call(f"read gs://{self._bucket}/{name}", "storage.objects.get")
-        url = f"{API}/b/{self._bucket}/o/{urllib.parse.quote(name, safe='')}"
-        content = self._client.find(url, call, params={"alt": "media"})
+        content = self._client.find(object_address(self._bucket, name), call, params={"alt": "media"})
         return None if content is None else {**content, "number": number}
 
     def write(self, content: t.Mapping[str, t.Any]) -> int:
@@ -81,25 +81,9 @@ class Records:
         while True:
             name = name_of(self._folder, number)
             call = Call(f"write gs://{self._bucket}/{name}", "storage.objects.create")
-            try:
-                self._client.upload(
-                    f"{_UPLOAD}/b/{self._bucket}/o",
-                    call,
-                    params={
-                        "uploadType": "media",
-                        "name": name,
-                        "ifGenerationMatch": "0",
-                        "fields": "generation",
-                    },
-                    data=io.BytesIO(data),
-                    content_type="application/json",
-                )
-            except ApiError as error:
-                # Written by somebody else meanwhile, or by the first attempt, whose answer was lost.
-                if not error.is_stale:
-                    raise
-                if self.read(number) == {**json.loads(data), "number": number}:
-                    return number
-                number += 1
-            else:
+            if create_object(self._client, call, self._bucket, name, data):
                 return number
+            # Written by somebody else meanwhile, or by the first attempt, whose answer was lost.
+            if self.read(number) == {**json.loads(data), "number": number}:
+                return number
+            number += 1

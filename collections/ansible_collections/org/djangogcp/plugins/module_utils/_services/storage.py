@@ -12,6 +12,7 @@ Source: discovery document storage:v1, https://cloud.google.com/storage/docs/jso
 from __future__ import annotations
 
 import concurrent.futures
+import io
 import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -39,6 +40,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import (
 )
 
 API = "https://storage.googleapis.com/storage/v1"
+_UPLOAD = "https://storage.googleapis.com/upload/storage/v1"
 
 LIFECYCLE_RULE = (
     Field(
@@ -231,6 +233,34 @@ def _exists(client: Client, bucket: str) -> bool:
         raise
 
 
+def object_address(bucket: str, name: str) -> str:
+    """The address of an object."""
+    return f"{API}/b/{bucket}/o/{urllib.parse.quote(name, safe='')}"
+
+
+def create_object(
+    client: Client, call: Call, bucket: str, name: str, content: bytes, content_type: str = "application/json"
+) -> str:
+    """Create an object where there is none. Returns its generation, "" when there is one already.
+
+    Source: https://cloud.google.com/storage/docs/request-preconditions.
+    """
+    params = {"uploadType": "media", "name": name, "ifGenerationMatch": "0"}
+    try:
+        made = client.upload(
+            f"{_UPLOAD}/b/{bucket}/o",
+            call,
+            params=params,
+            data=io.BytesIO(content),
+            content_type=content_type,
+        )
+    except ApiError as error:
+        if error.is_stale:
+            return ""
+        raise
+    return str(made["generation"])
+
+
 def empty_bucket(client: Client, bucket: str) -> None:
     """Delete all objects of a bucket, with all their versions. A bucket that is not there is empty."""
     url = f"{API}/b/{bucket}/o"
@@ -240,7 +270,7 @@ def empty_bucket(client: Client, bucket: str) -> None:
 
     def delete(found: Json) -> None:
         call = Call(f"delete gs://{bucket}/{found['name']}", "storage.objects.delete")
-        address = f"{url}/{urllib.parse.quote(found['name'], safe='')}"
+        address = object_address(bucket, found["name"])
         try:
             client.request("DELETE", address, call, params={"generation": found["generation"]})
         except ApiError as error:
