@@ -89,7 +89,8 @@ INSTANCE_VARIABLES = (
 )
 #: Those that say something when they are empty, too: the instance has a public address.
 _MAY_BE_EMPTY = frozenset({"djangogcp_network"})
-_BUCKETS = (
+#: The buckets of a site.
+BUCKET_VARIABLES = (
     "djangogcp_media_bucket",
     "djangogcp_static_bucket",
     "djangogcp_source_bucket",
@@ -183,7 +184,7 @@ def _repository_names(sites: list[Site]) -> t.Iterator[_Problem]:
 def _bucket_names(sites: list[Site]) -> t.Iterator[_Problem]:
     uses: dict[str, list[tuple[Site, str]]] = {}
     for site in sites:
-        for variable in _BUCKETS:
+        for variable in BUCKET_VARIABLES:
             if site.get(variable):
                 uses.setdefault(str(site[variable]), []).append((site, variable))
     for bucket, users in uses.items():
@@ -198,7 +199,7 @@ def _bucket_names(sites: list[Site]) -> t.Iterator[_Problem]:
         )
         by_variable = [
             f"{variable} of {_listed(some)}"
-            for variable in _BUCKETS
+            for variable in BUCKET_VARIABLES
             if (some := [site for site, name in users if name == variable])
         ]
         yield _Problem(

@@ -71,6 +71,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.filter.shared_problems import BUCKET_VARIABLES
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import (
     ENGINES,
@@ -593,14 +594,6 @@ def engine_problems(values: Values) -> list[str]:
     return problems
 
 
-_BUCKETS = frozenset(
-    {
-        "djangogcp_source_bucket",
-        "djangogcp_media_bucket",
-        "djangogcp_static_bucket",
-        "djangogcp_releases_bucket",
-    }
-)
 _APART = (
     (
         "djangogcp_media_bucket",
@@ -846,7 +839,7 @@ def site_problems(
         packages = values.get("djangogcp_system_packages") or ()
         found = source_problems(source, static, python, overlay, packages)
         problems += [one for one in found if one.partition(" ")[0] not in refused]
-    if not refused & _BUCKETS:
+    if not refused.intersection(BUCKET_VARIABLES):
         problems += bucket_problems(values)
     if are_right("djangogcp_background_workers"):
         problems += worker_problems(values["djangogcp_background_workers"])
