@@ -71,7 +71,8 @@ def test_ports_are_on_loopback_only(stack: Stack) -> None:
     assert re.findall(r"([\d.:\[\]]+):\d+->", published) == ["127.0.0.1"] * 2
 
 
-def test_a_vote_is_a_row_behind_the_socket_of_the_proxy(stack: Stack) -> None:
+def vote(stack: Stack) -> str:
+    """The first vote of the poll, by a visitor; returns the number of what was chosen."""
     session = requests.Session()
     page = stack.get("/polls/1/", session)
     choice = re.search(r'name="choice" value="(\d+)"', page.text)
@@ -80,6 +81,11 @@ def test_a_vote_is_a_row_behind_the_socket_of_the_proxy(stack: Stack) -> None:
         f"{stack.address}/polls/1/vote/", data=form(page) | {"choice": choice[1]}, timeout=30
     )
     assert "1 vote in all." in answer.text
+    return choice[1]
+
+
+def test_a_vote_is_a_row_behind_the_socket_of_the_proxy(stack: Stack) -> None:
+    vote(stack)
     assert votes(stack) == "[(1,)]"
     # The server knows the emulator's container, which ends the proxy's TLS, as its client.
     emulator = stack.inside("emulator", "hostname", "-i").strip()
@@ -236,15 +242,8 @@ def test_the_same_stack_with_mysql(stack: Stack, figures: dict[str, str]) -> Non
         f"{stack.timed('up', '--wait', DATABASE='mysql'):.1f} s"
     )
     assert stack.get("/-/ready").json()["migrations"] == "ok"
-    session = requests.Session()
-    page = stack.get("/polls/1/", session)
-    choice = re.search(r'name="choice" value="(\d+)"', page.text)
-    assert choice is not None
-    answer = session.post(
-        f"{stack.address}/polls/1/vote/", data=form(page) | {"choice": choice[1]}, timeout=30
-    )
-    assert "1 vote in all." in answer.text
-    row = f"SELECT votes, CURRENT_USER(), @@character_set_database FROM polls_choice WHERE id = {choice[1]}"
+    choice = vote(stack)
+    row = f"SELECT votes, CURRENT_USER(), @@character_set_database FROM polls_choice WHERE id = {choice}"
     assert stack.sql(row, host="db") == "((1, 'app@%', 'utf8mb4'),)"
     # As an instance is reached at its private address.
     assert re.fullmatch(
