@@ -140,9 +140,11 @@ def test_a_playbook_whose_rehearsal_is_stopped_says_so_at_once(home: Path) -> No
     line = f". {home}/env && exec ansible-playbook playbooks/status.yml -i inventories/local"
     begun = time.monotonic()
     with socket.socket() as nothing:
-        # Bound and not listening: nobody else's emulator takes the port meanwhile.
+        # Bound and not listening: nobody else's emulator takes the port meanwhile. To bind it, the option is needed, for the
+        # connections that have just ended; with it, Linux would let another server with the same option listen there.
         nothing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         nothing.bind(("127.0.0.1", int((home / "emulator" / "port").read_text("utf-8"))))
+        nothing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "it is stopped: make rehearse" in done.stdout + done.stderr, done.stdout + done.stderr

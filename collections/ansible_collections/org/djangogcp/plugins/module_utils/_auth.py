@@ -29,7 +29,7 @@ import typing as t
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import AuthError
-from ansible_collections.org.djangogcp.plugins.module_utils._target import innermost, stopped_proxy
+from ansible_collections.org.djangogcp.plugins.module_utils._target import innermost, lost_way
 
 if t.TYPE_CHECKING:
     import requests
@@ -276,8 +276,8 @@ def _new_token(options: AuthOptions, session: requests.Session) -> Token:
             f"Failed to find credentials for Google Cloud: {_sentence(error)} {_HOW_TO_GET_CREDENTIALS}"
         ) from error
     except (google.auth.exceptions.GoogleAuthError, OSError, ValueError, KeyError) as error:
-        if nothing := stopped_proxy(error, "https://oauth2.googleapis.com"):
-            raise AuthError(f"Failed to get an access token: {nothing}") from error
+        if why := lost_way(error, "https://oauth2.googleapis.com"):
+            raise AuthError(f"Failed to get an access token: {why}") from error
         raise AuthError(_refusal(options, error)) from error
     expiry = credentials.expiry
     return Token(

@@ -33,7 +33,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import (
     http_date,
     retry_after,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._target import SERVER, innermost, stopped_proxy
+from ansible_collections.org.djangogcp.plugins.module_utils._target import SERVER, innermost, lost_way
 
 try:
     import requests
@@ -435,7 +435,7 @@ def _never_sent(error: requests.exceptions.RequestException) -> bool:
 
 
 def _unreachable(error: requests.exceptions.RequestException, url: str, call: Call) -> DjangoGcpError:
-    why = stopped_proxy(error, url) or (
+    why = lost_way(error, url) or (
         f"cannot reach {_host(url)} ({innermost(error)}). "
         "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
     )
@@ -443,8 +443,8 @@ def _unreachable(error: requests.exceptions.RequestException, url: str, call: Ca
 
 
 def _may_recover(error: requests.exceptions.RequestException, url: str) -> bool:
-    """Whether trying again can help; a certificate or an address that is wrong stays wrong, and a rehearsal that is stopped stops."""
-    if stopped_proxy(error, url):
+    """Whether trying again can help; a certificate or an address that is wrong stays wrong, and a rehearsal that is stopped stays stopped."""
+    if lost_way(error, url):
         return False
     # A connection that broke in TLS is told from a certificate or a protocol that does not fit by its end.
     if isinstance(error, requests.exceptions.SSLError):

@@ -21,23 +21,32 @@ _ADDRESS = "GCP_EMULATOR_ADDRESS"
 # What the emulator answers in the header Server, and Google never does.
 SERVER = "gcp-emulator"
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
+# Python's words for a certificate of an authority that is not the one that was named (the text of OpenSSL's error 20, X509_verify_cert_error_string).
+_FOREIGN = "CERTIFICATE_VERIFY_FAILED"
 _REFUSED = re.compile(r"Connection refused|ConnectionRefusedError|\[Errno (111|61)\]")
 
 
-def stopped_proxy(error: BaseException, url: str) -> str:
-    """What to do when a request failed because nothing listens on the proxy of this machine that it has to go through; "" when it
-    failed of anything else. A refused connection to another machine may be a proxy that is being restarted.
+def lost_way(error: BaseException, url: str) -> str:
+    """What to do when a request failed because the proxy of this machine that it has to go through is not the one that was meant:
+    nothing listens there, or another emulator does; "" when it failed of anything else. A refused connection to another machine may
+    be a proxy that is being restarted.
     """
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or ""
     place = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    address = f"{place.hostname}:{place.port}"
+    is_rehearsal = os.environ.get(_ADDRESS) == address
     # google-auth says the cause in words only.
     text = f"{error!r} {error.__context__!r}"
+    if is_rehearsal and _FOREIGN in text:
+        return (
+            f"This shell leads to the rehearsal at {address}, where another emulator answers now: its certificate is not the "
+            'rehearsal\'s. Lead the shell to it again: eval "$(make -s env)" (or leave it: rehearsal_off).'
+        )
     if "Unable to connect to proxy" not in text or not _REFUSED.search(text):
         return ""
     if not _LOOPBACK.fullmatch(place.hostname or ""):
         return ""
-    address = f"{place.hostname}:{place.port}"
-    if os.environ.get(_ADDRESS) == address:
+    if is_rehearsal:
         return f"This shell leads to the rehearsal at {address}, and it is stopped: make rehearse (or leave it: rehearsal_off)."
     return (
         f"Nothing listens at {address}, where HTTPS_PROXY leads. If that is the rehearsal, it is stopped: make rehearse. "

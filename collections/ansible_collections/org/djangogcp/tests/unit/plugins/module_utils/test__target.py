@@ -69,6 +69,27 @@ def test_no_token_comes_through_a_proxy_that_is_stopped(nothing, monkeypatch, tm
         TokenSource(AuthOptions(), new_session(), None).token()
 
 
+def test_another_emulator_where_the_rehearsal_was_is_told_at_once(nothing, monkeypatch):
+    monkeypatch.setenv("GCP_EMULATOR_ADDRESS", nothing)
+    foreign = requests.exceptions.SSLError(
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate (_ssl.c:1006)"
+    )
+
+    class Session:
+        def request(self, method, url, **options):
+            raise foreign
+
+    with pytest.raises(DjangoGcpError) as caught:
+        Client(Known(), Session()).get(URL, CALL)
+    assert str(caught.value) == (
+        f"Failed to list toys: This shell leads to the rehearsal at {nothing}, where another emulator answers now: its certificate is "
+        'not the rehearsal\'s. Lead the shell to it again: eval "$(make -s env)" (or leave it: rehearsal_off).'
+    )
+    monkeypatch.delenv("GCP_EMULATOR_ADDRESS")
+    with pytest.raises(DjangoGcpError, match="Check the network, HTTPS_PROXY and the CA variables"):
+        Client(Known(), Session()).get(URL, CALL)
+
+
 def test_another_machines_proxy_that_refuses_may_be_starting(nothing, monkeypatch, fake_clock):
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     refused = requests.exceptions.ProxyError(
