@@ -60,6 +60,7 @@ MODULES = (
     "run_service",
     "run_service_info",
     "smoke_test",
+    "logging_entries_info",
 )
 #: What is there or is not.
 NOTHING_TO_CHANGE = ("serviceusage_services", "sql_database")

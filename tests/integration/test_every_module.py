@@ -29,6 +29,7 @@ MISSING = {
     "cloudbuild_build": "missing required arguments: image, location",
     "compute_network_info": "missing required arguments: network, region",
     "iam_members": "missing required arguments: members",
+    "logging_entries_info": "missing required arguments: filter",
     "ownership_info": "missing required arguments: resources",
     "serviceusage_services": "missing required arguments: services",
     "read_ahead": "missing required arguments: resources",
@@ -86,6 +87,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
             },
         ]
     },
+    "logging_entries_info": {"filter": "severity>=ERROR"},
     "ownership_info": {"resources": [{"type": "secret", "name": "absent", "mark": {}}]},
     "read_ahead": {"resources": [{"type": "secret", "name": "absent"}]},
     "release_parts_info": {
@@ -227,6 +229,7 @@ REFUSED = {
     ),
     "cloudbuild_build": ("cloudbuild.builds.list", "roles/cloudbuild.builds.editor"),
     "compute_network_info": ("compute.networks.get", "roles/compute.networkViewer"),
+    "logging_entries_info": ("logging.logEntries.list", "roles/logging.viewer"),
     "iam_members": ("resourcemanager.projects.getIamPolicy", "roles/resourcemanager.projectIamAdmin"),
     "ownership_info": ("secretmanager.secrets.get", "roles/secretmanager.admin"),
     "release_parts_info": ("secretmanager.versions.get", "roles/secretmanager.admin"),

@@ -333,6 +333,9 @@ RULES: dict[str, Rule] = {
     "image_build_timeout_seconds": rules.BUILD_SECONDS,
     "preflight_reserved_connections": between(0, 100000),
     "release": between(0, 999999),
+    "log_since": pattern("a number with s, m, h or d, such as 30m", r"[1-9][0-9]{0,3}[smhd]"),
+    "log_lines": between(1, 1000),
+    "log_search": rules.line(1000),
     "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(

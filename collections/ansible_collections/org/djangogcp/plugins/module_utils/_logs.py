@@ -13,7 +13,9 @@ Source: discovery document logging:v2, entries.list; https://cloud.google.com/lo
 from __future__ import annotations
 
 import datetime
+import itertools
 import typing as t
+import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
@@ -21,6 +23,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadli
 
 _LOGGING = "https://logging.googleapis.com/v2"
 _LOG_LINES = 200
+#: How often who follows a log looks for more. Cloud Logging takes 60 reads a minute of a project.
+#: Source: https://cloud.google.com/logging/quotas#api-limits.
+_LOOK_SECONDS = 2.0
+_MOST_AT_A_LOOK = 1000
+#: How much later than others an entry may come and still be shown.
+_LATE = datetime.timedelta(minutes=1)
 # After so many pages without an entry nobody waits for the next one.
 _EMPTY_PAGES = 20
 
@@ -103,9 +111,47 @@ def log_as_it_comes(
     ]
 
 
+def log_that_goes_on(
+    client: Client, project: str, selector: str, since: datetime.datetime, deadline: Deadline, *, limit: int
+) -> t.Iterator[list[Json]]:
+    """The newest entries since a moment that a filter selects, then again and again those that have come meanwhile, each entry once.
+
+    Entries reach the log late and out of order: each look goes back over the last minute.
+
+    Args:
+        deadline: where the looks end; the first one is always taken.
+        limit: how many entries the first look takes at most. Later ones take a thousand.
+
+    Raises:
+        ApiError: the log may not be read.
+    """
+    seen: dict[str, datetime.datetime] = {}
+    for most in itertools.chain([limit], itertools.repeat(_MOST_AT_A_LOOK)):
+        begin = since.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+        found = log_entries(client, project, f'({selector}) AND timestamp>="{begin}"', limit=most)
+        fresh = [entry for entry in found if entry["insertId"] not in seen]
+        yield fresh
+        seen.update((entry["insertId"], moment(entry["timestamp"])) for entry in fresh)
+        since = max([since, *(when - _LATE for when in seen.values())])
+        seen = {name: when for name, when in seen.items() if when >= since}
+        if not deadline.sleep(_LOOK_SECONDS):
+            return
+
+
 def lines_of(entries: t.Iterable[Json]) -> list[str]:
     """What entries hold, line by line."""
     return [line for entry in entries for line in _text(entry).splitlines()]
+
+
+def dated_lines_of(entries: t.Iterable[Json]) -> list[str]:
+    """What entries hold, each with its moment and what it comes from: "2026-11-29T17:00:01Z polls-00001-abc GET / 200 0.012s"."""
+    told = []
+    for entry in entries:
+        labels = (entry.get("resource") or {}).get("labels") or {}
+        origin = next((labels[name] for name in _NAMING if labels.get(name)), "-")
+        first, *more = _text(entry).splitlines() or [""]
+        told += [f"{moment(entry['timestamp']):%Y-%m-%dT%H:%M:%SZ} {origin} {first}", *more]
+    return told
 
 
 def unreadable(error: DjangoGcpError) -> str:
@@ -126,13 +172,22 @@ def moment(timestamp: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(f"{whole}.{digits}+00:00")
 
 
+#: The labels of a monitored resource that name it best: https://cloud.google.com/logging/docs/api/v2/resource-list.
+_NAMING = ("revision_name", "job_name", "worker_pool_name", "build_id")
+
+
 def _text(entry: Json) -> str:
     payload = entry.get("jsonPayload")
-    if not isinstance(payload, dict):
-        return str(entry.get("textPayload", ""))
-    text = str(payload.get("message", payload))
-    return (
-        f"{entry['severity']}: {text}"
-        if entry.get("severity", "DEFAULT") not in ("DEFAULT", "INFO")
-        else text
-    )
+    if isinstance(payload, dict):
+        text = str(payload.get("message", payload))
+        is_notable = entry.get("severity", "DEFAULT") not in ("DEFAULT", "INFO")
+        return f"{entry['severity']}: {text}" if is_notable else text
+    # What Cloud Run answered itself has its reason as text.
+    return f"{_request(entry.get('httpRequest') or {})} {entry.get('textPayload', '')}".strip()
+
+
+def _request(asked: Json) -> str:
+    place = urllib.parse.urlsplit(asked.get("requestUrl", ""))
+    query = f"?{place.query}" if place.query else ""
+    parts = (asked.get("requestMethod"), f"{place.path}{query}", asked.get("status"), asked.get("latency"))
+    return " ".join(str(part) for part in parts if part)

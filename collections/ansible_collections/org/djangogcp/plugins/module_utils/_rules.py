@@ -513,6 +513,11 @@ DISK_GB = between(10, 65536)
 TIME_OF_DAY = pattern("a time such as 03:00, in quotes", r"([01]\d|2[0-3]):[0-5]\d")
 RETAINED_BACKUPS = between(1, 365)
 LOG_DAYS = between(1, 35)
+#: https://cloud.google.com/logging/quotas: "Length of a Logging query language query".
+LOG_FILTER = Rule(
+    "a query of Cloud Logging of 1 to 20000 characters",
+    lambda value: isinstance(value, str) and value.strip() != "" and text(20000).test(value),
+)
 WEEKDAY = between(1, 7)
 HOUR = between(0, 23)
 NETWORK_RANGE = pattern(

@@ -28,6 +28,7 @@ APIS = (
     "cloudbuild",
     "compute",
     "iam",
+    "logging",
     "resourcemanager",
     "run",
     "secretmanager",
