@@ -34,7 +34,7 @@ FREE_TEXT = {
     "response_header", "origin", "website_main_page_suffix", "website_not_found_page", "service_account_contents",
     "storage_class", "private_network", "allocated_ip_range", "sub_path",
     "execution_environment",
-    "type", "path", "contains", "owner", "reason", "unlock_command", "filter",
+    "type", "path", "contains", "owner", "reason", "unlock_command", "filter", "report_line",
 }  # fmt: skip
 #: Any letters are right here.
 FREE_NAMES = {

@@ -42,8 +42,8 @@ GOOD: dict[str, Any] = {
     "djangogcp_static_bucket": "my-project-polls-static",
     "djangogcp_releases_bucket": "my-project-polls-releases",
 }
-#: A folder may have any name: what is in it counts. The other is compared with the site's name.
-ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm", "log_search"}
+#: A folder may have any name: what is in it counts. The second is compared with the site's name, and the others are for people.
+ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm", "database_backup_reason", "log_search"}
 #: Nothing is a right value of these.
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",

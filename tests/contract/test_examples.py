@@ -48,6 +48,7 @@ MODULES = (
     "sql_instance_info",
     "sql_database",
     "sql_database_info",
+    "sql_backup_run",
     "sql_users",
     "sql_users_info",
     "sql_statements",

@@ -45,6 +45,7 @@ MISSING = {
     "secretmanager_secrets": "missing required arguments: secrets",
     "iam_service_accounts": "missing required arguments: service_accounts",
     "smoke_test": "missing required arguments: checks, url",
+    "sql_backup_run": "missing required arguments: instance",
     "sql_database": "missing required arguments: instance, name",
     "sql_database_info": "missing required arguments: instance",
     "sql_instance": "missing required arguments: name",
@@ -121,6 +122,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "audience": "https://absent.example.com",
         "wait_timeout": 0,
     },
+    "sql_backup_run": {"instance": "absent"},
     "sql_database": {"name": "absent", "instance": "absent", "mark": {}, "claim_secret": "absent"},
     "sql_database_info": {"instance": "absent"},
     "sql_instance": {
@@ -248,6 +250,7 @@ REFUSED = {
     "iam_service_accounts": ("iam.serviceAccounts.get", "roles/iam.serviceAccountAdmin"),
     "iam_service_accounts_info": ("iam.serviceAccounts.list", "roles/iam.serviceAccountAdmin"),
     "smoke_test": ("iam.serviceAccounts.getOpenIdToken", "roles/iam.serviceAccountOpenIdTokenCreator"),
+    "sql_backup_run": ("cloudsql.backupRuns.create", "roles/cloudsql.admin"),
     "sql_database": ("cloudsql.databases.get", "roles/cloudsql.admin"),
     "sql_database_info": ("cloudsql.databases.list", "roles/cloudsql.admin"),
     "sql_instance": ("cloudsql.instances.get", "roles/cloudsql.admin"),

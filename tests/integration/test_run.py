@@ -639,6 +639,16 @@ def labels(cloud: Cloud, name: str) -> Any:
     return cloud.api(f"{RUN}/jobs/{name}")["template"]["labels"]
 
 
+def test_what_is_about_an_execution_alone_does_not_make_a_job_run_again(cloud: Cloud, image: str) -> None:
+    cloud.ok("run_jobs", **job("allowed", image, "0"))
+    run = {"job": "allowed", "location": REGION}
+    cloud.ok("run_job_execution", env={"OTHER": "1"}, **run)
+    assert cloud.ok("run_job_execution", once=True, check=True, **run)["changed"] is True
+    cloud.ok("run_job_execution", env={"DJANGOGCP_ALLOWED_PLAN": "abc"}, **run)
+    assert cloud.ok("run_job_execution", once=True, **run)["changed"] is False
+    assert len(executions(cloud, "allowed")) == 2
+
+
 def test_what_google_fills_in_does_not_make_a_job_run_again(cloud: Cloud, image: str) -> None:
     asked = job("filled", image, "0")
     assert cloud.ok("run_jobs", **asked)["jobs"][0]["executed"] is False

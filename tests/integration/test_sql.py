@@ -1,4 +1,4 @@
-"""The modules sql_instance, sql_database, sql_users and sql_statements on a real PostgreSQL."""
+"""The modules sql_instance, sql_backup_run, sql_database, sql_users and sql_statements on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -160,6 +160,25 @@ def test_an_instance_with_too_much_to_do_is_asked_again(cloud: Cloud, sql_instan
     assert cloud.ok("sql_database", instance=sql_instance, name="postgres")["changed"] is False
     cloud.running.plan({"method": "sql.databases.insert", "kind": "too_many_operations"})
     assert cloud.ok("sql_database", instance=sql_instance, name="crowded")["changed"] is True
+
+
+def test_a_backup_is_made_and_waited_for(cloud: Cloud, sql_instance: str) -> None:
+    backups = f"{URL}/{sql_instance}/backupRuns"
+    asked = {"instance": sql_instance, "description": "before something"}
+    planned = cloud.ok("sql_backup_run", check=True, **asked)
+    assert planned["actions"] == [f"make a backup of SQL instance {sql_instance}"]
+    before = cloud.api(backups).get("items", [])
+    made = cloud.ok("sql_backup_run", **asked)
+    newest, *others = cloud.api(backups)["items"]
+    assert others == before
+    assert (newest["id"], newest["status"]) == (made["backup_id"], "SUCCESSFUL")
+    assert newest["description"] == "before something"
+    assert made["actions"] == [f"make the backup {newest['id']} of SQL instance {sql_instance}"]
+    begun = cloud.ok("sql_backup_run", instance=sql_instance, wait=False)["backup_id"]
+    # An instance does one thing at a time: the second one is made when that has ended.
+    second = cloud.ok("sql_backup_run", instance=sql_instance)["backup_id"]
+    assert second != begun
+    assert cloud.api(f"{backups}/{begun}")["status"] == "SUCCESSFUL"
 
 
 def test_the_region_of_an_instance_cannot_change(cloud: Cloud, sql_instance: str) -> None:

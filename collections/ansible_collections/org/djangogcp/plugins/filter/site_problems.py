@@ -309,6 +309,9 @@ RULES: dict[str, Rule] = {
         _workers.EXPECTED, _workers.is_name, _workers.is_worker, 50
     ),
     "djangogcp_job_timeout_seconds": _SECONDS,
+    # lock_timeout of PostgreSQL is an int of milliseconds, and nobody lets a site wait for a day.
+    "djangogcp_migration_lock_timeout_seconds": between(0, 86400),
+    "djangogcp_migration_statement_timeout_seconds": between(0, 86400),
     "djangogcp_lock_wait_seconds": rules.WAIT_SECONDS,
     "djangogcp_repository": rules.REPOSITORY,
     "djangogcp_source_bucket": rules.BUCKET,

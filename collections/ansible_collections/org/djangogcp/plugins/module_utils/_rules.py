@@ -60,6 +60,14 @@ def text(limit: int) -> Rule:
     )
 
 
+def _is_regular_expression(value: t.Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        return False
+    return True
+
+
 def line(limit: int) -> Rule:
     """As `text`, on one line."""
     return Rule(
@@ -451,6 +459,8 @@ SITE_URL = pattern(
 HTTP_PATH = pattern("a path that begins with /", r"/[^\s]*", limit=2048)
 MOUNT_PATH = pattern("an absolute path without a colon", r"/[^:\x00\s]+", limit=1024)
 SECRET_VERSION = pattern("a version number, an alias or latest", r"[1-9]\d{0,17}|[A-Za-z][\w-]{0,62}")
+#: What Python's re takes.
+REGULAR_EXPRESSION = Rule("a regular expression", _is_regular_expression)
 ARGUMENT = Rule(
     "a string without a NUL character",
     lambda value: isinstance(value, str) and "\0" not in value and len(value) <= 131072,

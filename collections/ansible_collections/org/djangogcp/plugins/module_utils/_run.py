@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import itertools
 import json
+import re
 import typing as t
 import uuid
 
@@ -63,6 +64,8 @@ _REVISION_LINES = 30
 ASKED_LABEL = "djangogcp-asked"
 #: The environment variable that tells one start from all others.
 START_VARIABLE = "DJANGOGCP_EXECUTION"
+#: What the names of variables begin with that are about one execution, as that is, and not about what it runs.
+_OF_ONE_EXECUTION = "DJANGOGCP_"
 # How long an execution whose start was not answered is looked for, in seconds.
 _LOST_SECONDS = 15.0
 _PAGE = 20
@@ -588,7 +591,7 @@ class Executions:
             doing=f"{doing or f'run job {self._job}'} (execution {name})",
         )
 
-    def output(self, execution: Json, *, whole: bool = True) -> Output:
+    def output(self, execution: Json, *, whole: bool = True, report_line: str | None = None) -> Output:
         """What an execution that has ended printed.
 
         It reaches the log by and by. The lines are all there when Cloud Run has told the end of each container and nothing new
@@ -596,6 +599,7 @@ class Executions:
 
         Args:
             whole: wait until the last line is there. Otherwise what comes within two seconds will do.
+            report_line: a regular expression; a line that matches it has to be there in any case.
         """
         name = str(execution["name"]).rpartition("/")[2]
         selector = (
@@ -609,6 +613,8 @@ class Executions:
 
         def is_whole(entries: list[Json], quiet: float) -> bool:
             has_ended = len([entry for entry in entries if _is_end(entry)]) >= ends
+            if report_line and not whole:
+                return any(re.search(report_line, line) for line in lines_of(entries))
             return has_ended and (not whole or quiet >= _quiet_seconds(is_succeeded(execution), entries))
 
         entries, said = log_as_it_comes(
@@ -616,7 +622,7 @@ class Executions:
             self._project,
             selector,
             is_whole,
-            Deadline(_LOG_SECONDS if whole else _FIRST_LOG_SECONDS, self._client.clock),
+            Deadline(_LOG_SECONDS if whole or report_line else _FIRST_LOG_SECONDS, self._client.clock),
             end_of="the execution",
         )
         return Output([*lines_of(entries), *said], _said_by_cloud_run(entries))
@@ -722,7 +728,9 @@ def _is_overridden(execution: Json, job: Json) -> bool:
     This is what a start can override of what runs (run v2, ContainerOverride). Google fills in neither.
     """
     ran, said = _container(execution, "template.containers"), _container(job, "template.template.containers")
-    variables = {name: value for name, value in _variables(ran).items() if name != START_VARIABLE}
+    variables = {
+        name: value for name, value in _variables(ran).items() if not name.startswith(_OF_ONE_EXECUTION)
+    }
     same_arguments = (ran.get("args") or []) == (said.get("args") or [])
     return not (same_arguments and variables.items() <= _variables(said).items())
 

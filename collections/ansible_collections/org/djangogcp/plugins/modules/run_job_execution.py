@@ -45,6 +45,7 @@ options:
   env:
     description:
       - Environment variables on top of the job's. Not for secrets, which Cloud Run would show.
+      - Those whose names begin with C(DJANGOGCP_) are about the execution alone; for O(once=true) it ran what the job was asked to do all the same.
     type: dict
   timeout:
     description:
@@ -57,6 +58,11 @@ options:
       - The label that M(org.djangogcp.run_jobs) puts on a job tells. A job without it has not run as it is.
     type: bool
     default: false
+  report_line:
+    description:
+      - A regular expression for the line that tells whoever reads RV(output) what was done. The log is read until there is one, or for 30 seconds,
+        also with O(once=true), and of a failure it is not among the lines in the message.
+    type: str
   python_args:
     description:
       - Arguments with which the job runs the Python code that follows them, for instance V([shell, -c]) of a Django project's C(manage.py).
@@ -100,13 +106,15 @@ output:
   description:
     - What the execution printed, oldest line first. The log is read until it holds the last line, or for 30 seconds; the last item
       says so when more may come.
-    - With O(once=true), of an execution that succeeded, only what the log holds within two seconds.
+    - With O(once=true), of an execution that succeeded, only what the log holds within two seconds, and at O(report_line).
   returned: always
   type: list
   elements: str
   sample:
     - Running migrations...
 """
+
+import re
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import WAIT_ARGS
@@ -141,6 +149,7 @@ ARGUMENT_SPEC = {
     "env": {"type": "dict"},
     "timeout": {"type": "int"},
     "once": {"type": "bool", "default": False},
+    "report_line": {"type": "str"},
     "python_args": {"type": "list", "elements": "str"},
     **WAIT_ARGS,
 }
@@ -150,6 +159,7 @@ RULES = {
     "job": rules.JOB,
     "args": rules.ARGUMENT,
     "python_args": rules.ARGUMENT,
+    "report_line": rules.REGULAR_EXPRESSION,
     "env": rules.ENVIRONMENT,
     "timeout": rules.TASK_SECONDS,
 }
@@ -159,11 +169,14 @@ _MARGIN = 120
 _SHOWN_LINES = 40
 
 
-def explained(job: str, execution: Json, result: Json, output: Output) -> ExecutionError:
+def explained(
+    job: str, execution: Json, result: Json, output: Output, report_line: str | None = None
+) -> ExecutionError:
     """The error of an execution that failed."""
     code = result["exit_code"]
     how = f"exit code {code}" if code > 0 else "no exit code"
-    shown = "\n".join(output.lines[-_SHOWN_LINES:]) or "(it printed nothing)"
+    lines = [line for line in output.lines if not (report_line and re.search(report_line, line))]
+    shown = "\n".join(lines[-_SHOWN_LINES:]) or "(it printed nothing)"
     # What Django makes of it is further down, and does not tell why.
     what = f"{output.cause.rstrip('.')}. Execution" if output.cause else "execution"
     message = (
@@ -253,9 +266,13 @@ def run(task: Task, executions: Executions) -> Json:
     result = executions.result(execution)
     # Of a release's command that succeeded nobody needs the last line; somebody who runs another one does.
     whole = not (result["succeeded"] and params["once"])
-    output = executions.output(execution, whole=whole) if has_started(execution) else Output([], "")
+    output = (
+        executions.output(execution, whole=whole, report_line=params["report_line"])
+        if has_started(execution)
+        else Output([], "")
+    )
     if not result["succeeded"]:
-        raise explained(params["job"], execution, result, output)
+        raise explained(params["job"], execution, result, output, params["report_line"])
     return {"changed": changed, "execution": result, "output": output.lines}
 
 

@@ -312,6 +312,83 @@ def test_a_trigger_that_a_migration_may_not_create_is_told_with_its_variable(
     assert (advice in said) if advice else ("djangogcp_database_flags" not in said)
 
 
+STEP = {
+    "migration": "polls.0004_x",
+    "operation": "Remove field votes from choice",
+    "why": "it drops the column votes of polls_choice",
+    "breaks": "nothing reads or writes polls.Choice",
+}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "why"),
+    [
+        ({}, "djangogcp_allow_destructive_migrations is false"),
+        (
+            {"allowed_plan": "abc"},
+            "the plan is not the one that was allowed, because somebody else has migrated meanwhile",
+        ),
+    ],
+)
+def test_what_destructive_migrations_would_do_is_told(
+    tmp_path: Path, allowed: dict[str, str], why: str
+) -> None:
+    said = templated(
+        message_of("roles/release/tasks/command.yml"),
+        tmp_path,
+        release_command={"name": "migrate", **allowed},
+        ansible_failed_result={
+            "msg": "exit code 76",
+            "output": [],
+            "execution": {"message": "", "log_uri": ""},
+        },
+        djangogcp_out_status={"text": "polls-00001-abc serves."},
+        __release_report={"refused": True, "destructive": [STEP]},
+    )
+    assert said == (
+        f"localhost: the migrations of this release are destructive, and {why}. Nothing was migrated or released.\n"
+        "- polls.0004_x, Remove field votes from choice: it drops the column votes of polls_choice; until the new code serves,"
+        " nothing reads or writes polls.Choice\n"
+        "Release code that does without it first, and the migration after that. To migrate now, run again with"
+        " -e djangogcp_allow_destructive_migrations=true; Cloud SQL makes a backup of the instance before.\n\n"
+        "polls-00001-abc serves."
+    )
+
+
+@pytest.mark.parametrize(
+    ("passed", "advice"),
+    [
+        (
+            {
+                "limit": "lock",
+                "seconds": 5,
+                "table": "a",
+                "holders": ["the session 7 of x (AccessShareLock)"],
+            },
+            "It waited 5 seconds for the table a that the session 7 of x (AccessShareLock) uses, and was given up,",
+        ),
+        (
+            {"limit": "lock", "seconds": 5, "table": "a", "holders": []},
+            "It waited 5 seconds for the table a that somebody uses, and was given up,",
+        ),
+        (
+            {"limit": "statement", "seconds": 60, "table": "a", "holders": []},
+            "It kept everybody from the table a for 60 seconds, and was given up (djangogcp_migration_statement_timeout_seconds).",
+        ),
+        (None, ""),
+    ],
+)
+def test_a_limit_that_has_passed_is_told_with_its_variable(
+    tmp_path: Path, passed: object, advice: str
+) -> None:
+    said = templated(
+        "__release_limit_passed | default('', true) | split | join(' ')",
+        tmp_path,
+        __release_report={"passed": passed},
+    )
+    assert said.startswith(advice) if advice else said == ""
+
+
 @pytest.mark.parametrize(
     ("printed", "advice"),
     [
@@ -407,9 +484,19 @@ def test_what_a_procfile_releases_is_run_in_its_place(
         tmp_path,
         djangogcp_superuser_email="a@example.com",
         djangogcp_superuser_username="admin",
-        djangogcp_out_source={"release_command": "a && exec b", "release_migrates": migrates},
+        djangogcp_out_source={
+            "release_command": "a && exec b",
+            "release_migrates": migrates,
+            "manage_command": ["python", "manage.py"],
+        },
+        djangogcp_database_version="POSTGRES_17",
+        djangogcp_migration_lock_timeout_seconds=5,
     )
-    assert found == [names, ["a && exec b"]]
+    assert found[0] == names
+    (line,) = found[1]
+    # One that migrates is asked first, in the same job, and not begun if it may not.
+    assert line.endswith("\ngate()' || exit $?\na && exec b" if migrates else "a && exec b")
+    assert line.startswith("python manage.py shell -v 0 -c '" if migrates else "a && exec b")
 
 
 @pytest.mark.parametrize(

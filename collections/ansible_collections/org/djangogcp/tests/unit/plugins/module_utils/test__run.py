@@ -881,6 +881,15 @@ def test_what_is_there_at_once_is_not_waited_for(google, client, fake_clock, mak
     assert sum(fake_clock.slept) < 3.1
 
 
+def test_the_line_that_reports_is_waited_for_and_nothing_after_it(google, client, fake_clock, make_response):
+    end = (0, "Container called exit(0).", "varlog%2Fsystem")
+    logged(google, make_response, Log(fake_clock, end, (6, "report: {}"), (60, "late")))
+    found = of_job(client).output(ended(succeeded=True), whole=False, report_line="^report: ")
+    assert "report: {}" in found.lines
+    assert "late" not in found.lines
+    assert 6 <= sum(fake_clock.slept) < 8
+
+
 def test_a_log_without_the_end_of_the_execution_says_that_more_may_come(
     google, client, fake_clock, make_response
 ):
