@@ -57,6 +57,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "buckets.lifecycle_rules": {"action": {"type": "Delete"}, "condition": {"age": 1}},
     "ip_configuration.authorized_networks": {"value": "203.0.113.0/24"},
     "members.condition": {"title": "x", "expression": "true"},
+    "canary": {"percent": 0},
 }
 
 
@@ -308,6 +309,21 @@ ENV = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
 #: Options that would be dropped in silence, alone or beside others, and what is said of them.
 DROPPED: list[tuple[str, dict[str, Any], str]] = [
     ("run_service", {"taken_out": ["0123456789abcdef"]}, "taken_out is set: expected latest_revision beside it."),
+    (
+        "run_service",
+        {"canary": {"percent": 10}, "candidate_tag": "candidate", "template": None},
+        "canary.percent is set: expected latest_revision beside it.",
+    ),
+    (
+        "run_service",
+        {"canary": {"percent": 0}, "template": None},
+        "canary is set: expected candidate_tag beside it.",
+    ),
+    (
+        "run_service",
+        {"canary": {"percent": 0}, "candidate_tag": "candidate"},
+        "template is set: expected no canary beside it.",
+    ),
     ("storage_lock", {"generation": "1"}, "generation is set: expected state to be absent beside it."),
     ("storage_lock", {"state": "absent", "owner": None}, "reason is set: expected state to be present beside it."),
     (

@@ -59,6 +59,7 @@ MODULES = (
     "run_worker_pool",
     "run_worker_pools_info",
     "run_service",
+    "run_canary",
     "run_service_info",
     "smoke_test",
     "logging_entries_info",
@@ -169,6 +170,28 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
             }
         }
     ],
+    "run_canary": [
+        {
+            "org.djangogcp.run_service": {
+                "location": "us-central1",
+                "name": "polls",
+                "template": {
+                    "containers": [{"image": "{{ image }}", "env": [{"name": "SECOND", "value": "yes"}]}]
+                },
+                "candidate_tag": "candidate",
+            },
+            "register": "second",
+        },
+        {
+            "org.djangogcp.run_service": {
+                "location": "us-central1",
+                "name": "polls",
+                "candidate_tag": "candidate",
+                "canary": {"percent": 10},
+                "latest_revision": "{{ second.candidate.revision }}",
+            }
+        },
+    ],
     "run_job_execution": [
         {
             "org.djangogcp.run_jobs": {
@@ -263,6 +286,8 @@ def playbook(source: Path) -> list[dict[str, Any]]:
     text = json.dumps(tasks).replace("/srv/polls", str(source))
     # The project has a number of its own, and the example before has told its address.
     text = re.sub(r"https://candidate---polls-\d+\.us-central1\.run\.app", "{{ result.service.uri }}", text)
+    # Nobody visits it.
+    text = text.replace('"seconds": 300', '"seconds": 1')
     text = re.sub(r"us-central1-docker\.pkg\.dev/my-project/polls/polls@sha256:a+", "{{ image }}", text)
     return [
         {

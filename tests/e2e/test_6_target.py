@@ -50,6 +50,8 @@ def test_a_target_says_what_it_does_not_take(folder: Folder) -> None:
     refused = folder.play("deploy.yml", djangogcp_cpu="8")
     assert refused.status != 0
     assert "- djangogcp_cpu is 8: a folder has fewer." in refused.output
+    refused = folder.play("deploy.yml", djangogcp_strategy="canary")
+    assert "- djangogcp_strategy is canary: a link leads to one folder." in refused.output
     assert refused.changed_tasks() == []
 
 

@@ -34,6 +34,7 @@ MISSING = {
     "serviceusage_services": "missing required arguments: services",
     "read_ahead": "missing required arguments: resources",
     "release_parts_info": "missing required arguments: releases",
+    "run_canary": "missing required arguments: candidate_tag, location, name",
     "run_job_execution": "missing required arguments: job, location",
     "run_job_execution_info": "missing required arguments: job, location",
     "run_jobs": "missing required arguments: jobs, location",
@@ -96,6 +97,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "resourcemanager_project_info": {},
     "serviceusage_services": {"services": ["run.googleapis.com", "sqladmin.googleapis.com"]},
+    "run_canary": {"name": "absent", "location": REGION, "candidate_tag": "candidate"},
     "run_job_execution": {"job": "absent", "location": REGION, "once": True},
     "run_job_execution_info": {"job": "absent", "location": REGION},
     "run_jobs": {
@@ -151,7 +153,8 @@ IN_A_BUCKET = ("storage_lock", "storage_record", "storage_records_info")
 CHANGING = [
     name
     for name in MODULES
-    if name not in ("cloudbuild_build", "read_ahead", "smoke_test") and not name.endswith("_info")
+    if name not in ("cloudbuild_build", "read_ahead", "run_canary", "smoke_test")
+    and not name.endswith("_info")
 ]
 
 
@@ -237,6 +240,7 @@ REFUSED = {
     "release_parts_info": ("secretmanager.versions.get", "roles/secretmanager.admin"),
     "resourcemanager_project_info": ("resourcemanager.projects.get", "roles/browser"),
     "serviceusage_services": ("serviceusage.services.list", "roles/serviceusage.serviceUsageAdmin"),
+    "run_canary": ("run.services.get", "roles/run.admin"),
     "run_job_execution": ("run.jobs.get", "roles/run.admin"),
     "run_job_execution_info": ("run.executions.list", "roles/run.admin"),
     "run_jobs": ("run.jobs.get", "roles/run.admin"),

@@ -200,6 +200,83 @@ def test_a_candidate_can_be_tried_out_before_it_serves(cloud: Cloud, image: str)
     assert cloud.ok("run_service", **new)["changed"] is False
 
 
+#: Answers with a status of its own.
+ANSWERS = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(int(os.environ["STATUS"]))
+        self.end_headers()
+        print("asked for", self.path, flush=True)
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def test_a_canary_is_watched_judged_and_taken_back(cloud: Cloud, image: str) -> None:
+    def release(status: int, **options: Any) -> dict[str, Any]:
+        container = {"image": image, "command": ["python", "-c", ANSWERS]}
+        container["env"] = [{"name": "STATUS", "value": str(status)}]
+        return {**named, "template": {"containers": [container]}, "invoker_iam_disabled": True, **options}
+
+    def shares() -> dict[str, int]:
+        statuses = cloud.api(f"{RUN}/services/parts")["trafficStatuses"]
+        return {one.get("revision", newest): one["percent"] for one in statuses if one.get("percent")}
+
+    def visit(times: int) -> None:
+        for _ in range(times):
+            session.get(f"https://parts-{cloud.running.number}.{REGION}.run.app/a?b=c")
+
+    def canary(percent: int, **options: Any) -> dict[str, Any]:
+        return {**tagged, "canary": {"percent": percent, "digest": "0" * 64}, **options}
+
+    named = {"name": "parts", "location": REGION}
+    tagged = {**named, "candidate_tag": "candidate"}
+    session = cloud.running.session(None)
+    cloud.ok("run_service", **release(200))
+    newest = cloud.ok("run_service", **release(200, candidate_tag="candidate"))["serving"][0]["revision"]
+    old = newest
+    newest = cloud.ok("run_service", **release(500, candidate_tag="candidate"))["candidate"]["revision"]
+
+    half = canary(50, latest_revision=newest)
+    before = cloud.resources()
+    assert cloud.ok("run_service", check=True, **half)["changed"] is True
+    assert cloud.resources() == before
+    assert "no canary has a part of its traffic" in cloud.error("run_canary", **tagged, seconds=1)
+    cloud.ok("run_service", **half)
+    assert shares() == {old: 50, newest: 50}
+    assert cloud.ok("run_service", **half)["changed"] is False
+    told = cloud.ok("run_service_info", **tagged)
+    assert told["moved"] is None
+    assert told["canary"] == {"revision": newest, "percent": 50, "before": {old: 100}, "digest": "0" * 64}
+    assert told["candidate"] == {"revision": newest, "percent": 50}
+
+    # Who tries it out is no visitor.
+    for _ in range(9):
+        session.get(f"https://candidate---parts-{cloud.running.number}.{REGION}.run.app/")
+    assert cloud.ok("run_canary", **tagged, seconds=1)["canary"]["requests"] == 0
+    visit(40)
+    failed = cloud.run("run_canary", **tagged, seconds=60)
+    seen = failed["canary"]
+    assert 0 < seen["errors"] == seen["requests"] < 40
+    assert seen["examples"] == [f"500 GET /a ({seen['errors']})"]
+    assert (
+        f"{newest} is bad with 50 % of the traffic: {seen['errors']} of {seen['errors']} requests"
+        in failed.message
+    )
+    assert "asked for /a" in failed.message
+    assert cloud.ok("run_canary", **tagged, seconds=1, max_error_ratio=1)["canary"]["is_judged"] is (
+        seen["requests"] >= 20
+    )
+
+    assert cloud.ok("run_service", **canary(0))["changed"] is True
+    assert shares() == {old: 100}
+    annotations = cloud.api(f"{RUN}/services/parts")["annotations"]
+    assert (annotations["djangogcp/canary"], annotations["djangogcp/taken-out"]) == ("", "0" * 64)
+    assert cloud.ok("run_service", **canary(0))["changed"] is False
+    told = cloud.ok("run_service_info", **tagged)
+    assert (told["canary"], told["candidate"]) == (None, {"revision": newest, "percent": 0})
+
+
 PLACEHOLDER = {
     "command": ["python", "-c"],
     "args": [

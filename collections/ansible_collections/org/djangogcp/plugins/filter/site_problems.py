@@ -66,6 +66,7 @@ _value:
 
 import contextlib
 import datetime
+import itertools
 import math
 import re
 import shlex
@@ -213,6 +214,11 @@ def _is_command(value: t.Any) -> bool:
     )
 
 
+def _is_rising(percentages: list[int]) -> bool:
+    between_them = [0, *percentages, 100]
+    return bool(percentages) and all(low < high for low, high in itertools.pairwise(between_them))
+
+
 def _or_nothing(rule: Rule) -> Rule:
     return Rule(f"{rule.expected}, or nothing", lambda value: value == "" or rule.test(value))
 
@@ -313,6 +319,13 @@ RULES: dict[str, Rule] = {
     "djangogcp_migration_lock_timeout_seconds": between(0, 86400),
     "djangogcp_migration_statement_timeout_seconds": between(0, 86400),
     "djangogcp_lock_wait_seconds": rules.WAIT_SECONDS,
+    "djangogcp_canary_percentages": Rule(
+        "rising percentages from 1 to 99, at least one", lambda value: _is_rising([int(one) for one in value])
+    ),
+    "djangogcp_canary_step_seconds": rules.CANARY_SECONDS,
+    "djangogcp_canary_max_error_ratio": rules.RATIO,
+    "djangogcp_canary_max_p95_ms": rules.MILLISECONDS,
+    "djangogcp_canary_min_requests": rules.CANARY_REQUESTS,
     "djangogcp_repository": rules.REPOSITORY,
     "djangogcp_source_bucket": rules.BUCKET,
     "djangogcp_media_bucket": rules.BUCKET,
@@ -385,6 +398,7 @@ _TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
             not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value), re.ASCII) is not None
         ),
     ),
+    "float": ("a number", rules.is_number),
     "bool": ("true or false", lambda value: str(value).lower() in {"true", "false", "yes", "no"}),
     "list": ("a list", lambda value: isinstance(value, list | tuple)),
     "dict": ("a dictionary", lambda value: isinstance(value, t.Mapping)),

@@ -139,6 +139,14 @@ def _is_whole(value: t.Any) -> bool:
     return not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value), re.ASCII) is not None
 
 
+def is_number(value: t.Any) -> bool:
+    """Whether a value is a decimal number; one in quotes is as good."""
+    return (
+        not isinstance(value, bool)
+        and re.fullmatch(r"-?\d{1,18}(\.\d{1,18})?", str(value), re.ASCII) is not None
+    )
+
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _LABEL = r"[a-z]([a-z0-9-]*[a-z0-9])?"
@@ -445,6 +453,13 @@ CONCURRENCY = between(1, 1000)
 INSTANCES = between(0, 10000)
 PORT = between(1, 65535)
 PERCENT = between(0, 100)
+#: All the traffic is for nobody who is tried out with a part of it.
+CANARY_PERCENT = between(0, 99)
+CANARY_SECONDS = between(1, 86400)
+#: The largest page of Cloud Logging (entries.list, pageSize), of which one is read.
+CANARY_REQUESTS = between(1, 1000)
+MILLISECONDS = between(0, 3_600_000)
+RATIO = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= float(value) <= 1)
 #: Run, "Configure secrets": bits of a file's mode.
 FILE_MODE = Rule(
     "the bits of a file mode as an integer, 0 to 511; 0444 without quotes is one",

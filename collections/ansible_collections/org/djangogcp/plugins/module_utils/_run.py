@@ -31,6 +31,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._operations import W
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import (
+    CANARY_ANNOTATION,
     DEPLOYED_ANNOTATION,
     JOB,
     PLACEHOLDER_ANNOTATION,
@@ -39,9 +40,16 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     WORKER_POOL,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, get_path
+from ansible_collections.org.djangogcp.plugins.module_utils._traffic import (
+    LATEST,
+    newest_revision,
+    serving_targets,
+    shares,
+    standing,
+    without_canary,
+    without_traffic,
+)
 
-_LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
-_REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 #: How long the log of a finished execution is read, in seconds: Cloud Logging says of no entry when it will be there.
 _LOG_SECONDS = 30.0
 # The same where the last line is not needed.
@@ -111,20 +119,20 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
         change.name.startswith("template")
         for change in differences(asked, decode(current, SERVICE.fields), SERVICE.fields)
     )
-    serving = {name: percent for name, percent, _tag in _serving(current)}
+    # What a run that was ended left with a part of the traffic begins again, without any.
+    asked, serving = without_canary(current, asked), shares(current)
+    if canary := standing(current):
+        serving = canary.before
     newest = newest_revision(current)
     if not changed and serving == {newest: 100}:
-        return with_deployed(current, {**asked, "traffic": [{"type": _LATEST, "percent": 100}]}, newest)
+        return with_deployed(current, {**asked, "traffic": [{"type": LATEST, "percent": 100}]}, newest)
     moved = moved_traffic(current)
     if not changed and moved and moved["deployed"] == newest:
         raise DjangoGcpError(
             f"Failed to deploy {newest} again: nothing has changed since it was deployed, and somebody has given its traffic to "
             f"{moved['serving']} since. Deploy a change, or give it the traffic back with gcloud run services update-traffic."
         )
-    pinned = [
-        {"type": _REVISION, "revision": name, "percent": percent} for name, percent in sorted(serving.items())
-    ]
-    return {**asked, "traffic": [*pinned, {"type": _LATEST, "percent": 0, "tag": tag}]}
+    return {**asked, "traffic": without_traffic(serving, tag)}
 
 
 def with_own_hosts(current: Json | None, asked: Json, prefixes: t.Mapping[str, str], tag: str | None) -> Json:
@@ -173,6 +181,8 @@ def with_deployed(
     if annotations is None:
         annotations = (current or {}).get("annotations") or {}
     noted = {**annotations, DEPLOYED_ANNOTATION: revision}
+    if noted.get(CANARY_ANNOTATION):
+        noted[CANARY_ANNOTATION] = ""
     if taken_out is not None and (taken := ",".join(taken_out)) != annotations.get(TAKEN_OUT_ANNOTATION, ""):
         noted[TAKEN_OUT_ANNOTATION] = taken
     return {**asked, "annotations": noted}
@@ -183,16 +193,14 @@ def moved_traffic(service: Json | None) -> Json | None:
 
     Returns:
         ``deployed``, the revision that was given all the traffic last, and ``serving``, the one that has most of it. None when
-        the one has all of it, nobody knows of a deploy, or Cloud Run is still at what it was last asked.
+        the one has all of it, a canary has a part of it, nobody knows of a deploy, or Cloud Run is still at what it was last asked.
     """
     service = service or {}
     deployed = str((service.get("annotations") or {}).get(DEPLOYED_ANNOTATION, ""))
-    shares: dict[str, int] = {}
-    for name, percent, _tag in _serving(service):
-        shares[name] = shares.get(name, 0) + percent
-    if not deployed or not shares or shares == {deployed: 100} or service.get("reconciling"):
+    now = shares(service)
+    if not deployed or not now or now == {deployed: 100} or standing(service) or service.get("reconciling"):
         return None
-    return {"deployed": deployed, "serving": max(sorted(shares), key=lambda name: shares[name])}
+    return {"deployed": deployed, "serving": max(sorted(now), key=lambda name: now[name])}
 
 
 def with_placeholder(asked: Json, placeholder: Json) -> Json:
@@ -219,7 +227,7 @@ def with_placeholder(asked: Json, placeholder: Json) -> Json:
             }
         ],
     }
-    return {**asked, "template": template, "traffic": [{"type": _LATEST, "percent": 100}]}
+    return {**asked, "template": template, "traffic": [{"type": LATEST, "percent": 100}]}
 
 
 def is_placeholder(resource: Json | None) -> bool:
@@ -229,31 +237,15 @@ def is_placeholder(resource: Json | None) -> bool:
     return PLACEHOLDER_ANNOTATION in annotations
 
 
-def newest_revision(service: Json | None) -> str:
-    """The short name of the newest revision of a service, as read, whether it started or not; "" if there is none."""
-    return str((service or {}).get("latestCreatedRevision") or "").rpartition("/")[2]
-
-
 def is_serving(service: Json | None) -> bool:
     """Whether anything of a service, as read, gets traffic."""
-    return bool(_serving(service or {}))
-
-
-def _serving(resource: Json, shares: str = "trafficStatuses") -> list[tuple[str, int, str]]:
-    """Revision, percentage and tag of everything that gets traffic, or the instances of a worker pool."""
-    ready = str(resource.get("latestReadyRevision") or "").rpartition("/")[2]
-    found = []
-    for target in resource.get(shares) or []:
-        if target.get("percent"):
-            revision = str(target.get("revision") or ready).rpartition("/")[2]
-            found.append((revision, int(target["percent"]), str(target.get("tag") or "")))
-    return found
+    return bool(serving_targets(service or {}))
 
 
 def serving(client: Client, ids: t.Mapping[str, str], service: Json) -> list[Json]:
     """Who serves: revision, percentage, tag, image and whether it is a placeholder. One read per revision."""
     result = []
-    for revision, percent, tag in _serving(service):
+    for revision, percent, tag in serving_targets(service):
         call = Call(f"read revision {revision}", "run.revisions.get")
         found = client.find(f"{SERVICE.url(ids)}/revisions/{revision}", call, ahead=True) or {}
         containers = found.get("containers") or [{}]
@@ -273,7 +265,7 @@ def working(client: Client, ids: t.Mapping[str, str]) -> list[Json]:
     """Which revisions have the instances of a worker pool: revision, percentage and image. One read per revision."""
     pool = read(client, WORKER_POOL, ids) or {}
     result = []
-    for revision, percent, _tag in _serving(pool, "instanceSplitStatuses"):
+    for revision, percent, _tag in serving_targets(pool, "instanceSplitStatuses"):
         call = Call(f"read revision {revision}", "run.revisions.get")
         found = client.find(f"{WORKER_POOL.url(ids)}/revisions/{revision}", call) or {}
         containers = found.get("containers") or [{}]

@@ -867,6 +867,25 @@ options:
         C(djangogcp/taken-out) of the service remembers them until O(latest_revision) is set the next time.
     type: list
     elements: str
+  canary:
+    description:
+      - A part of the traffic for the newest revision, which has the tag O(candidate_tag); what served before it has the rest.
+      - The annotation C(djangogcp/canary) of the service remembers what had how much before, until the newest revision is given all the
+        traffic with O(latest_revision), or the traffic is given back. With O(candidate_tag) alone a canary that an earlier run left begins
+        again without traffic.
+    type: dict
+    suboptions:
+      percent:
+        description:
+          - How much. V(0) gives the traffic back to what had it before, whatever was made since.
+          - With more, O(latest_revision) is needed.
+        type: int
+        required: true
+      digest:
+        description:
+          - A digest of the release, which the annotation C(djangogcp/taken-out) remembers when the traffic is given back, as those of
+            O(taken_out).
+        type: str
   state:
     description:
       - Whether the service is there.
@@ -898,6 +917,16 @@ EXAMPLES = r"""
     placeholder:
       command: [python, -m, http.server, "8080", --directory, /srv/not-released]
   register: deployed
+
+- name: Give it a tenth of the traffic first
+  org.djangogcp.run_service:
+    project: my-project
+    location: us-central1
+    name: polls
+    candidate_tag: candidate
+    canary:
+      percent: 10
+    latest_revision: "{{ deployed.candidate.revision }}"
 
 - name: Give it all the traffic
   org.djangogcp.run_service:
@@ -985,7 +1014,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     is_placeholder,
     is_serving,
     log_of_failed_start,
-    newest_revision,
     serving,
     with_candidate,
     with_deployed,
@@ -997,6 +1025,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     SERVICE_WITH_NEW_TEMPLATE,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
+from ansible_collections.org.djangogcp.plugins.module_utils._traffic import (
+    newest_revision,
+    with_canary,
+    with_traffic_before,
+)
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -1014,6 +1047,10 @@ ARGUMENT_SPEC = {
     },
     "latest_revision": {"type": "str"},
     "taken_out": {"type": "list", "elements": "str"},
+    "canary": {
+        "type": "dict",
+        "options": {"percent": {"type": "int", "required": True}, "digest": {"type": "str"}},
+    },
     "state": STATE_ARG,
     **MARK_ARGS,
     **WAIT_ARGS,
@@ -1029,6 +1066,11 @@ def desired(params: Json, current: Json | None, ids: Json) -> Json:
             "Somebody else has deployed at the same time. Run again."
         )
     asked = asked_of(params, SERVICE.fields)
+    canary, tag = params["canary"], params["candidate_tag"]
+    if canary and canary["percent"]:
+        return with_canary(current, asked, canary["percent"], canary["digest"] or "", tag)
+    if canary:
+        return with_traffic_before(current, asked, tag)
     asked = with_own_hosts(current, asked, params["own_hosts"] or {}, params["candidate_tag"])
     if params["placeholder"] and not is_serving(current):
         return with_placeholder(asked, params["placeholder"])
@@ -1122,10 +1164,21 @@ def work(task: Task) -> Json:
 
 
 def check(params: Json) -> list[str]:
-    """What would be dropped in silence: it is noted with the revision that gets the traffic."""
-    if params["taken_out"] and not params["latest_revision"]:
-        return ["taken_out is set: expected latest_revision beside it."]
-    return []
+    """What would be dropped in silence: it is noted with the revision that gets the traffic, and a canary is nothing but traffic."""
+    canary = params["canary"]
+    needs_revision = {"taken_out": params["taken_out"], "canary.percent": canary and canary["percent"]}
+    found = [
+        f"{name} is set: expected latest_revision beside it."
+        for name, value in needs_revision.items()
+        if value and not params["latest_revision"]
+    ]
+    if canary and not params["candidate_tag"]:
+        found.append("canary is set: expected candidate_tag beside it.")
+    return found + [
+        f"{name} is set: expected no canary beside it."
+        for name in ("template", "placeholder")
+        if canary and params[name]
+    ]
 
 
 def with_log(task: Task, ids: Json, error: OperationError) -> OperationError:
@@ -1150,6 +1203,8 @@ def main() -> None:
             "own_hosts": rules.ENVIRONMENT,
             "latest_revision": rules.REVISION,
             "taken_out": rules.DIGEST,
+            "canary.percent": rules.CANARY_PERCENT,
+            "canary.digest": rules.DIGEST,
             "placeholder.command": rules.ARGUMENT,
             "placeholder.args": rules.ARGUMENT,
         },

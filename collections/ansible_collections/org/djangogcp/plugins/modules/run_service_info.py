@@ -27,6 +27,10 @@ options:
       - The region.
     type: str
     required: true
+  candidate_tag:
+    description:
+      - The traffic tag of a revision that is looked for.
+    type: str
   log_revision:
     description:
       - A revision whose newest lines of log are read.
@@ -78,6 +82,36 @@ moved:
   sample:
     deployed: polls-00002-abc
     serving: polls-00001-xyz
+canary:
+  description:
+    - The revision that has a part of the traffic because M(org.djangogcp.run_service) was asked for a canary, else nothing.
+  returned: success
+  type: dict
+  contains:
+    revision:
+      description: The revision.
+      type: str
+    percent:
+      description: Its part.
+      type: int
+    before:
+      description: By revision how much each had before, in percent.
+      type: dict
+    digest:
+      description: What the deploy calls its release.
+      type: str
+  sample:
+    revision: polls-00003-def
+    percent: 10
+    before: {polls-00002-abc: 100}
+    digest: ""
+candidate:
+  description: The revision that carries O(candidate_tag), with its part of the traffic, or nothing.
+  returned: success
+  type: dict
+  sample:
+    revision: polls-00003-def
+    percent: 0
 log:
   description: The newest lines that O(log_revision) printed, at most 30, oldest first.
   returned: success
@@ -91,10 +125,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
 from ansible_collections.org.djangogcp.plugins.module_utils._run import moved_traffic, revision_log, serving
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import SERVICE
+from ansible_collections.org.djangogcp.plugins.module_utils._traffic import standing, tagged
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "location": {"type": "str", "required": True},
+    "candidate_tag": {"type": "str"},
     "log_revision": {"type": "str"},
 }
 
@@ -103,12 +139,15 @@ def work(task: Task) -> Json:
     """Read it."""
     ids = {name: task.params[name] for name in ("project", "location", "name")}
     found = read(task.client, SERVICE, ids, ahead=True)
-    revision = task.params["log_revision"]
+    revision, tag = task.params["log_revision"], task.params["candidate_tag"]
+    canary = standing(found)
     return {
         "changed": False,
         "service": SERVICE.show(ids, found) if found else None,
         "serving": serving(task.client, ids, found) if found else [],
         "moved": moved_traffic(found),
+        "canary": canary._asdict() if canary else None,
+        "candidate": tagged(found, tag) if found and tag else None,
         "log": revision_log(task.client, task.project, revision) if revision else [],
     }
 
@@ -116,7 +155,10 @@ def work(task: Task) -> Json:
 def main() -> None:
     """Run the module."""
     run_module(
-        ARGUMENT_SPEC, work, rules={"name": rules.SERVICE, "log_revision": rules.REVISION}, only_reads=True
+        ARGUMENT_SPEC,
+        work,
+        rules={"name": rules.SERVICE, "candidate_tag": rules.TAG, "log_revision": rules.REVISION},
+        only_reads=True,
     )
 
 

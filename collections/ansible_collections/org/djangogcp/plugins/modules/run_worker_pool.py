@@ -755,13 +755,10 @@ from ansible_collections.org.djangogcp.plugins.module_utils._grants import once_
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, read, reconcile
-from ansible_collections.org.djangogcp.plugins.module_utils._run import (
-    ended_at_once,
-    log_of_failed_start,
-    newest_revision,
-)
+from ansible_collections.org.djangogcp.plugins.module_utils._run import ended_at_once, log_of_failed_start
 from ansible_collections.org.djangogcp.plugins.module_utils._services.run import WORKER_POOL
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
+from ansible_collections.org.djangogcp.plugins.module_utils._traffic import newest_revision
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},

@@ -49,6 +49,8 @@ PLACEHOLDER_ANNOTATION = "djangogcp/placeholder"
 DEPLOYED_ANNOTATION = "djangogcp/deployed-revision"
 #: The digests, with commas, of the releases that a rollback has taken the traffic from; no deploy brings them back unasked.
 TAKEN_OUT_ANNOTATION = "djangogcp/taken-out"
+#: The revision that has a part of the traffic while it is watched, and what served before it (`_canary`); "" when there is none.
+CANARY_ANNOTATION = "djangogcp/canary"
 
 _ANNOTATIONS = Field(
     "annotations",
@@ -58,7 +60,9 @@ _ANNOTATIONS = Field(
 )
 #: Of what is retried; the annotation that says so is not a person's.
 _RETRIED_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(RETRY_ANNOTATION,))
-_SERVICE_ANNOTATIONS = dataclasses.replace(_ANNOTATIONS, keeps=(DEPLOYED_ANNOTATION, TAKEN_OUT_ANNOTATION))
+_SERVICE_ANNOTATIONS = dataclasses.replace(
+    _ANNOTATIONS, keeps=(DEPLOYED_ANNOTATION, TAKEN_OUT_ANNOTATION, CANARY_ANNOTATION)
+)
 _LABELS = labels()
 
 # Alternatives, of which Google Cloud takes one (descriptions of Probe, EnvVar, Volume, VpcAccess and Job in run:v2).

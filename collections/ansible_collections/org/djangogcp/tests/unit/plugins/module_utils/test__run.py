@@ -24,7 +24,6 @@ from ansible_collections.org.djangogcp.plugins.module_utils._run import (
     labelled,
     log_of_failed_start,
     moved_traffic,
-    newest_revision,
     with_candidate,
     with_deployed,
     with_placeholder,
@@ -38,6 +37,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.run import
     WORKER_POOL,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode, lay_over
+from ansible_collections.org.djangogcp.plugins.module_utils._traffic import newest_revision
 
 TEMPLATE = next(field for field in SERVICE.fields if field.name == "template")
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"

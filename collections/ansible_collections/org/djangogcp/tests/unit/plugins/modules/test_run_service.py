@@ -251,7 +251,7 @@ def test_the_log_of_a_revision_is_read_when_it_is_asked_for(google, client):
     revisions(google)
     logging = "https://logging.googleapis.com/v2/entries:list"
     google.answer("POST", logging, {"entries": [{"textPayload": "second"}, {"textPayload": "first"}]})
-    params = {"project": "p", "location": "l", "name": "polls"}
+    params = {"project": "p", "location": "l", "name": "polls", "candidate_tag": None}
     assert run_service_info.work(Task({**params, "log_revision": None}, client))["log"] == []
     result = run_service_info.work(Task({**params, "log_revision": "polls-2"}, client))
     assert result["log"] == ["first", "second"]
