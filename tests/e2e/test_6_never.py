@@ -248,7 +248,7 @@ def test_a_colleague_goes_on_and_takes_nothing_away(team: Team) -> None:
     assert _users(team) == before
 
     deployed = colleague.deployed("handed")
-    assert deployed.changed_tasks() == ["org.djangogcp.database : finish | Ensure the users of the site"]
+    assert deployed.changed_tasks() == ["org.djangogcp.database : users | Ensure the users of the site"]
     after = _users(team)
     own = set(after) - set(before)
     assert own == {f"colleague@{PROJECT}.iam"}

@@ -74,3 +74,15 @@ def test_versions_are_told_without_their_values(cloud: Cloud) -> None:
         ("1", "DISABLED"),
     ]
     assert value not in cloud.run("secretmanager_secrets_info", names=["versioned"]).text
+
+
+def test_who_may_read_a_secret_is_told_to_who_asks_for_it(cloud: Cloud) -> None:
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "read-by-one", "value": "shown-to-nobody"}])
+    account = "serviceAccount:reader@other.iam.gserviceaccount.com"
+    for role in ("roles/secretmanager.secretAccessor", "roles/secretmanager.viewer"):
+        grant = {"resource_type": "secret", "resource": "read-by-one", "role": role, "members": [account]}
+        cloud.ok("iam_members", members=[grant])
+    (told,) = cloud.ok("secretmanager_secrets_info", names=["read-by-one"], show_readers=True)["secrets"]
+    assert told["readers"] == [account]
+    assert "readers" not in cloud.ok("secretmanager_secrets_info", names=["read-by-one"])["secrets"][0]
+    cloud.ok("secretmanager_secrets", secrets=[{"name": "read-by-one", "state": "absent"}])

@@ -17,7 +17,7 @@ options:
     type: dict
     required: true
   secrets:
-    description: The names of the secrets by variable. No plain variable has one of these names.
+    description: The names of the secrets by variable, or V(NAME:NUMBER) for another version than that in O(versions). No plain variable has one of these names.
     type: dict
     required: true
   versions:
@@ -70,13 +70,14 @@ def container_env(
         raise AnsibleFilterError(
             f"{', '.join(both)} is both a plain variable and a secret. Remove the plain variable."
         )
-    for name, secret in secrets.items():
-        if secret not in versions:
+    for name, reference in secrets.items():
+        secret, _colon, number = reference.partition(":")
+        if not number and secret not in versions:
             raise AnsibleFilterError(
                 f"The version of the secret {secret} is not known. Run the role secrets first."
             )
         environment[name] = {
-            "value_source": {"secret_key_ref": {"secret": secret, "version": str(versions[secret])}}
+            "value_source": {"secret_key_ref": {"secret": secret, "version": number or str(versions[secret])}}
         }
     return [{"name": name, **environment[name]} for name in sorted(environment)]
 

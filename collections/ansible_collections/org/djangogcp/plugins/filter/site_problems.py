@@ -72,6 +72,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.filter.rotation import GENERATED
 from ansible_collections.org.djangogcp.plugins.filter.shared_problems import BUCKET_VARIABLES
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import (
@@ -217,6 +218,11 @@ def _is_command(value: t.Any) -> bool:
 def _is_rising(percentages: list[int]) -> bool:
     between_them = [0, *percentages, 100]
     return bool(percentages) and all(low < high for low, high in itertools.pairwise(between_them))
+def _is_rotation(value: t.Any) -> bool:
+    words = value.split(",") if isinstance(value, str) else value
+    return isinstance(words, list | tuple) and all(
+        isinstance(word, str) and rules.SECRET_ID.test(word.strip()) for word in words
+    )
 
 
 def _or_nothing(rule: Rule) -> Rule:
@@ -286,6 +292,12 @@ RULES: dict[str, Rule] = {
         "true, false or auto", lambda value: str(value).lower() in ("true", "false", "auto")
     ),
     "djangogcp_secrets": rules.SITE_SECRETS,
+    "djangogcp_rotation_days": rules.each_entry(
+        "1 to 36500 days, by secret_key, database_password, superuser_password or the name of a secret",
+        rules.SECRET_ID.test,
+        between(1, 36500).test,
+        100,
+    ),
     "djangogcp_superuser_email": pattern(
         "an e-mail address", r"[\w.!#$%&'*+/=?^`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", limit=254
     ),
@@ -352,6 +364,19 @@ RULES: dict[str, Rule] = {
     "log_since": pattern("a number with s, m, h or d, such as 30m", r"[1-9][0-9]{0,3}[smhd]"),
     "log_lines": between(1, 1000),
     "log_search": rules.line(1000),
+    "rotate": Rule(
+        "secret_key, database_password, superuser_password, secret_key_fallback, due, or names of secrets, as a list or with commas",
+        _is_rotation,
+    ),
+    "secrets_replaced": rules.SECRET_VERSIONS,
+    "secrets_disabled": rules.each_entry(
+        "lists of numbers of versions by names of secrets",
+        rules.SECRET_ID.test,
+        lambda value: isinstance(value, list) and all(re.fullmatch(r"\d{0,18}", str(one)) for one in value),
+        100,
+    ),
+    "secrets_destroy_after_days": rules.DAYS,
+    "release_fallback_days": rules.DAYS,
     "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
     "storage_media_noncurrent_days": rules.DAYS,
     "manage_command": Rule(
@@ -511,6 +536,8 @@ def own_entry_problems(name: str, entries: Values, values: Values) -> list[str]:
         found += _gunicorn_problems(f"{name}.GUNICORN_CMD_ARGS", str(entries.get("GUNICORN_CMD_ARGS", "")))
     if name == "djangogcp_secrets":
         found += _secret_problems(entries, values)
+    if name == "djangogcp_rotation_days":
+        found += _rotation_problems(name, entries, values)
     if name == "djangogcp_database_flags":
         flag = engine_of(values.get("djangogcp_database_version")).iam_flag
         if str(entries.get(flag, "on")).lower() not in ("on", "true"):
@@ -539,6 +566,23 @@ def _secret_problems(entries: Values, values: Values) -> list[str]:
             continue
         found.append(f"djangogcp_secrets.{key} is set: {_NOT_OURS} {reason}.")
     return found
+
+
+def _rotation_problems(name: str, entries: Values, values: Values) -> list[str]:
+    """A message for each word that no rotation knows."""
+    secrets = values.get("djangogcp_secrets")
+    own = [
+        entry["name"] if isinstance(entry, t.Mapping) else str(entry)
+        for entry in (secrets.values() if isinstance(secrets, t.Mapping) else ())
+        if rules.is_site_secret(entry)
+    ]
+    known = [*GENERATED, *own]
+    entry = RULES[name].entry
+    return [
+        unknown(f"{name}.{key}", f"one of {', '.join(known)}", [])
+        for key, value in entries.items()
+        if key not in known and (entry is None or entry(key, value))
+    ]
 
 
 def _gunicorn_problems(name: str, arguments: str) -> list[str]:

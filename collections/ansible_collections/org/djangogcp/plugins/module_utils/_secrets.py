@@ -8,11 +8,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import re
 import secrets
 import typing as t
 import urllib.parse
 
+from ansible_collections.org.djangogcp.plugins.module_utils._annotations import annotations_of, note
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
@@ -32,6 +35,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
     read_text,
     read_version,
     retire_versions,
+    version_state,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
@@ -128,7 +132,9 @@ class SecretsRun:
         """The value that is missing: _UNCHANGED when none is, None when check mode cannot know it."""
         enabled = newest is not None and newest.is_enabled
         if secret["generate"] is not None:
-            return _UNCHANGED if enabled else self._first_value(**secret["generate"])
+            newer_than = secret["generate"].get("newer_than") or 0
+            is_due = newest is None or not enabled or int(newest.number) <= newer_than
+            return self._generated(secret["generate"], is_first=not newer_than) if is_due else _UNCHANGED
         if secret["template"] is not None:
             wanted = self._composed(secret)
         elif secret["value"] is not None:
@@ -140,13 +146,14 @@ class SecretsRun:
         have = read_version(self._task.client, self._task.project, secret["name"], newest.number)
         return _UNCHANGED if have == wanted else wanted
 
-    def _first_value(self, length: int, alphabet: str, copy_from: str | None = None) -> bytes:
-        """The value of the secret that is copied, where it has one, or else a generated one."""
+    def _generated(self, generate: Json, *, is_first: bool) -> bytes:
+        """A generated value; the first one is that of the secret that is copied, where it has one."""
         client, project = self._task.client, self._task.project
+        copy_from = generate.get("copy_from") if is_first else None
         newest = newest_version(client, project, copy_from) if copy_from else None
         if copy_from and newest is not None and newest.is_enabled:
             return read_version(client, project, copy_from, newest.number)
-        return "".join(secrets.choice(alphabet) for dummy in range(length)).encode()
+        return "".join(secrets.choice(generate["alphabet"]) for dummy in range(generate["length"])).encode()
 
     def _composed(self, secret: Json) -> bytes | None:
         parts: dict[str, _Part] = {}
@@ -207,13 +214,51 @@ class SecretsRun:
     def _retire(self, secret: Json, number: str | None, outcome: Outcome) -> list[str]:
         if secret["old_versions"] == "keep" or number is None or f"create {outcome.label}" in outcome.actions:
             return []
-        task, how = self._task, secret["old_versions"]
+        task, how, name = self._task, secret["old_versions"], secret["name"]
+        where = (task.client, task.project, name)
+        disabled = _disabled_days(annotations_of(outcome.found))
+        today = datetime.datetime.now(tz=datetime.UTC).date()
         retired = retire_versions(
-            task.client, task.project, secret["name"], keep=number, how=how, check_mode=task.check_mode
+            *where,
+            keep={number, *map(str, secret["kept_versions"] or ())},
+            how=how,
+            check_mode=task.check_mode,
         )
-        outcome.actions += [f"{how} version {one} of secret {secret['name']}" for one in retired]
+        outcome.actions += [f"{how} version {one} of secret {name}" for one in retired]
+        if secret["destroy_after_days"] is not None:
+            past = [
+                one
+                for one, day in disabled.items()
+                if (today - day).days >= secret["destroy_after_days"]
+                and one not in retired
+                and version_state(*where, one) == "DISABLED"
+            ]
+            for one in past:
+                if not task.check_mode:
+                    destroy_version(*where, one)
+                outcome.actions.append(f"destroy version {one} of secret {name}")
+            kept = {one: day for one, day in disabled.items() if one not in past}
+            noted = {**kept, **dict.fromkeys(retired, today)}
+            if noted != disabled and not task.check_mode:
+                text = " ".join(f"{one}={day.isoformat()}" for one, day in noted.items())
+                note(*where, {_DISABLED: text or None})
+            retired = [*retired, *past]
         outcome.changed = outcome.changed or bool(retired)
         return retired
+
+
+#: The annotation that tells when which versions were disabled, for instance "1=2026-11-29 2=2027-02-27".
+_DISABLED = "djangogcp-disabled"
+
+
+def _disabled_days(annotations: Json) -> dict[str, datetime.date]:
+    """The day on which a version was disabled, by its number. What is no day was not written here, and says nothing."""
+    found = re.findall(r"(?<!\S)(\d+)=(\d{4}-\d\d-\d\d)(?!\S)", str(annotations.get(_DISABLED, "")))
+    days = {}
+    for number, day in found:
+        with contextlib.suppress(ValueError):
+            days[number] = datetime.date.fromisoformat(day)
+    return days
 
 
 _UNCHANGED = object()

@@ -70,6 +70,11 @@ options:
               - The name of a secret whose value is taken instead of a generated one, where it has an enabled newest version.
               - What is renamed keeps its passwords and keys with it.
             type: str
+          newer_than:
+            description:
+              - The number of a version that is replaced. A value is generated, too, when the newest version is not a later one.
+              - What a run has generated before it failed is so used by the next one.
+            type: int
       template:
         description:
           - A string in which each C({key}) is replaced by the value of the secret that O(secrets[].values_from) names for it,
@@ -88,6 +93,16 @@ options:
         type: str
         choices: [keep, disable, destroy]
         default: keep
+      kept_versions:
+        description: The numbers of older versions that O(secrets[].old_versions) leaves alone.
+        type: list
+        elements: int
+        default: []
+      destroy_after_days:
+        description:
+          - With O(secrets[].old_versions=disable), after how many days what it has disabled is destroyed, when it runs again. Never if not set.
+          - When a version was disabled is noted in the annotation C(djangogcp-disabled) of the secret. What somebody else has disabled is left alone.
+        type: int
 seealso:
   - module: org.djangogcp.iam_members
   - name: Secret Manager
@@ -181,11 +196,14 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
                     "length": {"type": "int", "default": 50},
                     "alphabet": {"type": "str", "default": string.ascii_letters + string.digits},
                     "copy_from": {"type": "str", "no_log": False},  # a name, too
+                    "newer_than": {"type": "int"},
                 },
             },
             "template": {"type": "str"},
             "values_from": {"type": "dict"},
             "old_versions": {"type": "str", "choices": ["keep", "disable", "destroy"], "default": "keep"},
+            "kept_versions": {"type": "list", "elements": "int", "default": []},
+            "destroy_after_days": {"type": "int"},
         },
     },
     **MARK_ARGS,
@@ -199,6 +217,9 @@ RULES = {
     "secrets.generate.length": rules.between(1, 65536),
     "secrets.generate.alphabet": rules.ALPHABET,
     "secrets.generate.copy_from": rules.SECRET_ID,
+    "secrets.generate.newer_than": rules.between(0, 999999999),
+    "secrets.kept_versions": rules.between(1, 999999999),
+    "secrets.destroy_after_days": rules.DAYS,
     "secrets.values_from": rules.SECRET_IDS,
 }
 

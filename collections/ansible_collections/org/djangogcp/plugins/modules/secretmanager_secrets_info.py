@@ -24,6 +24,11 @@ options:
         that asks for it should have C(no_log=true).
     type: bool
     default: false
+  show_readers:
+    description:
+      - Whether it is told who may read the values of each secret by a role on the secret itself, whose C(secretmanager.secrets.getIamPolicy) it needs.
+    type: bool
+    default: false
 seealso:
   - module: org.djangogcp.secretmanager_secrets
 author:
@@ -50,6 +55,7 @@ RETURN = r"""
 secrets:
   description:
     - The secrets, with all their versions, the newest first.
+    - With O(show_readers=true), C(readers) are the members that have C(roles/secretmanager.secretAccessor) or may do more by a role on the secret.
     - With O(show_values=true), C(value) is the text that the newest enabled version holds, none if there is no such version.
   returned: success
   type: list
@@ -68,6 +74,7 @@ secrets:
           create_time: "2026-01-01T03:04:05.678901Z"
 """
 
+from ansible_collections.org.djangogcp.plugins.module_utils import _policies
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
 from ansible_collections.org.djangogcp.plugins.module_utils._info import INFO_ARGS, run_info_module
@@ -79,17 +86,43 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
     versions_of,
 )
 
-ARGUMENT_SPEC = {**INFO_ARGS, "show_values": {"type": "bool", "default": False}}
+ARGUMENT_SPEC = {
+    **INFO_ARGS,
+    "show_values": {"type": "bool", "default": False},
+    "show_readers": {"type": "bool", "default": False},
+}
+#: The roles that may read a value (https://cloud.google.com/secret-manager/docs/access-control).
+_READERS = (
+    "roles/owner",
+    "roles/secretmanager.admin",
+    "roles/secretmanager.secretAccessor",
+)
 
 
 def versions(task: Task, ids: Ids) -> Json:
     """All versions of a secret, the newest first, and the newest value where it is asked for."""
     found = versions_of(task.client, task.project, ids["name"])
+    told: Json = {"versions": found}
+    if task.params["show_readers"]:
+        told["readers"] = _readers(task, ids["name"])
     if not task.params["show_values"]:
-        return {"versions": found}
+        return told
     newest = next((one["version"] for one in found if one["state"] == "ENABLED"), None)
     value = None if newest is None else read_text(task.client, task.project, ids["name"], newest)
-    return {"versions": found, "value": value}
+    return {**told, "value": value}
+
+
+def _readers(task: Task, secret: str) -> list[str]:
+    policy = _policies.read_policy(
+        task.client, _policies.Resource("secret", task.project, secret), may_be_absent=False
+    )
+    members = {
+        _policies.normal_member(member)
+        for binding in policy.get("bindings") or []
+        if binding.get("role") in _READERS
+        for member in binding.get("members") or []
+    }
+    return sorted(members)
 
 
 def main() -> None:

@@ -191,12 +191,12 @@ def add_version(client: Client, project: str, secret: str, payload: bytes) -> st
 
 
 def retire_versions(
-    client: Client, project: str, secret: str, *, keep: str, how: str, check_mode: bool
+    client: Client, project: str, secret: str, *, keep: t.Collection[str], how: str, check_mode: bool
 ) -> list[str]:
-    """Disable or destroy all versions but one. Returns the numbers of those that were (or would be) changed.
+    """Disable or destroy all versions but some. Returns the numbers of those that were (or would be) changed.
 
     Args:
-        keep: the number of the version to leave alone.
+        keep: the numbers of the versions to leave alone.
         how: "disable" (can be undone) or "destroy" (cannot).
     """
     url = f"{API}/projects/{project}/secrets/{secret}/versions"
@@ -204,7 +204,7 @@ def retire_versions(
     retired = []
     for version in _versions(client, project, secret):
         number = str(_number(version))
-        if number == keep or version.get("state") in done:
+        if number in keep or version.get("state") in done:
             continue
         retired.append(number)
         if not check_mode:

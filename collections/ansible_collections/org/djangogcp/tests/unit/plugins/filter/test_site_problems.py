@@ -407,6 +407,15 @@ def test_what_is_made_of_a_refused_variable_is_not_refused_as_well() -> None:
     assert found == ["djangogcp_project is not set: expected the id of the Google Cloud project."]
 
 
+def test_days_are_of_what_can_be_rotated() -> None:
+    site = {**GOOD, "djangogcp_secrets": {"SMTP": "smtp", "KEY": {"name": "pay", "path": "/run/pay/key"}}}
+    days = {"secret_key": "90", "smtp": 30, "pay": 30}
+    assert site_problems({**site, "djangogcp_rotation_days": days}, VARIABLES, REGIONS) == []
+    assert site_problems({**site, "djangogcp_rotation_days": {"SMTP": 30}}, VARIABLES, REGIONS) == [
+        "djangogcp_rotation_days.SMTP is unknown: expected one of secret_key, database_password, superuser_password, smtp, pay."
+    ]
+
+
 def test_all_problems_come_together() -> None:
     assert (
         len(

@@ -24,6 +24,12 @@ def test_variables_and_pinned_secrets_are_sorted_by_name() -> None:
     ]
 
 
+def test_a_variable_may_name_another_version() -> None:
+    (variable,) = container_env({}, {"OLD": "polls-key:1"}, {"polls-key": 2})
+    assert variable["value_source"]["secret_key_ref"] == {"secret": "polls-key", "version": "1"}
+    assert container_env({}, {"OLD": "another:7"}, {})
+
+
 def test_a_variable_that_is_plain_and_secret_is_refused() -> None:
     with pytest.raises(
         AnsibleFilterError,

@@ -87,7 +87,8 @@ def test_versions_are_told_the_newest_first_and_never_a_value(google, client):
     ]
     google.answer("GET", url, {"versions": listed})
     told = secretmanager_secrets_info.versions(
-        Task({"project": "p", "show_values": False}, client), {"project": "p", "name": "key"}
+        Task({"project": "p", "show_values": False, "show_readers": False}, client),
+        {"project": "p", "name": "key"},
     )
     assert [one["version"] for one in told["versions"]] == ["10", "9"]
     assert told["versions"][0] == {"version": "10", "state": "ENABLED", "create_time": "t"}

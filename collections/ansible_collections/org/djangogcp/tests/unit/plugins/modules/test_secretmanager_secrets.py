@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
@@ -17,6 +18,7 @@ OPTIONS = {
     **dict.fromkeys(secretmanager_secrets.ARGUMENT_SPEC["secrets"]["options"]),
     "state": "present",
     "old_versions": "keep",
+    "kept_versions": [],
 }
 
 
@@ -226,6 +228,76 @@ def test_old_versions_are_disabled_and_the_newest_is_not(google, client):
     assert result["secrets"][0]["retired_versions"] == ["2"]
     assert result["actions"] == ["disable version 2 of secret key"]
     assert google.bodies("POST") == [{"etag": "2"}]
+
+
+@pytest.mark.parametrize(("newer_than", "is_added"), [(2, False), (3, True), (None, False)])
+def test_a_version_that_is_replaced_gets_a_newer_one_once(google, client, newer_than, is_added):
+    there(google, "key", "value", number="3")
+    adds(google, "key", 4)
+    result = run(client, secret("key", generate={"length": 4, "alphabet": "a", "newer_than": newer_than}))
+    assert added(google, "key") == (["aaaa"] if is_added else [])
+    assert result["secrets"][0]["version"] == ("4" if is_added else "3")
+
+
+def test_what_is_replaced_is_no_copy_of_the_former_name(google, client):
+    there(google, "key", "value", number="1")
+    adds(google, "key", 2)
+    options = {"length": 4, "alphabet": "a", "newer_than": 1, "copy_from": "former"}
+    run(client, secret("key", generate=options))
+    assert added(google, "key") == ["aaaa"]
+
+
+def with_versions(google, annotations, *states):
+    """The secret key, whose versions have these states, the first one first."""
+    number = str(len(states))
+    body = {"name": "key", "etag": "e", "replication": {"automatic": {}}, "annotations": annotations}
+    google.answer("GET", f"{API}/key", body)
+    versions = [{"name": f"x/versions/{n}", "state": s, "etag": str(n)} for n, s in enumerate(states, 1)]
+    google.answer("GET", f"{API}/key/versions", {"versions": versions[::-1]})
+    google.answer("GET", f"{API}/key/versions/latest", versions[-1])
+    for one, state in enumerate(states, 1):
+        google.answer("GET", f"{API}/key/versions/{one}", {"name": f"x/versions/{one}", "state": state})
+        google.answer("POST", f"{API}/key/versions/{one}:disable", {})
+        google.answer("POST", f"{API}/key/versions/{one}:destroy", {})
+    google.answer("PATCH", f"{API}/key", body)
+    return number
+
+
+def days_ago(days):
+    return (datetime.datetime.now(tz=datetime.UTC) - datetime.timedelta(days=days)).date().isoformat()
+
+
+def test_versions_in_use_are_kept_and_what_was_disabled_long_ago_is_destroyed(google, client):
+    noted = f"1={days_ago(31)} 2={days_ago(29)} 3=never"
+    with_versions(
+        google,
+        {"djangogcp-disabled": noted, "other": "kept"},
+        "DISABLED",
+        "DISABLED",
+        "DISABLED",
+        "ENABLED",
+        "ENABLED",
+        "ENABLED",
+    )
+    result = run(client, secret("key", old_versions="disable", kept_versions=[5], destroy_after_days=30))
+    assert result["actions"] == ["disable version 4 of secret key", "destroy version 1 of secret key"]
+    (body,) = google.bodies("PATCH")
+    assert body["annotations"] == {"djangogcp-disabled": f"2={days_ago(29)} 4={days_ago(0)}", "other": "kept"}
+
+
+def test_what_somebody_else_has_disabled_or_enabled_again_is_not_destroyed(google, client):
+    with_versions(google, {"djangogcp-disabled": f"2={days_ago(90)}"}, "DISABLED", "ENABLED", "ENABLED")
+    result = run(client, secret("key", old_versions="disable", kept_versions=[2], destroy_after_days=30))
+    assert result["actions"] == []
+    assert [call for call in google.calls if call.startswith(("POST", "PATCH"))] == []
+
+
+def test_a_check_disables_and_destroys_nothing(google, client):
+    with_versions(google, {"djangogcp-disabled": f"1={days_ago(90)}"}, "DISABLED", "ENABLED", "ENABLED")
+    asked = secret("key", old_versions="disable", destroy_after_days=30)
+    result = run(client, asked, check_mode=True)
+    assert result["actions"] == ["disable version 2 of secret key", "destroy version 1 of secret key"]
+    assert [call for call in google.calls if not call.startswith("GET")] == []
 
 
 def race(google, own, theirs, state="ENABLED"):
