@@ -218,6 +218,8 @@ def _is_command(value: t.Any) -> bool:
 def _is_rising(percentages: list[int]) -> bool:
     between_them = [0, *percentages, 100]
     return bool(percentages) and all(low < high for low, high in itertools.pairwise(between_them))
+
+
 def _is_rotation(value: t.Any) -> bool:
     words = value.split(",") if isinstance(value, str) else value
     return isinstance(words, list | tuple) and all(
