@@ -254,6 +254,36 @@ def test_traffic_is_split_by_percent_and_tags_have_addresses(client: Client) -> 
     assert client.open(tag="candidate").status_code == 404
 
 
+def test_a_visitor_stays_with_a_revision_that_says_so_while_it_has_traffic(client: Client) -> None:
+    service = public()
+    service["template"]["sessionAffinity"] = True
+    old = client.create(service)["response"]["latestReadyRevision"].rpartition("/")[2]
+    service["template"]["containers"][0]["env"] = [{"name": "NEW", "value": "yes"}]
+    new = client.patch(service, "template")["response"]["latestReadyRevision"].rpartition("/")[2]
+
+    def split(*shares: tuple[str, int]) -> None:
+        kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+        client.patch(
+            {"traffic": [{"type": kind, "revision": one, "percent": part} for one, part in shares]}, "traffic"
+        )
+
+    def visited(cookie: str = "") -> str:
+        client.anonymous.cookies.clear()
+        return str(client.open(headers={"Cookie": cookie} if cookie else {}).json()["env"]["K_REVISION"])
+
+    split((old, 100))
+    first = client.open()
+    assert first.json()["env"]["K_REVISION"] == old
+    cookie = first.headers["Set-Cookie"].partition(";")[0]
+    assert old not in cookie
+    split((old, 5), (new, 95))
+    assert {visited(f"other=1; {cookie}; last") for _ in range(20)} == {old}
+    assert "Set-Cookie" not in client.open(headers={"Cookie": cookie}).headers
+    assert new in {visited() for _ in range(20)}
+    split((new, 100))
+    assert {visited(cookie) for _ in range(5)} == {new}
+
+
 def test_a_private_service_needs_an_id_token_of_an_invoker(client: Client) -> None:
     service = public()
     del service["invokerIamDisabled"]

@@ -6,6 +6,7 @@ Sources: "Traffic migration", "Authentication overview" (invokers), "Request tim
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import html
 import random
 import re
@@ -57,6 +58,10 @@ _TOO_LATE = (
     "The request has been terminated because it has reached the maximum request timeout. To change this limit, see "
     "https://cloud.google.com/run/docs/configuring/request-timeout"
 )
+#: A visitor stays with a revision that says so, whatever the split, until its cookie is 30 days old:
+#: https://docs.cloud.google.com/run/docs/configuring/session-affinity. To one instance of it they are not kept here. The name is assumed: that of App Engine.
+_AFFINITY_COOKIE = "GAESA"
+_AFFINITY_SECONDS = 30 * 24 * 3600
 #: Status and body of the answer, and what the log says of it.
 _FAILURES = {
     Outcome.NO_CAPACITY: (429, "Rate exceeded.", _NO_INSTANCE),
@@ -102,10 +107,15 @@ class Serving:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
         if refused := self._refuse(request, name, record):
             return refused
-        revision = self._choose(str(name), record, tag)
+        kept = self._kept(request, str(name), record) if tag is None else None
+        revision = kept or self._choose(str(name), record, tag)
         if revision is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
-        return await self._pass_on(request, name, revision)
+        response = await self._pass_on(request, name, revision)
+        if tag is None and revision != kept and self._keeps(revision):
+            cookie = f"{_AFFINITY_COOKIE}={_sealed(revision)}; Max-Age={_AFFINITY_SECONDS}; Path=/; HttpOnly"
+            response.headers.items.append(("Set-Cookie", cookie))
+        return response
 
     def _find(self, host: str) -> tuple[Name, Json, str | None] | None:
         """The service and tag that a host name stands for."""
@@ -152,6 +162,22 @@ class Serving:
             )
         text = "Your client does not have permission to get URL <code>{path}</code> from this server."
         return _page(403, "Forbidden", text, request)
+
+    def _kept(self, request: Request, name: str, record: Json) -> str | None:
+        """The revision that served this visitor before, if it still has a part of the traffic."""
+        pairs = (pair.strip().partition("=") for pair in (request.headers.get("cookie") or "").split(";"))
+        value = next((value for key, _equals, value in pairs if key == _AFFINITY_COOKIE), None)
+        latest = record["status"].get("latestReadyRevision")
+        serving = [
+            f"{name}/revisions/{target['revision']}" if target.get("revision") else latest
+            for target in record["status"].get("trafficStatuses", ())
+            if target.get("percent")
+        ]
+        return next((one for one in serving if one and _sealed(one) == value and self._keeps(one)), None)
+
+    def _keeps(self, revision: str) -> bool:
+        record = self._services.revisions.get(revision)
+        return bool(record and record["spec"].get("sessionAffinity"))
 
     def _choose(self, name: str, record: Json, tag: str | None) -> str | None:
         """The full name of the revision that answers: the tag's, else drawn by percent."""
@@ -235,3 +261,8 @@ def _page(status: int, title: str, text: str, request: Request | None = None) ->
     body = _PAGE.format(code=status, title=title, text=text)
     headers = Headers([("Content-Type", "text/html; charset=UTF-8"), ("Server", "Google Frontend")])
     return Response(status, headers, body.encode())
+
+
+def _sealed(revision: str) -> str:
+    """What a cookie holds of a revision: nothing that can be read."""
+    return hashlib.sha256(revision.encode()).hexdigest()[:32]
