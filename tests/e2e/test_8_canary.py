@@ -235,8 +235,11 @@ def status_of(shop: Shop) -> Any:
 def test_a_canary_that_was_left_is_told_and_promoted(shop: Shop, tmp_path: Path) -> None:
     before = shop.serving()
     with left_standing(shop, "left", tmp_path / "run"):
-        told = status_of(shop)["canary"]
+        status = status_of(shop)
+        told = status["canary"]
         assert (told["revision"], told["percent"], told["before"]) == (shop.newest(), 30, {before: 100})
+        *_, released, begun = range(1, len(shop.records()) + 1)
+        assert sorted(map(int, status["release"])) == [released, begun]
         run = shop.play("playbooks/promote.yml")
     assert run.status == 0, run.output
     assert shop.serving() == shop.newest() != before

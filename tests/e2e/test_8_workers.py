@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,6 +84,11 @@ class Shop:
 
     def deploy(self, release: str, **variables: Any) -> Run:
         """A deploy of a release in which the site says so of its variables."""
+        self.describe(release, **variables)
+        return self.play("deploy.yml", "--diff")
+
+    def describe(self, release: str, **variables: Any) -> None:
+        """A release, and a site that says so of its variables."""
         write_command(self.project, release)
         site = {
             **projects.small_site(self.project),
@@ -90,7 +97,6 @@ class Shop:
             **variables,
         }
         projects.inventory(self.inventory, {SITE: site})
-        return self.play("deploy.yml", "--diff")
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         password = self.rehearsal.secret(f"{SITE}-migrator-db-password")
@@ -230,6 +236,33 @@ def test_what_is_no_longer_listed_is_gone_and_what_is_new_works(shop: Shop) -> N
     assert none.status == 0, none.output
     assert shop.pools() == {}
     assert shop.deploy("listed", djangogcp_background_workers={}).counts(SITE)["changed"] == 0
+
+
+def test_workers_are_of_the_new_release_before_its_first_visitor_and_go_back_with_the_traffic(
+    shop: Shop, tmp_path: Path
+) -> None:
+    assert shop.deploy("kept").status == 0
+    shop.works("kept shop-worker signed")
+    more = {
+        "djangogcp_background_workers": {"worker": "python manage.py work", "more": "python manage.py work"}
+    }
+    shop.describe("tried", djangogcp_strategy="canary", djangogcp_canary_step_seconds=3600, **more)
+    with shop.rehearsal.going_on(tmp_path / "run", "deploy.yml", inventory=shop.inventory) as run:
+        until(
+            lambda: "Watch what it answers" in (tmp_path / "run").read_text("utf-8") or run.poll() is not None
+        )
+        assert run.poll() is None, (tmp_path / "run").read_text("utf-8")
+        assert shop.pools().keys() == {"shop-worker", "shop-more"}
+        assert {pool["template"]["containers"][0]["image"] for pool in shop.pools().values()} == {
+            shop.image()
+        }
+        os.killpg(run.pid, signal.SIGKILL)
+    back = shop.play("playbooks/promote.yml", "-e", "promote_to=old")
+    assert back.status == 0, back.output
+    assert shop.pools().keys() == {"shop-worker"}
+    shop.works("kept shop-worker signed")
+    [pool] = shop.pools().values()
+    assert pool["template"]["containers"][0]["image"] == shop.serving()
 
 
 def test_workers_go_with_the_site(shop: Shop) -> None:
