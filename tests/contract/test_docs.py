@@ -116,6 +116,11 @@ def test_every_variable_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text("utf-8")
     # What a deploy leaves in the statistics of its run is no variable that a person sets.
     known.add(STATISTIC)
+    # What roles hand over, which hooks may read.
+    for tasks in (COLLECTION / "roles").glob("*/tasks/*.yml"):
+        known |= set(
+            re.findall(r"^ +(?:register: )?(djangogcp_out_[a-z_]+)\b", tasks.read_text("utf-8"), re.MULTILINE)
+        )
     named = set(re.findall(r"\b(?:djangogcp|destroy)_[a-z_]+\b", text))
     assert named - known == set()
 

@@ -72,6 +72,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.org.djangogcp.plugins.filter.hook_files import paths
 from ansible_collections.org.djangogcp.plugins.filter.rotation import GENERATED
 from ansible_collections.org.djangogcp.plugins.filter.shared_problems import BUCKET_VARIABLES
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -260,6 +261,18 @@ GIVEN = (
     "DATABASE_INSTANCE",
 )
 
+#: When a deploy runs files of tasks, in its order.
+HOOKS = (
+    "before_build",
+    "after_build",
+    "before_commands",
+    "after_commands",
+    "before_traffic",
+    "after_traffic",
+    "after_release",
+    "on_failure",
+)
+
 #: By variable.
 RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
@@ -340,6 +353,14 @@ RULES: dict[str, Rule] = {
     "djangogcp_canary_max_error_ratio": rules.RATIO,
     "djangogcp_canary_max_p95_ms": rules.MILLISECONDS,
     "djangogcp_canary_min_requests": rules.CANARY_REQUESTS,
+    "djangogcp_hooks": rules.each_entry(
+        f"a path of a file of tasks, or a list of them, by one of {', '.join(HOOKS)}",
+        HOOKS.__contains__,
+        lambda value: (
+            bool(paths(value)) and len(paths(value)) == (1 if isinstance(value, str) else len(value))
+        ),
+        len(HOOKS),
+    ),
     "djangogcp_repository": rules.REPOSITORY,
     "djangogcp_source_bucket": rules.BUCKET,
     "djangogcp_media_bucket": rules.BUCKET,

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The filters container_env, play_hosts, secret_volumes, shell_words and site_secrets."""
+"""The filters container_env, hook_files, play_hosts, secret_volumes, shell_words and site_secrets."""
 
 from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.org.djangogcp.plugins.filter.container_env import container_env
+from ansible_collections.org.djangogcp.plugins.filter.hook_files import hook_files
 from ansible_collections.org.djangogcp.plugins.filter.play_hosts import play_hosts
 from ansible_collections.org.djangogcp.plugins.filter.secret_volumes import secret_volumes
 from ansible_collections.org.djangogcp.plugins.filter.shell_words import shell_words
@@ -184,3 +185,28 @@ def test_a_secret_of_nobody_else_is_used(labels: dict[str, str]) -> None:
 )
 def test_a_play_has_hosts_even_where_no_site_is_matched(groups, matched, limited, hosts) -> None:
     assert play_hosts(groups, "sites", matched, limited) == hosts
+
+
+def test_hooks_are_looked_for_below_the_first_folder_that_has_them(tmp_path) -> None:
+    for folder, name in (("inventory", "a.yml"), ("playbook", "a.yml"), ("playbook", "b.yml")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+    inventory, playbook = str(tmp_path / "inventory"), str(tmp_path / "playbook")
+    hooks = {"after_build": "a.yml", "on_failure": ["b.yml", f"{playbook}/a.yml"], "after_release": "c.yml"}
+    found = hook_files(hooks, [inventory, playbook])
+    assert found["files"] == {
+        "after_build": [f"{inventory}/a.yml"],
+        "on_failure": [f"{playbook}/b.yml", f"{playbook}/a.yml"],
+    }
+    assert found["problems"] == [
+        f"djangogcp_hooks.after_release is 'c.yml': expected a file of tasks, absolute or below {inventory} or {playbook}."
+    ]
+    # An inventory that is no file has no folder.
+    assert hook_files({"on_failure": "b.yml"}, [None, "", playbook])["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, "a.yml", [], {"after_build": None}, {"after_build": [1, ""]}, {"after_build": {"a": 1}}]
+)
+def test_hooks_of_a_wrong_form_are_told_elsewhere(wrong) -> None:
+    assert hook_files(wrong, ["/"]) == {"files": {}, "problems": []}
