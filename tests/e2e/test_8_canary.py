@@ -114,6 +114,8 @@ class Shop:
         def visit() -> None:
             session = self.rehearsal.session()
             while not is_over.is_set():
+                # Each time another one, whom no cookie keeps with a revision.
+                session.cookies.clear()
                 answer = session.get(self.rehearsal_url, timeout=60)
                 answers[answer.text, answer.status_code] += 1
                 is_over.wait(0.05)

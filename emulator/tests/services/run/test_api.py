@@ -267,21 +267,27 @@ def test_a_visitor_stays_with_a_revision_that_says_so_while_it_has_traffic(clien
             {"traffic": [{"type": kind, "revision": one, "percent": part} for one, part in shares]}, "traffic"
         )
 
-    def visited(cookie: str = "") -> str:
+    def visited(cookie: str = "") -> tuple[str, str]:
+        """Which revision answers, and the cookie that it gives."""
         client.anonymous.cookies.clear()
-        return str(client.open(headers={"Cookie": cookie} if cookie else {}).json()["env"]["K_REVISION"])
+        answer = client.open(headers={"Cookie": cookie} if cookie else {})
+        return str(answer.json()["env"]["K_REVISION"]), answer.headers.get("Set-Cookie", "").partition(";")[0]
 
-    split((old, 100))
-    first = client.open()
-    assert first.json()["env"]["K_REVISION"] == old
-    cookie = first.headers["Set-Cookie"].partition(";")[0]
-    assert old not in cookie
-    split((old, 5), (new, 95))
-    assert {visited(f"other=1; {cookie}; last") for _ in range(20)} == {old}
-    assert "Set-Cookie" not in client.open(headers={"Cookie": cookie}).headers
-    assert new in {visited() for _ in range(20)}
+    split((old, 90), (new, 10))
+    first = [visited() for _ in range(60)]
+    visitors = {cookie: revision for revision, cookie in first}
+    assert len(visitors) == len(first)
+    assert set(visitors.values()) == {old, new}
+    for cookie, revision in visitors.items():
+        assert visited(f"other=1; {cookie}; last") == (revision, "")
+    split((old, 40), (new, 60))
+    moved = {cookie: visited(cookie)[0] for cookie in visitors}
+    assert set(moved.values()) == {old, new}
+    assert all(moved[cookie] == new for cookie, revision in visitors.items() if revision == new)
     split((new, 100))
-    assert {visited(cookie) for _ in range(5)} == {new}
+    assert {visited(cookie)[0] for cookie in visitors} == {new}
+    # What is no cookie of ours is none.
+    assert visited("GAESA=x; GAESA")[1]
 
 
 def test_a_private_service_needs_an_id_token_of_an_invoker(client: Client) -> None:

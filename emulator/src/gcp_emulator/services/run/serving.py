@@ -6,8 +6,8 @@ Sources: "Traffic migration", "Authentication overview" (invokers), "Request tim
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import html
+import itertools
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -58,8 +58,9 @@ _TOO_LATE = (
     "The request has been terminated because it has reached the maximum request timeout. To change this limit, see "
     "https://cloud.google.com/run/docs/configuring/request-timeout"
 )
-#: A visitor stays with a revision that says so, whatever the split, until its cookie is 30 days old:
-#: https://docs.cloud.google.com/run/docs/configuring/session-affinity. To one instance of it they are not kept here. The name is assumed: that of App Engine.
+#: A visitor stays with a revision that says so, until its share goes to another one or the cookie is 30 days old; when 90 % and 10 % become 80 % and
+#: 20 %, 10 % of the visitors move: https://docs.cloud.google.com/run/docs/configuring/session-affinity. To one instance nobody is kept here. The
+#: name is assumed: that of App Engine.
 _AFFINITY_COOKIE = "GAESA"
 _AFFINITY_SECONDS = 30 * 24 * 3600
 #: Status and body of the answer, and what the log says of it.
@@ -107,13 +108,16 @@ class Serving:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
         if refused := self._refuse(request, name, record):
             return refused
-        kept = self._kept(request, str(name), record) if tag is None else None
-        revision = kept or self._choose(str(name), record, tag)
+        kept = _place(request) if tag is None else None
+        place = random.random() if kept is None else kept  # noqa: S311 - not a secret
+        revision = self._choose(str(name), record, tag, place)
+        if kept is not None and revision and not self._keeps(revision):
+            revision = self._choose(str(name), record, tag, random.random())  # noqa: S311 - not a secret
         if revision is None:
             return _page(404, "Page not found", "The requested URL was not found on this server.")
         response = await self._pass_on(request, name, revision)
-        if tag is None and revision != kept and self._keeps(revision):
-            cookie = f"{_AFFINITY_COOKIE}={_sealed(revision)}; Max-Age={_AFFINITY_SECONDS}; Path=/; HttpOnly"
+        if tag is None and kept is None and self._keeps(revision):
+            cookie = f"{_AFFINITY_COOKIE}={place.hex()}; Max-Age={_AFFINITY_SECONDS}; Path=/; HttpOnly"
             response.headers.items.append(("Set-Cookie", cookie))
         return response
 
@@ -163,30 +167,23 @@ class Serving:
         text = "Your client does not have permission to get URL <code>{path}</code> from this server."
         return _page(403, "Forbidden", text, request)
 
-    def _kept(self, request: Request, name: str, record: Json) -> str | None:
-        """The revision that served this visitor before, if it still has a part of the traffic."""
-        pairs = (pair.strip().partition("=") for pair in (request.headers.get("cookie") or "").split(";"))
-        value = next((value for key, _equals, value in pairs if key == _AFFINITY_COOKIE), None)
-        latest = record["status"].get("latestReadyRevision")
-        serving = [
-            f"{name}/revisions/{target['revision']}" if target.get("revision") else latest
-            for target in record["status"].get("trafficStatuses", ())
-            if target.get("percent")
-        ]
-        return next((one for one in serving if one and _sealed(one) == value and self._keeps(one)), None)
-
     def _keeps(self, revision: str) -> bool:
         record = self._services.revisions.get(revision)
         return bool(record and record["spec"].get("sessionAffinity"))
 
-    def _choose(self, name: str, record: Json, tag: str | None) -> str | None:
-        """The full name of the revision that answers: the tag's, else drawn by percent."""
+    def _choose(self, name: str, record: Json, tag: str | None, place: float) -> str | None:
+        """The full name of the revision that answers: the tag's, else that which has the share in which a place from 0 to 1 lies.
+
+        The newest one's share is the first, so that one that grows takes visitors from the others, and none from itself.
+        """
         targets = record["status"].get("trafficStatuses", ())
         latest = record["status"].get("latestReadyRevision")
         if tag is not None:
             drawn = next(target for target in targets if target.get("tag") == tag)
         elif shares := [target for target in targets if target.get("percent")]:
-            drawn = random.choices(shares, [target["percent"] for target in shares])[0]  # noqa: S311 - not a secret
+            shares.sort(key=lambda target: target.get("revision") or latest or "", reverse=True)
+            ends = itertools.accumulate(target["percent"] for target in shares)
+            drawn = next(target for target, end in zip(shares, ends, strict=True) if place * 100 < end)
         else:
             return None
         return f"{name}/revisions/{drawn['revision']}" if drawn.get("revision") else latest
@@ -263,6 +260,12 @@ def _page(status: int, title: str, text: str, request: Request | None = None) ->
     return Response(status, headers, body.encode())
 
 
-def _sealed(revision: str) -> str:
-    """What a cookie holds of a revision: nothing that can be read."""
-    return hashlib.sha256(revision.encode()).hexdigest()[:32]
+def _place(request: Request) -> float | None:
+    """Where among the shares of the traffic a visitor has come before, from 0 to 1; None for one who has not."""
+    pairs = (pair.strip().partition("=") for pair in (request.headers.get("cookie") or "").split(";"))
+    value = next((value for key, _equals, value in pairs if key == _AFFINITY_COOKIE), "")
+    try:
+        place = float.fromhex(value)
+    except (ValueError, OverflowError):
+        return None
+    return place if 0 <= place < 1 else None
