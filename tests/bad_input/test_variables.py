@@ -43,7 +43,13 @@ GOOD: dict[str, Any] = {
     "djangogcp_releases_bucket": "my-project-polls-releases",
 }
 #: A folder may have any name: what is in it counts. The second is compared with the site's name, and the others are for people.
-ANY_TEXT = {"djangogcp_source_dir", "destroy_confirm", "database_backup_reason", "log_search"}
+ANY_TEXT = {
+    "djangogcp_source_dir",
+    "destroy_confirm",
+    "database_backup_reason",
+    "log_search",
+    "maintenance_message",
+}
 #: Nothing is a right value of these.
 MAY_BE_EMPTY = {
     "djangogcp_settings_module", "djangogcp_wsgi_module", "djangogcp_startup_path", "djangogcp_liveness_path", "djangogcp_admin_path",

@@ -49,6 +49,10 @@ RUN_BY = {
     "ansible-playbook playbooks/rollback.yml -i inventories/prod": ("tests/e2e", '"playbooks/rollback.yml"'),
     "ansible-playbook playbooks/promote.yml -i inventories/prod": ("tests/e2e", '"playbooks/promote.yml"'),
     "ansible-playbook playbooks/releases.yml -i inventories/prod": ("tests/e2e", '"playbooks/releases.yml"'),
+    "ansible-playbook playbooks/maintenance.yml -i inventories/prod -e maintenance=on": (
+        "tests/e2e",
+        '"playbooks/maintenance.yml"',
+    ),
     "ansible-playbook playbooks/rotate.yml -i inventories/prod -e rotate=secret_key": (
         "tests/e2e",
         '"playbooks/rotate.yml"',

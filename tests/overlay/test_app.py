@@ -249,6 +249,28 @@ def test_probes_know_neither_its_name_nor_https_and_a_stranger_gets_no_page(imag
     assert json.loads(answers[1][2]) == {"status": "ok", "database": "ok", "migrations": "ok"}
 
 
+def test_in_maintenance_visitors_are_told_and_probes_and_who_tests_are_answered(image: Path) -> None:
+    said = {
+        "MAINTENANCE_RETRY_AFTER": "120",
+        "MAINTENANCE_MESSAGE": "Back <soon>",
+        "MAINTENANCE_EXCEPT_HOSTS": "candidate.example.org,polls.example.org",
+        "MAINTENANCE_EXCEPT_PATHS": "/health/",
+    }
+    # Not even the database is asked for it.
+    asked = (
+        "/polls/",
+        "http://10.0.0.7:8080/-/live",
+        "https://polls.example.org/accounts/login/",
+        "/health/",
+    )
+    answers, logged = ask(image, *asked, **said)
+    assert [status for status, _headers, _text in answers] == [503, 200, 200, 404]
+    _status, headers, page = answers[0]
+    assert (headers["Retry-After"], headers["Cache-Control"]) == ("120", "no-store")
+    assert "<p>Back &lt;soon&gt;</p>" in page
+    assert [line for line in logged if line["severity"] in ("ERROR", "CRITICAL")] == []
+
+
 def test_its_errors_are_lines_with_severity_and_trace(image: Path) -> None:
     [[status, headers, page]], logged = ask(image, "/polls/", DATABASE_URL="sqlite://:memory:")
     assert status == 500

@@ -102,6 +102,19 @@ def test_probes_are_answered_before_hosts_are_looked_at(
     assert (plain[0], plain[1]["Location"]) == (301, "https://shop.example.com/")
 
 
+@pytest.mark.parametrize("application", ["shop.wsgi", "shop.asgi"])
+def test_visitors_of_a_site_in_maintenance_are_told_when_to_come_back(
+    django: Django, shop: Path, application: str
+) -> None:
+    said = {"MAINTENANCE_RETRY_AFTER": "120", "MAINTENANCE_EXCEPT_HOSTS": "10.0.0.1"}
+    asked = ["/", "http://10.0.0.7/-/live", "https://10.0.0.1:8080/"]
+    answers, logged = django.ask(shop, application, *asked, **said)
+    # Who asks the host of those who test meets the project, which does not know that one.
+    assert [status for status, _headers, _text in answers] == [503, 200, 400]
+    assert answers[0][1]["Retry-After"] == "120"
+    assert [line for line in map(json.loads, logged) if line["severity"] == "ERROR"] == []
+
+
 def test_a_database_that_does_not_answer_is_not_ready(django: Django, shop: Path) -> None:
     url = "postgres://web:p@/shop?host=/cloudsql/p:europe-west1:none"
     [[status, _headers, text]], logged = django.ask(shop, "shop.wsgi", "/-/ready", DATABASE_URL=url)

@@ -42,6 +42,13 @@ def test_origins_have_the_form_of_the_version(version: tuple[int, ...], expected
     assert laid({}, version, CSRF_TRUSTED_ORIGINS="https://a.run.app")["CSRF_TRUSTED_ORIGINS"] == expected
 
 
+def test_only_a_site_in_maintenance_has_what_answers_for_it() -> None:
+    maintenance = "django_on_google_cloud.middleware.maintenance"
+    assert maintenance not in laid({})["MIDDLEWARE"]
+    health, _traced, third, *_own = laid({}, MAINTENANCE_RETRY_AFTER="600")["MIDDLEWARE"]
+    assert (health, third) == ("django_on_google_cloud.middleware.health", maintenance)
+
+
 def test_the_key_and_its_forerunners() -> None:
     found = laid(
         {"SECRET_KEY": "django-insecure", "SECRET_KEY_FALLBACKS": ["c"]},

@@ -73,6 +73,7 @@ import shlex
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.filter.hook_files import paths
+from ansible_collections.org.djangogcp.plugins.filter.in_maintenance import VARIABLES as MAINTENANCE
 from ansible_collections.org.djangogcp.plugins.filter.rotation import GENERATED
 from ansible_collections.org.djangogcp.plugins.filter.shared_problems import BUCKET_VARIABLES
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -118,6 +119,7 @@ _SET_OTHERWISE = {
     "DJANGO_OVERLAY_SETTINGS_MODULE": "djangogcp_settings_overlay sets it. Set that instead",
     "DJANGO_PROJECT_SETTINGS_MODULE": "djangogcp_settings_module sets it. Set that instead",
     "DJANGO_ENVIRONMENT_NAMES": "djangogcp_environment_names sets it. Set that instead",
+    **dict.fromkeys(MAINTENANCE, "the playbook maintenance sets it"),
     "WEB_CONCURRENCY": "djangogcp_workers sets it, and the requests and connections of an instance are counted by it. Set that"
     " instead",
 }
@@ -402,6 +404,13 @@ RULES: dict[str, Rule] = {
     "release_fallback_days": rules.DAYS,
     "release_smoke_timeout_seconds": rules.WAIT_SECONDS,
     "storage_media_noncurrent_days": rules.DAYS,
+    "maintenance": Rule(
+        "on or off", lambda value: str(value).lower() in ("on", "off", "true", "false", "yes", "no")
+    ),
+    "maintenance_message": pattern(
+        "one line of text", r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]+", limit=1000
+    ),
+    "maintenance_retry_after_seconds": between(1, 604800),
     "manage_command": Rule(
         "the arguments of manage.py, as a list of strings or as one string in which every quote is closed",
         _is_command,

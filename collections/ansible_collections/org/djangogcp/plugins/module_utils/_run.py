@@ -125,7 +125,11 @@ def with_candidate(current: Json | None, asked: Json, tag: str) -> Json:
         serving = canary.before
     newest = newest_revision(current)
     if not changed and serving == {newest: 100}:
-        return with_deployed(current, {**asked, "traffic": [{"type": LATEST, "percent": 100}]}, newest)
+        # Who was given the tag with the traffic keeps it.
+        tagged = {"tag": tag} if tag in [one for _name, _percent, one in serving_targets(current)] else {}
+        return with_deployed(
+            current, {**asked, "traffic": [{"type": LATEST, "percent": 100, **tagged}]}, newest
+        )
     moved = moved_traffic(current)
     if not changed and moved and moved["deployed"] == newest:
         raise DjangoGcpError(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The filters container_env, hook_files, play_hosts, secret_volumes, shell_words and site_secrets."""
+"""The filters container_env, hook_files, in_maintenance, play_hosts, secret_volumes, shell_words and site_secrets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.org.djangogcp.plugins.filter.container_env import container_env
 from ansible_collections.org.djangogcp.plugins.filter.hook_files import hook_files
+from ansible_collections.org.djangogcp.plugins.filter.in_maintenance import in_maintenance
 from ansible_collections.org.djangogcp.plugins.filter.play_hosts import play_hosts
 from ansible_collections.org.djangogcp.plugins.filter.secret_volumes import secret_volumes
 from ansible_collections.org.djangogcp.plugins.filter.shell_words import shell_words
@@ -29,6 +30,20 @@ def test_a_variable_may_name_another_version() -> None:
     (variable,) = container_env({}, {"OLD": "polls-key:1"}, {"polls-key": 2})
     assert variable["value_source"]["secret_key_ref"] == {"secret": "polls-key", "version": "1"}
     assert container_env({}, {"OLD": "another:7"}, {})
+
+
+def test_what_serves_in_maintenance_has_variables_that_go_with_it() -> None:
+    app = {"image": "i", "environment": {"A": "x"}, "command_environment": {"A": "x"}}
+    said = {"MAINTENANCE_RETRY_AFTER": "600", "MAINTENANCE_MESSAGE": ""}
+    on = in_maintenance(app, said, ["candidate.example.com"], ["/-/live", "/-/live", ""])
+    assert on["environment"] == {
+        "A": "x",
+        **said,
+        "MAINTENANCE_EXCEPT_HOSTS": "candidate.example.com",
+        "MAINTENANCE_EXCEPT_PATHS": "/-/live",
+    }
+    assert on["command_environment"] == {"A": "x"}
+    assert in_maintenance(on, {}) == app
 
 
 def test_a_variable_that_is_plain_and_secret_is_refused() -> None:

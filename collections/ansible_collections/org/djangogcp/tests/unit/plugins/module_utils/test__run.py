@@ -91,6 +91,14 @@ def test_with_nothing_to_try_out_the_newest_revision_has_all_traffic():
     }
 
 
+def test_who_was_given_the_tag_with_the_traffic_keeps_it():
+    current = service()
+    current["trafficStatuses"] = [{"type": LATEST, "revision": "polls-1", "percent": 100, "tag": "candidate"}]
+    result = with_candidate(current, asked("app@sha256:1"), "candidate")
+    assert result["traffic"] == [{"type": LATEST, "percent": 100, "tag": "candidate"}]
+    assert "tag" not in with_candidate(current, asked("app@sha256:1"), "another")["traffic"][0]
+
+
 def moved(deployed, *shares, created="polls-2", **fields):
     """A service whose traffic is shared after the one revision was deployed."""
     return {

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
+import os
 from typing import Any, Callable
 
 from asgiref.sync import sync_to_async
@@ -98,6 +100,66 @@ def health(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
         if request.path == LIVE:
             return live()
         return readiness.answer(request) if request.path == READY else get_response(request)
+
+    return answer
+
+
+#: What a visitor sees while the site is in maintenance: no file of the project's is needed for it.
+_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Maintenance</title></head>
+<body style="font-family: sans-serif; max-width: 40em; margin: 20vh auto; padding: 0 1em"><h1>Maintenance</h1><p>{message}</p></body>
+</html>
+"""
+
+
+class _Maintenance:
+    """The answer to visitors while ``MAINTENANCE_RETRY_AFTER`` is set: in how many seconds they may come back."""
+
+    def __init__(self) -> None:
+        self._retry_after = os.environ.get("MAINTENANCE_RETRY_AFTER", "")
+        message = (
+            os.environ.get("MAINTENANCE_MESSAGE", "") or "This site is being worked on, and is back soon."
+        )
+        self._page = _PAGE.format(message=html.escape(message))
+        self._hosts = os.environ.get("MAINTENANCE_EXCEPT_HOSTS", "").lower().split(",")
+        self._paths = os.environ.get("MAINTENANCE_EXCEPT_PATHS", "").split(",")
+
+    def is_for(self, request: HttpRequest) -> bool:
+        """Whether a request is a visitor's. Who tests asks another host; probes ask their own paths."""
+        host = request.META.get("HTTP_HOST", "").partition(":")[0].lower()
+        return request.path not in self._paths and host not in self._hosts
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """503, and when to come back."""
+        response = HttpResponse(self._page, status=503)
+        response["Retry-After"] = self._retry_after
+        response["Cache-Control"] = "no-store"
+        # Django would log an error for each.
+        log_response(
+            "In maintenance: %s",
+            request.path,
+            response=response,
+            request=request,
+            logger=logger,
+            level="info",
+        )
+        return response
+
+
+@sync_and_async_middleware
+def maintenance(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Answers visitors itself while the site is in maintenance, before anything asks the database."""
+    page = _Maintenance()
+    if asyncio.iscoroutinefunction(get_response):
+
+        async def answered(request: HttpRequest) -> HttpResponse:
+            return page.answer(request) if page.is_for(request) else await get_response(request)
+
+        return answered
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        return page.answer(request) if page.is_for(request) else get_response(request)
 
     return answer
 

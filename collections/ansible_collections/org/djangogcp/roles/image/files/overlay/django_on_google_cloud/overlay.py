@@ -121,6 +121,8 @@ class _Overlay:
         self.apps = list(project.get("INSTALLED_APPS") or [])
         #: What comes before and after SecurityMiddleware.
         self.first = [f"{_PACKAGE}.middleware.health", f"{_PACKAGE}.middleware.traced"]
+        if environ.get("MAINTENANCE_RETRY_AFTER"):
+            self.first.append(f"{_PACKAGE}.middleware.maintenance")
         self.after_security: list[str] = []
         self.settings = dict(project)
         for lay in (
