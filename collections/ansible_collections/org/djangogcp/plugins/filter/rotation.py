@@ -193,6 +193,9 @@ class _Secrets:
             return f"rotate is {FALLBACK}: what serves accepts no key beside the one that signs."
         if word in GENERATED and not self.served(self._named(word)):
             return f"rotate is {word}: what serves was given no such secret."
+        commands = [command["name"] for command in self._app.get("commands") or ()]
+        if word == "superuser_password" and commands and "superuser" not in commands:
+            return f"rotate is {word}: superuser, which gives it to the user, is not among djangogcp_release_commands."
         if word not in own:
             return ""
         if not self.served(word):

@@ -90,7 +90,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._rules import (
     problem,
     unknown,
 )
-from ansible_collections.org.djangogcp.plugins.plugin_utils import _workers
+from ansible_collections.org.djangogcp.plugins.plugin_utils import _commands, _workers
 
 # ansible-core requires it; only what ansible-test imports plugins with has none.
 with contextlib.suppress(ImportError):
@@ -430,6 +430,7 @@ MADE_OF: dict[str, str] = {
 
 ELEMENT_RULES: dict[str, Rule] = {
     "djangogcp_adopt": rules.ADOPTED,
+    "djangogcp_release_commands": Rule(_commands.EXPECTED, _commands.is_command),
     "djangogcp_secret_locations": rules.LOCATION,
     "djangogcp_system_packages": rules.DEBIAN_PACKAGE,
     "djangogcp_domains": pattern("host names such as www.example.com", _HOST),
@@ -875,6 +876,19 @@ def worker_problems(asked: Values) -> list[str]:
     ]
 
 
+def command_problems(asked: t.Iterable[t.Any]) -> list[str]:
+    """A message for each command of a release that has the name of another one.
+
+    Args:
+        asked: djangogcp_release_commands.
+    """
+    expected = "commands whose first words differ, for each has a job of its own"
+    return [
+        _problem("djangogcp_release_commands", name, expected)
+        for name in _commands.names_twice(_commands.commands(asked))
+    ]
+
+
 def tier_problems(tier: str, edition: str) -> list[str]:
     """A message if the machine *tier* is not one of *edition* (Cloud SQL, "Machine series overview")."""
     custom = re.fullmatch(r"db-custom-(\d+)-(\d+)", tier)
@@ -937,6 +951,8 @@ def site_problems(
         problems += [one for one in found if one.partition(" ")[0] not in refused]
     if not refused.intersection(BUCKET_VARIABLES):
         problems += bucket_problems(values)
+    if are_right("djangogcp_release_commands"):
+        problems += command_problems(values["djangogcp_release_commands"])
     if are_right("djangogcp_background_workers"):
         problems += worker_problems(values["djangogcp_background_workers"])
     problems += [one for one in target_problems if one.partition(" ")[0] not in refused]

@@ -83,6 +83,7 @@ TAKEN_BACK = {
     "djangogcp_domains": [],
     "djangogcp_media_bucket": "m",
     "djangogcp_port": 8080,
+    "djangogcp_release_commands": ["migrate", "collectstatic", "superuser"],
     "djangogcp_project": "p",
     "djangogcp_region": "r",
     "djangogcp_settings_module": "",
