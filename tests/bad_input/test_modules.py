@@ -479,8 +479,8 @@ SECRET = "hunter2-hunter2"
         ),
         (
             {"name": "absent", "value": SECRET, "valeu": SECRET},
-            "secrets[0].valeu is unknown: expected one of annotations, generate, labels, locations, name, old_versions, state,"
-            " template, value, values_from. Did you mean secrets[0].value?",
+            "secrets[0].valeu is unknown: expected one of annotations, destroy_after_days, generate, kept_versions, labels, locations, name,"
+            " old_versions, state, template, value, values_from. Did you mean secrets[0].value?",
         ),
         (SECRET, "secrets[0] has a wrong value: expected a dictionary."),
     ],
