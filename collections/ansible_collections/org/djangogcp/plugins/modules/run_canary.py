@@ -11,8 +11,8 @@ module: run_canary
 short_description: Watch a Cloud Run revision that has a part of the traffic
 version_added: 0.9.0
 description:
-  - Watches for some time what the revision answers that M(org.djangogcp.run_service) has given a part of the traffic (its O(org.djangogcp.run_service#module:canary)),
-    in Cloud Run's own log of requests.
+  - Watches for some time what the revision answers that M(org.djangogcp.run_service) has given a part of the traffic (its
+    O(org.djangogcp.run_service#module:canary)), in Cloud Run's own log of requests.
   - Fails as soon as it answers too many requests with an error of the server or too slowly, and says which ones and what it printed. What the
     old revision does no better in the same time is no fault of the new one.
   - Fails, too, when somebody moves the traffic meanwhile.

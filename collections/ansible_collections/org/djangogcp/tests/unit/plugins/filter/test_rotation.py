@@ -49,11 +49,11 @@ FOUND = [
 
 def found(
     words: object,
-    app: dict[str, t.Any] = APP,
-    secrets: list[dict[str, t.Any]] = FOUND,
+    app: dict[str, t.Any] | None = None,
+    secrets: list[dict[str, t.Any]] | None = None,
     days: dict[str, object] | None = None,
 ) -> dict[str, t.Any]:
-    return rotation(words, app, secrets, "polls", ["smtp"], days or {}, 30, NOW.timestamp())
+    return rotation(words, app or APP, secrets or FOUND, "polls", ["smtp"], days or {}, 30, NOW.timestamp())
 
 
 def test_words_are_a_list_or_have_commas() -> None:
