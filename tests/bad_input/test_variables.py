@@ -80,6 +80,22 @@ def wrong_values(name: str, option: dict[str, Any]) -> Iterator[Any]:
         yield from NASTY
     elif kind == "int":
         yield from (-1, 10**12, "10000000000000000000000000")
+    elif name == "djangogcp_release_commands":
+        yield from (
+            [one]
+            for one in (
+                7,
+                None,
+                "",
+                [],
+                {},
+                "migrate --fake",
+                "a 'b",
+                "a\x00b",
+                "näme",
+                {"command": "x", "cpu": 1},
+            )
+        )
     elif kind == "list":
         yield from ([value] for value in (*WRONG_TYPES[option["elements"]], *NASTY, ""))
     elif kind == "dict":

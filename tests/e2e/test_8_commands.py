@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run
 
 JOBS = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/jobs"
@@ -25,12 +23,8 @@ def executions(cloud: Rehearsal, command: str) -> int:
     return len(cloud.api(f"{JOBS}/polls-{command}/executions").get("executions", []))
 
 
-@pytest.fixture(scope="module")
-def released(deployed: Rehearsal) -> Run:
-    return deploy(deployed, COMMANDS)
-
-
-def test_each_has_its_time_and_memory(deployed: Rehearsal, released: Run) -> None:
+def test_each_has_its_time_its_memory_and_its_meaning_of_a_failure(deployed: Rehearsal) -> None:
+    released = deploy(deployed, COMMANDS)
     assert released.status == 0, released.output
     task = deployed.api(f"{JOBS}/polls-clearsessions")["template"]["template"]
     assert task["timeout"] == "120s"
@@ -39,8 +33,6 @@ def test_each_has_its_time_and_memory(deployed: Rehearsal, released: Run) -> Non
     assert deployed.api(f"{JOBS}/polls-migrate")["template"]["template"]["timeout"] == "1800s"
     assert executions(deployed, "clearsessions") == 1
 
-
-def test_one_that_may_fail_is_told_and_runs_again(deployed: Rehearsal, released: Run) -> None:
     told = " ".join(released.output.split())
     assert "Unknown command: 'warm_up_nothing'" in told
     assert "It may fail (on_failure in djangogcp_release_commands): the release goes on" in told
@@ -52,7 +44,7 @@ def test_one_that_may_fail_is_told_and_runs_again(deployed: Rehearsal, released:
     assert deployed.get("polls", "/-/live").status_code == 200
 
 
-def test_one_that_must_not_fail_stops_the_release(deployed: Rehearsal, released: Run) -> None:
+def test_one_that_must_not_fail_stops_the_release(deployed: Rehearsal) -> None:
     serves = deployed.service("polls")["latestReadyRevision"]
     run = deploy(deployed, ["migrate", "no_such_command"])
     assert run.status != 0
@@ -60,7 +52,7 @@ def test_one_that_must_not_fail_stops_the_release(deployed: Rehearsal, released:
     assert deployed.service("polls")["latestReadyRevision"] == serves
 
 
-def test_a_release_without_any_command_deploys(deployed: Rehearsal, released: Run) -> None:
+def test_a_release_without_any_command_deploys(deployed: Rehearsal) -> None:
     run = deploy(deployed, [])
     assert run.status == 0, run.output
     assert deployed.get("polls", "/-/live").status_code == 200
