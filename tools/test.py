@@ -70,6 +70,17 @@ _SHOWN_FAILURES = 5
 _SHOWN_WIDTH = 160
 #: Of the end-to-end tests those that have an emulator of their own, beside the others.
 NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
+RELEASES = (
+    "tests/e2e/test_8_canary.py",
+    "tests/e2e/test_8_commands.py",
+    "tests/e2e/test_8_hooks.py",
+    "tests/e2e/test_8_logs.py",
+    "tests/e2e/test_8_maintenance.py",
+    "tests/e2e/test_8_migrations.py",
+    "tests/e2e/test_8_releases.py",
+    "tests/e2e/test_8_rotate.py",
+    "tests/e2e/test_8_workers.py",
+)
 NEEDS = (
     "tests/e2e/test_6_own_needs.py",
     "tests/e2e/test_6_database_rights.py",
@@ -105,9 +116,10 @@ LAYERS = (
     ),
     Layer(
         "end to end",
-        ((*PYTEST, "tests/e2e", *(f"--ignore={path}" for path in (*NEVER, *NEEDS))),),
+        ((*PYTEST, "tests/e2e", *(f"--ignore={path}" for path in (*NEVER, *NEEDS, *RELEASES))),),
         engine=True,
     ),
+    Layer("releases", ((*PYTEST, *RELEASES),)),
     Layer("never", ((*PYTEST, *NEVER),)),
     Layer("needs", ((*PYTEST, *NEEDS),)),
     Layer("kinds", ((*PYTEST, "tests/kinds"),)),
