@@ -127,6 +127,38 @@ def test_no_field_of_an_answer_ends_its_line(value: str) -> None:
     assert received == b""
 
 
+def test_what_a_body_holds_is_let_go_when_the_client_is_gone() -> None:
+    async def run() -> None:
+        let_go = asyncio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 65536
+            finally:
+                let_go.set()
+
+        # Referred to from here as well: nothing but an end that is asked for ends it.
+        response = Response(200, Headers(), endless())
+
+        async def answer(_request: Request) -> Response:
+            return response
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await serve_connection(reader, writer, answer, scheme="http")
+            writer.close()
+
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            writer.transport.abort()
+            await asyncio.wait_for(let_go.wait(), 10)
+
+    asyncio.run(run())
+
+
 def test_an_answer_shorter_than_its_length_is_not_taken_for_whole() -> None:
     response = Response(200, Headers([("Content-Length", "5"), ("Date", "today")]), _pieces(b"one"))
     received, _ = converse(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2, response)

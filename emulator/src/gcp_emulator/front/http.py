@@ -8,7 +8,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -92,6 +92,10 @@ async def serve_connection(
                 pass
         except (ConnectionError, ProtocolError, asyncio.IncompleteReadError):
             return None
+        finally:
+            # What a body holds, such as a place on an instance, is not left to the garbage collector.
+            if isinstance(response.body, AsyncGenerator):
+                await response.body.aclose()
 
 
 def _check(head: Head) -> None:
