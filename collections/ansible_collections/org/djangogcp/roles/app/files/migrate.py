@@ -66,7 +66,9 @@ class Plan:
         executor = MigrationExecutor(connection)
         self.connection = connection
         self.loader = executor.loader
-        self.migrations = [one for one, _is_backwards in executor.migration_plan(self.loader.graph.leaf_nodes())]
+        self.migrations = [
+            one for one, _is_backwards in executor.migration_plan(self.loader.graph.leaf_nodes())
+        ]
         self.heads = dict(self.loader.graph.leaf_nodes())
         self.is_first = not self.loader.applied_migrations
         self.steps = []
