@@ -16,9 +16,9 @@ options:
     elements: raw
     required: true
   own:
-    description: By name what a release runs its own way.
+    description: By name what a release runs its own way. What is missing here is taken as a person wrote it, for who asks what there is, or for how long.
     type: dict
-    required: true
+    default: {}
   procfile:
     description: What the project's Procfile runs before a release; empty for nothing.
     type: dict
@@ -55,7 +55,7 @@ from ansible_collections.org.djangogcp.plugins.plugin_utils import _commands
 
 def release_commands(
     asked: t.Iterable[t.Any],
-    own: t.Mapping[str, t.Mapping[str, t.Any]],
+    own: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
     procfile: t.Mapping[str, t.Any] | None = None,
     migrates: bool = False,
 ) -> list[dict[str, t.Any]]:
@@ -64,7 +64,7 @@ def release_commands(
     for command in _commands.commands(asked):
         said: dict[str, t.Any] = {"name": command.name, "args": command.words, "is_shown": True}
         if command.is_own:
-            said = dict(own[command.name])
+            said = dict((own or {}).get(command.name, said))
         if command.timeout_seconds is not None:
             said["timeout_seconds"] = command.timeout_seconds
         if command.memory:
