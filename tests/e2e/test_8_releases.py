@@ -89,14 +89,25 @@ def test_a_failed_release_gives_the_lock_back(deployed: Rehearsal) -> None:
     assert deployed.get("polls", "/-/live").status_code == 200
 
 
-def test_an_interrupted_release_gives_the_lock_back(deployed: Rehearsal, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "memory"),
+    [
+        # As a terminal does it, and as who ends a job does.
+        (lambda run: os.killpg(run, signal.SIGINT), "768Mi"),
+        (lambda run: os.kill(run, signal.SIGTERM), "896Mi"),
+    ],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_an_interrupted_release_gives_the_lock_back(
+    deployed: Rehearsal, tmp_path: Path, end: Callable[[int], None], memory: str
+) -> None:
     printed = tmp_path / "run"
-    with deployed.going_on(printed, "deploy.yml", "-e", "djangogcp_memory=768Mi") as run:
+    with deployed.going_on(printed, "deploy.yml", "-e", f"djangogcp_memory={memory}") as run:
         until("migrating", lambda: "command | Run migrate" in printed.read_text("utf-8"))
         assert is_held(deployed)
-        # As a terminal does it. Python drops an interruption that comes while it destroys an object, and a person then presses once more.
+        # Python drops an interruption that comes while it destroys an object, and a person then presses once more.
         for _attempt in range(5):
-            os.killpg(run.pid, signal.SIGINT)
+            end(run.pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 run.wait(5)
                 break

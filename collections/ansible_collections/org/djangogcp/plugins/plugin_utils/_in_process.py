@@ -25,12 +25,15 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing
 import os
+import signal
 import sys
 import tempfile
+import threading
 import typing as t
 
-from ansible import release
+from ansible import context, release
 from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -76,6 +79,29 @@ if HAS_REQUESTS:
         tls_context()
 # What an interrupted run holds is given back when it ends: the processes of its tasks are ended before, and not by an exception.
 atexit.register(_locks.leave, os.getpid(), display.display)
+
+
+def _interrupt_at(run: int) -> t.Callable[[int, t.Any], None]:
+    """What the signal does that ends a program, which runs nothing of its `atexit`: the same as Ctrl-C. AWX cancels a job so.
+
+    Args:
+        run: the process number of the run. What is forked of it ends as ever.
+    """
+
+    def interrupt(number: int, frame: t.Any) -> None:
+        if os.getpid() != run:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        for task in multiprocessing.active_children():
+            task.terminate()
+        raise KeyboardInterrupt
+
+    return interrupt
+
+
+# In a program of Ansible's, and not where its plugins are read for something else.
+if context.CLIARGS.get("args") and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, _interrupt_at(os.getpid()))
 # Loads Ansible's filters and tests, which otherwise the first template of each task does.
 Templar(loader=None, variables={}).template(trust_as_template("{{ [] | default([]) is mapping }}"))
 
