@@ -113,6 +113,9 @@ def test_what_is_destructive_is_refused_and_with_leave_migrated_after_a_backup(
     before, had = serving(deployed), len(deployed.api(BACKUPS).get("items", []))
     changed = 'models.PositiveIntegerField(default=0, db_column="counted")'
     name = write(copy, "counted", f'AlterField("choice", "votes", {changed})', "RunPython(lambda *_: None)")
+    foreseen = deploy(deployed, copy, "--check")
+    assert foreseen.status == 0, foreseen.output
+    assert f"polls.{name} (may be destructive: AlterField; unknown: RunPython)" in words(foreseen)
     refused = deploy(deployed, copy)
     assert refused.status != 0
     assert (
