@@ -77,6 +77,7 @@ RELEASES = (
     "tests/e2e/test_8_logs.py",
     "tests/e2e/test_8_maintenance.py",
     "tests/e2e/test_8_migrations.py",
+    "tests/e2e/test_8_previews.py",
     "tests/e2e/test_8_releases.py",
     "tests/e2e/test_8_rotate.py",
     "tests/e2e/test_8_workers.py",

@@ -49,6 +49,12 @@ RUN_BY = {
     "ansible-playbook playbooks/rollback.yml -i inventories/prod": ("tests/e2e", '"playbooks/rollback.yml"'),
     "ansible-playbook playbooks/promote.yml -i inventories/prod": ("tests/e2e", '"playbooks/promote.yml"'),
     "ansible-playbook playbooks/releases.yml -i inventories/prod": ("tests/e2e", '"playbooks/releases.yml"'),
+    "ansible-playbook deploy.yml -i inventories/prod -e preview=NAME": ("tests/e2e", '"preview=pr1"'),
+    "ansible-playbook playbooks/previews.yml -i inventories/prod": ("tests/e2e", '"playbooks/previews.yml"'),
+    "ansible-playbook playbooks/preview_absent.yml -i inventories/prod -e preview=NAME": (
+        "tests/e2e",
+        '"playbooks/preview_absent.yml"',
+    ),
     "ansible-playbook playbooks/maintenance.yml -i inventories/prod -e maintenance=on": (
         "tests/e2e",
         '"playbooks/maintenance.yml"',

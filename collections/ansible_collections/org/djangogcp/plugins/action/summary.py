@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         seconds = time.time() - began
         sites = {host: Site.from_facts(found) for host, found in facts.items()}
         is_check = bool(variables.get("ansible_check_mode"))
-        text = lines(sites, failed, seconds, _commands(), is_check=is_check)
+        text = lines(sites, failed, seconds, _commands(variables.get("preview")), is_check=is_check)
         display.display("\n".join(text))
         statistics = {} if is_check else {STATISTIC: as_stats(sites, seconds)}
         return {
@@ -48,14 +48,15 @@ class ActionModule(ActionBase):
         }
 
 
-def _commands() -> dict[str, str]:
-    """What to type for other playbooks, in the way in which this one was started."""
+def _commands(preview: t.Any) -> dict[str, str]:
+    """What to type for other playbooks, in the way in which this one was started, of the same preview if there is one."""
     (started, *_others) = context.CLIARGS.get("args") or ("org.djangogcp.deploy",)
     sources = context.CLIARGS.get("inventory") or ()
     options = "".join(f" -i {shlex.quote(_as_typed(source))}" for source in sources)
+    options += f" -e preview={shlex.quote(str(preview))}" if preview is not None else ""
     return {
         name: f"ansible-playbook {shlex.quote(_beside(started, name))}{options}"
-        for name in ("password", "status", "manage")
+        for name in ("password", "status", "manage", "preview_absent")
     }
 
 

@@ -153,7 +153,9 @@ OWN_ENTRIES: dict[str, dict[str, str]] = {
             "the deploy sets it already, or another variable of the site does",
         ),
     },
-    "djangogcp_labels": dict.fromkeys(("managed-by", "site", "region", "purpose"), _LABEL_REASON),
+    "djangogcp_labels": dict.fromkeys(
+        ("managed-by", "site", "region", "purpose", "preview", "preview-of", "preview-until"), _LABEL_REASON
+    ),
 }
 #: What SITE has before these are the names of the secrets that a deploy makes (role secrets).
 OWN_SECRETS = (
@@ -200,7 +202,7 @@ _SMOKE_PATH = pattern(
 )
 #: A site's name is in S-migrator, a service account id of at most 30 characters (IAM, "Create service accounts"), and in
 #: the host name candidate---S-NUMBER, a DNS label of at most 63 (Cloud Run, "Deterministic URL").
-_SITE_LENGTH = 30 - len("-migrator")
+SITE_LENGTH = 30 - len("-migrator")
 _SECONDS = between(1, 86400)
 #: From which one is named where a project cannot run on the one that is asked for, the best first.
 _PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8", "3.14")
@@ -285,10 +287,10 @@ RULES: dict[str, Rule] = {
         limit=200,
     ),
     "djangogcp_site": pattern(
-        f"2 to {_SITE_LENGTH} lower case letters, digits and hyphens, beginning with a letter, because SITE-migrator is the id of"
+        f"2 to {SITE_LENGTH} lower case letters, digits and hyphens, beginning with a letter, because SITE-migrator is the id of"
         " a service account (30 characters) and SITE is part of a host name (63 characters)",
         r"[a-z][a-z0-9-]*[a-z0-9]",
-        limit=_SITE_LENGTH,
+        limit=SITE_LENGTH,
     ),
     "djangogcp_former_site": pattern(
         "the former name of the site: lower case letters, digits and hyphens, or nothing",
@@ -355,6 +357,11 @@ RULES: dict[str, Rule] = {
     "djangogcp_canary_max_error_ratio": rules.RATIO,
     "djangogcp_canary_max_p95_ms": rules.MILLISECONDS,
     "djangogcp_canary_min_requests": rules.CANARY_REQUESTS,
+    "djangogcp_preview_days": between(1, 365),
+    # Each is checked as what it sets (filter preview).
+    "djangogcp_preview_variables": Rule(
+        "a dictionary of variables of a site", lambda value: isinstance(value, t.Mapping)
+    ),
     "djangogcp_hooks": rules.each_entry(
         f"a path of a file of tasks, or a list of them, by one of {', '.join(HOOKS)}",
         HOOKS.__contains__,

@@ -33,6 +33,7 @@ class Site:
         revision: the name of what has the traffic.
         image: what that was made of, by digest.
         changed: what was done, or would be in check mode.
+        preview: of what it is a preview, and until when, in words; empty for a site.
     """
 
     address: str = ""
@@ -43,6 +44,7 @@ class Site:
     revision: str = ""
     image: str = ""
     changed: tuple[str, ...] = ()
+    preview: str = ""
 
     @classmethod
     def from_facts(cls, facts: t.Mapping[str, t.Any]) -> Site:
@@ -50,6 +52,7 @@ class Site:
         described = facts.get("djangogcp_out_site") or {}
         address = (facts.get("djangogcp_out_target") or {}).get("uri", "")
         candidate = facts.get("djangogcp_out_candidate") or {}
+        preview = facts.get("djangogcp_out_preview")
         return cls(
             address=str(address),
             admin=f"{address}{described.get('admin_path')}"
@@ -61,6 +64,7 @@ class Site:
             revision=str(candidate.get("name") or facts.get("djangogcp_out_serving") or ""),
             image=str((facts.get("djangogcp_out_app") or {}).get("image", "")),
             changed=tuple(_changes(facts)),
+            preview=f"of {preview['site']}, until {preview['until']}" if preview else "",
         )
 
 
@@ -99,6 +103,8 @@ def lines(
     found = []
     for host, site in sites.items():
         found.append(f"{host}: {site.address or 'no address yet'}")
+        if site.preview:
+            found.append(f"  preview   {site.preview}: then, or now, {commands['preview_absent']}")
         if site.revision and not is_check:
             found.append(f"  serves    {site.revision}")
         if site.image:
