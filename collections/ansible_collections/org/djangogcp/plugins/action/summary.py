@@ -53,7 +53,7 @@ def _commands(preview: t.Any) -> dict[str, str]:
     (started, *_others) = context.CLIARGS.get("args") or ("org.djangogcp.deploy",)
     sources = context.CLIARGS.get("inventory") or ()
     options = "".join(f" -i {shlex.quote(_as_typed(source))}" for source in sources)
-    options += f" -e preview={shlex.quote(str(preview))}" if preview is not None else ""
+    options += f" -e preview={shlex.quote(str(preview))}" if preview not in (None, "") else ""
     return {
         name: f"ansible-playbook {shlex.quote(_beside(started, name))}{options}"
         for name in ("password", "status", "manage", "preview_absent")

@@ -45,17 +45,14 @@ _value:
 """
 
 import hashlib
-import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.filter.shared_problems import BUCKET_VARIABLES
-from ansible_collections.org.djangogcp.plugins.filter.site_problems import SITE_LENGTH
+from ansible_collections.org.djangogcp.plugins.filter.site_problems import HIDDEN, RULES, SITE_LENGTH
 from ansible_collections.org.djangogcp.plugins.lookup.other_sites import role_defaults, with_defaults
-from ansible_collections.org.djangogcp.plugins.module_utils._rules import shown
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import problem
 from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import from_survey
 
-NAME_LENGTH = 12
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
 #: What of a site is named after it, whatever the site says.
 NAMES = (*BUCKET_VARIABLES, "djangogcp_repository", "djangogcp_database_name")
 #: What a preview has not, or little of: an address of the site's, what was there before it, work that is done once, and costs.
@@ -79,26 +76,13 @@ def preview(
 ) -> dict[str, t.Any]:
     """What a preview of the *site* is. See DOCUMENTATION."""
     text = str(name)
-    if len(text) > NAME_LENGTH or not _NAME.fullmatch(text):
-        return _problem(
-            f"preview is {shown(text)}: expected 1 to {NAME_LENGTH} lower case letters, digits and hyphens, because it is part of the"
-            " names of what is made"
-        )
     asked = from_survey(site["djangogcp_preview_variables"], {})
-    if not isinstance(asked, t.Mapping):
-        return _problem("djangogcp_preview_variables: expected a dictionary of variables of a site")
+    for variable, value in (("preview", text), ("djangogcp_preview_variables", asked)):
+        if not RULES[variable].test(value):
+            return _wrong(problem(variable, value, RULES[variable].expected, is_secret=variable in HIDDEN))
     fixed = sorted(_FIXED.intersection(asked))
     if fixed:
-        return _problem(f"djangogcp_preview_variables has {', '.join(fixed)}: a preview has its own")
-    strange = sorted(
-        str(key)
-        for key in asked
-        if not str(key).startswith("djangogcp_") or str(key).startswith("djangogcp_out_")
-    )
-    if strange:
-        return _problem(
-            f"djangogcp_preview_variables has {', '.join(strange)}: expected names of variables of a site (djangogcp_...)"
-        )
+        return _wrong(f"djangogcp_preview_variables has {', '.join(fixed)}: a preview has its own.")
     called = _called(str(site["djangogcp_site"]), text)
     known = {
         "djangogcp_project": site["djangogcp_project"],
@@ -125,8 +109,8 @@ def _called(site: str, name: str) -> str:
     return f"{site[: SITE_LENGTH - len(name) - len(told) - 2].rstrip('-')}-{told}-{name}"
 
 
-def _problem(text: str) -> dict[str, t.Any]:
-    return {"problem": f"{text}.", "variables": {}}
+def _wrong(text: str) -> dict[str, t.Any]:
+    return {"problem": text, "variables": {}}
 
 
 class FilterModule:

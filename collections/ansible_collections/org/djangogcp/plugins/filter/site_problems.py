@@ -99,7 +99,7 @@ with contextlib.suppress(ImportError):
 Values = t.Mapping[str, t.Any]
 
 #: Values that may hold secrets are named, never shown.
-_HIDDEN = frozenset({"djangogcp_environment", "djangogcp_secrets"})
+HIDDEN = frozenset({"djangogcp_environment", "djangogcp_secrets", "djangogcp_preview_variables"})
 
 _COMPUTED_REASON = "the deploy computes it, and it is no secret. djangogcp_environment can set it otherwise"
 _LABEL_REASON = "it is one of the labels by which this collection knows what is whose"
@@ -358,9 +358,17 @@ RULES: dict[str, Rule] = {
     "djangogcp_canary_max_p95_ms": rules.MILLISECONDS,
     "djangogcp_canary_min_requests": rules.CANARY_REQUESTS,
     "djangogcp_preview_days": between(1, 365),
+    "preview": pattern(
+        "1 to 12 lower case letters, digits and hyphens, because it is part of the names of what is made",
+        r"[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        limit=12,
+    ),
     # Each is checked as what it sets (filter preview).
-    "djangogcp_preview_variables": Rule(
-        "a dictionary of variables of a site", lambda value: isinstance(value, t.Mapping)
+    "djangogcp_preview_variables": rules.each_entry(
+        "variables of a site by their names, djangogcp_...",
+        lambda name: re.fullmatch(r"djangogcp_(?!out_)[a-z_]+", name, re.ASCII) is not None,
+        lambda _value: True,
+        200,
     ),
     "djangogcp_hooks": rules.each_entry(
         f"a path of a file of tasks, or a list of them, by one of {', '.join(HOOKS)}",
@@ -473,7 +481,7 @@ _TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
 
 
 def _problem(name: str, value: t.Any, expected: str, suggestion: str | None = None) -> str:
-    return problem(name, value, expected, suggestion, is_secret=name.partition(".")[0] in _HIDDEN)
+    return problem(name, value, expected, suggestion, is_secret=name.partition(".")[0] in HIDDEN)
 
 
 def unknown_variables(names: t.Iterable[str], known: t.Iterable[str]) -> list[str]:
