@@ -73,6 +73,7 @@ NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
 RELEASES = (
     "tests/e2e/test_8_canary.py",
     "tests/e2e/test_8_commands.py",
+    "tests/e2e/test_8_console.py",
     "tests/e2e/test_8_hooks.py",
     "tests/e2e/test_8_logs.py",
     "tests/e2e/test_8_maintenance.py",

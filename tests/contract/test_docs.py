@@ -46,6 +46,7 @@ RUN_BY = {
     "ansible-playbook playbooks/password.yml -i inventories/prod": ("tests/e2e", '"playbooks/password.yml"'),
     "ansible-playbook playbooks/status.yml -i inventories/prod": ("tests/e2e", '"playbooks/status.yml"'),
     "ansible-playbook playbooks/logs.yml -i inventories/prod": ("tests/e2e", '"playbooks/logs.yml"'),
+    "ansible-playbook playbooks/console.yml -i inventories/prod": ("tests/e2e", '"playbooks/console.yml"'),
     "ansible-playbook playbooks/rollback.yml -i inventories/prod": ("tests/e2e", '"playbooks/rollback.yml"'),
     "ansible-playbook playbooks/promote.yml -i inventories/prod": ("tests/e2e", '"playbooks/promote.yml"'),
     "ansible-playbook playbooks/releases.yml -i inventories/prod": ("tests/e2e", '"playbooks/releases.yml"'),
