@@ -509,6 +509,11 @@ def test_validate_only_changes_nothing(client: Client) -> None:
     assert client.call("GET", f"{PARENT}/services/web").status_code == 404
 
 
+def test_that_people_may_log_in_is_kept(client: Client) -> None:
+    client.done(client.call("POST", f"{PARENT}/services", {**public(), "sshEnabled": True}, serviceId="web"))
+    assert client.get(f"{PARENT}/services/web")["sshEnabled"] is True
+
+
 def test_patch_with_allow_missing_creates(client: Client) -> None:
     missing = client.call("PATCH", f"{PARENT}/services/web", public())
     assert missing.status_code == 404

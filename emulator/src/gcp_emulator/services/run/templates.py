@@ -33,7 +33,8 @@ _EMULATED = {
 #: Fields that are stored and shown, and that change nothing here.
 _KEY = "encryptionKey encryptionKeyRevocationAction encryptionKeyShutdownDuration"
 _STORED = {
-    "service": "binaryAuthorization",
+    # A way in for people (https://docs.cloud.google.com/sdk/gcloud/reference/beta/run/services/ssh), which there is none of here.
+    "service": "binaryAuthorization sshEnabled",
     "worker pool": "binaryAuthorization customAudiences",
     "job": "binaryAuthorization",
     "revision template": f"vpcAccess sessionAffinity {_KEY}",
