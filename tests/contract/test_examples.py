@@ -63,6 +63,8 @@ MODULES = (
     "run_service_info",
     "smoke_test",
     "logging_entries_info",
+    "failures_info",
+    "certificates_info",
 )
 #: What is there or is not.
 NOTHING_TO_CHANGE = ("serviceusage_services", "sql_database")

@@ -226,6 +226,7 @@ ANNOTATIONS = each_entry(
 )
 #: Service Usage, "Enabling and disabling services".
 API = pattern("the name of an API such as run.googleapis.com", _HOST)
+HOST = pattern("a host name such as www.example.com", _HOST)
 WAIT_SECONDS = between(0, 1_000_000)
 
 # ------------------------------------------------------------------ IAM

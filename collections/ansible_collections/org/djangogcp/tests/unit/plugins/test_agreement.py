@@ -37,7 +37,14 @@ APIS = (
     "storage",
 )
 #: What is about resources of every API, or of none.
-OF_NO_API = ("ownership_info", "read_ahead", "release_parts_info", "smoke_test")
+OF_NO_API = (
+    "certificates_info",
+    "failures_info",
+    "ownership_info",
+    "read_ahead",
+    "release_parts_info",
+    "smoke_test",
+)
 FRAGMENTS = {
     "org.djangogcp._auth": _auth,
     "org.djangogcp._info": _info,
