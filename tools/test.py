@@ -74,6 +74,7 @@ RELEASES = (
     "tests/e2e/test_8_canary.py",
     "tests/e2e/test_8_commands.py",
     "tests/e2e/test_8_console.py",
+    "tests/e2e/test_8_doctor.py",
     "tests/e2e/test_8_hooks.py",
     "tests/e2e/test_8_logs.py",
     "tests/e2e/test_8_maintenance.py",

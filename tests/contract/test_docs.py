@@ -13,7 +13,7 @@ from ansible_collections.org.djangogcp.plugins.action.summary import STATISTIC
 
 from tests.contract.wire import COLLECTION, ROOT
 
-PAGES = (ROOT / "README.md", ROOT / "docs" / "handbook.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "handbook.md", ROOT / "docs" / "when-it-goes-wrong.md")
 #: Every command of the pages: the folder or file whose tests run it, and the text there that does.
 RUN_BY = {
     "ansible-playbook playbooks/adopt.yml -e source_dir=../shop": (
@@ -64,6 +64,7 @@ RUN_BY = {
         "tests/e2e",
         '"playbooks/rotate.yml"',
     ),
+    "ansible-playbook playbooks/doctor.yml -i inventories/prod": ("tests/e2e", '"playbooks/doctor.yml"'),
     "ansible-playbook playbooks/unlock.yml -i inventories/prod": ("tests/e2e", '"playbooks/unlock.yml"'),
     "ansible-playbook playbooks/destroy.yml -i inventories/prod -e destroy_confirm=SITE": (
         "tests/e2e",
