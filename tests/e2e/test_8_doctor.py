@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,34 @@ def test_a_build_that_fails_is_named_with_the_package(site: Rehearsal, project: 
         == "pip finds no version of no-such-package-of-djangogcp==1.0 for the Python of the image."
     )
     assert found["page"].endswith("#a-package-cannot-be-installed")
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Rehearsal]:
+    """An empty project in a strict organisation."""
+    found = Rehearsal(tmp_path / "home", REHEARSAL_SCALE="0.01", REHEARSAL_SEED="rehearsal/strict.yaml")
+    found.start()
+    yield found
+    found.make("rehearse-clean")
+
+
+def test_policies_of_an_organization_are_told_with_the_variables_that_cure_them(strict: Rehearsal) -> None:
+    told = doctor(strict)
+    assert "policies" in {one["check"] for one in told["findings"] if one["state"] == "problem"}
+    cures = " ".join(one["cure"] for one in of(told, "policies"))
+    for variable in (
+        "djangogcp_static to image",
+        "djangogcp_secret_locations to [us-central1]",
+        "djangogcp_network to a VPC",
+    ):
+        assert f"Set {variable}" in cures
+    assert of(told, "traffic")[0]["text"] == "nothing of polls was released yet"
+    cured = {
+        "djangogcp_static": "image",
+        "djangogcp_secret_locations": ["us-central1"],
+        "djangogcp_network": "sites",
+    }
+    assert of(doctor(strict, "-e", json.dumps(cured)), "policies")[0]["state"] == "ok"
 
 
 def test_a_message_is_explained(deployed: Rehearsal) -> None:

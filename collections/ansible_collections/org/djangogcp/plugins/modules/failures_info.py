@@ -165,7 +165,7 @@ def execution_that_failed(task: Task, job: str) -> list[Json]:
     try:
         newest = executions.list(1)
     except ApiError as error:
-        if error.status != 404:
+        if not error.is_absent:
             raise
         return []
     if not newest or newest[0]["succeeded"] or not newest[0]["completion_time"]:
@@ -193,7 +193,13 @@ def build_that_failed(task: Task, image: str) -> list[Json]:
     call = Call(f"list the builds of {image}", "cloudbuild.builds.list")
     for location in task.params["build_locations"]:
         url = f"{_CLOUD_BUILD}/projects/{task.project}/locations/{location}/builds"
-        builds = task.client.get(url, call, params={"pageSize": _BUILDS}).get("builds") or []
+        try:
+            builds = task.client.get(url, call, params={"pageSize": _BUILDS}).get("builds") or []
+        except ApiError as error:
+            # Where its API is off nothing was built.
+            if not error.is_absent:
+                raise
+            return []
         found += [
             one for one in builds if any(name.startswith(f"{image}:") for name in one.get("images") or [])
         ]

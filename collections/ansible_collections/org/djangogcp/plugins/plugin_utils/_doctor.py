@@ -148,8 +148,8 @@ def policies(facts: Facts) -> list[Finding]:
             Finding(
                 "policies",
                 PROBLEM,
-                "a policy of the organization forbids what the site is made of: no deploy passes",
                 cause,
+                "That is a policy of the organization, and no deploy passes it.",
                 f"Set {cure}",
                 "a-policy-of-the-organization-forbids-it",
             )

@@ -122,6 +122,19 @@ def test_the_newest_build_of_an_image_if_it_failed(google, client, log):
     assert run(client, images=[IMAGE])["failures"] == []
 
 
+def test_where_an_api_is_off_nothing_has_failed(google, client, refuse):
+    off = refuse(
+        403, "PERMISSION_DENIED", "It has not been used in project 1 before.", reason="SERVICE_DISABLED"
+    )
+    google.answer("GET", f"{RUN}/jobs/polls-migrate/executions", off)
+    google.answer("GET", BUILDS, off)
+    assert run(client, jobs=["polls-migrate"], images=[IMAGE]) == {
+        "changed": False,
+        "failures": [],
+        "unread": [],
+    }
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(google, client, refuse, log):
     url = f"{RUN}/jobs/polls-migrate/executions"
     google.answer("GET", f"{url}/x2/tasks", {"tasks": []})

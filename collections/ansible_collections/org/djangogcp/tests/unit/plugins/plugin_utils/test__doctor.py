@@ -388,7 +388,7 @@ def test_policies_and_permissions(facts):
         "sql.restrictPublicIp forbids the public address. Set djangogcp_network to a VPC network."
     ]
     (found,) = _doctor.policies(facts)
-    assert (found.state, found.cause) == (PROBLEM, "sql.restrictPublicIp forbids the public address.")
+    assert (found.state, found.text) == (PROBLEM, "sql.restrictPublicIp forbids the public address.")
     assert found.cure == "Set djangogcp_network to a VPC network."
     facts["project"]["missing_permissions"] = [
         {"permission": "run.services.create", "role": "roles/run.admin"},
