@@ -104,6 +104,10 @@ def test_status_manage_and_destroy_name_no_target(folder: Folder) -> None:
     status = folder.play("playbooks/status.yml")
     assert status.status == 0, status.output
     assert f"file://{folder.path}/current" in status.output
+    examined = folder.play("playbooks/doctor.yml")
+    assert "ok: traffic: " in examined.output, examined.output
+    assert "ok: drift: " in examined.output
+    assert examined.status == 0
     ran = folder.play("playbooks/manage.yml", "-e", "manage_command='check --deploy'")
     assert ran.status == 0, ran.output
     assert "manage ran" in ran.output
