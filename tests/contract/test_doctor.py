@@ -27,6 +27,7 @@ SAID_BY_OTHERS = {
         "workers | Stop before the new revision gets traffic",
     ): "a-container-does-not-listen",
     ("preflight/tasks/foreign.yml", "foreign | Stop at anything else"): "google-cloud-refuses-it",
+    ("preflight/tasks/preview.yml", "preview | Refuse a preview that cannot be"): "a-preview-is-refused",
     ("release/tasks/ask.yml", "ask | Stop before the new revision gets traffic"): "a-page-does-not-answer",
     ("release/tasks/command.yml", "command | Stop before there is a new revision"): "a-command-has-failed",
     ("release/tasks/releases.yml", "releases | Tell why there are none"): "google-cloud-refuses-it",

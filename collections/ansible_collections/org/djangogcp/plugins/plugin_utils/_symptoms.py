@@ -263,6 +263,12 @@ SAID: tuple[Symptom, ...] = (
         "ansible-playbook org.djangogcp.rotate --limit {host} -e rotate=due",
     ),
     _row(
+        "a-preview-is-refused",
+        r"preview is '|djangogcp_preview_variables has|is no preview of|a preview of it would make|a preview has a name of its own|expected the name of a preview",
+        "There is no such preview, or it cannot be made by that name.",
+        "ansible-playbook org.djangogcp.previews --limit {host} lists those that there are; the message says what it expected.",
+    ),
+    _row(
         "maintenance-is-refused",
         r"maintenance is |would answer visitors with 503",
         "The site cannot be put into maintenance like this.",
