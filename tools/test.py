@@ -82,6 +82,7 @@ RELEASES = (
     "tests/e2e/test_8_previews.py",
     "tests/e2e/test_8_releases.py",
     "tests/e2e/test_8_rotate.py",
+    "tests/e2e/test_8_static.py",
     "tests/e2e/test_8_workers.py",
 )
 NEEDS = (

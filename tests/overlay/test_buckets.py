@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import mimetypes
 import re
 import threading
@@ -136,14 +138,14 @@ class FakeBucket:
     def blob(self, name: str) -> SimpleNamespace:
         from django_on_google_cloud.management.commands.collectstatic import _md5
 
-        made = SimpleNamespace(name=name, cache_control=None, content_type=None, md5_hash=None)
+        made = SimpleNamespace(name=name, cache_control=None, content_encoding=None)
 
-        def upload_from_filename(path: str, content_type: str) -> None:
-            made.content_type, made.md5_hash = content_type, _md5(Path(path))
+        def upload_from_string(content: bytes, content_type: str) -> None:
+            made.content, made.content_type, made.md5_hash = content, content_type, _md5(content)
             self.objects[name] = made
             self.uploads.append(name)
 
-        made.upload_from_filename = upload_from_filename
+        made.upload_from_string = upload_from_string
         return made
 
 
@@ -204,6 +206,71 @@ def test_a_second_run_uploads_nothing(collect: Callable[..., str], bucket: FakeB
     collect()
     assert "0 of 3 files uploaded to gs://my-static, the others were there." in collect()
     assert len(bucket.uploads) == 3
+
+
+def test_what_is_text_is_stored_compressed_and_the_same_each_time(
+    collect: Callable[..., str], bucket: FakeBucket, sheet: Path
+) -> None:
+    long = "body { color: green } " * 100
+    sheet.write_text(long, "utf-8")
+    (sheet.parent / "photo.webp").write_bytes(b"a" * 1000)
+    (sheet.parent / "code.js.map").write_text('{"version": 3}' * 50, "utf-8")
+    collect()
+    stored = bucket.objects["site.css"]
+    assert (stored.content_encoding, stored.content_type) == ("gzip", "text/css")
+    assert gzip.decompress(stored.content).decode() == long
+    # No time and no name: the same bytes wherever they are made.
+    assert stored.content[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+    assert bucket.objects["photo.webp"].content_encoding is None
+    assert bucket.objects["photo.webp"].content == b"a" * 1000
+    assert bucket.objects["code.js.map"].content_encoding == "gzip"
+    bucket.uploads.clear()
+    collect()
+    assert bucket.uploads == []
+
+
+def test_what_would_become_larger_is_stored_as_it_is(
+    collect: Callable[..., str], bucket: FakeBucket, sheet: Path
+) -> None:
+    sheet.write_text("a{}", "utf-8")
+    collect()
+    assert bucket.objects["site.css"].content == b"a{}"
+    assert bucket.objects["site.css"].content_encoding is None
+
+
+def test_what_was_stored_as_it_is_before_is_stored_compressed(
+    collect: Callable[..., str], bucket: FakeBucket, sheet: Path
+) -> None:
+    sheet.write_text("body { color: green } " * 100, "utf-8")
+    bucket.blob("site.css").upload_from_string(sheet.read_bytes(), "text/css")
+    collect()
+    assert bucket.objects["site.css"].content_encoding == "gzip"
+
+
+def test_each_release_leaves_a_list_of_its_files_named_after_its_image(
+    collect: Callable[..., str], bucket: FakeBucket, sheet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEASE_IMAGE", f"host/p/r/polls@sha256:{'a' * 64}")
+    collect()
+    first = f".collected/{'a' * 64}.json"
+    assert bucket.uploads[-1] == first, "it lists what is there"
+    files = listed(bucket, first)
+    assert files == sorted(name for name in bucket.objects if name != first)
+    sheet.write_text("body { color: blue }", "utf-8")
+    monkeypatch.setenv("RELEASE_IMAGE", f"host/p/r/polls@sha256:{'b' * 64}")
+    collect()
+    assert listed(bucket, first) == files
+    (new,) = set(listed(bucket, f".collected/{'b' * 64}.json")) - set(files)
+    assert re.fullmatch(r"site\.[0-9a-f]{12}\.css", new)
+    uploads = len(bucket.uploads)
+    collect()
+    assert len(bucket.uploads) == uploads
+
+
+def listed(bucket: FakeBucket, name: str) -> list[str]:
+    blob = bucket.objects[name]
+    content = gzip.decompress(blob.content) if blob.content_encoding == "gzip" else blob.content
+    return list(json.loads(content)["files"])
 
 
 def test_files_of_older_releases_stay_even_when_told_to_clear(
