@@ -80,6 +80,7 @@ RELEASES = (
     "tests/e2e/test_8_maintenance.py",
     "tests/e2e/test_8_migrations.py",
     "tests/e2e/test_8_previews.py",
+    "tests/e2e/test_8_prune.py",
     "tests/e2e/test_8_releases.py",
     "tests/e2e/test_8_rotate.py",
     "tests/e2e/test_8_static.py",

@@ -65,6 +65,7 @@ RUN_BY = {
         '"playbooks/rotate.yml"',
     ),
     "ansible-playbook playbooks/doctor.yml -i inventories/prod": ("tests/e2e", '"playbooks/doctor.yml"'),
+    "ansible-playbook playbooks/prune.yml -i inventories/prod": ("tests/e2e", '"playbooks/prune.yml"'),
     "ansible-playbook playbooks/unlock.yml -i inventories/prod": ("tests/e2e", '"playbooks/unlock.yml"'),
     "ansible-playbook playbooks/destroy.yml -i inventories/prod -e destroy_confirm=SITE": (
         "tests/e2e",

@@ -39,11 +39,13 @@ MODULES = (
     "storage_lock",
     "storage_record",
     "storage_records_info",
+    "storage_static_retention",
     "secretmanager_secrets",
     "secretmanager_secrets_info",
     "iam_members",
     "cloudbuild_build",
     "release_parts_info",
+    "artifactregistry_image_retention",
     "sql_instance",
     "sql_instance_info",
     "sql_database",
@@ -60,6 +62,7 @@ MODULES = (
     "run_worker_pools_info",
     "run_service",
     "run_canary",
+    "run_revision_retention",
     "run_service_info",
     "smoke_test",
     "logging_entries_info",
@@ -67,7 +70,7 @@ MODULES = (
     "certificates_info",
 )
 #: What is there or is not.
-NOTHING_TO_CHANGE = ("serviceusage_services", "sql_database")
+NOTHING_TO_CHANGE = ("serviceusage_services", "sql_backup_run", "sql_database", "storage_record")
 OWNER = "owner@example.com"
 #: What the examples take for granted, as tasks before those of a module.
 BEFORE: dict[str, list[dict[str, Any]]] = {

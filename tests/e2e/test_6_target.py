@@ -100,6 +100,15 @@ def test_a_release_is_served_and_a_second_run_changes_nothing(folder: Folder) ->
     assert "has not been used in project" in str(folder.rehearsal.api(services, status=403))
 
 
+def test_what_is_old_goes_and_what_serves_stays(folder: Folder) -> None:
+    (folder.path / "tried-once").mkdir()
+    run = folder.play("playbooks/prune.yml", djangogcp_keep_days=0)
+    assert run.status == 0, run.output
+    assert "delete release tried-once" in run.output
+    assert not (folder.path / "tried-once").exists()
+    assert (folder.path / "current" / "app.json").exists()
+
+
 def test_status_manage_and_destroy_name_no_target(folder: Folder) -> None:
     status = folder.play("playbooks/status.yml")
     assert status.status == 0, status.output

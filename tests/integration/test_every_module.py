@@ -24,6 +24,7 @@ STATEMENT = {"name": "create it", "check": "SELECT 1 WHERE false", "statement": 
 
 #: For each module the message about what is missing when it gets no options.
 MISSING = {
+    "artifactregistry_image_retention": "missing required arguments: image, older_than_days, used",
     "artifactregistry_repository": "missing required arguments: location, name",
     "artifactregistry_repository_info": "missing required arguments: location",
     "certificates_info": "missing required arguments: hosts",
@@ -41,6 +42,7 @@ MISSING = {
     "run_job_execution_info": "missing required arguments: job, location",
     "run_jobs": "missing required arguments: jobs, location",
     "run_jobs_info": "missing required arguments: location",
+    "run_revision_retention": "missing required arguments: location, older_than_days",
     "run_service": "missing required arguments: location, name",
     "run_service_info": "missing required arguments: location, name",
     "run_worker_pool": "missing required arguments: location, name",
@@ -56,8 +58,9 @@ MISSING = {
     "sql_users": "missing required arguments: instance, users",
     "sql_users_info": "missing required arguments: instance",
     "storage_buckets": "missing required arguments: buckets",
+    "storage_static_retention": "missing required arguments: bucket, kept, older_than_days",
     "storage_lock": "missing required arguments: bucket",
-    "storage_record": "missing required arguments: bucket, content",
+    "storage_record": "missing required arguments: bucket",
     "storage_records_info": "missing required arguments: bucket",
 }
 #: They tell of the project, or of all that it has.
@@ -70,6 +73,7 @@ WITHOUT_REQUIRED = (
 )
 #: For each module options with which it would change something, or read something that is not there.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "artifactregistry_image_retention": {"image": IMAGE, "used": [], "older_than_days": 0},
     "artifactregistry_repository": {"name": "absent", "location": REGION},
     "artifactregistry_repository_info": {"location": REGION},
     "certificates_info": {"hosts": ["absent.invalid"]},
@@ -110,6 +114,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "run_jobs_info": {"location": REGION},
     "run_worker_pools_info": {"location": REGION},
+    "run_revision_retention": {"location": REGION, "services": ["absent"], "older_than_days": 0},
     "run_service": {"name": "absent", "location": REGION, "template": {"containers": [{"image": IMAGE}]}},
     "run_service_info": {"name": "absent", "location": REGION},
     "run_worker_pool": {
@@ -148,19 +153,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sql_users_info": {"instance": "absent"},
     "storage_buckets": {"buckets": [{"name": "djangogcp-absent-bucket", "location": REGION}]},
     "storage_buckets_info": {},
+    "storage_static_retention": {"bucket": "absent-static", "kept": [], "older_than_days": 0},
     "storage_lock": {"bucket": "absent-releases", "owner": OWNER, "reason": "a deploy"},
     "storage_record": {"bucket": "absent-releases", "content": {"who": OWNER}},
     "storage_records_info": {"bucket": "absent-releases"},
 }
 #: What they look at is in a bucket that has to be there.
-IN_A_BUCKET = ("storage_lock", "storage_record", "storage_records_info")
+IN_A_BUCKET = ("storage_lock", "storage_record", "storage_records_info", "storage_static_retention")
 #: The one asks nobody of Google's, and the other says what it could not read and goes on.
 NEVER_REFUSED = ("certificates_info", "failures_info")
 CHANGING = [
     name
     for name in MODULES
     if name not in ("cloudbuild_build", "read_ahead", "run_canary", "smoke_test")
-    and not name.endswith("_info")
+    # Where nothing is, nothing goes.
+    and not name.endswith(("_info", "_retention"))
 ]
 
 
@@ -233,6 +240,7 @@ def test_a_caller_without_roles_learns_which_permission_and_role_is_missing(
 
 #: For each module what a caller without any role is told to ask for.
 REFUSED = {
+    "artifactregistry_image_retention": ("artifactregistry.versions.list", "roles/artifactregistry.admin"),
     "artifactregistry_repository": ("artifactregistry.repositories.get", "roles/artifactregistry.admin"),
     "artifactregistry_repository_info": (
         "artifactregistry.repositories.list",
@@ -251,6 +259,7 @@ REFUSED = {
     "run_job_execution_info": ("run.executions.list", "roles/run.admin"),
     "run_jobs": ("run.jobs.get", "roles/run.admin"),
     "run_jobs_info": ("run.jobs.list", "roles/run.admin"),
+    "run_revision_retention": ("run.revisions.list", "roles/run.admin"),
     "run_service": ("run.services.get", "roles/run.admin"),
     "run_service_info": ("run.services.get", "roles/run.admin"),
     "run_worker_pool": ("run.workerpools.get", "roles/run.admin"),

@@ -181,6 +181,22 @@ def test_a_backup_is_made_and_waited_for(cloud: Cloud, sql_instance: str) -> Non
     assert cloud.api(f"{backups}/{begun}")["status"] == "SUCCESSFUL"
 
 
+def test_backups_on_demand_are_deleted_by_their_ids(cloud: Cloud, sql_instance: str) -> None:
+    backups = f"{URL}/{sql_instance}/backupRuns"
+    first, second = (cloud.ok("sql_backup_run", instance=sql_instance)["backup_id"] for _ in range(2))
+    asked = {"instance": sql_instance, "state": "absent", "backup_ids": [first, "1"]}
+    planned = cloud.ok("sql_backup_run", check=True, **asked)
+    (action,) = planned["actions"]
+    assert action.startswith(f"delete backup {first} of 20")
+    assert action.endswith(f" MB) of SQL instance {sql_instance}")
+    done = cloud.ok("sql_backup_run", **asked)
+    assert done["diff"] == planned["diff"]
+    ids = [one["id"] for one in cloud.api(backups)["items"]]
+    assert first not in ids
+    assert second in ids
+    assert cloud.ok("sql_backup_run", **asked)["changed"] is False
+
+
 def test_the_region_of_an_instance_cannot_change(cloud: Cloud, sql_instance: str) -> None:
     assert cloud.error("sql_instance", name=sql_instance, region="europe-west1") == (
         f"Failed to update SQL instance {sql_instance}: Google Cloud cannot change region from 'us-central1' to "

@@ -14,7 +14,7 @@ def test_records_are_written_with_the_next_number_and_read_newest_first(cloud: C
 
     planned = cloud.ok("storage_record", check=True, bucket=BUCKET, content={"who": "alice"})
     assert (planned["changed"], planned["number"]) == (True, 0)
-    assert "items" not in cloud.api(OBJECTS)
+    assert "items" not in cloud.api(f"{OBJECTS}?prefix=releases/")
 
     for number, who in enumerate(("alice", "bob", "carol"), 1):
         written = cloud.ok("storage_record", bucket=BUCKET, content={"who": who, "traffic": {"after": "r"}})
@@ -34,6 +34,27 @@ def test_a_bucket_that_is_not_there_has_no_records(cloud: Cloud) -> None:
     assert "(HTTP 404" in cloud.error(
         "storage_record", bucket=f"{PROJECT}-no-records", content={"who": "alice"}
     )
+
+
+def test_old_records_are_deleted_and_numbers_go_on(cloud: Cloud) -> None:
+    cloud.ok("storage_buckets", buckets=[{"name": BUCKET, "location": REGION}])
+    for who in ("alice", "bob", "carol"):
+        cloud.ok("storage_record", bucket=BUCKET, folder="old", content={"who": who})
+    asked = {"bucket": BUCKET, "folder": "old", "state": "absent", "first": 3}
+    planned = cloud.ok("storage_record", check=True, **asked)
+    assert planned["actions"] == [
+        f"delete the record gs://{BUCKET}/old/000002.json",
+        f"delete the record gs://{BUCKET}/old/000001.json",
+    ]
+    assert len(cloud.api(f"{OBJECTS}?prefix=old/")["items"]) == 3
+    assert cloud.ok("storage_record", **asked)["diff"] == planned["diff"]
+    assert cloud.ok("storage_record", **asked)["changed"] is False
+    assert cloud.ok("storage_record", bucket=BUCKET, folder="old", content={"who": "dave"})["number"] == 4
+    for options, problem in (
+        ({"state": "absent"}, "state is absent but all of the following are missing: first"),
+        ({"content": {}, "first": 1}, "first is set: expected state to be absent beside it."),
+    ):
+        assert cloud.error("storage_record", bucket=BUCKET, **options) == problem
 
 
 def test_a_folder_is_counted_for_itself(cloud: Cloud) -> None:

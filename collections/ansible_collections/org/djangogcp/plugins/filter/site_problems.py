@@ -350,6 +350,9 @@ RULES: dict[str, Rule] = {
     "djangogcp_migration_lock_timeout_seconds": between(0, 86400),
     "djangogcp_migration_statement_timeout_seconds": between(0, 86400),
     "djangogcp_lock_wait_seconds": rules.WAIT_SECONDS,
+    # A rollback reads the newest 50 records.
+    "djangogcp_keep_releases": rules.between(1, 50),
+    "djangogcp_keep_days": rules.DAYS,
     "djangogcp_canary_percentages": Rule(
         "rising percentages from 1 to 99, at least one", lambda value: _is_rising([int(one) for one in value])
     ),

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: this file may change in any release.
 
-"""Numbered records in a bucket: each is an object of JSON that is written once and never changed.
+"""Numbered records in a bucket: each is an object of JSON that is written once and never changed. Only the oldest ones are ever deleted.
 
 Source: ifGenerationMatch=0 creates an object only where there is none (https://cloud.google.com/storage/docs/request-preconditions); objects are
 listed in the order of their names (https://cloud.google.com/storage/docs/json_api/v1/objects/list).
@@ -73,6 +73,16 @@ class Records:
         call = Call(f"read gs://{self._bucket}/{name}", "storage.objects.get")
         content = self._client.find(object_address(self._bucket, name), call, params={"alt": "media"})
         return None if content is None else {**content, "number": number}
+
+    def delete(self, number: int) -> None:
+        """Delete a record; one that is gone is deleted."""
+        name = name_of(self._folder, number)
+        call = Call(f"delete gs://{self._bucket}/{name}", "storage.objects.delete")
+        try:
+            self._client.request("DELETE", object_address(self._bucket, name), call)
+        except ApiError as error:
+            if error.status != 404:
+                raise
 
     def write(self, content: t.Mapping[str, t.Any]) -> int:
         """Write a record with the next number, and return that."""

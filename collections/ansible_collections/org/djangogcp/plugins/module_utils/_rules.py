@@ -538,6 +538,8 @@ DURATION = pattern("seconds such as 2592000s", r"\d{1,12}s")
 DISK_GB = between(10, 65536)
 TIME_OF_DAY = pattern("a time such as 03:00, in quotes", r"([01]\d|2[0-3]):[0-5]\d")
 RETAINED_BACKUPS = between(1, 365)
+#: sqladmin v1, BackupRun.id (int64).
+BACKUP_ID = pattern("the id of a backup, a number in quotes", r"[1-9]\d{0,18}")
 LOG_DAYS = between(1, 35)
 #: https://cloud.google.com/logging/quotas: "Length of a Logging query language query".
 LOG_FILTER = Rule(
