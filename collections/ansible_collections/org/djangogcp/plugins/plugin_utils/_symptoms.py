@@ -269,6 +269,12 @@ SAID: tuple[Symptom, ...] = (
         "ansible-playbook org.djangogcp.previews --limit {host} lists those that there are; the message says what it expected.",
     ),
     _row(
+        "nothing-is-pruned",
+        r"is not pruned",
+        "It is not known who serves, or something is somebody else's: nothing was deleted.",
+        "ansible-playbook playbooks/status.yml --limit {host} tells who serves and whose everything is.",
+    ),
+    _row(
         "maintenance-is-refused",
         r"maintenance is |would answer visitors with 503",
         "The site cannot be put into maintenance like this.",

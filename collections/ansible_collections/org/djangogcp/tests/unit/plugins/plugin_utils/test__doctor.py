@@ -414,6 +414,12 @@ def test_what_is_not_as_declared_is_a_problem_when_a_right_is_gone(facts):
     assert _doctor.drift(facts)[0].state == PROBLEM
 
 
+def test_what_was_never_deployed_has_not_been_changed_by_anybody(facts):
+    facts["drift"]["actions"] = ["create service account polls-web"]
+    facts["records"]["records"], facts["serving"] = [], []
+    assert _doctor.drift(facts) == []
+
+
 def test_another_value_is_no_cure_of_one_that_was_disabled(facts):
     facts["secrets"]["secrets"][0]["versions"] = [{"version": "2", "state": "DISABLED"}]
     facts["drift"]["actions"] = ["add version 3 to secret polls-secret-key"]
