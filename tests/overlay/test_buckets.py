@@ -117,6 +117,20 @@ def test_threads_that_start_together_share_one_set_of_credentials(
     default.assert_called_once()
 
 
+def test_threads_that_want_the_same_link_have_it_signed_once(media: Any, blob: mock.Mock) -> None:
+    together, signed = threading.Barrier(4), blob.generate_signed_url.side_effect
+
+    def slowly(**options: object) -> str:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(timeout=0.2)  # seconds for others to come in
+        return str(signed(**options))
+
+    blob.generate_signed_url.side_effect = slowly
+    with ThreadPoolExecutor(4) as pool:
+        links = list(pool.map(media.url, "aaaa"))
+    assert links == ["https://signed/1"] * 4
+
+
 def test_a_link_with_parameters_of_its_own_is_always_new(media: Any) -> None:
     media.url("a.jpg")
     assert media.url("a.jpg", {"method": "PUT"}) == "https://signed/2"

@@ -17,18 +17,23 @@ from storages.backends.gcloud import GoogleCloudStorage
 # Python 3.12 and older know this type only in their tables of uncommon ones, and the bucket would serve a download.
 mimetypes.add_type("image/webp", ".webp")
 
+#: How many links are signed at the same time at most; what belongs to one lock is signed one after the other.
+_SIGNED_AT_ONCE = 64
+
 
 class SignedMediaStorage(GoogleCloudStorage):
     """Uploads in a private bucket, shown through signed links, each of which is signed once for a time.
 
     Without a key file each signature is a call to the IAM Credentials API (``projects.serviceAccounts.signBlob``). A
     link is given out again during the first half of its life, so whoever gets it can use it for the other half; and the
-    browser, seeing the same address again, has the picture already.
+    browser, seeing the same address again, has the picture already. Who asks for a link that is being signed waits for it:
+    all the first visitors of a new instance see the same pictures.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._connecting = threading.Lock()
+        self._signing = [threading.Lock() for _ in range(_SIGNED_AT_ONCE)]
 
     @property
     def client(self) -> Any:
@@ -42,7 +47,8 @@ class SignedMediaStorage(GoogleCloudStorage):
         sign = super().url
         if parameters:
             return sign(name, parameters)
-        link = partial(sign, name)
-        return caches["signed_urls"].get_or_set(
-            f"{self.bucket_name}/{name}", link, self.expiration.total_seconds() / 2
-        )
+        links, key = caches["signed_urls"], f"{self.bucket_name}/{name}"
+        if link := links.get(key):
+            return link
+        with self._signing[hash(key) % _SIGNED_AT_ONCE]:
+            return links.get_or_set(key, partial(sign, name), self.expiration.total_seconds() / 2)
