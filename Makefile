@@ -1,7 +1,7 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help adopt rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
-.PHONY: postgresql mysql test test-compose fuzz bench parity lint audit faults build
+.PHONY: postgresql mysql test test-compose fuzz bench parity lint audit faults releases build
 # From any directory: make -C CHECKOUT, or make -f CHECKOUT/Makefile. No built-in function of make takes a path with spaces.
 ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN = cd "$(ROOT)" &&
@@ -98,6 +98,10 @@ bench: ## measure every figure of the README (ARGS="--write" puts them there, AR
 faults: ## disturb every call of a deploy with every fault, and write docs/faults.md (half an hour; ARGS="stall" for a part)
 	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.faults.matrix $(ARGS)
+
+releases: ## visit the site while deploys go well, fail and are killed; writes docs/releases.md (half an hour; ARGS="--seed 7", "killed")
+	@$(IN) bash tools/bootstrap.sh test
+	@$(IN) PATH="$(ROOT)/.venv/bin:$$PATH" PYTHONPATH=collections:emulator/src:. .venv/bin/python -m tests.releases $(ARGS)
 
 build: ## build the collection's tarball, with its change log, into dist/
 	@$(IN) bash tools/bootstrap.sh test

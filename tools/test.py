@@ -85,6 +85,7 @@ RELEASES = (
     "tests/e2e/test_8_rotate.py",
     "tests/e2e/test_8_static.py",
     "tests/e2e/test_8_workers.py",
+    "tests/releases",
 )
 NEEDS = (
     "tests/e2e/test_6_own_needs.py",
