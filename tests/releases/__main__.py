@@ -85,15 +85,15 @@ def quote(rows: list[Row]) -> None:
 
 _HEAD = """# Releases under load
 
-Written by `make releases`. While each of these happens, through the playbooks, people visit the model site: of 50 requests 44 are for pages, health addresses and
-style sheets, 3 log somebody in, 2 are of people who stay logged in, 1 uploads a picture. Requests come at their rate, whatever the answers take, over connections that are kept.
+Written by `make releases`. While each of these happens, through the playbooks, people visit the model site: of 100 requests 92 are for pages, health addresses and
+style sheets, 4 are of people who stay logged in, 3 log somebody in, 1 uploads a picture. Requests come at their rate, whatever the answers take, over connections that are kept.
 
 * **Failed** is whatever a visitor would not get without the deploy: no answer within 60 s, another status, another page or half of one, somebody who is not logged in any more, a picture
   that was taken and is not in the database.
 * **Apart** is what the scenario is about: the answers of a canary's bad part, and of maintenance.
 * The lock is looked at after the scenario and before the next deploy, which brings other variables to the same visitors; times are counted from when a request was due.
 * The site has two instances with 32 threads, connections to the database for two revisions of that, `/polls/` in `djangogcp_smoke_paths`, and throttles that let one address log
-  in and upload so often, and 32 wait for it. All else is as it comes.
+  in and upload so often, and wait for their turn. All else is as it comes.
 
 """
 _SEEN = "Seen with {rate:.0f} requests a second asked for, on {machine}; seed {seed}.\n"

@@ -20,8 +20,6 @@ KILLS = 30
 _KILLED_IN_A_ROW = 15
 #: Seconds for which the site is visited and nothing is done.
 _UNDISTURBED = 20
-#: The seconds within which a run is killed: as long as a deploy takes on a machine that does nothing else. One that ends before is not counted.
-_LATEST_KILL = 20
 #: What visitors of the bad part of a canary get.
 _DEGRADED = "degraded on purpose"
 
@@ -162,9 +160,11 @@ def _canary(site: Site) -> str:
 
 def _killed(site: Site) -> str:
     killed, locks, with_children, built = 0, 0, 0, 0
+    # How long a deploy takes on this machine, so that each of its parts has its turn; one that has ended before it was killed is not counted.
+    latest = {is_built: _duration(site, is_built=is_built) for is_built in (True, False)}
     while killed < KILLS:
-        seconds = site.draw.uniform(0.5, _LATEST_KILL)
         takes_children, is_built = site.draw.random() < 0.5, site.draw.random() < 0.5
+        seconds = site.draw.uniform(0.5, latest[is_built])
         if kill_once(site, seconds, with_children=takes_children, is_built=is_built):
             killed += 1
             with_children += takes_children
@@ -173,6 +173,12 @@ def _killed(site: Site) -> str:
             if killed % _KILLED_IN_A_ROW == 0 and killed < KILLS:
                 _released(site, site.deploy(is_built=False))
     return f"{killed} killed, {with_children} of them with their children, {built} with a build; {locks} left the lock"
+
+
+def _duration(site: Site, *, is_built: bool) -> float:
+    began = time.monotonic()
+    _released(site, site.deploy(is_built=is_built))
+    return time.monotonic() - began
 
 
 def kill_once(site: Site, seconds: float, *, with_children: bool, is_built: bool) -> bool:
