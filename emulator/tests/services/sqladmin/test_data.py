@@ -402,3 +402,103 @@ def test_the_data_api_and_iam_logins_must_be_switched_on(sql: Sql, database: str
     )
     sql.do("PATCH", "instances/main", {"settings": {"dataApiAccess": "ALLOW_DATA_API"}})
     assert execute(sql, "SELECT 1").status_code == 200
+
+
+# Exports and imports -------------------------------------------------------------------------------------------------
+
+BUCKET = f"{PROJECT}-dumps"
+OBJECTS = f"https://storage.googleapis.com/storage/v1/b/{BUCKET}"
+
+
+@pytest.fixture
+def bucket(sql: Sql) -> Iterator[str]:
+    """A bucket that the instance may write to and read."""
+    session = sql.running.session()
+    made = session.post(
+        f"https://storage.googleapis.com/storage/v1/b?project={PROJECT}",
+        json={"name": BUCKET, "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}},
+    )
+    assert made.status_code == 200, made.text
+    agent = sql("GET", "instances/main")["serviceAccountEmailAddress"]
+    policy = session.get(f"{OBJECTS}/iam").json()
+    policy["bindings"].append({"role": "roles/storage.objectAdmin", "members": [f"serviceAccount:{agent}"]})
+    assert session.put(f"{OBJECTS}/iam", json=policy).status_code == 200
+    yield BUCKET
+    for one in session.get(f"{OBJECTS}/o").json().get("items", []):
+        session.delete(f"{OBJECTS}/o/{one['name']}")
+    assert session.delete(OBJECTS).status_code == 204
+
+
+def dump(name: str, **asked: Any) -> Any:
+    return {
+        "exportContext": {"fileType": "SQL", "uri": f"gs://{BUCKET}/{name}", "databases": ["site"], **asked}
+    }
+
+
+def load(name: str, **asked: Any) -> Any:
+    return {"importContext": {"fileType": "SQL", "uri": f"gs://{BUCKET}/{name}", "database": "copy", **asked}}
+
+
+@pytest.mark.parametrize("name", ["site.sql", "site.sql.gz"])
+def test_what_was_exported_is_imported_as_somebody_else(
+    sql: Sql, database: str, bucket: str, name: str
+) -> None:
+    users = [{"name": one, "password": "secret"} for one in ("first", "second")]
+    for user in users:
+        sql.do("POST", "instances/main/users", user)
+    with server(sql).connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER SCHEMA public OWNER TO first; CREATE TABLE t (n integer PRIMARY KEY, word text)"
+        )
+        cursor.execute("ALTER TABLE t OWNER TO first; GRANT SELECT ON t TO PUBLIC")
+        cursor.execute("COMMENT ON TABLE t IS 'words'; INSERT INTO t VALUES (1, 'it''s'), (2, E'a\\tb')")
+    sql.do("POST", "instances/main/databases", {"name": "copy"})
+    try:
+        with server(sql).connect("copy") as connection, connection.cursor() as cursor:
+            cursor.execute("ALTER SCHEMA public OWNER TO second")
+        assert sql.do("POST", "instances/main/export", dump(name))["operationType"] == "EXPORT"
+        done = sql.do("POST", "instances/main/import", load(name, importUser="second"))
+        assert (done["operationType"], done.get("error")) == ("IMPORT", None)
+        with server(sql).connect("copy") as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT n, word FROM t ORDER BY n")
+            assert cursor.fetchall() == [(1, "it's"), (2, "a\tb")]
+            cursor.execute(
+                "SELECT tableowner, obj_description('t'::regclass) FROM pg_tables WHERE tablename = 't'"
+            )
+            assert cursor.fetchall() == [("second", "words")]
+            cursor.execute("SELECT relacl FROM pg_class WHERE relname = 't'")
+            assert cursor.fetchall() == [(None,)]
+    finally:
+        with server(sql).connect() as connection, connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE copy")
+        with server(sql).connect("site") as connection, connection.cursor() as cursor:
+            cursor.execute("ALTER SCHEMA public OWNER TO pg_database_owner; DROP OWNED BY first")
+        for user in users:
+            sql.do("DELETE", "instances/main/users", name=user["name"])
+
+
+def test_what_cannot_be_imported_changes_nothing_and_is_told(sql: Sql, database: str, bucket: str) -> None:
+    sql.running.session().post(
+        f"https://storage.googleapis.com/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=bad.sql",
+        data="CREATE TABLE t (n integer); SELECT nothing;",
+    )
+    failed = sql.wait(sql("POST", "instances/main/import", load("bad.sql", database="site")))
+    assert 'column "nothing" does not exist' in failed["error"]["errors"][0]["message"]
+    with server(sql).connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        assert cursor.fetchall() == [(0,)]
+
+
+def test_the_instance_needs_the_bucket_and_who_asks_a_place(sql: Sql, database: str, bucket: str) -> None:
+    session = sql.running.session()
+    policy = session.get(f"{OBJECTS}/iam").json()
+    kept = [one for one in policy["bindings"] if one["role"] != "roles/storage.objectAdmin"]
+    assert session.put(f"{OBJECTS}/iam", json={**policy, "bindings": kept}).status_code == 200
+    refused = (403, "The service account does not have the required permissions for the bucket.", "forbidden")
+    assert sql.error("POST", "instances/main/export", dump("site.sql")) == refused
+    assert sql.error("POST", "instances/main/import", load("site.sql")) == refused
+    nowhere = sql.error("POST", "instances/main/export", dump("site.sql", uri="site.sql"))
+    assert nowhere[:2] == (400, "Invalid request: the URI must be of the form gs://bucketName/fileName.")
+    several = sql.error("POST", "instances/main/export", dump("site.sql", databases=[]))
+    assert several[0] == 400
+    assert sql.error("POST", "instances/main/export", dump("site.csv", fileType="CSV"))[0] == 400

@@ -29,6 +29,8 @@ from gcp_emulator.services.sqladmin.ports import Attachments, SqlSockets
 from gcp_emulator.services.sqladmin.private import PrivateAddresses
 from gcp_emulator.services.sqladmin.replicas import Replicas
 from gcp_emulator.services.sqladmin.servers import Servers
+from gcp_emulator.services.sqladmin.transfers import Transfers
+from gcp_emulator.services.storage.ports import Objects
 
 
 class SqlAdmin(Service):
@@ -47,12 +49,13 @@ class SqlAdmin(Service):
         self._backups = Backups(context)
         self._replicas = Replicas(context, self.instances)
         self._data = Data(context, self.instances, context.ports.find(Secrets))
+        self._transfers = Transfers(context, self.instances, context.ports.find(Objects))
         self._restarts = Tasks()
         context.ports.offer(SqlSockets, self.connect)
         context.ports.offer(Attachments, self.instances)
 
     def parts(self) -> Iterable[object]:
-        return self.instances, self._data, self.connect, self._replicas, self._backups
+        return self.instances, self._data, self.connect, self._replicas, self._backups, self._transfers
 
     async def describe(self, view: View) -> Section | None:
         if view.part:

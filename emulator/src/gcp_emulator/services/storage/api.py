@@ -113,6 +113,10 @@ class Storage(Service):
         record = self._objects.require(identity, "storage.objects.get", bucket, name, generation)
         return StoredObject(self._files.path(record["content"]), record["generation"])
 
+    def require_writable(self, bucket: str, name: str, *, identity: Identity) -> None:
+        """ApiError 404, 403 or 412 unless ``identity`` may store an object of that name."""
+        self._objects.check(Write(identity, bucket, name, {}))
+
     async def write_object(
         self,
         bucket: str,

@@ -26,6 +26,9 @@ class Objects(Protocol):
     ) -> StoredObject:
         """An object that ``identity`` may read; ApiError 404 or 403 (storage.objects.get)."""
 
+    def require_writable(self, bucket: str, name: str, *, identity: Identity) -> None:
+        """ApiError 404, 403 or 412 unless ``identity`` may store an object of that name."""
+
     async def write_object(
         self,
         bucket: str,
