@@ -47,8 +47,8 @@ _value:
   description: >-
     C(kept), the numbers of the releases that are kept, the newest first; C(first), the number of the first record that stays, V(0) if all do;
     C(revisions), the names by which the target has the kept releases; C(images), what they run; C(served_images), those of them that had traffic;
-    C(secret_versions), by the name of a secret the numbers of the versions that a rollback to them reads; C(backups), the ids of the backups that only records name
-    which go.
+    C(secret_versions), by the name of a secret the numbers of the versions that a rollback to them reads; C(backups), the ids of the backups that only
+    records name which go.
   type: dict
   sample:
     kept: [7, 6]

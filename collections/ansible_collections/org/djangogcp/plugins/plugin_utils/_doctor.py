@@ -143,7 +143,7 @@ def policies(facts: Facts) -> list[Finding]:
         return unread("policies", [found["unread"]])
     result = []
     for problem in found["problems"]:
-        cause, _, cure = problem.partition(" Set ")
+        cause, _word, cure = problem.partition(" Set ")
         result.append(
             Finding(
                 "policies",
@@ -479,10 +479,8 @@ def _not_enabled(facts: Facts) -> list[tuple[str, str, str]]:
     }
     pinned = {(name, str(number)) for name, number in (app.get("secret_versions") or {}).items()}
     # The key before the one that signs is named with its number.
-    numbered = [
-        str(one).split(":") for one in (app.get("secrets") or {}).values() if str(one).count(":") == 1
-    ]
-    pinned |= {(name, number) for name, number in numbered}
+    named = [str(one).partition(":") for one in (app.get("secrets") or {}).values()]
+    pinned |= {(name, number) for name, colon, number in named if colon and ":" not in number}
     found = [(name, number, states.get(name, {}).get(number, "GONE")) for name, number in sorted(pinned)]
     return [one for one in found if one[2] != "ENABLED"]
 
@@ -625,7 +623,7 @@ def _lines(one: Finding) -> list[str]:
 
 def _cause_and_cure(text: str, word: str) -> tuple[str, str, str]:
     """A sentence of another filter, as the text, no cause, and the cure that begins with a word."""
-    what, _, cure = text.partition(word)
+    what, _word, cure = text.partition(word)
     return what, "", f"{word.strip()} {cure}" if cure else ""
 
 

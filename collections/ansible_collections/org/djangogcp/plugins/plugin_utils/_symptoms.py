@@ -264,7 +264,8 @@ SAID: tuple[Symptom, ...] = (
     ),
     _row(
         "a-preview-is-refused",
-        r"preview is '|djangogcp_preview_variables has|is no preview of|a preview of it would make|a preview has a name of its own|expected the name of a preview",
+        r"preview is '|djangogcp_preview_(?:variables|database) (?:has|is)|is no preview of|a preview of it would make|a preview has a name of its own"
+        r"|expected the name of a preview",
         "There is no such preview, or it cannot be made by that name.",
         "ansible-playbook org.djangogcp.previews --limit {host} lists those that there are; the message says what it expected.",
     ),

@@ -62,7 +62,7 @@ def serve(tmp_path, monkeypatch):
             def answer():
                 with contextlib.suppress(OSError):
                     while True:
-                        connection, _ = listening.accept()
+                        connection, _address = listening.accept()
                         with (
                             contextlib.suppress(OSError),
                             context.wrap_socket(connection, server_side=True) as secure,

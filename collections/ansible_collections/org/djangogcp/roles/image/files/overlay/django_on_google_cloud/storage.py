@@ -33,7 +33,7 @@ class SignedMediaStorage(GoogleCloudStorage):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._connecting = threading.Lock()
-        self._signing = [threading.Lock() for _ in range(_SIGNED_AT_ONCE)]
+        self._signing = [threading.Lock() for _number in range(_SIGNED_AT_ONCE)]
 
     @property
     def client(self) -> Any:
