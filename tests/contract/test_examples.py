@@ -50,6 +50,7 @@ MODULES = (
     "sql_instance_info",
     "sql_database",
     "sql_database_info",
+    "sql_database_copy",
     "sql_backup_run",
     "sql_users",
     "sql_users_info",

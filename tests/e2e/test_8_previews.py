@@ -203,3 +203,35 @@ def test_wrong_input_is_one_clear_message(
     assert run.status != 0
     assert words in " ".join(run.output.split())
     assert run.counts("shop")["changed"] == 0
+
+
+def test_it_begins_with_what_the_site_has(shop: Shop, tmp_path: Path) -> None:
+    """With a server of a version of which this machine has pg_dump as well."""
+    of_its_own = {
+        **projects.small_site(shop.project),
+        "djangogcp_database_instance": "older",
+        "djangogcp_database_version": "POSTGRES_15",
+        "djangogcp_preview_database": "copy",
+    }
+    inventory = projects.inventory(tmp_path / "inventory.yml", {"books": of_its_own})
+    for options in ((), NAME):
+        run = shop.rehearsal.playbook("deploy.yml", *options, inventory=inventory)
+        assert run.status == 0, run.output
+    # The superuser came along, so the password is that of the site.
+    session, address = shop.rehearsal.session(), shop.rehearsal.url("books-pr1") + "/admin/login/"
+    form = {
+        "csrfmiddlewaretoken": projects.csrf_token(session.get(address, timeout=60)),
+        "username": "admin",
+        "password": shop.rehearsal.secret("books-superuser-password"),
+        "next": "/admin/",
+    }
+    page = session.post(address, data=form, headers={"Referer": address}, timeout=60)
+    assert "Site administration" in page.text
+    bucket = f"storage.googleapis.com/storage/v1/b/{PROJECT}-books-pr1-releases"
+    left = [one["name"] for one in shop.rehearsal.api(f"{bucket}/o")["items"]]
+    assert not [name for name in left if name.startswith("copies/")]
+    bindings = shop.rehearsal.api(f"{bucket}/iam").get("bindings", [])
+    assert not [one for one in bindings if "gcp-sa-cloud-sql" in str(one["members"])]
+    again = shop.rehearsal.playbook("deploy.yml", *NAME, inventory=inventory)
+    assert again.status == 0, again.output
+    assert again.counts("books")["changed"] == 0

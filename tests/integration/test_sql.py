@@ -1,4 +1,4 @@
-"""The modules sql_instance, sql_backup_run, sql_database, sql_users and sql_statements on a real PostgreSQL."""
+"""The modules sql_instance, sql_backup_run, sql_database, sql_database_copy, sql_users and sql_statements on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -452,3 +452,73 @@ def test_a_missing_database_is_named(cloud: Cloud, database: dict[str, str]) -> 
     )
     assert message.startswith("Failed to check whether to look in database nowhere of SQL instance shared: ")
     assert "nowhere" in message.partition(": ")[2]
+
+
+def test_a_database_is_copied_into_an_empty_one(cloud: Cloud) -> None:
+    # The newest one of which every distribution that has a server has pg_dump, too.
+    instance = "copied"
+    asked_of_it = {
+        **INSTANCE,
+        "name": instance,
+        "database_version": "POSTGRES_15",
+        "deletion_protection_enabled": False,
+    }
+    cloud.ok("sql_instance", **asked_of_it, data_api_access="ALLOW_DATA_API")
+    flag = {"cloudsql.iam_authentication": True}
+    cloud.ok("sql_instance", name=instance, database_flags=flag)
+    operator = {"name": OWNER, "type": "CLOUD_IAM_USER", "database_roles": ["cloudsqlsuperuser"]}
+    bucket, user = f"{PROJECT}-copies", {"name": "copier", "random_password": True}
+    for name in ("template", "filled"):
+        cloud.ok("sql_database", instance=instance, name=name)
+    cloud.ok("sql_users", instance=instance, users=[user, operator])
+    make = {
+        "name": "make it",
+        "check": "SELECT 1 FROM pg_tables WHERE tablename = 'words'",
+        "statement": "CREATE TABLE words (word text); INSERT INTO words VALUES ('one'), ('two')",
+    }
+    give = {
+        "name": "give it",
+        "check": "SELECT 1 WHERE false",
+        "statement": "GRANT CREATE ON SCHEMA public TO copier",
+    }
+    cloud.ok("sql_statements", instance=instance, database="template", statements=[make])
+    cloud.ok("sql_statements", instance=instance, database="filled", statements=[give])
+    cloud.ok("storage_buckets", buckets=[{"name": bucket, "location": REGION}])
+    asked = {
+        "instance": instance,
+        "source": "template",
+        "target": "filled",
+        "import_user": "copier",
+        "bucket": bucket,
+    }
+    refused = cloud.error("sql_database_copy", **asked, timeout_seconds=1)
+    assert "The service account does not have the required permissions for the bucket" in refused
+    agent = cloud.api(f"{URL}/{instance}")["serviceAccountEmailAddress"]
+    grant = {
+        "resource_type": "bucket",
+        "resource": bucket,
+        "role": "roles/storage.objectAdmin",
+        "members": [f"serviceAccount:{agent}"],
+    }
+    cloud.ok("iam_members", members=[grant])
+    planned = cloud.ok("sql_database_copy", check=True, **asked)
+    done = cloud.ok("sql_database_copy", **asked)
+    assert (
+        planned["actions"]
+        == done["actions"]
+        == [f"copy database template of SQL instance {instance} into filled"]
+    )
+    assert cloud.ok("sql_database_copy", **asked)["changed"] is False
+    found = {
+        "name": "look",
+        "check": "SELECT 1 FROM pg_tables WHERE tablename = 'words' AND tableowner = 'copier'",
+        "statement": "SELECT 1",
+    }
+    assert (
+        cloud.ok("sql_statements", check=True, instance=instance, database="filled", statements=[found])[
+            "changed"
+        ]
+        is False
+    )
+    listed = cloud.api(f"storage.googleapis.com/storage/v1/b/{bucket}/o")
+    assert "items" not in listed, "nothing of it is left in the bucket"

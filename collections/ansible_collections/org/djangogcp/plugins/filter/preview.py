@@ -13,7 +13,9 @@ description:
   - Private to the role preflight. A preview is a site of its own, described as the site is, with other names and without what only one may have.
 options:
   _input:
-    description: The variables C(djangogcp_project), C(djangogcp_site), C(djangogcp_database_version) and C(djangogcp_preview_variables) of the site.
+    description: >-
+      The variables C(djangogcp_project), C(djangogcp_site), C(djangogcp_database_version), C(djangogcp_preview_database) and C(djangogcp_preview_variables)
+      of the site.
     type: dict
     required: true
   name:
@@ -35,6 +37,7 @@ EXAMPLES = r"""
       djangogcp_project: my-project
       djangogcp_site: polls
       djangogcp_database_version: POSTGRES_17
+      djangogcp_preview_database: empty
       djangogcp_preview_variables: {}
 """
 
@@ -50,6 +53,7 @@ import typing as t
 from ansible_collections.org.djangogcp.plugins.filter.shared_problems import BUCKET_VARIABLES
 from ansible_collections.org.djangogcp.plugins.filter.site_problems import HIDDEN, RULES, SITE_LENGTH
 from ansible_collections.org.djangogcp.plugins.lookup.other_sites import role_defaults, with_defaults
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import problem
 from ansible_collections.org.djangogcp.plugins.plugin_utils._survey import from_survey
 
@@ -83,13 +87,16 @@ def preview(
     fixed = sorted(_FIXED.intersection(asked))
     if fixed:
         return _wrong(f"djangogcp_preview_variables has {', '.join(fixed)}: a preview has its own.")
+    version = asked.get("djangogcp_database_version", site["djangogcp_database_version"])
+    if site["djangogcp_preview_database"] == "copy" and not engine_of(version).has_owners:
+        return _wrong(
+            "djangogcp_preview_database is 'copy': expected empty, because a dump of MySQL is imported into the database that it names, that of the site."
+        )
     called = _called(str(site["djangogcp_site"]), text)
     known = {
         "djangogcp_project": site["djangogcp_project"],
         "djangogcp_site": called,
-        "djangogcp_database_version": asked.get(
-            "djangogcp_database_version", site["djangogcp_database_version"]
-        ),
+        "djangogcp_database_version": version,
     }
     names = with_defaults(called, known, NAMES, role_defaults())
     del names["host"]

@@ -12,6 +12,7 @@ SITE = {
     "djangogcp_project": "my-project",
     "djangogcp_site": "polls",
     "djangogcp_database_version": "POSTGRES_17",
+    "djangogcp_preview_database": "empty",
     "djangogcp_preview_variables": {},
 }
 
@@ -87,3 +88,11 @@ def test_a_name_that_cannot_be_is_refused(name: object) -> None:
 )
 def test_what_cannot_be_otherwise_is_refused(asked: object, words: str) -> None:
     assert preview({**SITE, "djangogcp_preview_variables": asked}, "pr1")["problem"] == words
+
+
+def test_a_database_of_mysql_is_not_copied() -> None:
+    copied = {**SITE, "djangogcp_preview_database": "copy"}
+    assert preview(copied, "pr1")["problem"] == ""
+    assert preview({**copied, "djangogcp_database_version": "MYSQL_8_4"}, "pr1")["problem"].startswith(
+        "djangogcp_preview_database is 'copy': expected empty, because a dump of MySQL"
+    )
