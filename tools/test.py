@@ -73,18 +73,21 @@ NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
 RELEASES = (
     "tests/e2e/test_8_canary.py",
     "tests/e2e/test_8_commands.py",
-    "tests/e2e/test_8_console.py",
-    "tests/e2e/test_8_doctor.py",
     "tests/e2e/test_8_hooks.py",
-    "tests/e2e/test_8_logs.py",
-    "tests/e2e/test_8_maintenance.py",
     "tests/e2e/test_8_migrations.py",
-    "tests/e2e/test_8_previews.py",
-    "tests/e2e/test_8_prune.py",
     "tests/e2e/test_8_releases.py",
     "tests/e2e/test_8_rotate.py",
-    "tests/e2e/test_8_static.py",
     "tests/e2e/test_8_workers.py",
+)
+#: What is done to a site between its releases, and what visitors see of all of it.
+OPERATIONS = (
+    "tests/e2e/test_8_console.py",
+    "tests/e2e/test_8_doctor.py",
+    "tests/e2e/test_8_logs.py",
+    "tests/e2e/test_8_maintenance.py",
+    "tests/e2e/test_8_previews.py",
+    "tests/e2e/test_8_prune.py",
+    "tests/e2e/test_8_static.py",
     "tests/releases",
 )
 NEEDS = (
@@ -122,10 +125,11 @@ LAYERS = (
     ),
     Layer(
         "end to end",
-        ((*PYTEST, "tests/e2e", *(f"--ignore={path}" for path in (*NEVER, *NEEDS, *RELEASES))),),
+        ((*PYTEST, "tests/e2e", *(f"--ignore={path}" for path in (*NEVER, *NEEDS, *OPERATIONS, *RELEASES))),),
         engine=True,
     ),
     Layer("releases", ((*PYTEST, *RELEASES),)),
+    Layer("operations", ((*PYTEST, *OPERATIONS),)),
     Layer("never", ((*PYTEST, *NEVER),)),
     Layer("needs", ((*PYTEST, *NEEDS),)),
     Layer("kinds", ((*PYTEST, "tests/kinds"),)),
