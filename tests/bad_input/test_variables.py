@@ -48,6 +48,7 @@ ANY_TEXT = {
     "destroy_confirm",
     "database_backup_reason",
     "log_search",
+    "doctor_error",
     "maintenance_message",
 }
 #: Nothing is a right value of these.

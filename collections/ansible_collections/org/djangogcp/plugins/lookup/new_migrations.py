@@ -21,6 +21,11 @@ options:
     description: The newest migration that the database has, by app.
     type: dict
     default: {}
+  applied:
+    description: The migrations that it has, with their apps, as far as it is known.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -47,5 +52,5 @@ from ansible_collections.org.djangogcp.plugins.plugin_utils._migrations import m
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: t.Any = None, **kwargs: t.Any) -> list[str]:
         self.set_options(var_options=variables, direct=kwargs)
-        heads = dict(self.get_option("heads"))
-        return [told(one) for folder in terms for one in newer(migrations(Path(folder)), heads)]
+        heads, applied = dict(self.get_option("heads")), list(self.get_option("applied"))
+        return [told(one) for folder in terms for one in newer(migrations(Path(folder)), heads, applied)]

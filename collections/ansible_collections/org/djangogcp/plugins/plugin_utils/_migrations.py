@@ -73,9 +73,17 @@ def migrations(folder: Path) -> list[Migration]:
     return found
 
 
-def newer(found: t.Iterable[Migration], heads: t.Mapping[str, str]) -> list[Migration]:
-    """Those that a database does not have whose newest ones are the *heads*, by app. Of an app whose newest one is not among the files nothing is
-    known, and none is told."""
+def newer(
+    found: t.Iterable[Migration], heads: t.Mapping[str, str], applied: t.Collection[str] = ()
+) -> list[Migration]:
+    """Those that a database does not have.
+
+    Args:
+        found: those of the source.
+        heads: the newest one that the database has, by app.
+        applied: those that it has as ``app.name``, as far as it is known. Of an app whose newest one is not among the files (it was made by other
+            source) only these tell, and none is new where there are none.
+    """
     new = []
     for app, group in itertools.groupby(
         sorted(found, key=lambda one: (one.app, one.name)), key=lambda one: one.app
@@ -84,8 +92,10 @@ def newer(found: t.Iterable[Migration], heads: t.Mapping[str, str]) -> list[Migr
         head = heads.get(app)
         if head is None:
             new += [one for one in by_name.values() if not one.replaces & by_name.keys()]
-        elif head in by_name:
-            had = _with_ancestors(head, by_name)
+            continue
+        had = _with_ancestors(head, by_name) if head in by_name else set()
+        had |= {name.removeprefix(f"{app}.") for name in applied if name.startswith(f"{app}.")}
+        if had:
             new += [
                 one
                 for name, one in by_name.items()

@@ -68,8 +68,11 @@ def test_a_branch_beside_the_newest_one_is_new(project: Path) -> None:
     assert lines(project, {"polls": "0003_votes"}) == ["polls.0003_other (may be destructive: RenameField)"]
 
 
-def test_a_database_that_is_ahead_tells_nothing(project: Path) -> None:
+def test_of_a_database_that_has_what_the_source_has_not_the_records_tell(project: Path) -> None:
     assert lines(project, {"polls": "0009_later"}) == []
+    applied = ["polls.0001_initial", "polls.0002_colour", "polls.0009_later", "shop.0003_votes"]
+    new = newer(migrations(project), {"polls": "0009_later"}, applied)
+    assert [one.name for one in new] == ["0003_votes"]
 
 
 def test_an_app_has_the_label_that_it_says(project: Path) -> None:
