@@ -39,7 +39,7 @@ FREE_TEXT = {
 #: Any letters are right here.
 FREE_NAMES = {
     "sql_database.name", "sql_users.users.name", "sql_users.users.database_roles", "sql_users.users.kept_roles", "sql_users.check_database",
-    "sql_statements.database",
+    "sql_statements.database", "sql_database_copy.source", "sql_database_copy.target", "sql_database_copy.import_user",
     "sql_database_info.names", "sql_users_info.names", "sql_statements.statements.name",
     "sql_instance.ip_configuration.authorized_networks.name",
 }  # fmt: skip

@@ -50,11 +50,11 @@ MODULES = (
     "sql_instance_info",
     "sql_database",
     "sql_database_info",
-    "sql_database_copy",
     "sql_backup_run",
     "sql_users",
     "sql_users_info",
     "sql_statements",
+    "sql_database_copy",
     "run_jobs",
     "run_jobs_info",
     "run_job_execution",
@@ -131,6 +131,36 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
                 "secrets": [{"name": "polls-migrator-db-password", "generate": {}}],
             }
         }
+    ],
+    # A database that is not empty is left alone: for another one a machine needs pg_dump of the server's version.
+    "sql_database_copy": [
+        {"org.djangogcp.sql_database": {"instance": "djangogcp", "name": "polls_pr1"}},
+        {
+            "org.djangogcp.sql_users": {
+                "instance": "djangogcp",
+                "users": [
+                    {
+                        "name": OWNER,
+                        "type": "CLOUD_IAM_USER",
+                        "database_roles": ["cloudsqlsuperuser"],
+                        "append_roles": True,
+                    }
+                ],
+            }
+        },
+        {
+            "org.djangogcp.sql_statements": {
+                "instance": "djangogcp",
+                "database": "polls_pr1",
+                "statements": [
+                    {
+                        "name": "fill it",
+                        "check": "SELECT 1 FROM pg_tables WHERE tablename = 'filled'",
+                        "statement": "CREATE TABLE filled (n integer)",
+                    }
+                ],
+            }
+        },
     ],
     "smoke_test": [
         {
