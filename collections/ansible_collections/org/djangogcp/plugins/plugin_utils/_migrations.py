@@ -14,15 +14,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import itertools
-import os
 import typing as t
 from pathlib import Path
 
+from ansible_collections.org.djangogcp.plugins.plugin_utils._inventory import python_files
 from ansible_collections.org.djangogcp.plugins.plugin_utils._text import text
 
-#: How many folders are looked through.
-_MAX_FOLDERS = 10000
-_SKIPPED = {"venv", "env", "node_modules", "site-packages", "__pycache__"}
 #: Operations of Django's that drop, rename, write anew or tighten what is there, or may do so.
 _DESTRUCTIVE = {
     "AlterField",
@@ -59,18 +56,13 @@ class Migration:
 
 def migrations(folder: Path) -> list[Migration]:
     """All migrations below a folder, of packages that are installed none."""
-    found = []
-    for here, below, files in itertools.islice(os.walk(folder), _MAX_FOLDERS):
-        below[:] = sorted(name for name in below if name not in _SKIPPED and not name.startswith("."))
-        if os.path.basename(here) == "migrations":
-            app = _label(Path(here).parent)
-            found += [
-                migration
-                for name in sorted(files)
-                if name.endswith(".py") and name != "__init__.py"
-                for migration in _migration(app, Path(here, name))
-            ]
-    return found
+    paths = [
+        path
+        for path in python_files(folder)
+        if path.parent.name == "migrations" and path.name != "__init__.py"
+    ]
+    labels = {path.parent: _label(path.parent.parent) for path in paths}
+    return [migration for path in paths for migration in _migration(labels[path.parent], path)]
 
 
 def newer(
