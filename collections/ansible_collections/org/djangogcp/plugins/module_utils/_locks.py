@@ -37,6 +37,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiEr
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import (
     create_object,
+    delete_object,
     object_address,
 )
 
@@ -318,13 +319,7 @@ class Locks:
     def _delete(self, generation: str) -> bool:
         """Whether the lock with that generation was there and is deleted."""
         call = Call(f"give back the lock {self._where}", "storage.objects.delete")
-        try:
-            self._client.request("DELETE", self._url, call, params={"ifGenerationMatch": generation})
-        except ApiError as error:
-            if error.is_stale or error.status == 404:
-                return False
-            raise
-        return True
+        return delete_object(self._client, call, self._bucket, self._name, generation=generation)
 
 
 # A run that is interrupted (Ctrl-C) does nothing more of its playbook. What it holds is noted beside its tokens, for its end.

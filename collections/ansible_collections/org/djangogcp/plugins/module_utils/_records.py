@@ -21,6 +21,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiEr
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import (
     API,
     create_object,
+    delete_object,
     object_address,
 )
 
@@ -78,11 +79,7 @@ class Records:
         """Delete a record; one that is gone is deleted."""
         name = name_of(self._folder, number)
         call = Call(f"delete gs://{self._bucket}/{name}", "storage.objects.delete")
-        try:
-            self._client.request("DELETE", object_address(self._bucket, name), call)
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        delete_object(self._client, call, self._bucket, name)
 
     def write(self, content: t.Mapping[str, t.Any]) -> int:
         """Write a record with the next number, and return that."""

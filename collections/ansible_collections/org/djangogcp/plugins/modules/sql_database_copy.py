@@ -86,7 +86,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task,
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import sql_operation, while_busy
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import API, execute_sql
-from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import object_address
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import delete_object
 
 ARGUMENT_SPEC = {
     "instance": {"type": "str", "required": True},
@@ -184,15 +184,7 @@ def transfer(task: Task, verb: str, call: Call, body: Json, deadline: Deadline) 
 def delete(task: Task, name: str) -> None:
     """Delete what was exported, if it is there."""
     bucket = task.params["bucket"]
-    try:
-        task.client.request(
-            "DELETE",
-            object_address(bucket, name),
-            Call(f"delete gs://{bucket}/{name}", "storage.objects.delete"),
-        )
-    except ApiError as error:
-        if error.status != 404:
-            raise
+    delete_object(task.client, Call(f"delete gs://{bucket}/{name}", "storage.objects.delete"), bucket, name)
 
 
 def main() -> None:

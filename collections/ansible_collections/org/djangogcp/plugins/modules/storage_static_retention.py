@@ -82,11 +82,14 @@ import typing as t
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import MARK_ARGS
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership, bucket_owner
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._retention import files_to_delete, seconds, size
-from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import API, object_address
+from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import (
+    API,
+    delete_object,
+    object_address,
+)
 
 ARGUMENT_SPEC = {
     "bucket": {"type": "str", "required": True},
@@ -166,12 +169,7 @@ def read_list(client: Client, bucket: str, name: str) -> set[str]:
 def delete(client: Client, bucket: str, one: Json) -> None:
     """Delete an object as it was listed. One that is gone is deleted, and one that was uploaded again meanwhile stays."""
     call = Call(f"delete gs://{bucket}/{one['name']}", "storage.objects.delete")
-    asked = {"ifGenerationMatch": one["generation"]}
-    try:
-        client.request("DELETE", object_address(bucket, one["name"]), call, params=asked)
-    except ApiError as error:
-        if error.status != 404 and not error.is_stale:
-            raise
+    delete_object(client, call, bucket, one["name"], generation=one["generation"])
 
 
 def main() -> None:

@@ -261,6 +261,21 @@ def create_object(
     return str(made["generation"])
 
 
+def delete_object(client: Client, call: Call, bucket: str, name: str, *, generation: str = "") -> bool:
+    """Delete an object, with *generation* only as it was then. Whether it was there.
+
+    Source: https://cloud.google.com/storage/docs/request-preconditions.
+    """
+    params = {"ifGenerationMatch": generation} if generation else {}
+    try:
+        client.request("DELETE", object_address(bucket, name), call, params=params)
+    except ApiError as error:
+        if error.status == 404 or (generation and error.is_stale):
+            return False
+        raise
+    return True
+
+
 def empty_bucket(client: Client, bucket: str) -> None:
     """Delete all objects of a bucket, with all their versions. A bucket that is not there is empty."""
     url = f"{API}/b/{bucket}/o"
