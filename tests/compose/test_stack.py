@@ -181,7 +181,7 @@ def test_saved_code_runs(stack: Stack, figures: dict[str, str]) -> None:
     def served() -> bool:
         try:
             return stack.get("/saved/").status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:  # not there, or cut off in the middle of a page by the restart
             return False
 
     figures["saved code runs after"] = f"{until(served, 20):.1f} s"
