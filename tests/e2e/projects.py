@@ -77,6 +77,28 @@ def small_site(folder: Path) -> dict[str, Any]:
     }
 
 
+def add_migration(folder: Path, app: str, word: str, *operations: str) -> Path:
+    """A further migration of an app of such a project, which is made if it is not there; the operations are expressions of `migrations`."""
+    migrations = folder / app / "migrations"
+    if not migrations.is_dir():
+        migrations.mkdir(parents=True)
+        (folder / app / "__init__.py").touch()
+        (migrations / "__init__.py").touch()
+        with (folder / "mysite" / "settings.py").open("a", encoding="utf-8") as settings:
+            settings.write(f"\nINSTALLED_APPS += [{app!r}]\n")
+    names = sorted(path.stem for path in migrations.glob("0*.py"))
+    path = migrations / f"{len(names) + 1:04}_{word}.py"
+    listed = ", ".join(f"migrations.{one}" for one in operations)
+    path.write_text(
+        "from django.db import migrations, models\n"
+        "class Migration(migrations.Migration):\n"
+        f"    dependencies = {[(app, name) for name in names[-1:]]}\n"
+        f"    operations = [{listed}]\n",
+        "utf-8",
+    )
+    return path
+
+
 def wagtail_start(folder: Path) -> Path:
     """``wagtail start mysite`` with what the handbook adds and takes away."""
     folder.mkdir(parents=True)

@@ -292,3 +292,21 @@ def test_a_rollback_goes_back_from_a_canary_that_was_left(shop: Shop, tmp_path: 
     assert shop.page() == before
     refused = shop.deploy("wrong")
     assert "has taken out what this would deploy" in refused.output
+
+
+def test_a_site_that_is_not_public_is_judged_and_promoted_too(shop: Shop, tmp_path: Path) -> None:
+    shop.variables["djangogcp_public"] = False
+    try:
+        assert shop.deploy("closed", djangogcp_strategy="direct").status == 0
+        assert shop.rehearsal.get(SITE, "/orders/").status_code == 403
+        with left_standing(shop, "inside", tmp_path / "run"):
+            promoted = shop.play("playbooks/promote.yml")
+            assert promoted.status == 0, promoted.output
+        assert shop.serving() == shop.newest()
+        assert shop.rehearsal.get(SITE, "/orders/").status_code == 403
+        unseen = shop.deploy("unseen inside", djangogcp_canary_step_seconds=1)
+        assert unseen.status == 0, unseen.output
+        assert "It was not judged" in unseen.output
+        assert shop.serving() == shop.newest()
+    finally:
+        del shop.variables["djangogcp_public"]

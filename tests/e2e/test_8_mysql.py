@@ -33,6 +33,7 @@ class Shops:
 
     rehearsal: Rehearsal
     inventory: Path
+    source: Path
     run: Run
 
     def playbook(self, playbook: str, *options: str) -> Run:
@@ -54,8 +55,8 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     seed = yaml.safe_load((ROOT / "rehearsal" / "strict.yaml").read_text("utf-8"))
     del seed["organizations"][0]["org_policies"]
     (folder / "seed.yaml").write_text(yaml.safe_dump(seed), "utf-8")
-    source = str(startproject(folder / "project"))
-    common = {"djangogcp_source_dir": source, "djangogcp_database_deletion_protection": False}
+    source = startproject(folder / "project")
+    common = {"djangogcp_source_dir": str(source), "djangogcp_database_deletion_protection": False}
     inventory = projects.inventory(
         folder / "hosts.yml",
         {
@@ -70,7 +71,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     try:
         run = rehearsal.playbook("deploy.yml", "--forks", "2", inventory=inventory)
         assert run.status == 0, run.output
-        yield Shops(rehearsal, inventory, run)
+        yield Shops(rehearsal, inventory, source, run)
     finally:
         rehearsal.make("rehearse-clean")
 
@@ -110,6 +111,47 @@ def test_again_changes_nothing(shops: Shops, site: str) -> None:
     again = shops.playbook("deploy.yml", "--limit", site)
     assert again.status == 0, again.output
     assert again.counts(site)["changed"] == 0, again.output
+
+
+@every_site
+def test_the_database_passwords_are_rotated(shops: Shops, site: str) -> None:
+    """The web's by another user, so that what serves logs in all the time."""
+    before = shops.rehearsal.secret(f"{site}-web-database-url")
+    url = f"{shops.rehearsal.url(site)}/admin/login/"
+    rotated = shops.playbook("playbooks/rotate.yml", "--limit", site, "-e", "rotate=database_password")
+    assert rotated.status == 0, rotated.output
+    assert shops.rehearsal.secret(f"{site}-web-database-url") != before
+    assert shops.rehearsal.session().get(url, timeout=60).status_code == 200
+    users = [one["name"] for one in shops.rehearsal.api(f"{SQL}/{site}-db/users")["items"]]
+    assert f"{site}_web_2" in users
+    session = projects.logged_in(shops.rehearsal, site)
+    assert "Site administration" in session.get(shops.rehearsal.url(site) + "/admin/", timeout=60).text
+    # Its commands run with the new password of the migrator.
+    after = shops.playbook("deploy.yml", "--limit", site)
+    assert after.status == 0, after.output
+    assert "run migrate" in after.output
+
+
+def test_what_is_destructive_is_refused_and_with_leave_migrated_after_a_backup(shops: Shops) -> None:
+    """On a server that commits with each statement of a schema."""
+    fields = '[("id", models.BigAutoField(primary_key=True)), ("text", models.TextField())]'
+    projects.add_migration(shops.source, "notes", "initial", f'CreateModel("Note", {fields})')
+    added = shops.playbook("deploy.yml", "--limit", "socket")
+    assert added.status == 0, added.output
+    assert "1 additive, 0 destructive, 0 unknown." in " ".join(added.output.split())
+    projects.add_migration(shops.source, "notes", "shorter", 'RemoveField("note", "text")')
+    refused = shops.playbook("deploy.yml", "--limit", "socket")
+    assert refused.status != 0
+    assert "the migrations of this release are destructive" in " ".join(refused.output.split())
+    assert "Nothing was migrated or released" in refused.output
+    backups = f"{SQL}/socket-db/backupRuns"
+    assert not [one for one in shops.rehearsal.api(backups).get("items", []) if one["type"] == "ON_DEMAND"]
+    allowed = shops.playbook(
+        "deploy.yml", "--limit", "socket", "-e", "djangogcp_allow_destructive_migrations=true"
+    )
+    assert allowed.status == 0, allowed.output
+    assert [one for one in shops.rehearsal.api(backups)["items"] if one["type"] == "ON_DEMAND"]
+    assert "notes.0002_shorter" in allowed.output
 
 
 def test_a_site_is_destroyed_with_its_users(shops: Shops) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -49,22 +50,11 @@ def write_command(project: Path, release: str) -> None:
 def shop_project(folder: Path) -> Path:
     """A stock project with a queue, and a Procfile that says what works on it."""
     project = projects.plain_project(folder)
-    migrations = project / "orders" / "migrations"
-    migrations.mkdir(parents=True)
-    (migrations / "__init__.py").touch()
-    (migrations / "0001_initial.py").write_text(
-        "from django.db import migrations, models\n"
-        "class Migration(migrations.Migration):\n"
-        "    operations = [migrations.CreateModel('Order', [('id', models.BigAutoField(primary_key=True)),"
-        " ('done_by', models.CharField(max_length=100, default=''))])]\n",
-        "utf-8",
-    )
-    (project / "orders" / "__init__.py").touch()
+    fields = "[('id', models.BigAutoField(primary_key=True)), ('done_by', models.CharField(max_length=100, default=''))]"
+    projects.add_migration(project, "orders", "initial", f"CreateModel('Order', {fields})")
     (project / "orders" / "models.py").write_text(MODELS, "utf-8")
     with (project / "mysite" / "settings.py").open("a", encoding="utf-8") as settings:
-        settings.write(
-            "\nINSTALLED_APPS += ['orders']\nDEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n"
-        )
+        settings.write("DEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n")
     write_command(project, "first")
     procfile = "web: gunicorn --bind :$PORT mysite.wsgi\nworker: python manage.py work\n"
     (project / "Procfile").write_text(procfile, "utf-8")
@@ -114,6 +104,13 @@ class Shop:
     def image(self) -> str:
         """What was deployed last."""
         return str(self.rehearsal.service(SITE)["template"]["containers"][0]["image"])
+
+    def serving_release(self) -> int:
+        """The number of what serves, as the records say."""
+        run = self.play("playbooks/releases.yml")
+        assert run.status == 0, run.output
+        [number] = re.findall(r"^\W*(\d+)  .*, serves\b", run.output, re.MULTILINE)
+        return int(number)
 
     def serving(self) -> str:
         """What has the traffic."""
@@ -238,6 +235,22 @@ def test_what_is_no_longer_listed_is_gone_and_what_is_new_works(shop: Shop) -> N
     assert shop.deploy("listed", djangogcp_background_workers={}).counts(SITE)["changed"] == 0
 
 
+def test_other_workers_alone_are_a_release_that_can_be_gone_back_from(shop: Shop) -> None:
+    assert shop.deploy("same").status == 0
+    before = shop.serving_release()
+    run = shop.deploy("same", djangogcp_background_workers={"other": "python manage.py work"})
+    assert run.status == 0, run.output
+    assert shop.serving_release() == before + 1
+    again = shop.deploy("same", djangogcp_background_workers={"other": "python manage.py work"})
+    assert again.counts(SITE)["changed"] == 0, again.output
+    assert shop.serving_release() == before + 1
+    back = shop.play("playbooks/rollback.yml")
+    assert back.status == 0, back.output
+    assert shop.pools().keys() == {"shop-worker"}
+    assert shop.serving_release() == before + 2
+    shop.works("same shop-worker signed")
+
+
 def test_workers_are_of_the_new_release_before_its_first_visitor_and_go_back_with_the_traffic(
     shop: Shop, tmp_path: Path
 ) -> None:
@@ -263,6 +276,44 @@ def test_workers_are_of_the_new_release_before_its_first_visitor_and_go_back_wit
     shop.works("kept shop-worker signed")
     [pool] = shop.pools().values()
     assert pool["template"]["containers"][0]["image"] == shop.serving()
+
+
+def test_workers_get_what_is_rotated(shop: Shop) -> None:
+    assert shop.deploy("rotated").status == 0
+    [before] = shop.pools().values()
+    run = shop.play("playbooks/rotate.yml", "-e", "rotate=secret_key,database_password")
+    assert run.status == 0, run.output
+    [pool] = shop.pools().values()
+    [container], [served] = (
+        pool["template"]["containers"],
+        shop.rehearsal.service(SITE)["template"]["containers"],
+    )
+    assert secrets_of(container) == secrets_of(served) != secrets_of(before["template"]["containers"][0])
+    shop.works("rotated shop-worker signed")
+
+
+def test_a_release_line_that_migrates_is_asked_first(shop: Shop) -> None:
+    with (shop.project / "Procfile").open("a", encoding="utf-8") as procfile:
+        procfile.write("release: python manage.py migrate --noinput\n")
+    projects.add_migration(
+        shop.project, "orders", "note", "AddField('order', 'note', models.TextField(null=True))"
+    )
+    added = shop.deploy("asked")
+    assert added.status == 0, added.output
+    assert "1 additive, 0 destructive, 0 unknown." in " ".join(added.output.split())
+    serving = shop.image()
+    without = projects.add_migration(shop.project, "orders", "without", "RemoveField('order', 'note')")
+    refused = shop.deploy("asked")
+    assert refused.status != 0, refused.output
+    assert "the migrations of this release are destructive" in " ".join(refused.output.split())
+    assert "note" in {
+        name
+        for (name,) in shop.sql(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'orders_order'"
+        )
+    }
+    assert shop.serving() == serving
+    without.unlink()
 
 
 def test_workers_go_with_the_site(shop: Shop) -> None:
