@@ -305,6 +305,7 @@ SUBNETWORKS = Kind(
     refers=frozenset({"network"}),
     complete=_complete_subnetwork,
     show=_show_subnetwork,
+    setters=frozenset({"setPrivateIpGoogleAccess"}),
 )
 ADDRESSES = Kind(
     schema="Address",

@@ -187,6 +187,32 @@ def sql_operation(client: Client, api: str, answer: Json, deadline: Deadline, ca
     return operation
 
 
+def compute_operation(client: Client, api: str, answer: Json, deadline: Deadline, call: Call) -> Json:
+    """compute's Operation, of a zone, a region or global: ``{name, status: PENDING|RUNNING|DONE, selfLink, error: {errors: [{code, message}]}}``.
+
+    Source: compute v1 (Operation). One that is DONE with an error has failed, whatever was answered to the request.
+    """
+    operation = answer
+    if operation.get("status") != "DONE":
+        # The host of a link is that of the web, and not of the API.
+        url = f"{api}/{answer['selfLink'].partition('/compute/v1/')[2]}"
+        # .../zones/ZONE/operations/NAME, .../regions/REGION/operations/NAME, .../global/operations/NAME
+        kind = {"zones": "zoneOperations", "regions": "regionOperations"}.get(
+            url.split("/")[-4], "globalOperations"
+        )
+        operation = poll(
+            lambda: client.get(url, Call(f"follow the operation to {call.doing}", f"compute.{kind}.get")),
+            lambda last: last.get("status") == "DONE",
+            deadline,
+            doing=call.doing,
+            state=lambda last: str(last.get("status", "")),
+        )
+    errors = (operation.get("error") or {}).get("errors") or []
+    if errors:
+        raise _failed(call, [(str(item.get("code", "")), str(item.get("message", ""))) for item in errors])
+    return operation
+
+
 def _failed(call: Call, errors: list[tuple[str, str]]) -> OperationError:
     causes = "; ".join((message or code).rstrip(".") for code, message in errors)
     code = errors[0][0]

@@ -16,6 +16,7 @@ import copy
 import dataclasses
 import typing as t
 import urllib.parse
+import uuid
 
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client
 from ansible_collections.org.djangogcp.plugins.module_utils._differences import Difference, differences
@@ -166,6 +167,7 @@ class ResourceSpec:
         update: how a plan becomes a request.
         delete: the request that deletes, for APIs that do not DELETE the resource's own path.
         guard: what protects an update against a change between read and write.
+        request_id: whether a write carries a ``requestId``, by which Google Cloud knows one that is sent again (compute).
         operations: how the API tells that a change takes time.
         pending: whether a resource that was read is still being changed by Google Cloud.
         usual: how long making one usually takes, "" if nobody knows.
@@ -195,6 +197,7 @@ class ResourceSpec:
     update: t.Callable[[Plan], Request] = patch_with_mask
     delete: t.Callable[[Ids], Request] = lambda ids: Request("DELETE", {}, {})
     guard: t.Callable[[Json], Guard] = etag_in_body
+    request_id: bool = False
     operations: Operations = no_operation
     pending: t.Callable[[Json], bool] = lambda resource: False
     usual: str = ""
@@ -493,10 +496,13 @@ class _Run:
         call = self.spec.call(verb, self.ids)
         address = f"{self.spec.api}/{request.path}" if request.path else url or self.spec.url(self.ids)
         body = None if request.method == "DELETE" else request.body
+        params = (
+            {**request.params, "requestId": str(uuid.uuid4())} if self.spec.request_id else request.params
+        )
         try:
             # Repeating a create is safe: its name is ours, and a 409 is read again.
             answer = self.client.request(
-                request.method, address, call, params=request.params, body=body, repeatable=True
+                request.method, address, call, params=params, body=body, repeatable=True
             )
         except ApiError as error:
             if verb == "delete" and error.status == 404:

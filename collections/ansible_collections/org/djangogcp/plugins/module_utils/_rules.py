@@ -282,6 +282,22 @@ SUBNETWORK = pattern(
     rf"(projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/subnetworks/)?{_NETWORK_NAME}",
     limit=200,
 )
+NETWORK_NAME = ROUTER = FIREWALL = ADDRESS = NAT = pattern(
+    "1 to 63 lower case letters, digits and hyphens, beginning with a letter", _NETWORK_NAME, limit=63
+)
+ADDRESS_PATH = pattern(
+    "projects/PROJECT/regions/REGION/addresses/ADDRESS",
+    rf"projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/addresses/{_NETWORK_NAME}",
+    limit=200,
+)
+REGION = pattern("a region such as europe-west1", r"[a-z]+-[a-z]+\d+", limit=40)
+NETWORK_TAG = pattern(
+    "a network tag: 1 to 63 lower case letters, digits and hyphens", _NETWORK_NAME, limit=63
+)
+FIREWALL_PRIORITY = between(0, 65535)
+IP_PROTOCOL = pattern("tcp, udp, icmp, esp, ah, sctp, ipip, all or a number", r"[a-z]+|\d{1,3}", limit=4)
+PORTS = pattern("a port such as 443, or a range such as 8000-8080", r"\d{1,5}(-\d{1,5})?", limit=11)
+NAT_PORTS = between(2, 65536)
 CONSTRAINT = pattern(
     "a constraint such as gcp.resourceLocations", r"[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9]+)+", limit=200
 )

@@ -122,7 +122,7 @@ def test_a_module_is_called_after_its_api_and_resource(name):
     # The plural takes a list of them.
     if not name.endswith("_info"):
         takes_a_list = module_of(name).ARGUMENT_SPEC.get(resource, {}).get("type") == "list"
-        assert takes_a_list == resource.endswith("s")
+        assert takes_a_list == (resource.endswith("s") and not resource.endswith("ss"))
 
 
 def test_the_action_group_holds_every_module_that_calls_google():

@@ -1,0 +1,137 @@
+"""The modules of what machines are in: networks, subnetworks, routers, firewall rules and addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.cloud import PROJECT, REGION, Cloud
+
+COMPUTE = f"compute.googleapis.com/compute/v1/projects/{PROJECT}"
+PLACES = {
+    "compute_network": "global/networks",
+    "compute_subnetwork": f"regions/{REGION}/subnetworks",
+    "compute_router": f"regions/{REGION}/routers",
+    "compute_firewall": "global/firewalls",
+    "compute_address": f"regions/{REGION}/addresses",
+}
+HERE = {"region": REGION}
+#: By module what it makes, and one change of that with what is then there.
+LIVES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "compute_network": (
+        {"description": "Machines"},
+        {"routing_mode": "GLOBAL"},
+        {"autoCreateSubnetworks": False, "description": "Machines"},
+    ),
+    "compute_subnetwork": (
+        {**HERE, "network": "life", "ip_cidr_range": "10.10.0.0/24"},
+        {"private_ip_google_access": False},
+        {"privateIpGoogleAccess": False},
+    ),
+    "compute_router": (
+        {**HERE, "network": "life", "nats": [{"name": "sites"}]},
+        {"nats": [{"name": "sites", "min_ports_per_vm": 128}]},
+        {"region": f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/regions/{REGION}"},
+    ),
+    "compute_firewall": (
+        {
+            "network": "life",
+            "allowed": [{"ip_protocol": "tcp", "ports": ["80", "443"]}],
+            "source_ranges": ["130.211.0.0/22", "35.191.0.0/16"],
+            "target_tags": ["polls"],
+        },
+        {"allowed": [{"ip_protocol": "tcp", "ports": ["80"]}], "log": True},
+        {"allowed": [{"IPProtocol": "tcp", "ports": ["80"]}], "priority": 1000},
+    ),
+    "compute_address": (
+        {**HERE, "labels": {"team": "web"}},
+        {"labels": {"team": "shop", "stage": "test"}},
+        {"labels": {"team": "shop", "stage": "test"}},
+    ),
+}
+
+
+def noun(module: str) -> str:
+    return {"compute_firewall": "firewall rule"}.get(module, module.removeprefix("compute_"))
+
+
+@pytest.mark.parametrize("module", LIVES)
+def test_a_life(cloud: Cloud, module: str) -> None:
+    first, change, there = LIVES[module]
+    if "network" in first:
+        cloud.ok("compute_network", name="life")
+    url = f"{COMPUTE}/{PLACES[module]}/life"
+    planned = cloud.ok(module, check=True, name="life", **first)
+    assert planned["actions"] == [f"create {noun(module)} life"]
+    assert cloud.absent(url)
+    made = cloud.ok(module, name="life", **first)
+    assert made["actions"] == planned["actions"]
+    foreseen, seen = planned["diff"]["after"], made["diff"]["after"]
+    assert {**foreseen, "network": seen.get("network")} == {**seen, "network": seen.get("network")}
+    assert cloud.ok(module, name="life", **first)["changed"] is False
+
+    asked = {**first, **change}
+    before = cloud.api(url)
+    assert cloud.ok(module, check=True, name="life", **asked)["actions"] == [f"update {noun(module)} life"]
+    assert cloud.api(url) == before
+    assert cloud.ok(module, name="life", **asked)["actions"] == [f"update {noun(module)} life"]
+    found = cloud.api(url)
+    assert {name: found.get(name) for name in there} == there
+    assert cloud.ok(module, name="life", **asked)["changed"] is False
+
+    absent = {"name": "life", "state": "absent", **({} if "region" not in first else HERE)}
+    assert cloud.ok(module, check=True, **absent)["actions"] == [f"delete {noun(module)} life"]
+    assert cloud.ok(module, **absent)["actions"] == [f"delete {noun(module)} life"]
+    assert cloud.absent(url)
+    assert cloud.ok(module, **absent)["changed"] is False
+
+
+def test_what_somebody_added_to_a_rule_is_taken_away(cloud: Cloud) -> None:
+    asked: dict[str, Any] = {
+        "name": "exact",
+        "network": "default",
+        "allowed": [{"ip_protocol": "tcp", "ports": ["80"]}],
+        "source_ranges": ["10.0.0.0/8"],
+    }
+    cloud.ok("compute_network", name="default", auto_create_subnetworks=True)
+    cloud.ok("compute_firewall", **asked)
+    body = {"sourceRanges": ["10.0.0.0/8", "0.0.0.0/0"], "allowed": [{"IPProtocol": "all"}]}
+    cloud.api(f"{COMPUTE}/global/firewalls/exact", method="PATCH", body=body)
+    assert cloud.ok("compute_firewall", **asked)["changed"] is True
+    made = cloud.api(f"{COMPUTE}/global/firewalls/exact")
+    assert made["sourceRanges"] == ["10.0.0.0/8"]
+    assert made["allowed"] == [{"IPProtocol": "tcp", "ports": ["80"]}]
+
+
+def test_what_would_open_to_the_whole_world_is_said_by_somebody(cloud: Cloud) -> None:
+    allowed = [{"ip_protocol": "tcp", "ports": ["22"]}]
+    assert "source_ranges is missing: without it" in cloud.error(
+        "compute_firewall", name="open", network="default", allowed=allowed
+    )
+    assert "a rule has one of them" in cloud.error(
+        "compute_firewall", name="open", network="default", source_ranges=["10.0.0.0/8"]
+    )
+
+
+def test_what_cannot_change_is_told(cloud: Cloud) -> None:
+    cloud.ok("compute_network", name="fixed")
+    cloud.ok("compute_subnetwork", name="fixed", network="fixed", ip_cidr_range="10.20.0.0/24", **HERE)
+    told = cloud.error(
+        "compute_subnetwork", name="fixed", network="fixed", ip_cidr_range="10.20.0.0/20", **HERE
+    )
+    assert told == (
+        "Failed to update subnetwork fixed: Google Cloud cannot change ip_cidr_range from '10.20.0.0/24' to '10.20.0.0/20'."
+        " Make another subnetwork beside it, and move what is in it."
+    )
+    in_use = cloud.error("compute_network", name="fixed", state="absent")
+    assert in_use.startswith("Failed to delete network fixed: ")
+    assert "is already being used by" in in_use
+
+
+def test_an_address_of_the_whole_world_is_another_one(cloud: Cloud) -> None:
+    cloud.ok("compute_address", name="twice", **HERE)
+    world = cloud.ok("compute_address", name="twice")
+    assert world["changed"] is True
+    assert world["address"]["status"] == "RESERVED"
+    assert cloud.api(f"{COMPUTE}/global/addresses/twice")["address"] == world["address"]["address"]
