@@ -178,3 +178,28 @@ def test_a_statement_that_waits_for_a_table_ends_in_time_and_the_site_serves(
     assert serving(deployed) == before
     again = deploy(deployed, copy, "-e", "djangogcp_migration_lock_timeout_seconds=1")
     assert again.status == 0, again.output
+
+
+def test_a_page_without_which_no_instance_starts_is_asked_before_there_is_one(
+    deployed: Rehearsal, copy: Path
+) -> None:
+    before, newest = serving(deployed), deployed.service("polls")["latestCreatedRevision"]
+    with (copy / "config" / "urls.py").open("a", encoding="utf-8") as urls:
+        urls.write(
+            "\ndef started(request):\n    raise LookupError('no catalogue')\n"
+            "urlpatterns.append(path('started/', started))\n"
+        )
+    # Again, because the page is not mended by asking twice.
+    for _ in range(2):
+        run = deploy(deployed, copy, "-e", "djangogcp_startup_path=/started/")
+        assert run.status != 0
+        said = words(run)
+        assert (
+            "no instance of the new image would start, because the page of djangogcp_startup_path fails."
+            in said
+        )
+        assert "/started/ fails: " in said
+        assert "LookupError: no catalogue" in said
+        assert serving(deployed) == before
+        assert deployed.service("polls")["latestCreatedRevision"] == newest
+    assert records(deployed)[-1]["step"] == "commands"

@@ -45,6 +45,12 @@ def _row(page: str, pattern: str, cause: str, cure: str) -> Symptom:
 PRINTED: tuple[Symptom, ...] = (
     # The project's own code, in the words of Python, Django and the database.
     _row(
+        "no-instance-would-start",
+        r"no instance of the new image would start",
+        "The page that says when an instance can serve fails in the new image.",
+        f"Mend what the message tells, or set djangogcp_startup_path to a page that answers, and deploy again: {_DEPLOY}",
+    ),
+    _row(
         "a-package-of-debian-is-missing",
         r"(?P<what>[\w.+-]+\.so[\w.]*): cannot open shared object file|The image lacks|Could not find the (?P<gdal>GDAL) library",
         "The image lacks a package of Debian ({what}).",
