@@ -218,3 +218,80 @@ def test_a_placeholder_of_an_address_is_what_the_name_in_a_later_answer_spells_o
     )
     assert [outcome.differences for outcome in outcomes] == [[], [], []]
     assert [url.rpartition("/")[2] for _, url, _ in cloud.sent] == ["a-u1", "jobs?jobId=a-u1", "a-u1"]
+
+
+COMPUTE = "https://compute.googleapis.com/compute/v1/projects/${projectId}/global"
+
+
+def missing(path: str) -> dict[str, Any]:
+    return {
+        "error": {
+            "code": 404,
+            "message": f"The resource 'projects/${{projectId}}/global/{path}' was not found",
+        }
+    }
+
+
+def test_a_placeholder_of_an_address_is_what_its_own_answer_spells_out() -> None:
+    """In the text that it is not found, or in its link; two things that share a placeholder are told apart so."""
+    link = "https://www.googleapis.com/compute/v1/projects/${projectId}/global/urlMaps"
+    url = f"{COMPUTE}/urlMaps/${{urlMapID}}"
+    own = {"error": {"code": 404, "message": "The resource 'projects/p/global/urlMaps/a-u1' was not found"}}
+    cloud = Cloud((404, own), (200, {}), (200, {"selfLink": link.replace("${projectId}", "p") + "/b-u1"}))
+    outcomes = replayed(
+        cloud,
+        Exchange("GET", url, 404, None, missing("urlMaps/a-${uniqueId}")),
+        Exchange("DELETE", url, 200),
+        Exchange("GET", url, 200, None, {"selfLink": f"{link}/b-${{uniqueId}}"}),
+    )
+    assert [url.rpartition("/")[2] for _, url, _ in cloud.sent] == ["a-u1", "a-u1", "b-u1"]
+    assert [outcome.differences for outcome in outcomes] == [[], [], []]
+
+
+def test_a_network_that_nobody_made_is_the_default_one() -> None:
+    cloud = Cloud((200, {"name": "default"}), (200, {}), (200, {}), (200, {}))
+    outcomes = replayed(
+        cloud,
+        Exchange("GET", f"{COMPUTE}/networks/${{networkID}}", 200, None, {"name": "${networkID}"}),
+        Exchange("POST", f"{COMPUTE}/firewalls", 200, {"network": "global/networks/${networkID}"}, {}),
+        Exchange("POST", f"{COMPUTE}/networks", 200, {"name": "${ownID}"}, {}),
+        Exchange("GET", f"{COMPUTE}/networks/${{ownID}}", 200, None, {}),
+    )
+    assert outcomes[0].differences == []
+    assert cloud.sent[1][2] == {"network": "global/networks/default"}
+    assert cloud.sent[3][1].endswith("/networks/ownid-u1")
+
+
+def test_what_is_made_twice_by_one_placeholder_is_two_things() -> None:
+    disks, disk = f"{COMPUTE}/disks", f"{COMPUTE}/disks/${{diskID}}"
+    made = {"name": "${diskID}"}
+    cloud = Cloud(
+        *((404, {}), (200, {}), (404, {}), (200, {}), (200, {"name": "diskid-u1-2"})),
+        *((200, {}), (200, {"name": "diskid-u1"}), (200, {})),
+    )
+    outcomes = replayed(
+        cloud,
+        Exchange("GET", disk, 404, None, {}),
+        Exchange("POST", disks, 200, made, {}),
+        Exchange("GET", disk, 404, None, {}),
+        Exchange("POST", disks, 200, made, {}),
+        Exchange("GET", disk, 200, None, made),
+        Exchange("DELETE", disk, 200, None, {}),
+        Exchange("GET", disk, 200, None, made),
+        Exchange("DELETE", disk, 200, None, {}),
+    )
+    sent = [body["name"] if body else url.rpartition("/")[2] for _, url, body in cloud.sent]
+    one, two = "diskid-u1", "diskid-u1-2"
+    assert sent == [one, one, two, two, two, two, one, one]
+    assert [outcome.differences for outcome in outcomes] == [[]] * 8
+
+
+def test_the_version_in_a_link_is_the_recorders() -> None:
+    """They write beta over in addresses, and leave it in answers."""
+    link = "https://www.googleapis.com/compute/{}/projects/p/global/healthChecks/a"
+    assert differences({"healthChecks": [link.format("beta")]}, {"healthChecks": [link.format("v1")]}) == []
+
+
+def test_lists_to_which_google_adds_have_to_have_what_is_recorded() -> None:
+    assert differences({"subnetworks": ["a", "c"]}, {"subnetworks": ["a", "b", "c"]}) == []
+    assert differences({"subnetworks": ["a", "d"]}, {"subnetworks": ["a"]}) == ["subnetworks lacks 'd'"]

@@ -29,7 +29,7 @@ HIDDEN_BYTES = "aGlkZGVu"
 CONSTANT = re.compile(
     r"(?:2024-04-01T12:34:56(?:\.\d+)?Z|1970-01-01T00:00:00Z|2025-01-01T00:00:00Z|2025-06-19T01:02:03Z"
     r"|(?<=-)abcdef(?=@gcp-sa-)|abcdef0123A=?|MDEyMzQ1Njc4OWFiY2RlZg==|0123456789abcdef"
-    r"|(\d)\1{20}|0{12}|12345678901234|12345678"
+    r"|(\d)\1{20}|0{12}|(?<!\d)1{12}(?!\d)|12345678901234|12345678"
     r"|10\.10\.10\.10|10\.1\.2\.3|(?<![\d.])8\.8\.8\.8(?![\d.])|(?<![\d.])10\.0\.0\.1(?![\d.])|test@google\.com|user@example\.com|common-name|hidden|aGlkZGVu"
     r"|-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n)"
 )

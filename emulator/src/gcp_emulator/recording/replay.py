@@ -12,6 +12,7 @@ import asyncio
 import copy
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,13 +42,19 @@ _VOLATILE = frozenset(
         # Numbers that Google gives, for which recorders put the placeholder of the resource's name.
         "targetId",
         "selfLinkWithId",
+        "sourceDiskId",
+        "sourceImageId",
+        "sourceSnapshotId",
     )
 )
 #: Fields over which recorders write a value that is not Google's: where it is recorded, any value will do.
 #: https://github.com/GoogleCloudPlatform/k8s-config-connector/blob/master/tests/e2e/normalize_legacy.go
 _WRITTEN_OVER: dict[str, Any] = {"host": "", "authorizedNetworks": []}
+#: Lists to which Google adds in the course of years (regions, platforms): what is recorded has to be there.
+_GROWING = frozenset(("subnetworks", "availableCpuPlatforms"))
 #: What guards an update against somebody else's: sent with the value that the resource has now.
 _GUARDS = ("etag", "fingerprint", "labelFingerprint", "settingsVersion")
+_NETWORK = re.compile(r"/global/networks/\$\{(\w+)\}$")
 _OPERATION_SECONDS = 60.0
 
 
@@ -69,6 +76,8 @@ class Replay:
     member: str
     _known: dict[str, str] = field(default_factory=dict)
     _unique: str = ""
+    #: Placeholders of several things -> the names that were sent for them.
+    _names: dict[str, set[str]] = field(default_factory=dict)
     #: What each address answered last, for the guards of the next update of it.
     _seen: dict[str, Any] = field(default_factory=dict)
 
@@ -76,15 +85,22 @@ class Replay:
         """Sends the exchanges in order. ``unique`` stands for ``${uniqueId}``, another one for each conversation."""
         self._unique = unique
         self._known = {**self.values, "uniqueId": unique}
+        self._known |= dict.fromkeys(_defaults(conversation), "default")
         self._known |= {name: self._fill(text) for name, text in _spelt_out(conversation).items()}
         self._seen = {}
+        self._names = {}
         outcomes = []
-        for exchange in conversation.exchanges:
+        for exchange, numbers in zip(conversation.exchanges, _numbers(conversation), strict=True):
+            for placeholder, number in numbers.items():
+                name = self._stand_in(placeholder) + (f"-{number}" if number > 1 else "")
+                self._known[placeholder] = name
+                self._names.setdefault(placeholder, set()).add(name)
             if exchange.is_change:
                 # Each change has an operation of its own.
                 self._known = {
                     key: value for key, value in self._known.items() if "operation" not in key.lower()
                 }
+            self._known |= {name: self._fill(text) for name, text in _linked(exchange).items()}
             url = self._fill(exchange.url)
             status, answer = await self._answer(exchange, url)
             if isinstance(answer, dict) and status == 200:
@@ -146,6 +162,10 @@ class Replay:
                 inner = f"{path}.{key}" if path else key
                 if key not in answer:
                     yield f"{inner} is missing: {value!r}"
+                elif key in _GROWING and isinstance(value, list) and isinstance(answer[key], list):
+                    yield from (
+                        f"{inner} lacks {one!r}" for one in value if not self._is_among(one, answer[key])
+                    )
                 elif key not in _VOLATILE and not (key in _WRITTEN_OVER and value == _WRITTEN_OVER[key]):
                     yield from self._compare(value, answer[key], inner)
         elif isinstance(recorded, list) and isinstance(answer, list) and len(recorded) == len(answer):
@@ -157,10 +177,15 @@ class Replay:
         elif recorded != answer:
             yield f"{path} is {answer!r} instead of {recorded!r}"
 
+    def _is_among(self, recorded: Any, answers: list[Any]) -> bool:
+        return any(not list(self._compare(recorded, one, "")) for one in answers)
+
     def _is_text(self, recorded: str, answer: str) -> bool:
         """Whether a text is the recorded one; learns what placeholders stand for."""
         if CONSTANT.fullmatch(recorded):
             return True
+        # Recorders write the version of the address over, and that of an answer's own link, and leave it in the links to others.
+        recorded = recorded.replace("/compute/beta/", "/compute/v1/")
         found = re.fullmatch(self._pattern(recorded), answer)
         learnt = found.groupdict() if found else {}
         self._known.update({name: text for name, text in learnt.items() if text != self._stand_in(name)})
@@ -173,7 +198,8 @@ class Replay:
             if number % 2 == 0:
                 pattern += _any_constants(part)
             elif part in self._known:
-                pattern += f"(?:{re.escape(self._known[part])}|{re.escape(self._stand_in(part))})"
+                meant = {self._known[part], self._stand_in(part), *self._names.get(part, ())}
+                pattern += f"(?:{'|'.join(map(re.escape, sorted(meant)))})"
             elif part in named:
                 pattern += f"(?P={part})"
             else:
@@ -212,6 +238,74 @@ def _spelt_out(conversation: Conversation) -> dict[str, str]:
                 if placeholder and not PLACEHOLDER.fullmatch(differing[0][1]):
                     found.setdefault(placeholder[1], differing[0][1])
     return found
+
+
+def _defaults(conversation: Conversation) -> Iterator[str]:
+    """Placeholders of the network ``default``: a network that is there though the conversation has not made it."""
+    made: set[str] = set()
+    for exchange in conversation.exchanges:
+        if exchange.is_change and isinstance(exchange.request, dict):
+            made.add(str(exchange.request.get("name")))
+        found = _NETWORK.search(urlsplit(exchange.url).path)
+        if (
+            found
+            and exchange.method == "GET"
+            and exchange.status == 200
+            and found[0].rpartition("/")[2] not in made
+        ):
+            yield found[1]
+
+
+def _numbers(conversation: Conversation) -> Iterator[dict[str, int]]:
+    """For each exchange, which of the things it is about that share a placeholder: the first that was made, the second ... Only placeholders by which
+    more than one thing was made are told. After one is deleted it is about the newest that is left."""
+    made = Counter(
+        found
+        for exchange in conversation.exchanges
+        if exchange.status == 200 and (found := _made_by(exchange))
+    )
+    shared = {placeholder for (_, placeholder), count in made.items() if count > 1}
+    alive: dict[str, list[int]] = {placeholder: [] for placeholder in shared}
+    count, current = dict.fromkeys(shared, 0), dict.fromkeys(shared, 1)
+    for exchange in conversation.exchanges:
+        last = PLACEHOLDER.fullmatch(urlsplit(exchange.url).path.rpartition("/")[2])
+        about = last[1] if last and last[1] in shared else ""
+        found = _made_by(exchange)
+        if found and found[1] in shared:
+            count[found[1]] += 1
+            current[found[1]] = count[found[1]]
+            alive[found[1]].append(count[found[1]])
+        elif about and exchange.status == 404:
+            current[about] = count[about] + 1
+        elif about and alive[about] and current[about] not in alive[about]:
+            current[about] = alive[about][-1]
+        yield dict(current)
+        if about and exchange.method == "DELETE" and current[about] in alive[about]:
+            alive[about].remove(current[about])
+
+
+def _made_by(exchange: Exchange) -> tuple[str, str] | None:
+    """Where an exchange makes something, and the placeholder of its name."""
+    if exchange.method != "POST" or not isinstance(exchange.request, dict):
+        return None
+    placeholder = PLACEHOLDER.fullmatch(str(exchange.request.get("name", "")))
+    return (urlsplit(exchange.url).path, placeholder[1]) if placeholder else None
+
+
+def _linked(exchange: Exchange) -> dict[str, str]:
+    """Placeholders of an address that its answer spells out: ``urlMaps/${urlMapID}`` has the ``selfLink`` ``urlMaps/a-${uniqueId}``, or is not found by
+    this path. Of two resources that share a placeholder each is so found."""
+    answer = exchange.response if isinstance(exchange.response, dict) else {}
+    error = answer.get("error")
+    text = str(error.get("message", "") if isinstance(error, dict) else answer.get("selfLink", ""))
+    address = urlsplit(exchange.url).path
+    _, start, path = address.partition("/projects/")
+    if not start or "/operations/" in path:
+        return {}
+    *parts, last = path.split("/")
+    found = re.search(rf"projects/{re.escape('/'.join(parts))}/([^/'\"]+)(?=['\"]|$)", text)
+    placeholder = PLACEHOLDER.fullmatch(last)
+    return {placeholder[1]: found[1]} if placeholder and found and not PLACEHOLDER.fullmatch(found[1]) else {}
 
 
 def _names(answer: Any) -> Iterator[str]:
