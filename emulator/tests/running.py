@@ -27,9 +27,10 @@ class RunningEmulator:
     project = PROJECT
     owner = OWNER
 
-    def __init__(self, state: Path, profile: Profile | None = None) -> None:
-        """Starts it; returns when it answers. ``state`` may hold the store of an earlier one."""
-        self._settings = Settings(state, socket.create_server(("127.0.0.1", 0)), profile or Profile())
+    def __init__(self, state: Path, profile: Profile | None = None, machines: str = "none") -> None:
+        """Starts it; returns when it answers. ``state`` may hold the store of an earlier one, ``machines`` is what runs virtual machines."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self._settings = Settings(state, listener, profile or Profile(), machines=machines)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

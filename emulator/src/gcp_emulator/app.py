@@ -32,6 +32,7 @@ from gcp_emulator.front.server import LOOPBACK_NAMES, Front, not_found
 from gcp_emulator.services import SERVICES
 from gcp_emulator.services.metadata.api import Metadata
 from gcp_emulator.workloads.docker.runtime import DockerRuntime
+from gcp_emulator.workloads.machines import MACHINES
 from gcp_emulator.workloads.runtime import ProcessRuntime, Runtime
 
 S = TypeVar("S", bound=Service)
@@ -41,14 +42,16 @@ RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "do
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the emulator keeps its state, where it listens, how slow it is, what runs containers (a key of `RUNTIMES`), and by which names
-    its own pages are asked for besides those of this machine and the address that it listens on."""
+    """Where the emulator keeps its state, where it listens, how slow it is, what runs containers (a key of `RUNTIMES`), by which names
+    its own pages are asked for besides those of this machine and the address that it listens on, and what runs virtual machines (a key of
+    `MACHINES`)."""
 
     state: Path
     listener: socket.socket
     profile: Profile = field(default_factory=Profile)
     runtime: str = "process"
     names: tuple[str, ...] = ()
+    machines: str = "none"
 
 
 class Emulator:
@@ -79,6 +82,7 @@ class Emulator:
             port=port,
             proxy=self.front.handle,
             ca_bundle=self.authority.bundle_path,
+            machines=MACHINES[settings.machines](),
         )
         self._services = {kind: kind(self.context) for kind in SERVICES}
         self._dispatcher = Dispatcher(self.context, self.services)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +121,17 @@ def test_what_is_stopped_after_two_starts_stays_stopped(folder: Path) -> None:
         [PROGRAM, "status", "--state", str(folder / "one")], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "not running"
+
+
+def test_what_runs_virtual_machines_is_asked_for(folder: Path) -> None:
+    """By `--machines`; the state page says that records do not run."""
+    seed = folder.with_name(f"{folder.name}.yaml")
+    seed.write_text("projects: [{id: shop}]\n", "utf-8")
+    told = "Not running: instances are records only (--machines records)."
+    for number, (options, expected) in enumerate((([], False), (["--machines", "records"], True))):
+        state = folder / str(number)
+        start(state, "--seed", str(seed), *options)
+        port = (state / "port").read_text("utf-8").strip()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/instances?project=shop") as answer:
+            assert (told in answer.read().decode()) is expected
+    seed.unlink()

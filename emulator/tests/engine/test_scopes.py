@@ -20,7 +20,7 @@ TARGET = "projects/p/zones/us-central1-a/instances/vm"
 def _make(store: Store) -> tuple[Operations, ScopedOperations]:
     operations = Operations(store, Profile())
     return operations, ScopedOperations(
-        operations, store.collection("compute.operations"), BASE, "compute#operation"
+        operations, store.collection("compute.operations"), lambda path: f"{BASE}/{path}", "compute#operation"
     )
 
 

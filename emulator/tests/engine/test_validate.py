@@ -139,3 +139,9 @@ def test_tolerated_query_parameters_are_dropped_and_required_ones_asked_for() ->
     assert query_parameters(method, [("project", "p"), ("x", "y")], frozenset({"x"})) == {"project": "p"}
     with pytest.raises(ApiError, match=r"^Required parameter: project$"):
         query_parameters(method, [], frozenset())
+
+
+def test_an_empty_enum_is_one_that_is_not_said_where_the_api_takes_it() -> None:
+    assert _validate({"ingress": ""}, empty_enums=True) == {"ingress": ""}
+    with pytest.raises(ApiError):
+        _validate({"ingress": ""})

@@ -91,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         help="what builds images and runs them: sandboxed processes, the containers of the engine that answers, or those when "
         "one does (default: as the images of the state, else process)",
     )
+    start.add_argument(
+        "--machines",
+        choices=["none", "records"],
+        default="none",
+        help="what runs virtual machines: nothing, so that no instance is made (default), or nothing, while instances are kept as records",
+    )
     start.add_argument("--foreground", action="store_true", help="stay in the foreground")
     _verb(verbs, "stop", _stop, "stop it and everything it runs; state is kept")
     _verb(verbs, "clean", _clean, "stop it and remove its state, and its images from the container engine")
@@ -251,6 +257,7 @@ def _start_arguments(options: argparse.Namespace, state: Path, runtime: str) -> 
     arguments += ["--profile", options.profile, "--scale", str(options.scale)]
     arguments += ["--draw-from", str(options.draw_from)]
     arguments += ["--address", options.address]
+    arguments += ["--machines", options.machines]
     for name in options.name:
         arguments += ["--name", name]
     if options.port is not None:
@@ -284,7 +291,9 @@ async def _serve(options: argparse.Namespace, state: Path, runtime: str) -> int:
         listener = _listen(options.port, state, options.address)
         (state / "runtime").write_text(f"{runtime}\n", "utf-8")
         profile = Profile(options.profile, options.scale, options.draw_from)
-        emulator = Emulator(Settings(state, listener, profile, runtime, tuple(options.name)))
+        emulator = Emulator(
+            Settings(state, listener, profile, runtime, tuple(options.name), options.machines)
+        )
         if options.seed is not None:
             try:
                 seed.apply(emulator.context, options.seed)

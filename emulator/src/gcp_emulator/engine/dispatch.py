@@ -64,6 +64,7 @@ class MountedApi:
             self.facts.output_only,
             tolerated=self.facts.tolerated_body,
             lenient=self.facts.lenient_body,
+            empty_enums=self.facts.empty_enums,
         )
         self.wire = Answers(self.document.schemas, self.facts.told)
         self.handlers: dict[str, Handler] = {
@@ -266,7 +267,7 @@ class Dispatcher:
             given = value if bare else None
             if found := _PROJECT.search(value):
                 given = found[1]
-            if given is None or given in ("_", "-"):
+            if given is None or given in ("_", "-") or given in api.service.public_projects:
                 continue
             record = self._context.projects.find(given)
             if record is None:

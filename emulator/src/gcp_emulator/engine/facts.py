@@ -18,6 +18,7 @@ GoogleCloudPlatform/k8s-config-connector, ``pkg/test/resourcefixture``) that fac
     tolerated_query: [project]                       # unknown to the document, sent by shipped clients
     tolerated_body: [useEmailAzp]                    # as tolerated_query, for names in bodies
     lenient_body: false                              # unknown body names ignored instead of refused
+    empty_enums: false                               # "" taken for an enum that is not said
     always_enabled: false                            # answers without being enabled in the project
     durations: {run.projects.locations.jobs.run: 8}  # seconds of an operation, by method or by the key of its start
     quotas:                                          # calls in a minute; the first that has the method in it counts
@@ -86,6 +87,7 @@ class Facts:
     tolerated_query: frozenset[str] = frozenset()
     tolerated_body: frozenset[str] = frozenset()
     lenient_body: bool = False
+    empty_enums: bool = False
     always_enabled: bool = False
     durations: Mapping[str, float] = field(default_factory=dict)
     quotas: tuple[Quota, ...] = ()
@@ -137,6 +139,7 @@ def load_facts(api: str) -> Facts:
         tolerated_query=frozenset(raw.get("tolerated_query", ())),
         tolerated_body=frozenset(raw.get("tolerated_body", ())),
         lenient_body=bool(raw.get("lenient_body")),
+        empty_enums=bool(raw.get("empty_enums")),
         always_enabled=bool(raw.get("always_enabled")),
         durations=raw.get("durations", {}),
         quotas=tuple(Quota(**entry) for entry in raw.get("quotas", ())),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,13 +45,15 @@ class Scope:
 
 
 class ScopedOperations:
-    """The operations of one API. ``base`` is what its links begin with (``https://www.googleapis.com/compute/v1``)."""
+    """The operations of one API. ``link_to`` makes the link of a path (``https://www.googleapis.com/compute/v1/projects/...``)."""
 
-    def __init__(self, operations: Operations, collection: Collection, base: str, kind: str) -> None:
+    def __init__(
+        self, operations: Operations, collection: Collection, link_to: Callable[[str], str], kind: str
+    ) -> None:
         """``kind`` is that of an operation (``compute#operation``)."""
         self._operations = operations
         self._collection = collection
-        self._base = base
+        self._link_to = link_to
         self._kind = kind
         operations.adopt(collection, lambda operation: operation["status"] == "DONE", self._finish)
 
@@ -97,8 +99,8 @@ class ScopedOperations:
             "id": str(secrets.randbits(62)),
             "name": name,
             "operationType": verb,
-            "targetLink": f"{self._base}/{target}",
-            "selfLink": f"{self._base}/{scope.path}/operations/{name}",
+            "targetLink": self._link_to(target),
+            "selfLink": self._link_to(f"{scope.path}/operations/{name}"),
             "user": user,
             "status": "RUNNING",
             "progress": 0,
@@ -108,7 +110,7 @@ class ScopedOperations:
         if target_id:
             operation["targetId"] = target_id
         if scope.place:
-            operation[scope.kind.removesuffix("s")] = f"{self._base}/{scope.path}"
+            operation[scope.kind.removesuffix("s")] = self._link_to(scope.path)
         return f"{scope.path}/operations/{name}", operation
 
     def get(self, scope: Scope, name: str) -> Json:

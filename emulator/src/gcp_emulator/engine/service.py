@@ -98,6 +98,9 @@ class Service:
     #: methods without a permission in facts.yaml then ask for theirs with `Call.identity` None.
     answers_anonymous: ClassVar[bool] = False
 
+    #: Projects of Google's that anybody may look into with the methods that need no permission.
+    public_projects: ClassVar[frozenset[str]] = frozenset()
+
     #: Where the state page shows this service (see :meth:`describe`).
     page: ClassVar[Page | None] = None
 

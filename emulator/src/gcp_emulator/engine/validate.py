@@ -116,6 +116,7 @@ class BodyValidator:
 
     ``output_only`` maps schema names to the field names that discovery does not mark as read-only.
     ``tolerated`` unknown names are left out instead of refused; ``lenient`` does so with all (Cloud Storage does).
+    ``empty_enums`` takes "" for an enum that is not said (Compute Engine does).
     """
 
     def __init__(
@@ -125,11 +126,13 @@ class BodyValidator:
         *,
         tolerated: frozenset[str] = frozenset(),
         lenient: bool = False,
+        empty_enums: bool = False,
     ) -> None:
         self._schemas = schemas
         self._output_only = output_only
         self._tolerated = tolerated
         self._lenient = lenient
+        self._empty_enums = empty_enums
 
     def validate(self, schema_name: str, body: Any) -> Json:
         """The normalised body, or ApiError INVALID_ARGUMENT naming the field."""
@@ -201,7 +204,7 @@ class BodyValidator:
         if kind == "integer" or form in ("int64", "uint64"):
             return _integer(value, form or "int32", path, as_text=kind == "string")
         if "enum" in spec:
-            return _enum_name(spec["enum"], value, path)
+            return "" if value == "" and self._empty_enums else _enum_name(spec["enum"], value, path)
         if not isinstance(value, str):
             raise _bad_value(path, "TYPE_STRING", value)
         if form == "byte":

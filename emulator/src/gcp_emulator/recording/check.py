@@ -26,7 +26,7 @@ _MOST_TEXT = 400
 async def replay(conversations: Iterable[Conversation], state: Path) -> list[Outcome]:
     """Sends the conversations, one after the other, to a fresh emulator whose state is in the empty folder ``state``: to one project where
     every API is enabled, as its owner, with operations that take no time."""
-    emulator = Emulator(Settings(state, socket.create_server(("127.0.0.1", 0))))
+    emulator = Emulator(Settings(state, socket.create_server(("127.0.0.1", 0)), machines="records"))
     emulator.open_project(PROJECT, f"user:{OWNER}")
     await emulator.start()
     try:

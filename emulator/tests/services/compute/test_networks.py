@@ -284,7 +284,7 @@ def test_a_router_is_filled_in_and_patched(session: requests.Session) -> None:
 
 
 def test_the_rest_is_said_not_to_be_emulated(session: requests.Session, emulator: RunningEmulator) -> None:
-    refused = session.get(f"{API}/projects/{PROJECT}/zones/europe-west3-a/instances")
+    refused = session.get(f"{API}/projects/{PROJECT}/zones/europe-west3-a/autoscalers")
     assert refused.status_code == 400
-    assert "gcp-emulator does not emulate compute.instances.list" in refused.json()["error"]["message"]
+    assert "gcp-emulator does not emulate compute.autoscalers.list" in refused.json()["error"]["message"]
     emulator.context.unhandled.clear()

@@ -1,46 +1,99 @@
-"""Compute Engine v1: networks that other services are put into, and load balancers, as they are stored (`networks`, `balancing`). There are no machines."""
+"""Compute Engine v1: networks that other services are put into, and load balancers, as they are stored (`networks`, `balancing`), and instances with
+what belongs to them (`instances`, `disks`, `templates`, `groups`, `managers`), which run where something behind `workloads.machines` runs them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
 from gcp_emulator.engine.context import Context
-from gcp_emulator.engine.errors import ErrorStyle, Json
+from gcp_emulator.engine.describe import Page, Section, View
+from gcp_emulator.engine.errors import ApiError, ErrorStyle, Json
 from gcp_emulator.engine.scopes import Scope, ScopedOperations
 from gcp_emulator.engine.service import Call, Service, handles
 from gcp_emulator.front.messages import Response
-from gcp_emulator.services.compute import balancing, networks, places
-from gcp_emulator.services.compute.kinds import Kind, Methods
+from gcp_emulator.services.compute import (
+    balancing,
+    catalogue,
+    disks,
+    groups,
+    instances,
+    machines,
+    managers,
+    networks,
+    places,
+    rollouts,
+    templates,
+)
+from gcp_emulator.services.compute.describe import describe
+from gcp_emulator.services.compute.kinds import Kind
 from gcp_emulator.services.compute.lists import selected
+from gcp_emulator.services.compute.methods import Methods
 from gcp_emulator.services.compute.networks import NETWORKS
-from gcp_emulator.services.compute.ports import Networks
+from gcp_emulator.services.compute.ports import Networks, Rollouts
 
-KINDS = (*networks.KINDS, *balancing.KINDS)
+log = logging.getLogger(__name__)
+KINDS = (
+    *networks.KINDS,
+    *balancing.KINDS,
+    *disks.KINDS,
+    *templates.KINDS,
+    *instances.KINDS,
+    *groups.KINDS,
+    *managers.KINDS,
+)
 
 
 class Compute(Service):
     api = "compute"
     error_style: ClassVar[ErrorStyle] = "legacy"
+    page = Page("/instances", "Virtual machines")
+    public_projects: ClassVar[frozenset[str]] = catalogue.public_projects()
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._operations = ScopedOperations(
             context.operations,
             context.store.collection("compute.operations"),
-            places.BASE,
+            places.link_to,
             "compute#operation",
         )
         #: The projects that have had their default network.
         self._prepared = context.store.collection("compute.prepared")
+        #: The operations that a ``requestId`` was given for.
+        self._requests = context.store.collection("compute.requests")
+        self._rollouts = rollouts.Tasks(context)
+        self._catalogue = catalogue.Catalogue()
         context.ports.offer(Networks, self)
+        context.ports.offer(Rollouts, self._rollouts)
+
+    def parts(self) -> Iterable[object]:
+        return (self, self._catalogue)
+
+    async def start(self) -> None:
+        """Brings back what was running; an instance whose machine does not start again is stopped."""
+        for path, instance in list(machines.instances(self.context, "projects/")):
+            if instance["status"] != "TERMINATED":
+                try:
+                    await machines.start(self.context, path)
+                except ApiError as error:
+                    log.warning("%s: %s", path, error.message)
+                    await machines.stop(self.context, path)
+        self._rollouts.resume()
+
+    async def stop(self) -> None:
+        await self._rollouts.stop()
+
+    async def describe(self, view: View) -> Section | None:
+        return None if view.part else describe(self.context, view)
 
     def tables(self) -> Iterable[Methods]:
         return [self._methods(kind) for kind in KINDS]
 
     def _methods(self, kind: Kind) -> Methods:
-        return Methods(kind, KINDS, self._operations, self._prepare)
+        return Methods(kind, KINDS, self._operations, self._prepare, self._requests)
 
     def _prepare(self, project: str) -> None:
         if project not in self._prepared:

@@ -13,7 +13,7 @@ from cryptography import x509
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.errors import Json, invalid_argument
 from gcp_emulator.engine.service import Call
-from gcp_emulator.services.compute.kinds import Kind, fingerprint
+from gcp_emulator.services.compute.kinds import Kind
 from gcp_emulator.services.compute.networks import external_address
 
 # ---------------------------------------------------------------- health checks
@@ -297,6 +297,12 @@ def _complete_forwarding_rule(call: Call, path: str, rule: Json, before: Json | 
     return rule
 
 
+def _forwarding_operation(verb: str, rule: Json) -> str:
+    """Rules to Google's APIs have operations of their own (recorded: computeforwardingrule--globalcomputeforwardingrulepscgoogleapis-direct)."""
+    own = {"insert": "createPSCServiceEndpoint", "delete": "deletePscForwardingRule"}
+    return own.get(verb, "") if rule.get("target") in ("all-apis", "vpc-sc") else ""
+
+
 FORWARDING_RULES = Kind(
     schema="ForwardingRule",
     collection="forwardingRules",
@@ -307,10 +313,11 @@ FORWARDING_RULES = Kind(
     complete=_complete_forwarding_rule,
     setters=frozenset({"setTarget"}),
     operation_types={"setTarget": "SetTarget"},
+    operation_type_of=_forwarding_operation,
     progress=100,
 )
 
-# ---------------------------------------------------------------- gateways, firewalls and templates
+# ---------------------------------------------------------------- gateways and firewalls
 
 
 def _complete_firewall(call: Call, path: str, firewall: Json, before: Json | None) -> Json:
@@ -352,36 +359,6 @@ TARGET_VPN_GATEWAYS = Kind(
     at_once=frozenset({"insert", "delete", "setLabels"}),
 )
 
-
-def _complete_template(call: Call, path: str, template: Json, before: Json | None) -> Json:
-    properties = template["properties"]
-    for number, disk in enumerate(properties.get("disks", [])):
-        name = "boot" if disk.get("boot") else f"persistent-disk-{number}"
-        filled = {"deviceName": name, "index": number, "mode": "READ_WRITE", "type": "PERSISTENT"}
-        properties["disks"][number] = {**filled, **disk, "kind": "compute#attachedDisk"}
-    for number, interface in enumerate(properties.get("networkInterfaces", [])):
-        own = {"kind": "compute#networkInterface", "name": f"nic{number}"}
-        properties["networkInterfaces"][number] = {**interface, **own}
-    scheduling = {"automaticRestart": True, "onHostMaintenance": "MIGRATE", "preemptible": False}
-    properties["scheduling"] = {**scheduling, **properties.get("scheduling", {})}
-    metadata = properties.get("metadata", {})
-    properties["metadata"] = {**metadata, "kind": "compute#metadata", "fingerprint": fingerprint(metadata)}
-    return template
-
-
-INSTANCE_TEMPLATES = Kind(
-    schema="InstanceTemplate",
-    collection="instanceTemplates",
-    methods=("instanceTemplates", "regionInstanceTemplates"),
-    noun="instance template",
-    required=("name", "properties"),
-    refers=frozenset({"network", "subnetwork"}),
-    as_written=frozenset({"network", "subnetwork"}),
-    complete=_complete_template,
-    operation_types={"insert": "compute.instanceTemplates.insert"},
-)
-
-
 KINDS = (
     HEALTH_CHECKS,
     HTTP_HEALTH_CHECKS,
@@ -398,5 +375,4 @@ KINDS = (
     FORWARDING_RULES,
     FIREWALLS,
     TARGET_VPN_GATEWAYS,
-    INSTANCE_TEMPLATES,
 )

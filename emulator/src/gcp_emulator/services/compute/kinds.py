@@ -13,40 +13,22 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from gcp_emulator.engine import clock, discovery
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.discovery import Api
-from gcp_emulator.engine.errors import (
-    Json,
-    already_exists,
-    invalid_argument,
-    not_found,
-    precondition_failed,
-)
-from gcp_emulator.engine.labels import is_key, is_value
-from gcp_emulator.engine.scopes import Scope, ScopedOperations
-from gcp_emulator.engine.service import Call, Handler
+from gcp_emulator.engine.errors import Json, already_exists, invalid_argument, not_found
+from gcp_emulator.engine.scopes import Scope
+from gcp_emulator.engine.service import Call
 from gcp_emulator.services.compute import places
-from gcp_emulator.services.compute.lists import selected
 
-_VERBS = (
-    "insert",
-    "get",
-    "list",
-    "aggregatedList",
-    "patch",
-    "update",
-    "setLabels",
-    "delete",
-)
-_NAME = r"(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
+NAME = r"(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 #: What only Google writes, of every kind, though the document does not always say readOnly.
-_GOOGLES = frozenset(
+GOOGLES = frozenset(
     {"creationTimestamp", "fingerprint", "id", "kind", "labelFingerprint", "selfLink", "selfLinkWithId"}
 )
 #: The fingerprint of no labels at all, as seen in answers everywhere.
@@ -55,7 +37,12 @@ _NO_LABELS = "42WmSpB8rSM="
 Complete = Callable[[Call, str, Json, Json | None], Json]
 """Given the call, the path, the resource about to be stored and the one that is stored: the resource as it is stored. Raises ApiError."""
 Show = Callable[[Context, str, Json], Json]
-Effect = Callable[[Context, str, Json], None]
+Work = Callable[[], Awaitable[None] | None]
+"""What an operation does: at once, or in its own time. Raises ApiError."""
+Effect = Callable[[Context, str, Json], Awaitable[None] | None]
+Action = Callable[[Any, Call], Json]
+"""What answers a verb, given the `methods.Methods` of the kind and the call. Raises ApiError."""
+Users = Callable[[Context, str, Json], Iterator[str]]
 Keeps = Callable[[Json, str, str], bool]
 """Given a resource that is to go, its path, and the path of one that names it: whether that keeps it."""
 
@@ -70,6 +57,14 @@ def _nothing(context: Context, path: str, resource: Json) -> None:
 
 def _as_stored(context: Context, path: str, resource: Json) -> Json:
     return resource
+
+
+def _usual(verb: str, resource: Json) -> str:
+    return ""
+
+
+def _nobody(context: Context, path: str, resource: Json) -> Iterator[str]:
+    return iter(())
 
 
 def _keeps(resource: Json, path: str, user: str) -> bool:
@@ -99,19 +94,28 @@ class Kind:
     complete: Complete = _unchanged
     #: Which of the resources that name one keep it from being deleted.
     kept_by: Keeps = _keeps
+    #: The paths of what uses one without naming it (an instance an address, by its number).
+    used_by: Users = _nobody
     #: Completes what is shown.
     show: Show = _as_stored
-    #: What follows when one has been made, and when one is gone.
+    #: What follows when one has been made, changed by patch or update, and when one is gone.
     made: Effect = _nothing
+    changed: Effect = _nothing
     gone: Effect = _nothing
     #: Verbs that write the fields of their body (``setTarget``).
     setters: frozenset[str] = frozenset()
+    #: Verbs that do more than the standard ones, or something else, and what answers them.
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    #: Standard verbs of the document that are not answered.
+    leaves_out: frozenset[str] = frozenset()
     #: Verbs whose operations are done when they are answered, also of one collection alone (``urlMaps.insert``).
     at_once: frozenset[str] = frozenset({"setLabels"})
     #: What these say of their progress.
     progress: int = 0
     #: What operations are called that have not the name of their verb.
     operation_types: Mapping[str, str] = field(default_factory=dict)
+    #: The same where it depends on the resource: given the verb and the resource, the name, or "".
+    operation_type_of: Callable[[str, Json], str] = _usual
 
     @property
     def store(self) -> str:
@@ -145,7 +149,7 @@ class Kind:
         """Stores a resource; what follows from its content is written anew."""
         if "fingerprint" in self.fields:
             resource["fingerprint"] = fingerprint(
-                {name: resource[name] for name in resource if name not in _GOOGLES}
+                {name: resource[name] for name in resource if name not in GOOGLES}
             )
         if "labelFingerprint" in self.fields:
             resource["labelFingerprint"] = (
@@ -162,10 +166,10 @@ class Kind:
 
     def view(self, context: Context, path: str, resource: Json) -> Json:
         """The resource as the API shows it."""
-        shown = {**resource, "kind": self._kind(self.schema), "selfLink": places.link_to(path)}
+        shown = {**resource, "kind": self.kind_of(self.schema), "selfLink": places.link_to(path)}
         if "selfLinkWithId" in self.fields:
             shown["selfLinkWithId"] = places.link_to(f"{path.rpartition('/')[0]}/{resource['id']}")
-        scope = _scope(path)
+        scope = scope_of(path)
         if scope.place and (where := scope.kind.removesuffix("s")) in self.fields:
             shown[where] = places.link_to(scope.path)
         names = self.refers - self.as_written
@@ -197,8 +201,12 @@ class Kind:
 
     def referred(self, call: Call, name: str, link: str) -> tuple[str, Json]:
         """Path and resource that a field refers to; ApiError INVALID_ARGUMENT."""
-        path = places.path_of(link, call.params["project"], call.context.projects)
-        found = self.find(call.context, path)
+        return self.refer(call.context, call.params["project"], name, link)
+
+    def refer(self, context: Context, project: str, name: str, link: str) -> tuple[str, Json]:
+        """As :meth:`referred`, for what a project's resource names outside a call."""
+        path = places.path_of(link, project, context.projects)
+        found = self.find(context, path)
         if found is None:
             raise invalid_argument(
                 f"Invalid value for field 'resource.{name}': '{link}'. The referenced {self.noun} resource cannot be found.",
@@ -206,14 +214,21 @@ class Kind:
             )
         return path, found
 
+    def refuse_second(self, context: Context, path: str) -> None:
+        """ApiError ALREADY_EXISTS when there is one at this path."""
+        if self.find(context, path) is not None:
+            raise already_exists(f"The resource '{path}' already exists", reason="alreadyExists")
+
     def path(self, call: Call) -> str:
         """The path of the resource that a call is about."""
         last = re.findall(r"\{(\w+)\}", call.method.path)[-1]
         return f"{Scope.of(call.params).path}/{self.collection}/{call.params[last]}"
 
-    def operation_type(self, method_id: str) -> str:
-        """What the operation of a method is called."""
+    def operation_type(self, method_id: str, resource: Json) -> str:
+        """What the operation of a method with a resource is called."""
         collection, _, verb = method_id.removeprefix("compute.").partition(".")
+        if own := self.operation_type_of(verb, resource):
+            return own
         return self.operation_types.get(f"{collection}.{verb}") or self.operation_types.get(verb) or verb
 
     def is_at_once(self, method_id: str) -> bool:
@@ -230,7 +245,7 @@ class Kind:
         }
 
     @staticmethod
-    def _kind(schema: str) -> str:
+    def kind_of(schema: str) -> str:
         default: str = document().schemas[schema]["properties"]["kind"]["default"]
         return default
 
@@ -246,31 +261,7 @@ def fingerprint(content: Json) -> str:
     return base64.urlsafe_b64encode(digest[:8]).decode()
 
 
-def _same(given: str, current: str) -> bool:
-    """Whether two fingerprints are the same, in either alphabet of base64."""
-    alphabet = str.maketrans("-_", "+/")
-    return given.translate(alphabet) == current.translate(alphabet)
-
-
-def _check_labels(labels: Mapping[str, str]) -> None:
-    """Texts: https://github.com/googleapis/gax-nodejs/issues/1288 (a key) and 1375 (a value)."""
-    for key, value in labels.items():
-        if not is_key(key):
-            problem = f"Label key '{key}' violates format constraints. The key must start with a lowercase character, can"
-            name = "key"
-        elif not is_value(value):
-            problem = f"Label value '{value}' violates format constraints. The value can"
-            name = "value"
-        else:
-            continue
-        raise invalid_argument(
-            f"Invalid value for field 'resource.labels': ''. {problem} only contain lowercase letters, numeric characters, underscores and "
-            f"dashes. The {name} can be at most 63 characters long. International characters are allowed.",
-            reason="invalid",
-        )
-
-
-def _scope(path: str) -> Scope:
+def scope_of(path: str) -> Scope:
     """Where a path is."""
     parts = path.split("/")
     return (
@@ -278,204 +269,3 @@ def _scope(path: str) -> Scope:
         if parts[2] == "global"
         else Scope.of({"project": parts[1], parts[2].removesuffix("s"): parts[3]})
     )
-
-
-@dataclass(frozen=True)
-class Methods:
-    """The standard methods of a kind."""
-
-    kind: Kind
-    #: All kinds there are: what is named by another is kept.
-    kinds: tuple[Kind, ...]
-    operations: ScopedOperations
-    #: Called with the project before anything is looked at.
-    prepare: Callable[[str], None]
-
-    def handlers(self) -> dict[str, Handler]:
-        """Method id -> what answers it, for the standard methods that the document has."""
-        return {
-            f"compute.{methods}.{verb}": partial(self.answer, verb)
-            for methods in self.kind.methods
-            for verb in (*_VERBS, *self.kind.setters)
-            if f"compute.{methods}.{verb}" in document().methods
-        }
-
-    async def answer(self, verb: str, call: Call) -> Json:
-        places.check(call.params)
-        self.prepare(call.params["project"])
-        work: Callable[[Call], Json] = self._set if verb in self.kind.setters else getattr(self, f"_{verb}")
-        return work(call)
-
-    def begin(self, call: Call, path: str, resource: Json, work: Callable[[], None]) -> Json:
-        """The operation of a method that does ``work`` with the resource."""
-
-        kind, scope, user = (
-            self.kind.operation_type(call.method.id),
-            Scope.of(call.params),
-            call.caller.email,
-        )
-        if self.kind.is_at_once(call.method.id):
-            work()
-            return self.operations.done(
-                scope,
-                kind,
-                path,
-                user=user,
-                target_id=resource["id"],
-                progress=self.kind.progress,
-            )
-
-        async def run() -> Json:
-            work()
-            return {}
-
-        return self.operations.start(
-            scope, kind, path, run(), key=call.method.id, user=user, target_id=resource["id"]
-        )
-
-    def _insert(self, call: Call) -> Json:
-        kind, context = self.kind, call.context
-        resource = {name: value for name, value in call.body.items() if name not in _GOOGLES}
-        for name in kind.required:
-            if resource.get(name) in (None, "", [], {}):
-                raise invalid_argument(f"Required field 'resource.{name}' not specified", reason="required")
-        name = str(resource["name"])
-        if not re.fullmatch(_NAME, name):
-            raise invalid_argument(
-                f"Invalid value for field 'resource.name': '{name}'. Must be a match of regex '{_NAME}'",
-                reason="invalid",
-            )
-        _check_labels(resource.get("labels", {}))
-        path = f"{Scope.of(call.params).path}/{kind.collection}/{name}"
-
-        def refuse_second() -> None:
-            if kind.find(context, path) is not None:
-                raise already_exists(f"The resource '{path}' already exists", reason="alreadyExists")
-
-        refuse_second()
-        made = kind.complete(call, path, kind.new(path, resource), None)
-
-        def store() -> None:
-            refuse_second()
-            kind.put(context, path, made)
-            kind.made(context, path, made)
-
-        return self.begin(call, path, made, store)
-
-    def _get(self, call: Call) -> Json:
-        path = self.kind.path(call)
-        return self.kind.view(call.context, path, self.kind.require(call.context, path))
-
-    def _list(self, call: Call) -> Json:
-        scope = Scope.of(call.params)
-        found = [
-            self.kind.view(call.context, path, one)
-            for path, one in self.kind.of(call.context, f"{scope.path}/{self.kind.collection}/")
-        ]
-        return self._page(call, selected(call, found), f"{scope.path}/{self.kind.collection}")
-
-    def _aggregatedList(self, call: Call) -> Json:  # noqa: N802 - it answers the method of this name
-        project = call.params["project"]
-        shown = [
-            self.kind.view(call.context, path, one)
-            for path, one in self.kind.of(call.context, f"projects/{project}/")
-            if f"/{self.kind.collection}/" in path
-        ]
-        found: dict[str, list[Json]] = {}
-        for one in selected(call, shown):
-            path = places.path_of(one["selfLink"], project, call.context.projects)
-            scope = _scope(path).path.partition(f"projects/{project}/")[2]
-            found.setdefault(scope, []).append(one)
-        answer = self._page(call, [], f"projects/{project}/aggregated/{self.kind.collection}")
-        return answer | {"items": {scope: {self.kind.collection: items} for scope, items in found.items()}}
-
-    def _page(self, call: Call, found: list[Json], path: str) -> Json:
-        page = call.page(found, "items", size_parameter="maxResults", default=500)
-        response = str(call.method.response)
-        return {"kind": Kind._kind(response), "id": path, "selfLink": places.link_to(path), **page}
-
-    def _patch(self, call: Call) -> Json:
-        path = self.kind.path(call)
-        before = self.kind.require(call.context, path)
-        return self._change(call, path, before, merged(before, call.body, call.raw_body))
-
-    def _update(self, call: Call) -> Json:
-        path = self.kind.path(call)
-        before = self.kind.require(call.context, path)
-        kept = {
-            name: value
-            for name, value in before.items()
-            if name in _GOOGLES | self.kind.immutable or name == "labels"
-        }
-        return self._change(
-            call, path, before, {**copy.deepcopy(dict(self.kind.defaults)), **kept, **call.body}
-        )
-
-    def _change(self, call: Call, path: str, before: Json, after: Json) -> Json:
-        kind = self.kind
-        _check_labels(call.body.get("labels", {}))
-        given = call.body.get("fingerprint")
-        if given and not _same(given, before.get("fingerprint", "")):
-            raise precondition_failed("Invalid fingerprint.")
-        for name in sorted(kind.immutable):
-            if name in call.body and name in before and after.get(name) != before[name]:
-                raise invalid_argument(
-                    f"Invalid value for field 'resource.{name}': it cannot be changed.", reason="invalid"
-                )
-        after |= {name: before[name] for name in _GOOGLES & set(before)}
-        after = kind.complete(call, path, after, before)
-        return self.begin(call, path, before, partial(kind.put, call.context, path, after))
-
-    def _setLabels(self, call: Call) -> Json:  # noqa: N802 - it answers the method of this name
-        path = self.kind.path(call)
-        resource = self.kind.require(call.context, path)
-        if not _same(call.body.get("labelFingerprint", ""), resource["labelFingerprint"]):
-            raise precondition_failed("Labels fingerprint either invalid or resource labels have changed")
-        _check_labels(call.body.get("labels", {}))
-        resource["labels"] = call.body.get("labels", {})
-        return self.begin(call, path, resource, partial(self.kind.put, call.context, path, resource))
-
-    def _set(self, call: Call) -> Json:
-        path = self.kind.path(call)
-        before = self.kind.require(call.context, path)
-        return self._change(call, path, before, {**before, **call.body})
-
-    def _delete(self, call: Call) -> Json:
-        path = self.kind.path(call)
-        resource = self.kind.require(call.context, path)
-        if user := next(self._users(call, path, resource), None):
-            raise invalid_argument(
-                f"The {self.kind.noun} resource '{path}' is already being used by '{user}'",
-                reason="resourceInUseByAnotherResource",
-            )
-
-        def remove() -> None:
-            call.context.store.collection(self.kind.store).delete(path)
-            call.context.iam.forget(path)
-            self.kind.gone(call.context, path, resource)
-
-        return self.begin(call, path, resource, remove)
-
-    def _users(self, call: Call, path: str, resource: Json) -> Iterator[str]:
-        """The paths of what names a resource, and keeps it."""
-        project, projects = call.params["project"], call.context.projects
-        for kind in self.kinds:
-            for user, one in kind.of(call.context, f"projects/{project}/"):
-                named = {places.path_of(link, project, projects) for link in kind.references(one)}
-                if path in named and self.kind.kept_by(resource, path, user):
-                    yield user
-
-
-def merged(before: Json, changes: Json, raw: Json) -> Json:
-    """What ``patch`` makes of a resource: messages are merged, lists replaced, and what is null goes (RFC 7396)."""
-    after = copy.deepcopy(before)
-    for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(after.get(name), dict):
-            inner = raw.get(name)
-            after[name] = merged(after[name], value, inner if isinstance(inner, dict) else {})
-        else:
-            after[name] = copy.deepcopy(value)
-    for name, value in raw.items():
-        if value is None:
-            after.pop(name, None)
-    return after

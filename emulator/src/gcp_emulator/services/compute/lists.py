@@ -30,7 +30,7 @@ def selected(call: Call, found: Iterable[Json]) -> list[Json]:
             f"Invalid value for field 'orderBy': '{order}'. Only 'name' and 'creationTimestamp desc' are supported.",
             reason="invalid",
         )
-    return sorted(chosen, key=lambda one: str(one["name"]))
+    return sorted(chosen, key=lambda one: str(one.get("name", "")))
 
 
 def _created(resource: Json) -> str:

@@ -219,12 +219,52 @@ def _free_address(call: Call, address: Json) -> str:
     return str(free.network_address)
 
 
-def external_address(context: Context) -> str:
-    """An external address that nothing has."""
-    taken = {one.get("address") for _, one in ADDRESSES.of(context, "projects/")}
+def external_address(context: Context, besides: Iterable[str] = ()) -> str:
+    """An external address that nothing has, and that is none of ``besides``."""
+    taken: set[str | None] = {*besides, *_of_instances(context, "projects/")}
+    taken |= {one.get("address") for _, one in ADDRESSES.of(context, "projects/")}
     rules = context.store.collection("compute.forwardingRules").items()
     taken |= {one.get("IPAddress") for _, one in rules}
     return next(str(one) for one in _EXTERNAL.hosts() if str(one) not in taken)
+
+
+def _of_instances(context: Context, prefix: str) -> Iterator[str]:
+    """The addresses of instances."""
+    for _, instance in context.store.collection("compute.instances").items(prefix):
+        yield from addresses_of(instance)
+
+
+def addresses_of(instance: Json) -> Iterator[str]:
+    """All addresses of an instance."""
+    for interface in instance["networkInterfaces"]:
+        yield interface["networkIP"]
+        yield from (config["natIP"] for config in interface.get("accessConfigs", []))
+
+
+def used_in(context: Context, subnetwork: str) -> Iterator[str]:
+    """The addresses of a subnetwork that are reserved, or that instances have."""
+    project, projects = subnetwork.split("/")[1], context.projects
+    for _, one in ADDRESSES.of(context, f"projects/{project}/regions/"):
+        if one.get("subnetwork") and places.path_of(one["subnetwork"], project, projects) == subnetwork:
+            yield one["address"]
+    for _, instance in context.store.collection("compute.instances").items(f"projects/{project}/zones/"):
+        for interface in instance["networkInterfaces"]:
+            if places.path_of(interface["subnetwork"], project, projects) == subnetwork:
+                yield interface["networkIP"]
+
+
+def users_of_address(context: Context, path: str, address: Json) -> Iterator[str]:
+    """The instances that have an address, which their interfaces name by its number."""
+    for user, instance in context.store.collection("compute.instances").items(
+        f"projects/{path.split('/')[1]}/zones/"
+    ):
+        if address.get("address") in set(addresses_of(instance)):
+            yield user
+
+
+def _show_address(context: Context, path: str, address: Json) -> Json:
+    users = [places.link_to(user) for user in users_of_address(context, path, address)]
+    return address | {"status": "IN_USE", "users": users} if users else address
 
 
 def _ranges(call: Call, network: str, *, within: bool) -> Iterator[_Network]:
@@ -316,6 +356,8 @@ ADDRESSES = Kind(
     refers=frozenset({"network", "subnetwork"}),
     as_written=frozenset({"network", "subnetwork"}),
     complete=_complete_address,
+    used_by=users_of_address,
+    show=_show_address,
 )
 ROUTERS = Kind(
     schema="Router",

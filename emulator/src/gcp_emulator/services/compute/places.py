@@ -16,6 +16,7 @@ from gcp_emulator.engine.projects import Projects
 
 #: What every link begins with, whatever host was asked.
 BASE = "https://www.googleapis.com/compute/v1"
+_TEMPLATES = "https://compute.googleapis.com/compute/v1"
 _LINK = re.compile(r"(?:https?://[^/]+/)?(?:compute/[^/]+/)?(?P<path>(?:projects|global|regions|zones)/.+)")
 
 
@@ -40,7 +41,9 @@ def region(project: str, name: str) -> Json:
 def zone(project: str, name: str) -> Json:
     """A zone as the API shows it."""
     path, where = f"projects/{project}/zones/{name}", f"projects/{project}/regions/{name[:-2]}"
-    return {"kind": "compute#zone", **_place(path), "region": link_to(where), "supportsPzs": False}
+    platforms = read_yaml("services/compute/catalogue.yaml")["cpu_platforms"]
+    own = {"region": link_to(where), "supportsPzs": False, "availableCpuPlatforms": platforms}
+    return {"kind": "compute#zone", **_place(path), **own}
 
 
 def _place(path: str) -> Json:
@@ -94,5 +97,5 @@ def is_path(link: str) -> bool:
 
 
 def link_to(path: str) -> str:
-    """The link of a path."""
-    return f"{BASE}/{path}"
+    """The link of a path. Global instance templates have one of another host."""
+    return f"{_TEMPLATES if '/global/instanceTemplates/' in path else BASE}/{path}"

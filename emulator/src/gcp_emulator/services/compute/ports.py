@@ -1,4 +1,4 @@
-"""What other services ask of Compute Engine."""
+"""What other services ask of Compute Engine, and its kinds of one another."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ class Networks(Protocol):
 
     def remove_peering(self, network: str, name: str) -> None:
         """Ends a peering. ApiError NOT_FOUND, INVALID_ARGUMENT where there is none of this name."""
+
+
+class Rollouts(Protocol):
+    """What brings managed groups to what they are to be, in its own time."""
+
+    def begin(self, manager: str) -> None:
+        """Looks at a group, which may have changed."""
+
+    def is_going(self, manager: str) -> bool:
+        """Whether a group is being looked at."""
+
+    def lost(self, instance: str) -> None:
+        """Tells that an instance has been deleted, which may have been one of a group."""

@@ -1,0 +1,357 @@
+"""The life of instances: how one is filled in, made with its disks, started, stopped and removed, whoever asks for it: a caller, or a group's manager.
+
+What starts a machine is behind a port (`workloads.machines`). Sources: https://cloud.google.com/compute/docs/instances/instance-life-cycle (states), the
+recordings that facts.yaml names, and for texts the issues that are named beside them.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from collections.abc import Iterator
+
+from gcp_emulator.engine import clock
+from gcp_emulator.engine.context import Context
+from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
+from gcp_emulator.services.compute import catalogue, places
+from gcp_emulator.services.compute.disks import DISKS, prepared_disk, users_of_disk
+from gcp_emulator.services.compute.kinds import fingerprint
+from gcp_emulator.services.compute.networks import (
+    ADDRESSES,
+    NETWORKS,
+    SUBNETWORKS,
+    external_address,
+    used_in,
+    users_of_address,
+)
+from gcp_emulator.workloads.machines import Machine, MachineError
+
+STORE = "compute.instances"
+_SCHEDULING = {
+    "automaticRestart": True,
+    "onHostMaintenance": "MIGRATE",
+    "preemptible": False,
+    "provisioningModel": "STANDARD",
+}
+#: Secure boot is off unless it is asked for.
+_SHIELDED = {"enableSecureBoot": False, "enableVtpm": True, "enableIntegrityMonitoring": True}
+
+
+def instances(context: Context, prefix: str) -> Iterator[tuple[str, Json]]:
+    """Path and instance of all whose paths begin so."""
+    return iter(context.store.collection(STORE).items(prefix))
+
+
+# ---------------------------------------------------------------- what an instance is filled in with
+
+
+def prepared(context: Context, path: str, instance: Json) -> Json:
+    """An instance as it is made. ApiError INVALID_ARGUMENT."""
+    zone = path.split("/")[3]
+    if instance.get("machineType"):
+        catalogue.require_machine_type("machineType", instance["machineType"], zone)
+    instance["disks"] = [
+        attached_disk(context, path, number, disk) for number, disk in enumerate(instance.get("disks", []))
+    ]
+    taken: list[str] = []
+    instance["networkInterfaces"] = [
+        _interface(context, path, number, one, taken)
+        for number, one in enumerate(instance.get("networkInterfaces", []))
+    ]
+    instance["scheduling"] = {**_SCHEDULING, **instance.get("scheduling", {})}
+    instance["shieldedInstanceConfig"] = {**_SHIELDED, **instance.get("shieldedInstanceConfig", {})}
+    instance["metadata"] = with_fingerprint(instance.get("metadata", {}), kind="compute#metadata")
+    instance["tags"] = with_fingerprint(instance.get("tags", {}))
+    for name in ("canIpForward", "deletionProtection", "startRestricted"):
+        instance.setdefault(name, False)
+    instance.pop("zone", None)
+    return instance | {"status": "PROVISIONING"}
+
+
+def with_fingerprint(message: Json, *, kind: str = "") -> Json:
+    """Metadata or tags with the fingerprint of their content."""
+    content = {name: value for name, value in message.items() if name not in ("fingerprint", "kind")}
+    return {**content, **({"kind": kind} if kind else {}), "fingerprint": fingerprint(content)}
+
+
+def attached_disk(context: Context, path: str, number: int, disk: Json) -> Json:
+    """A disk as it is attached to an instance. ApiError INVALID_ARGUMENT."""
+    project, field = path.split("/")[1], f"disks[{number}]"
+    boot = bool(disk.get("boot"))
+    filled = {
+        "autoDelete": False,
+        "boot": boot,
+        "deviceName": "boot" if boot else f"persistent-disk-{number}",
+        "interface": "SCSI",
+        "mode": "READ_WRITE",
+        "type": "PERSISTENT",
+    }
+    attached = {**filled, **disk, "index": number, "kind": "compute#attachedDisk"}
+    if disk.get("source"):
+        source, _ = DISKS.refer(context, project, f"{field}.source", disk["source"])
+        for user, mode in users_of_disk(context, source):
+            if "READ_WRITE" in (mode, attached["mode"]):
+                raise invalid_argument(
+                    f"The disk resource '{source}' is already being used by '{user}'",
+                    reason="resourceInUseByAnotherResource",
+                )
+    elif "initializeParams" in disk:
+        # Refused before anything is made.
+        new_disk(context, path, attached)
+    elif attached["type"] != "SCRATCH":
+        raise invalid_argument(
+            f"Invalid value for field 'resource.{field}': ''. A source or initializeParams has to be given.",
+            reason="invalid",
+        )
+    return attached
+
+
+def new_disk(context: Context, path: str, attached: Json) -> tuple[str, Json]:
+    """Path and disk of what ``initializeParams`` asks for. ApiError INVALID_ARGUMENT."""
+    given = attached["initializeParams"]
+    name = path.rpartition("/")[2]
+    default = name if attached["boot"] else f"{name}-{attached['index']}"
+    disk_path = f"{path.partition('/instances/')[0]}/disks/{given.get('diskName') or default}"
+    _, project, _, zone, *_ = path.split("/")
+    kind = str(given.get("diskType") or "pd-standard").rpartition("/")[2]
+    disk = {
+        "type": f"projects/{project}/zones/{zone}/diskTypes/{kind}",
+        "sizeGb": given.get("diskSizeGb"),
+        **{
+            key: given[key]
+            for key in ("sourceImage", "sourceSnapshot", "labels", "description")
+            if key in given
+        },
+    }
+    field = f"disks[{attached['index']}].initializeParams."
+    return disk_path, prepared_disk(context, disk_path, DISKS.new(disk_path, disk), field)
+
+
+def _interface(context: Context, path: str, number: int, interface: Json, taken: list[str]) -> Json:
+    """An interface with its addresses; ``taken`` are those of the interfaces before it, and of this one afterwards."""
+    _, project, _, zone, *_ = path.split("/")
+    region, field = zone[:-2], f"networkInterfaces[{number}]"
+    filled = {**interface, "name": f"nic{number}", "kind": "compute#networkInterface"}
+    if not (interface.get("network") or interface.get("subnetwork")):
+        filled["network"] = f"projects/{project}/global/networks/default"
+    if interface.get("subnetwork"):
+        subnet_path, subnetwork = SUBNETWORKS.refer(
+            context, project, f"{field}.subnetwork", interface["subnetwork"]
+        )
+        filled.setdefault("network", subnetwork["network"])
+    else:
+        network, record = NETWORKS.refer(context, project, f"{field}.network", filled["network"])
+        subnet_path = f"projects/{project}/regions/{region}/subnetworks/{network.rpartition('/')[2]}"
+        found = SUBNETWORKS.find(context, subnet_path) if record["autoCreateSubnetworks"] else None
+        if found is None:
+            raise invalid_argument(
+                f"Invalid value for field 'resource.{field}': ''. Subnetwork should be specified for custom subnetmode network",
+                reason="invalid",
+            )
+        subnetwork = found
+        filled["subnetwork"] = places.link_to(subnet_path)
+    if subnet_path.split("/")[3] != region:
+        raise invalid_argument(
+            f"Invalid value for field 'resource.{field}.subnetwork': '{interface['subnetwork']}'. Subnetwork '{subnet_path}' is not in region "
+            f"'{region}'.",
+            reason="invalid",
+        )
+    filled["networkIP"] = _internal_address(
+        context, subnet_path, subnetwork, interface.get("networkIP"), field, taken
+    )
+    taken.append(filled["networkIP"])
+    access = []
+    for config in interface.get("accessConfigs", []):
+        given = config.get("natIP")
+        access.append(
+            {
+                "type": "ONE_TO_ONE_NAT",
+                "networkTier": "PREMIUM",
+                "name": "External NAT",
+                **config,
+                "kind": "compute#accessConfig",
+                "natIP": _external_address(context, project, region, given, field)
+                if given
+                else external_address(context, taken),
+            }
+        )
+        taken.append(access[-1]["natIP"])
+    if access:
+        filled["accessConfigs"] = access
+    filled.setdefault("stackType", "IPV4_ONLY")
+    return filled | {"fingerprint": fingerprint(filled)}
+
+
+def _internal_address(
+    context: Context, subnet_path: str, subnetwork: Json, given: str | None, field: str, taken: list[str]
+) -> str:
+    whole = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
+    used = {*taken, *used_in(context, subnet_path)}
+    if given:
+        if _parsed(given) not in whole or given in {
+            one for one in used if not _is_reserved(context, subnet_path, one)
+        }:
+            raise invalid_argument(
+                f"Invalid value for field 'resource.{field}.networkIP': '{given}'. IP address is not free in the subnetwork's range {whole}.",
+                reason="invalid",
+            )
+        return given
+    # The first two and the last two belong to Google.
+    free = (
+        str(whole[number]) for number in range(2, whole.num_addresses - 2) if str(whole[number]) not in used
+    )
+    address = next(free, None)
+    if address is None:
+        raise ApiError(
+            "IP_SPACE_EXHAUSTED", f"IP space of '{subnet_path}' is exhausted.", code=400, reason="invalid"
+        )
+    return address
+
+
+def _parsed(text: str) -> ipaddress.IPv4Address | None:
+    try:
+        return ipaddress.IPv4Address(text)
+    except ValueError:
+        return None
+
+
+def _is_reserved(context: Context, subnet_path: str, address: str) -> bool:
+    """Whether an address is one that somebody has reserved, and no machine uses."""
+    project = subnet_path.split("/")[1]
+    return any(
+        one.get("address") == address and not list(users_of_address(context, path, one))
+        for path, one in ADDRESSES.of(context, f"projects/{project}/")
+    )
+
+
+def _external_address(context: Context, project: str, region: str, given: str, field: str) -> str:
+    """An external address that is reserved in the region, and free."""
+    for path, one in ADDRESSES.of(context, f"projects/{project}/regions/{region}/addresses/"):
+        if one.get("address") == given:
+            user = next(users_of_address(context, path, one), None)
+            if user is None:
+                return given
+            raise invalid_argument(
+                f"Invalid value for field 'resource.{field}.accessConfigs[0].natIP': '{given}'. External IP address: {given} is already in-use.",
+                reason="invalid",
+            )
+    raise invalid_argument(
+        f"Invalid value for field 'resource.{field}.accessConfigs[0].natIP': '{given}'. The specified external IP address '{given}' was not "
+        f"found in region '{region}'.",
+        reason="invalid",
+    )
+
+
+# ---------------------------------------------------------------- what happens to one
+
+
+async def make(context: Context, path: str, instance: Json) -> None:
+    """Makes the disks of a stored instance and starts it. What was made is gone again when that fails. ApiError."""
+    made: list[str] = []
+    try:
+        for attached in instance["disks"]:
+            if "initializeParams" in attached and not attached.get("source"):
+                disk_path, disk = new_disk(context, path, attached)
+                DISKS.refuse_second(context, disk_path)
+                DISKS.put(context, disk_path, disk)
+                made.append(disk_path)
+                attached["source"] = places.link_to(disk_path)
+                attached["diskSizeGb"] = disk["sizeGb"]
+        write(context, path, instance)
+        await start(context, path)
+    except ApiError:
+        context.store.collection(STORE).delete(path)
+        for disk_path in made:
+            context.store.collection(DISKS.store).delete(disk_path)
+        raise
+
+
+def write(context: Context, path: str, instance: Json) -> None:
+    """Stores an instance with its fingerprint."""
+    content = {key: value for key, value in instance.items() if key not in ("fingerprint", "status")}
+    context.store.collection(STORE).put(path, instance | {"fingerprint": fingerprint(content)})
+
+
+def _set_status(context: Context, path: str, status: str, **fields: str) -> None:
+    instance = context.store.collection(STORE).get(path)
+    # It may have been deleted meanwhile.
+    if instance is not None:
+        write(context, path, instance | {"status": status, **fields})
+
+
+async def start(context: Context, path: str) -> None:
+    """Starts the machine of an instance. ApiError, as an operation tells it."""
+    instance = context.store.collection(STORE).get(path)
+    if instance is None:
+        raise ApiError("NOT_FOUND", f"The resource '{path}' was not found", reason="notFound")
+    try:
+        await context.machines.start(machine(context, path, instance))
+    except MachineError as error:
+        raise ApiError(error.code, str(error), code=400) from None
+    _set_status(context, path, "RUNNING", lastStartTimestamp=clock.timestamp())
+
+
+async def stop(context: Context, path: str) -> None:
+    """Ends the machine of an instance; its disks stay."""
+    _set_status(context, path, "STOPPING")
+    await context.machines.stop(path)
+    _set_status(context, path, "TERMINATED", lastStopTimestamp=clock.timestamp())
+
+
+async def reset(context: Context, path: str) -> None:
+    """Starts the machine of an instance anew. ApiError."""
+    try:
+        await context.machines.reset(path)
+    except MachineError as error:
+        raise ApiError(error.code, str(error), code=400) from None
+
+
+async def forget(context: Context, path: str, instance: Json) -> None:
+    """Ends the machine of an instance that is stored no more, with the disks that go with it."""
+    await context.machines.delete(path)
+    project = path.split("/")[1]
+    for attached in instance["disks"]:
+        if attached.get("autoDelete") and attached.get("source"):
+            disk = places.path_of(attached["source"], project, context.projects)
+            context.store.collection(DISKS.store).delete(disk)
+
+
+def machine(context: Context, path: str, instance: Json) -> Machine:
+    """What the machine of an instance is started from."""
+    project = path.split("/")[1]
+    boot = next((disk for disk in instance["disks"] if disk["boot"]), None)
+    image = ""
+    if boot is not None and boot.get("source"):
+        disk = DISKS.find(context, places.path_of(boot["source"], project, context.projects)) or {}
+        image = (
+            places.path_of(disk["sourceImage"], project, context.projects) if disk.get("sourceImage") else ""
+        )
+    accounts = instance.get("serviceAccounts") or [{}]
+    return Machine(
+        path,
+        image,
+        str(instance.get("machineType", "")).rpartition("/")[2],
+        metadata_of(instance),
+        accounts[0].get("email", ""),
+        tuple(one["networkIP"] for one in instance["networkInterfaces"]),
+    )
+
+
+def metadata_of(instance: Json) -> dict[str, str]:
+    """The metadata of an instance, by key."""
+    return {one["key"]: one.get("value", "") for one in instance["metadata"].get("items", [])}
+
+
+def from_template(properties: Json, zone: str, project: str) -> Json:
+    """What an instance is that is made of a template's properties."""
+    instance = copy.deepcopy(properties)
+    if instance.get("machineType"):
+        instance["machineType"] = places.link_to(
+            f"projects/{project}/zones/{zone}/machineTypes/{instance['machineType'].rpartition('/')[2]}"
+        )
+    for disk in instance.get("disks", []):
+        disk.pop("index", None)
+        if disk.get("source") and "/" not in disk["source"]:
+            # A template names the disk of whatever zone its instance is in.
+            disk["source"] = places.link_to(f"projects/{project}/zones/{zone}/disks/{disk['source']}")
+    return instance
