@@ -41,7 +41,7 @@ class Cloud:
     """A running emulator, one connection to it, and one token for each caller."""
 
     def __init__(self, state: Path) -> None:
-        self.running = RunningEmulator(state)
+        self.running = RunningEmulator(state, machines="records")
         self.errors = Errors()
         for name in ("gcp_emulator", "asyncio"):
             logging.getLogger(name).addHandler(self.errors)

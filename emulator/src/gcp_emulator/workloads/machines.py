@@ -15,6 +15,8 @@ class Machine:
     """What a machine is started from."""
 
     name: str
+    #: The number that the metadata server tells as its id.
+    number: str = ""
     #: The image that its boot disk was made of (``projects/debian-cloud/global/images/...``), "" for a disk of none.
     image: str = ""
     #: ``e2-small``; "" where none was named.

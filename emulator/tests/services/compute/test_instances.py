@@ -223,6 +223,36 @@ def test_what_an_instance_uses_is_kept(caller: Caller) -> None:
     caller.delete(f"{REGION}/addresses/front")
 
 
+def test_two_that_are_asked_for_at_once_have_addresses_of_their_own(caller: Caller) -> None:
+    interface = {"network": "global/networks/default", "accessConfigs": [{}]}
+    begun = [
+        caller.post(f"{ZONE}/instances", {"name": name, "networkInterfaces": [interface]})
+        for name in ("a", "b")
+    ]
+    for answer in begun:
+        caller.ended(answer)
+    found = [caller.get(f"{ZONE}/instances/{name}")["networkInterfaces"][0] for name in ("a", "b")]
+    assert sorted(one["networkIP"] for one in found) == ["10.128.0.2", "10.128.0.3"]
+    assert len({one["accessConfigs"][0]["natIP"] for one in found}) == 2
+
+
+def test_an_address_that_is_asked_for(caller: Caller) -> None:
+    caller.make(f"{REGION}/addresses", name="inner", addressType="INTERNAL", address="10.128.0.2")
+    interface = {"network": "global/networks/default"}
+    assert (
+        caller.machine("db", networkInterfaces=[interface])["networkInterfaces"][0]["networkIP"]
+        == "10.128.0.3"
+    )
+    asked = {**interface, "networkIP": "10.128.0.2"}
+    assert (
+        caller.machine("web", networkInterfaces=[asked])["networkInterfaces"][0]["networkIP"] == "10.128.0.2"
+    )
+    assert caller.get(f"{REGION}/addresses/inner")["users"] == [f"{LINKS}/{VM}"]
+    for wrong in ("10.128.0.2", "10.0.0.5", "here"):
+        body = {"name": "late", "networkInterfaces": [{**interface, "networkIP": wrong}]}
+        assert "IP address is not free" in refusal(caller.post(f"{ZONE}/instances", body))[2]
+
+
 def test_disks_are_attached_and_detached(caller: Caller) -> None:
     caller.machine("web")
     caller.make(f"{ZONE}/disks", name="data")

@@ -21,6 +21,7 @@ from gcp_emulator.services.compute.networks import (
     NETWORKS,
     SUBNETWORKS,
     external_address,
+    reserved_in,
     used_in,
     users_of_address,
 )
@@ -53,11 +54,12 @@ def prepared(context: Context, path: str, instance: Json) -> Json:
     instance["disks"] = [
         attached_disk(context, path, number, disk) for number, disk in enumerate(instance.get("disks", []))
     ]
-    taken: list[str] = []
     instance["networkInterfaces"] = [
-        _interface(context, path, number, one, taken)
+        _interface(context, path, number, one)
         for number, one in enumerate(instance.get("networkInterfaces", []))
     ]
+    # Refused before anything is made, and given as it is made: two that are asked for at once do not have the same.
+    _addressed(context, path, instance["networkInterfaces"])
     instance["scheduling"] = {**_SCHEDULING, **instance.get("scheduling", {})}
     instance["shieldedInstanceConfig"] = {**_SHIELDED, **instance.get("shieldedInstanceConfig", {})}
     instance["metadata"] = with_fingerprint(instance.get("metadata", {}), kind="compute#metadata")
@@ -127,8 +129,8 @@ def new_disk(context: Context, path: str, attached: Json) -> tuple[str, Json]:
     return disk_path, prepared_disk(context, disk_path, DISKS.new(disk_path, disk), field)
 
 
-def _interface(context: Context, path: str, number: int, interface: Json, taken: list[str]) -> Json:
-    """An interface with its addresses; ``taken`` are those of the interfaces before it, and of this one afterwards."""
+def _interface(context: Context, path: str, number: int, interface: Json) -> Json:
+    """An interface in its network, yet without the addresses that it is given."""
     _, project, _, zone, *_ = path.split("/")
     region, field = zone[:-2], f"networkInterfaces[{number}]"
     filled = {**interface, "name": f"nic{number}", "kind": "compute#networkInterface"}
@@ -142,13 +144,11 @@ def _interface(context: Context, path: str, number: int, interface: Json, taken:
     else:
         network, record = NETWORKS.refer(context, project, f"{field}.network", filled["network"])
         subnet_path = f"projects/{project}/regions/{region}/subnetworks/{network.rpartition('/')[2]}"
-        found = SUBNETWORKS.find(context, subnet_path) if record["autoCreateSubnetworks"] else None
-        if found is None:
+        if not record["autoCreateSubnetworks"] or SUBNETWORKS.find(context, subnet_path) is None:
             raise invalid_argument(
                 f"Invalid value for field 'resource.{field}': ''. Subnetwork should be specified for custom subnetmode network",
                 reason="invalid",
             )
-        subnetwork = found
         filled["subnetwork"] = places.link_to(subnet_path)
     if subnet_path.split("/")[3] != region:
         raise invalid_argument(
@@ -156,51 +156,52 @@ def _interface(context: Context, path: str, number: int, interface: Json, taken:
             f"'{region}'.",
             reason="invalid",
         )
-    filled["networkIP"] = _internal_address(
-        context, subnet_path, subnetwork, interface.get("networkIP"), field, taken
-    )
-    taken.append(filled["networkIP"])
-    access = []
-    for config in interface.get("accessConfigs", []):
-        given = config.get("natIP")
-        access.append(
-            {
-                "type": "ONE_TO_ONE_NAT",
-                "networkTier": "PREMIUM",
-                "name": "External NAT",
-                **config,
-                "kind": "compute#accessConfig",
-                "natIP": _external_address(context, project, region, given, field)
-                if given
-                else external_address(context, taken),
-            }
+    access = {"type": "ONE_TO_ONE_NAT", "networkTier": "PREMIUM", "name": "External NAT"}
+    configs = [
+        {**access, **config, "kind": "compute#accessConfig"} for config in interface.get("accessConfigs", [])
+    ]
+    return {"stackType": "IPV4_ONLY", **filled, **({"accessConfigs": configs} if configs else {})}
+
+
+def _addressed(context: Context, path: str, interfaces: list[Json]) -> list[Json]:
+    """The interfaces of an instance with addresses: those that they ask for, or free ones. ApiError INVALID_ARGUMENT."""
+    _, project, _, zone, *_ = path.split("/")
+    interfaces, taken = copy.deepcopy(interfaces), set[str]()
+    for number, interface in enumerate(interfaces):
+        field = f"networkInterfaces[{number}]"
+        subnet_path = places.path_of(interface["subnetwork"], project, context.projects)
+        asked = interface.get("networkIP")
+        interface["networkIP"] = _internal_address(context, path, subnet_path, asked, field, taken)
+        taken.add(interface["networkIP"])
+        for config in interface.get("accessConfigs", []):
+            if asked := config.get("natIP"):
+                _check_external(context, path, zone[:-2], asked, field)
+            config["natIP"] = asked or external_address(context, taken)
+            taken.add(config["natIP"])
+        interface["fingerprint"] = fingerprint(
+            {key: value for key, value in interface.items() if key != "fingerprint"}
         )
-        taken.append(access[-1]["natIP"])
-    if access:
-        filled["accessConfigs"] = access
-    filled.setdefault("stackType", "IPV4_ONLY")
-    return filled | {"fingerprint": fingerprint(filled)}
+    return interfaces
 
 
 def _internal_address(
-    context: Context, subnet_path: str, subnetwork: Json, given: str | None, field: str, taken: list[str]
+    context: Context, path: str, subnet_path: str, asked: str | None, field: str, taken: set[str]
 ) -> str:
+    """An address of a subnetwork: the one that is asked for, which nobody has but may have reserved, or the first that is free."""
+    subnetwork = SUBNETWORKS.require(context, subnet_path)
     whole = ipaddress.IPv4Network(subnetwork["ipCidrRange"])
-    used = {*taken, *used_in(context, subnet_path)}
-    if given:
-        if _parsed(given) not in whole or given in {
-            one for one in used if not _is_reserved(context, subnet_path, one)
-        }:
+    owned = {*taken, *used_in(context, subnet_path, besides=path)}
+    if asked:
+        if not _is_within(asked, whole) or asked in owned:
             raise invalid_argument(
-                f"Invalid value for field 'resource.{field}.networkIP': '{given}'. IP address is not free in the subnetwork's range {whole}.",
+                f"Invalid value for field 'resource.{field}.networkIP': '{asked}'. IP address is not free in the subnetwork's range {whole}.",
                 reason="invalid",
             )
-        return given
+        return asked
+    owned |= set(reserved_in(context, subnet_path))
     # The first two and the last two belong to Google.
-    free = (
-        str(whole[number]) for number in range(2, whole.num_addresses - 2) if str(whole[number]) not in used
-    )
-    address = next(free, None)
+    usable = (str(whole[number]) for number in range(2, whole.num_addresses - 2))
+    address = next((one for one in usable if one not in owned), None)
     if address is None:
         raise ApiError(
             "IP_SPACE_EXHAUSTED", f"IP space of '{subnet_path}' is exhausted.", code=400, reason="invalid"
@@ -208,36 +209,25 @@ def _internal_address(
     return address
 
 
-def _parsed(text: str) -> ipaddress.IPv4Address | None:
+def _is_within(text: str, whole: ipaddress.IPv4Network) -> bool:
     try:
-        return ipaddress.IPv4Address(text)
+        return ipaddress.IPv4Address(text) in whole
     except ValueError:
-        return None
+        return False
 
 
-def _is_reserved(context: Context, subnet_path: str, address: str) -> bool:
-    """Whether an address is one that somebody has reserved, and no machine uses."""
-    project = subnet_path.split("/")[1]
-    return any(
-        one.get("address") == address and not list(users_of_address(context, path, one))
-        for path, one in ADDRESSES.of(context, f"projects/{project}/")
-    )
-
-
-def _external_address(context: Context, project: str, region: str, given: str, field: str) -> str:
-    """An external address that is reserved in the region, and free."""
-    for path, one in ADDRESSES.of(context, f"projects/{project}/regions/{region}/addresses/"):
-        if one.get("address") == given:
-            user = next(users_of_address(context, path, one), None)
-            if user is None:
-                return given
-            raise invalid_argument(
-                f"Invalid value for field 'resource.{field}.accessConfigs[0].natIP': '{given}'. External IP address: {given} is already in-use.",
-                reason="invalid",
-            )
+def _check_external(context: Context, path: str, region: str, asked: str, field: str) -> None:
+    """ApiError INVALID_ARGUMENT unless an external address is reserved in the region, and nobody has it."""
+    prefix = f"projects/{path.split('/')[1]}/regions/{region}/addresses/"
+    found = next(((one, it) for one, it in ADDRESSES.of(context, prefix) if it.get("address") == asked), None)
+    if found is None:
+        why = f"The specified external IP address '{asked}' was not found in region '{region}'."
+    elif any(user != path for user in users_of_address(context, *found)):
+        why = f"External IP address: {asked} is already in-use."
+    else:
+        return
     raise invalid_argument(
-        f"Invalid value for field 'resource.{field}.accessConfigs[0].natIP': '{given}'. The specified external IP address '{given}' was not "
-        f"found in region '{region}'.",
+        f"Invalid value for field 'resource.{field}.accessConfigs[0].natIP': '{asked}'. {why}",
         reason="invalid",
     )
 
@@ -249,6 +239,7 @@ async def make(context: Context, path: str, instance: Json) -> None:
     """Makes the disks of a stored instance and starts it. What was made is gone again when that fails. ApiError."""
     made: list[str] = []
     try:
+        instance["networkInterfaces"] = _addressed(context, path, instance["networkInterfaces"])
         for attached in instance["disks"]:
             if "initializeParams" in attached and not attached.get("source"):
                 disk_path, disk = new_disk(context, path, attached)
@@ -329,11 +320,12 @@ def machine(context: Context, path: str, instance: Json) -> Machine:
     accounts = instance.get("serviceAccounts") or [{}]
     return Machine(
         path,
+        instance["id"],
         image,
         str(instance.get("machineType", "")).rpartition("/")[2],
         metadata_of(instance),
         accounts[0].get("email", ""),
-        tuple(one["networkIP"] for one in instance["networkInterfaces"]),
+        tuple(one["networkIP"] for one in instance["networkInterfaces"] if "networkIP" in one),
     )
 
 

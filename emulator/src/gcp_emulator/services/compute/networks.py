@@ -235,22 +235,32 @@ def _of_instances(context: Context, prefix: str) -> Iterator[str]:
 
 
 def addresses_of(instance: Json) -> Iterator[str]:
-    """All addresses of an instance."""
+    """All addresses of an instance; one that is being made has none yet."""
     for interface in instance["networkInterfaces"]:
-        yield interface["networkIP"]
-        yield from (config["natIP"] for config in interface.get("accessConfigs", []))
+        for one in (
+            interface.get("networkIP"),
+            *(it.get("natIP") for it in interface.get("accessConfigs", [])),
+        ):
+            if one:
+                yield one
 
 
-def used_in(context: Context, subnetwork: str) -> Iterator[str]:
-    """The addresses of a subnetwork that are reserved, or that instances have."""
+def reserved_in(context: Context, subnetwork: str) -> Iterator[str]:
+    """The addresses of a subnetwork that are reserved."""
     project, projects = subnetwork.split("/")[1], context.projects
     for _, one in ADDRESSES.of(context, f"projects/{project}/regions/"):
         if one.get("subnetwork") and places.path_of(one["subnetwork"], project, projects) == subnetwork:
             yield one["address"]
-    for _, instance in context.store.collection("compute.instances").items(f"projects/{project}/zones/"):
-        for interface in instance["networkInterfaces"]:
-            if places.path_of(interface["subnetwork"], project, projects) == subnetwork:
-                yield interface["networkIP"]
+
+
+def used_in(context: Context, subnetwork: str, *, besides: str = "") -> Iterator[str]:
+    """The addresses of a subnetwork that instances have, ``besides`` one instance."""
+    project, projects = subnetwork.split("/")[1], context.projects
+    for path, instance in context.store.collection("compute.instances").items(f"projects/{project}/zones/"):
+        for interface in instance["networkInterfaces"] if path != besides else ():
+            used = interface.get("networkIP")
+            if used and places.path_of(interface["subnetwork"], project, projects) == subnetwork:
+                yield used
 
 
 def users_of_address(context: Context, path: str, address: Json) -> Iterator[str]:
