@@ -205,7 +205,11 @@ def _with_members(
             named = known
 
         async def run() -> None:
-            await work(call.context, path, named, call.body)
+            try:
+                await work(call.context, path, named, call.body)
+            finally:
+                # The group may have been looked at while one was missing.
+                call.context.ports.find(Rollouts).begin(path)
 
         return methods.begin(call, path, manager, run)
 

@@ -303,8 +303,8 @@ class Tasks:
 
     def resume(self) -> None:
         """Goes on after a restart with what was not done when the emulator ended."""
-        for path, state in list(self._context.store.collection(_STORE).items()):
-            for member in state["members"]:
+        for path, _ in list(self._context.store.collection(_MANAGERS).items()):
+            for member in members(self._context, path):
                 if INSTANCES.find(self._context, member["instance"]) is None:
                     _drop_member(self._context, path, member["instance"])
                 else:
