@@ -31,6 +31,7 @@ MODULES = (
     "read_ahead",
     "compute_address",
     "compute_firewall",
+    "compute_instance",
     "compute_network",
     "compute_network_info",
     "compute_router",
@@ -350,7 +351,7 @@ def playbook(source: Path) -> list[dict[str, Any]]:
 def emulator() -> Iterator[RunningEmulator]:
     """An emulator with the project of the examples, in which nothing is enabled yet."""
     state = Path(tempfile.mkdtemp(prefix="djangogcp-"))
-    running = RunningEmulator(state / "state")
+    running = RunningEmulator(state / "state", machines="records")
     binding = {"role": "roles/owner", "members": [f"user:{OWNER}"]}
     (state / "seed.yaml").write_text(
         yaml.safe_dump({"projects": [{"id": "my-project", "bindings": [binding]}], "users": [OWNER]}), "utf-8"

@@ -21,7 +21,7 @@ def cloud() -> Iterator[Cloud]:
     """
     # Not pytest's folder: paths of sockets have to be short.
     state = Path(tempfile.mkdtemp(prefix="djangogcp-"))
-    running = RunningEmulator(state / "state")
+    running = RunningEmulator(state / "state", machines="records")
     with pytest.MonkeyPatch.context() as patch:
         (state / "runtime").mkdir(mode=0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(state / "runtime"))

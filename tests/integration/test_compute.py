@@ -15,6 +15,7 @@ PLACES = {
     "compute_router": f"regions/{REGION}/routers",
     "compute_firewall": "global/firewalls",
     "compute_address": f"regions/{REGION}/addresses",
+    "compute_instance": f"zones/{REGION}-a/instances",
 }
 HERE = {"region": REGION}
 #: By module what it makes, and one change of that with what is then there.
@@ -135,3 +136,103 @@ def test_an_address_of_the_whole_world_is_another_one(cloud: Cloud) -> None:
     assert world["changed"] is True
     assert world["address"]["status"] == "RESERVED"
     assert cloud.api(f"{COMPUTE}/global/addresses/twice")["address"] == world["address"]["address"]
+
+
+ZONE = f"{REGION}-a"
+MACHINE = {
+    "name": "web",
+    "zone": ZONE,
+    "machine_type": "e2-small",
+    "boot_image": "projects/debian-cloud/global/images/family/debian-12",
+    "boot_disk_size_gb": 20,
+    "boot_disk_type": "pd-balanced",
+    "subnetwork": f"projects/{PROJECT}/regions/{REGION}/subnetworks/machines",
+    "tags": ["web"],
+    "labels": {"team": "shop"},
+    "metadata": {"enable-oslogin": "TRUE"},
+}
+INSTANCE = f"{COMPUTE}/{PLACES['compute_instance']}/web"
+
+
+@pytest.fixture(scope="module")
+def subnetwork(cloud: Cloud) -> None:
+    cloud.ok("compute_network", name="machines")
+    cloud.ok("compute_subnetwork", name="machines", network="machines", ip_cidr_range="10.50.0.0/24", **HERE)
+
+
+@pytest.mark.usefixtures("subnetwork")
+def test_the_life_of_an_instance(cloud: Cloud) -> None:
+    assert cloud.ok("compute_instance", check=True, **MACHINE)["actions"] == ["create instance web"]
+    assert cloud.absent(INSTANCE)
+    assert cloud.ok("compute_instance", **MACHINE)["instance"]["status"] == "RUNNING"
+    made = cloud.api(INSTANCE)
+    assert made["machineType"].endswith(f"zones/{ZONE}/machineTypes/e2-small")
+    assert made["shieldedInstanceConfig"] == {
+        "enableSecureBoot": True,
+        "enableVtpm": True,
+        "enableIntegrityMonitoring": True,
+    }
+    assert "accessConfigs" not in made["networkInterfaces"][0], "nobody asked for an external address"
+    assert not made.get("serviceAccounts"), "nor for rights"
+    disk = cloud.api(f"{COMPUTE}/zones/{ZONE}/disks/web")
+    assert (disk["sizeGb"], disk["type"].rpartition("/")[2]) == ("20", "pd-balanced")
+    assert cloud.ok("compute_instance", **MACHINE)["changed"] is False
+
+    asked = {**MACHINE, "tags": ["web", "shop"], "labels": {}, "metadata": {"release": "7"}}
+    assert cloud.ok("compute_instance", check=True, **asked)["actions"] == ["update instance web"]
+    assert cloud.api(INSTANCE) == made
+    cloud.ok("compute_instance", **asked)
+    changed = cloud.api(INSTANCE)
+    assert changed["metadata"]["items"] == [{"key": "release", "value": "7"}]
+    assert changed["tags"]["items"] == ["shop", "web"] or changed["tags"]["items"] == ["web", "shop"]
+    assert changed.get("labels", {}) == {}
+    assert cloud.ok("compute_instance", **asked)["changed"] is False
+
+    larger = {**asked, "machine_type": "e2-medium"}
+    refused = cloud.error("compute_instance", **larger)
+    assert refused.startswith("Failed to update instance web: ")
+    assert "Run again with allow_restart: true when the instance may restart." in refused
+    assert cloud.api(INSTANCE) == changed
+    cloud.ok("compute_instance", allow_restart=True, **larger)
+    assert cloud.api(INSTANCE)["machineType"].endswith("/e2-medium")
+    assert cloud.ok("compute_instance", **larger)["changed"] is False
+
+    absent = {"name": "web", "zone": ZONE, "state": "absent"}
+    assert cloud.ok("compute_instance", **absent)["actions"] == ["delete instance web"]
+    assert cloud.absent(INSTANCE)
+    assert cloud.absent(f"{COMPUTE}/zones/{ZONE}/disks/web")
+    assert cloud.ok("compute_instance", **absent)["changed"] is False
+
+
+@pytest.mark.usefixtures("subnetwork")
+def test_an_instance_has_the_address_and_the_account_that_it_is_asked_for(cloud: Cloud) -> None:
+    cloud.ok("iam_service_accounts", service_accounts=[{"name": "machines"}])
+    address = cloud.ok("compute_address", name="web", **HERE)["address"]["address"]
+    account = f"machines@{PROJECT}.iam.gserviceaccount.com"
+    asked = {
+        **MACHINE,
+        "name": "addressed",
+        "external_address": address,
+        "service_accounts": [{"email": account}],
+    }
+    cloud.ok("compute_instance", **asked)
+    made = cloud.api(f"{COMPUTE}/{PLACES['compute_instance']}/addressed")
+    assert made["networkInterfaces"][0]["accessConfigs"][0]["natIP"] == address
+    assert made["serviceAccounts"] == [
+        {"email": account, "scopes": ["https://www.googleapis.com/auth/cloud-platform"]}
+    ]
+    assert cloud.ok("compute_instance", **asked)["changed"] is False
+    in_use = cloud.error("compute_address", name="web", state="absent", **HERE)
+    assert "is already being used by" in in_use
+
+
+@pytest.mark.usefixtures("subnetwork")
+def test_what_an_instance_cannot_be_made_of_is_told_by_google(cloud: Cloud) -> None:
+    for change, said in (
+        ({"boot_image": "projects/debian-cloud/global/images/family/debian-1"}, "debian-1"),
+        ({"machine_type": "e9-huge"}, "e9-huge"),
+        ({"zone": f"{REGION}-z"}, f"{REGION}-z"),
+    ):
+        told = cloud.error("compute_instance", **{**MACHINE, "name": "never", **change})
+        assert told.startswith("Failed to ")
+        assert said in told

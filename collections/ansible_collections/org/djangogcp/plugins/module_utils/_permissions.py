@@ -19,6 +19,7 @@ _ROLES = {
     "cloudsql.": "roles/cloudsql.admin",
     "compute.": "roles/compute.networkAdmin",
     "compute.firewalls.": "roles/compute.securityAdmin",
+    "compute.instances.": "roles/compute.instanceAdmin.v1",
     "compute.networks.get": "roles/compute.networkViewer",
     "compute.subnetworks.get": "roles/compute.networkViewer",
     "iam.serviceAccounts.": "roles/iam.serviceAccountAdmin",

@@ -291,6 +291,33 @@ ADDRESS_PATH = pattern(
     limit=200,
 )
 REGION = pattern("a region such as europe-west1", r"[a-z]+-[a-z]+\d+", limit=40)
+SUBNETWORK_PATH = pattern(
+    "projects/PROJECT/regions/REGION/subnetworks/SUBNETWORK",
+    rf"projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/subnetworks/{_NETWORK_NAME}",
+    limit=200,
+)
+ZONE = pattern("a zone such as europe-west1-b", r"[a-z]+-[a-z]+\d+-[a-z]", limit=40)
+INSTANCE = NETWORK_NAME
+INSTANCE_MACHINE_TYPE = pattern("a machine type such as e2-small", r"[a-z]\d?[a-z0-9-]*", limit=63)
+DISK_TYPE = pattern("a type of disk such as pd-balanced", r"[a-z]+(-[a-z]+)+", limit=63)
+DISK_IMAGE = pattern(
+    "projects/PROJECT/global/images/IMAGE, or .../images/family/FAMILY",
+    rf"projects/[a-z0-9.:-]+/global/images/(family/)?{_NETWORK_NAME}",
+    limit=200,
+)
+INSTANCE_SCOPE = pattern(
+    "a scope such as https://www.googleapis.com/auth/cloud-platform",
+    r"https://www\.googleapis\.com/auth/[a-z]+([._-][a-z]+)*",
+    limit=200,
+)
+EXTERNAL_ADDRESS = pattern("an IPv4 address, or ephemeral", r"ephemeral|(\d{1,3}\.){3}\d{1,3}", limit=20)
+#: https://cloud.google.com/compute/docs/metadata/setting-custom-metadata#limitations
+METADATA = each_entry(
+    "texts of at most 262144 bytes by keys of letters, digits, hyphens and underscores",
+    lambda key: re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key) is not None,
+    lambda value: isinstance(value, str) and len(value) <= 262144,
+    1000,
+)
 NETWORK_TAG = pattern(
     "a network tag: 1 to 63 lower case letters, digits and hyphens", _NETWORK_NAME, limit=63
 )

@@ -11,11 +11,15 @@ What has no labels carries the mark of who made it in its description.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
+    INT64,
+    SHORT_NAME,
     Change,
     Codec,
     Field,
@@ -312,3 +316,176 @@ GLOBAL_ADDRESS = _address("projects/{project}/global/addresses/{name}", "compute
 def address_spec(ids: Ids) -> ResourceSpec:
     """The table of an address: one of a region, or one of the whole world for a load balancer."""
     return ADDRESS if "region" in ids else GLOBAL_ADDRESS
+
+
+def _part(name: str, description: str, wire: str, **attributes: t.Any) -> Field:
+    """The row of what an instance is made with: Google tells of its disk and its network card, and not of this."""
+    return Field(
+        name,
+        f"{description} Not compared with what is there.",
+        wire=wire,
+        change=Change.CREATE_ONLY,
+        **attributes,
+    )
+
+
+_INSTANCE_FIELDS = (
+    Field(
+        "machine_type",
+        "The machine type, for instance V(e2-small).",
+        codec=SHORT_NAME,
+        rule=rules.INSTANCE_MACHINE_TYPE,
+    ),
+    _part(
+        "boot_image",
+        "The image of the boot disk, as C(projects/PROJECT/global/images/IMAGE) or C(projects/PROJECT/global/images/family/FAMILY).",
+        "bootDisk.sourceImage",
+        rule=rules.DISK_IMAGE,
+    ),
+    _part(
+        "boot_disk_size_gb",
+        "The size of the boot disk.",
+        "bootDisk.diskSizeGb",
+        type="int",
+        codec=INT64,
+        rule=rules.DISK_GB,
+    ),
+    _part(
+        "boot_disk_type",
+        "The type of the boot disk, for instance V(pd-balanced).",
+        "bootDisk.diskType",
+        rule=rules.DISK_TYPE,
+    ),
+    _part(
+        "subnetwork",
+        "The subnetwork, as C(projects/PROJECT/regions/REGION/subnetworks/SUBNETWORK).",
+        "networkCard.subnetwork",
+        rule=rules.SUBNETWORK_PATH,
+    ),
+    _part(
+        "external_address",
+        "The external address: an IP address that was reserved in the region, or V(ephemeral). Without it the instance has none, and reaches the"
+        " internet by Cloud NAT.",
+        "networkCard.natIP",
+        rule=rules.EXTERNAL_ADDRESS,
+    ),
+    Field(
+        "service_accounts",
+        "The service account that programs on the instance are, at most one. Without one they have no rights.",
+        type="dict",
+        kind=Kind.LIST,
+        replace=True,
+        fields=(
+            Field("email", "Its e-mail address.", required=True, rule=rules.SERVICE_ACCOUNT),
+            Field(
+                "scopes",
+                "The OAuth scopes. What the account may do is for its roles to say.",
+                kind=Kind.SET,
+                option_default=["https://www.googleapis.com/auth/cloud-platform"],
+                rule=rules.INSTANCE_SCOPE,
+            ),
+        ),
+    ),
+    Field(
+        "metadata",
+        "The metadata. Keys that are not in it are removed. Whoever may look at the instance reads them: no secrets.",
+        wire="metadata.items",
+        kind=Kind.MAP,
+        codec=Codec(
+            lambda metadata: [{"key": key, "value": str(value)} for key, value in sorted(metadata.items())],
+            lambda items: {one["key"]: one.get("value", "") for one in items},
+        ),
+        default={},
+        rule=rules.METADATA,
+    ),
+    Field(
+        "tags",
+        "The network tags, by which firewall rules know the instance.",
+        wire="tags.items",
+        kind=Kind.SET,
+        rule=rules.NETWORK_TAG,
+    ),
+    labels(),
+    switch(
+        "secure_boot",
+        "Whether only signed software boots.",
+        wire="shieldedInstanceConfig.enableSecureBoot",
+        default=False,
+        option_default=True,
+    ),
+    switch(
+        "vtpm",
+        "Whether it has a virtual Trusted Platform Module.",
+        wire="shieldedInstanceConfig.enableVtpm",
+        default=False,
+        option_default=True,
+    ),
+    switch(
+        "integrity_monitoring",
+        "Whether Google Cloud compares how it boots with how it booted first.",
+        wire="shieldedInstanceConfig.enableIntegrityMonitoring",
+        default=False,
+        option_default=True,
+    ),
+    switch("deletion_protection", "Whether it cannot be deleted.", default=False, option_default=False),
+    Field("status", change=Change.OUTPUT),
+    Field("network_interfaces", change=Change.OUTPUT, kind=Kind.LIST),
+)
+
+
+def _machine_type(zone: str, name: str) -> str:
+    return name if "/" in name else f"zones/{zone}/machineTypes/{name}"
+
+
+def _instance_body(ids: Ids, wire: Json) -> Json:
+    """What `instances.insert` takes: one boot disk, which goes with the instance, and one network card."""
+    body = {name: value for name, value in wire.items() if name not in ("bootDisk", "networkCard")}
+    disk, card = dict(wire.get("bootDisk") or {}), wire.get("networkCard") or {}
+    if disk.get("diskType"):
+        disk["diskType"] = f"zones/{ids['zone']}/diskTypes/{disk['diskType']}"
+    address = card.get("natIP")
+    access = {
+        "type": "ONE_TO_ONE_NAT",
+        "name": "External NAT",
+        **({} if address == "ephemeral" else {"natIP": address}),
+    }
+    return {
+        **body,
+        "machineType": _machine_type(ids["zone"], str(wire.get("machineType", ""))),
+        "disks": [{"boot": True, "autoDelete": True, "initializeParams": disk}],
+        "networkInterfaces": [
+            {"subnetwork": card.get("subnetwork"), **({"accessConfigs": [access]} if address else {})}
+        ],
+    }
+
+
+def _put_instance(plan: Plan, *, allowed: str) -> Request:
+    """The whole instance as it was read, with what is asked: Google Cloud finds out what that takes. Source: compute v1, instances.update."""
+    zone = str(plan.current["zone"]).rpartition("/")[2]
+    body = {**plan.merged, "machineType": _machine_type(zone, str(plan.merged["machineType"]))}
+    return Request("PUT", {"minimalAction": "NO_EFFECT", "mostDisruptiveAllowedAction": allowed}, body)
+
+
+def _instance_hint(error: ApiError, verb: str) -> str:
+    """Which words Google Cloud has for a change that is too disruptive is assumed."""
+    is_refused = verb == "update" and error.status == 400 and "disruptive" in error.explanation
+    return "Run again with allow_restart: true when the instance may restart." if is_refused else ""
+
+
+INSTANCE = _SPEC(
+    noun="instance",
+    path="projects/{project}/zones/{zone}/instances/{name}",
+    permission="compute.instances",
+    create_body=_instance_body,
+    pending=lambda instance: instance.get("status") in ("PROVISIONING", "STAGING", "STOPPING", "REPAIRING"),
+    usual="half a minute to two minutes",
+    hint=_instance_hint,
+    mark=LabelsPlace(),
+    fields=_INSTANCE_FIELDS,
+)
+
+
+def instance_spec(*, allow_restart: bool) -> ResourceSpec:
+    """The table of an instance that may restart for a change, or may not."""
+    allowed = "RESTART" if allow_restart else "REFRESH"
+    return dataclasses.replace(INSTANCE, update=functools.partial(_put_instance, allowed=allowed))
