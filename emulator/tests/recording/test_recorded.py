@@ -20,26 +20,25 @@ _FOLDER = os.environ.get("RECORDED_CONVERSATIONS")
 #:
 #: * compute: an instance template that is not found when it has just been made, and one whose deletion was not recorded; links that stay as they were
 #:   written when they are patched, and lists that are appended to; a region in ``global``, and operations of a zone there; the raw key of a disk, told
-#:   again (mockgcp/mockcompute answers so); a disk of 500 GB where the image has 10; a machine type that changes while the machine runs; two
-#:   instances, both ``${instanceID}``, in one request; calls of Certificate Manager, which is not emulated.
+#:   again (mockgcp/mockcompute answers so); a disk of 500 GB where the image has 10; a machine type that changes while the machine runs; calls of
+#:   Certificate Manager, which is not emulated.
 #: * logging, pubsub, run, storage: an empty bucket's objects, in folders that nobody made, told without a delimiter
 #:   (mockgcp/mockstorage/objects.go answers so for every bucket; gcloud takes every prefix for a folder).
 #: * pubsub: a subscription that was just made is not found once, which only the realistic profile imitates.
 #: * run: a PATCH that leaves the labels, or the binary authorization, that it replaces (mockgcp/mockrun/job.go).
 #: * secretmanager, serviceusage: the type of a service identity is ``mockgcp.api...`` (mockgcp/mockserviceusage/serviceusagev1beta1.go, whose
 #:   messages are renamed from ``google.api``), which a client that reads types does not know.
-#: * servicenetworking: two addresses of one conversation are both ``${addressID}``.
 #: * sql: the operation of a user's update links to an instance of no project (mockgcp/mocksql/sqluser.go stores the body, which names none).
 AT_LEAST = {
     "artifactregistry": 100.0,
-    "compute": 89.0,
+    "compute": 91.0,
     "iam": 100.0,
     "logging": 98.0,
     "orgpolicy": 100.0,
     "pubsub": 92.0,
     "run": 91.0,
     "secretmanager": 96.0,
-    "servicenetworking": 92.0,
+    "servicenetworking": 100.0,
     "serviceusage": 0.0,
     "sql": 99.0,
     "storage": 93.0,

@@ -266,7 +266,7 @@ def test_what_is_made_twice_by_one_placeholder_is_two_things() -> None:
     disks, disk = f"{COMPUTE}/disks", f"{COMPUTE}/disks/${{diskID}}"
     made = {"name": "${diskID}"}
     cloud = Cloud(
-        *((404, {}), (200, {}), (404, {}), (200, {}), (200, {"name": "diskid-u1-2"})),
+        *((404, {}), (200, {}), (404, {}), (200, {}), (200, {"name": "diskid-u1-2"}), (200, {})),
         *((200, {}), (200, {"name": "diskid-u1"}), (200, {})),
     )
     outcomes = replayed(
@@ -276,14 +276,17 @@ def test_what_is_made_twice_by_one_placeholder_is_two_things() -> None:
         Exchange("GET", disk, 404, None, {}),
         Exchange("POST", disks, 200, made, {}),
         Exchange("GET", disk, 200, None, made),
+        Exchange("POST", f"{COMPUTE}/both", 200, {"disks": ["${diskID}", "${diskID}"]}, {}),
         Exchange("DELETE", disk, 200, None, {}),
         Exchange("GET", disk, 200, None, made),
         Exchange("DELETE", disk, 200, None, {}),
     )
-    sent = [body["name"] if body else url.rpartition("/")[2] for _, url, body in cloud.sent]
     one, two = "diskid-u1", "diskid-u1-2"
+    both = cloud.sent.pop(5)[2]
+    assert both == {"disks": [one, two]}
+    sent = [body["name"] if body else url.rpartition("/")[2] for _, url, body in cloud.sent]
     assert sent == [one, one, two, two, two, two, one, one]
-    assert [outcome.differences for outcome in outcomes] == [[]] * 8
+    assert [outcome.differences for outcome in outcomes] == [[]] * 9
 
 
 def test_the_version_in_a_link_is_the_recorders() -> None:

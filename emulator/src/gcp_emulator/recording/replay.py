@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import re
 import time
 from collections import Counter
@@ -111,13 +112,27 @@ class Replay:
         return outcomes
 
     async def _answer(self, exchange: Exchange, url: str) -> tuple[int, Any]:
-        body = None if exchange.request is None else self._body(url, self._fill(exchange.request))
+        body = (
+            None
+            if exchange.request is None
+            else self._body(url, self._fill(self._told_apart(exchange.request)))
+        )
         deadline = time.monotonic() + _OPERATION_SECONDS
         while True:
             status, answer = await self.send(exchange.method, url, body)
             if not _goes_on(exchange, status, answer) or time.monotonic() > deadline:
                 return status, answer
             await asyncio.sleep(0.02)
+
+    def _told_apart(self, request: Any) -> Any:
+        """A request that names several things by the one placeholder that they share: each is meant."""
+        text = json.dumps(request)
+        for placeholder, names in self._names.items():
+            mark = f"${{{placeholder}}}"
+            if 1 < text.count(mark) <= len(names):
+                for name in sorted(names):
+                    text = text.replace(mark, name, 1)
+        return json.loads(text)
 
     def _fill(self, value: Any) -> Any:
         """A recorded value with what its placeholders stand for."""

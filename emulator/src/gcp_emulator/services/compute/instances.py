@@ -25,8 +25,10 @@ def _complete_instance(call: Call, path: str, instance: Json, before: Json | Non
     context, project = call.context, call.params["project"]
     if template := call.params.get("sourceInstanceTemplate"):
         _, found = template_named(context, project, "sourceInstanceTemplate", template)
-        own = {name: value for name, value in instance.items() if value not in ("", {}, [])}
-        instance = {**machines.from_template(found["properties"], path.split("/")[3], project), **own}
+        given = machines.from_template(found["properties"], path.split("/")[3], project)
+        # What is said, but empty, leaves what the template says.
+        said = {name: one for name, one in instance.items() if one not in ("", {}, []) or name not in given}
+        instance = {**given, **said}
     changes.check_metadata(instance.get("metadata", {}))
     instance["serviceAccounts"] = [
         {**account, "email": changes.usable_account(call, account.get("email", ""))}
