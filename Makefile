@@ -1,7 +1,7 @@
 # The verbs a person types. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help adopt rehearse rehearse-stop rehearse-clean rehearse-status rehearse-password env
-.PHONY: postgresql mysql test test-compose fuzz bench parity lint audit faults releases build
+.PHONY: postgresql mysql test test-compose molecule fuzz bench parity lint audit faults releases build
 # From any directory: make -C CHECKOUT, or make -f CHECKOUT/Makefile. No built-in function of make takes a path with spaces.
 ROOT := $(shell cd "$$(dirname "$$(printf %s '$(MAKEFILE_LIST)' | sed 's/^ *//')")" && pwd)
 IN = cd "$(ROOT)" &&
@@ -78,6 +78,10 @@ fuzz: ## send the emulator many more absurd requests than the test suite does, o
 test-compose: ## test the Compose stack; sets a container engine up where there is none
 	@$(IN) bash tools/bootstrap.sh test
 	@$(IN) .venv/bin/python tools/test.py compose
+
+molecule: ## test each role alone, those of servers in containers; sets a container engine up where there is none
+	@$(IN) bash tools/bootstrap.sh test
+	@$(IN) .venv/bin/python tools/test.py molecule servers
 
 parity: ## how the Compose stack, which is up, differs from a deployed site: make parity INVENTORY=inventories/prod
 	@$(IN) bash tools/bootstrap.sh rehearse

@@ -4,9 +4,9 @@ Usage: engine.py up | down | env | status
 
 ``up`` uses the engine that answers. Without one it unpacks Debian's packages of Docker, Compose and buildx into its own
 folder (only their helpers ``runc`` and ``iptables`` are installed), and starts the daemon: for that it needs root on a
-Debian machine. Then it pulls the images that compose.yaml and app/Dockerfile name; where no registry answers it makes
-stand-ins for them under the same names: Debian's Python, PostgreSQL and MySQL, and the real Go programs by ``go install``. Each
-carries the label `STAND_IN` and is named in the output. ``down`` stops the daemon if ``up`` started it. All is kept in
+Debian machine. Then it pulls the images that compose.yaml, app/Dockerfile and Molecule's servers name; where no registry answers
+it makes stand-ins for them under the same names: Debian's Python, PostgreSQL and MySQL, the real Go programs by ``go install``, and
+Debian itself. Each carries the label `STAND_IN` and is named in the output. ``down`` stops the daemon if ``up`` started it. All is kept in
 ENGINE_HOME (default ~/.cache/djangogcp/engine), so that the next ``up`` takes seconds.
 """
 
@@ -52,13 +52,15 @@ class EngineError(Exception):
 @dataclass(frozen=True)
 class Image:
     """A base image and what stands in for it: the folder of its Dockerfile below stand_ins/, its build arguments, and
-    the Go program that it carries. What only some tests need is ``optional``: where it cannot be had, it is said in one line."""
+    the Go program that it carries; or, without a folder, a release of Debian as it is. What only some tests need is
+    ``optional``: where it cannot be had, it is said in one line."""
 
     name: str
     folder: str
     what: str
     arguments: tuple[str, ...] = ()
     go: str = ""
+    release: str = RELEASE
     optional: bool = False
 
 
@@ -79,6 +81,9 @@ IMAGES = (
         "fake-gcs-server 1.56.1, built from its Go module",
         go="github.com/fsouza/fake-gcs-server@v1.56.1",
     ),
+    # The hosts of the server roles.
+    Image("debian:12-slim", "", "Debian bookworm", release="bookworm", optional=True),
+    Image("debian:13-slim", "", "Debian trixie", release="trixie", optional=True),
 )
 
 
@@ -178,7 +183,7 @@ def _unpack() -> None:
         return
     apt = HOME / "apt"
     (apt / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    _sources().write_text(_source_lines(), "utf-8")
+    _sources().write_text(_source_lines(RELEASE), "utf-8")
     options = [
         *("-o", f"Dir::Etc::SourceList={_sources()}", "-o", "Dir::Etc::SourceParts=/dev/null"),
         *(
@@ -207,8 +212,8 @@ def _sources() -> Path:
     return HOME / "apt" / "sources.list"
 
 
-def _source_lines() -> str:
-    """The machine's own Debian mirrors, asked for RELEASE."""
+def _source_lines(release: str) -> str:
+    """The machine's own Debian mirrors, asked for a release."""
     listed = _run(
         "apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(ORIGIN)", "Created-By: Packages"
     )
@@ -218,7 +223,7 @@ def _source_lines() -> str:
     ):
         if origin == "Debian":
             pocket = codename.partition("-")[2]
-            suites.add((site, f"{RELEASE}-{pocket}" if pocket else RELEASE))
+            suites.add((site, f"{release}-{pocket}" if pocket else release))
     if not suites:
         raise EngineError(
             "no container engine answers, and this machine's apt knows no Debian mirror to take one from: install Docker"
@@ -306,12 +311,15 @@ def _stand_in(images: list[Image]) -> None:
     """Makes stand-ins; the Go programs are built while Debian is unpacked."""
     with ThreadPoolExecutor() as pool:
         programs = {image: pool.submit(_go_install, image.go) for image in images if image.go}
-        if not _present(_BASE):
-            _make_base()
+        if any(image.folder for image in images) and not _present(_BASE):
+            _make_base(_BASE, RELEASE)
         for image in images:
             print(f"==> making a STAND-IN for {image.name}: {image.what}", flush=True)
             try:
-                _build(image, programs[image].result() if image.go else None)
+                if image.folder:
+                    _build(image, programs[image].result() if image.go else None)
+                else:
+                    _make_base(image.name, image.release)
             except EngineError as error:
                 if not image.optional:
                     raise
@@ -329,22 +337,19 @@ def _build(image: Image, program: Path | None) -> None:
         _run("docker", "build", "-q", "--label", label, *arguments, "--tag", image.name, folder)
 
 
-def _make_base() -> None:
-    """Debian without what a container does not need, and with the certificate authorities that this machine trusts."""
+def _make_base(name: str, release: str) -> None:
+    """The image ``name``: Debian without what a container does not need, and with the certificate authorities that this machine trusts."""
     _install_helpers("mmdebstrap")
-    if not _sources().exists():
-        _sources().parent.mkdir(parents=True, exist_ok=True)
-        _sources().write_text(_source_lines(), "utf-8")
-    print(f"==> unpacking Debian {RELEASE} for the stand-ins", flush=True)
-    archive = HOME / "base.tar"
-    dropped = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "info", "locale", "man")]
+    print(f"==> unpacking Debian {release} for the stand-ins", flush=True)
+    dropped = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "info", "locale", "man")]
     options = ["--variant=apt", "--include=ca-certificates", *dropped, "--dpkgopt=force-unsafe-io"]
     trust = f'cp {shlex.quote(str(_authorities()))} "$1/etc/ssl/certs/ca-certificates.crt"'
-    _run(
-        "mmdebstrap", "--quiet", *options, f"--customize-hook={trust}", RELEASE, str(archive), str(_sources())
-    )
-    _run("docker", "import", "--change", f"LABEL {STAND_IN}='Debian {RELEASE}'", str(archive), _BASE)
-    archive.unlink()
+    with tempfile.TemporaryDirectory(dir=HOME) as folder:
+        sources = Path(folder, "sources.list")
+        sources.write_text(_source_lines(release), "utf-8")
+        archive = f"{folder}/base.tar"
+        _run("mmdebstrap", "--quiet", *options, f"--customize-hook={trust}", release, archive, str(sources))
+        _run("docker", "import", "--change", f"LABEL {STAND_IN}='Debian {release}'", archive, name)
 
 
 def _authorities() -> Path:

@@ -34,7 +34,7 @@ Command = tuple[str, ...]
 @dataclass(frozen=True)
 class Layer:
     """One kind of test: its commands run in ``folder``, all of them, even when one fails. ``engine``: with a container
-    engine, where one can be had; what needs one says so and is skipped where not."""
+    engine, where one can be had; what needs one says so and is skipped where not. ``needs_engine``: all of it does."""
 
     name: str
     commands: tuple[Command, ...]
@@ -43,6 +43,7 @@ class Layer:
     prepare: Callable[[], None] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     engine: bool = False
+    needs_engine: bool = False
 
 
 def pip_for_ansible_test() -> None:
@@ -136,6 +137,15 @@ LAYERS = (
     Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer("faults", ((*PYTEST, "tests/faults"),)),
     Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
+    # Roles that configure a server: in containers in which systemd runs. They are in a folder of their own, where `molecule test --all` does not look.
+    Layer(
+        "servers",
+        (("molecule", "--base-config", "extensions/servers/config.yml", "test", "--all"),),
+        folder=COLLECTION,
+        environment={"MOLECULE_GLOB": "extensions/servers/*/molecule.yml"},
+        engine=True,
+        needs_engine=True,
+    ),
     Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     Layer("unit: emulator", ((*PYTEST, "emulator/tests", f"--ignore={RECORDED}"),), engine=True),
     # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees, and what was tried.
@@ -159,6 +169,7 @@ class Outcome:
     layer: Layer
     seconds: float
     failed: list[tuple[Command, list[str]]]
+    skipped: bool = False
 
 
 def main() -> int:
@@ -181,7 +192,7 @@ def main() -> int:
     chosen = [
         layer for layer in LAYERS if not asked or layer.name in asked or ("lint" in asked and layer.static)
     ]
-    required = "CI" in os.environ or asked == ["compose"]
+    required = "CI" in os.environ or asked == ["compose"] or "servers" in asked
     jobs = min(arguments.jobs, len(chosen))
     if "TMPDIR" not in os.environ and has_memory():
         # A short name: those of sockets are at most 108 bytes long. Open to all, as /tmp is: some tests are done by another user.
@@ -208,15 +219,15 @@ def has_memory() -> bool:
     return runs_programs and free > _MEMORY_NEEDED
 
 
-def engine(required: bool) -> dict[str, str]:
+def engine(required: bool) -> dict[str, str] | None:
     """As `_engine`, for layers that run at the same time."""
     with _ENGINE_LOCK:
         return _engine(required)
 
 
 @functools.cache
-def _engine(required: bool) -> dict[str, str]:
-    """The variables with which a container engine is found that has the base images; empty when there is none.
+def _engine(required: bool) -> dict[str, str] | None:
+    """The variables with which a container engine is found that has the base images; None when there is none.
 
     One is set up only where it is ``required``, and then has to be there: on CI, and for who asks for these tests alone.
     """
@@ -224,9 +235,10 @@ def _engine(required: bool) -> dict[str, str]:
     status = subprocess.run([*program, "status"], check=False).returncode
     if status != 0 and not required:
         print(
-            "the tests that need a container engine are skipped; `make test-compose` sets one up", flush=True
+            "the tests that need a container engine are skipped; `make test-compose` and `make molecule` set one up",
+            flush=True,
         )
-        return {}
+        return None
     if status == ENGINE_MISSING:
         atexit.register(subprocess.run, [*program, "down"], check=False)
     if subprocess.run([*program, "up"], check=False).returncode != 0:
@@ -244,7 +256,9 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
     if layer.prepare is not None:
         layer.prepare()
     found = engine(required) if layer.engine else {}
-    environment = {**os.environ, **found, **layer.environment}
+    if found is None and layer.needs_engine:
+        return Outcome(layer, 0.0, [], skipped=True)
+    environment = {**os.environ, **(found or {}), **layer.environment}
     environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
     # Nothing outside the checkout.
     environment.setdefault("XDG_CACHE_HOME", str(CACHE))
@@ -284,14 +298,19 @@ def report(outcomes: list[Outcome]) -> None:
     """Prints the table, and last what failed: where only the end of the output is kept, it is in it."""
     print()
     for outcome in outcomes:
-        verdict = "FAILED" if outcome.failed else "passed"
+        verdict = "FAILED" if outcome.failed else "skipped" if outcome.skipped else "passed"
         print(f"{outcome.layer.name:<20} {verdict:<8} {outcome.seconds:7.1f} s")
     red = [outcome for outcome in outcomes if outcome.failed]
     for outcome in red:
         for command, failures in outcome.failed:
             for line in failures or [" ".join(command)]:
                 print(f"{outcome.layer.name}: {line}")
-    print(f"layers: {len(outcomes) - len(red)} passed, {len(red)} failed")
+    skipped = [outcome for outcome in outcomes if outcome.skipped]
+    passed = len(outcomes) - len(red) - len(skipped)
+    print(
+        f"layers: {passed} passed, {len(red)} failed"
+        + (f", {len(skipped)} skipped without a container engine" if skipped else "")
+    )
 
 
 if __name__ == "__main__":

@@ -123,6 +123,8 @@ def test_the_engines_images_are_those_that_are_named() -> None:
         assert version is not None
         for base in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
             named.add(base.replace("${PYTHON_VERSION}", version[1]))
+    servers = yaml.safe_load((COLLECTION / "extensions/servers/inventory.yml").read_text("utf-8"))["servers"]
+    named |= {host["molecule_base"] for host in servers["hosts"].values()}
     assert {image.name for image in engine.IMAGES} == {name for name in named if not name.endswith(":local")}
 
 
