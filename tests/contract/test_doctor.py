@@ -59,7 +59,7 @@ def said(template: str) -> str:
 
 
 def failures() -> Iterator[tuple[tuple[str, str], str]]:
-    """The tasks of the roles that fail or assert, with what they say."""
+    """The tasks of the roles that fail or assert, with what they say; of a role that is used alone, without a site, doctor knows nothing."""
 
     def walk(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         for task in tasks:
@@ -70,6 +70,8 @@ def failures() -> Iterator[tuple[tuple[str, str], str]]:
                     yield task["name"], task[module].get("msg") or task[module].get("fail_msg") or ""
 
     for path in sorted((COLLECTION / "roles").glob("*/tasks/*.yml")):
+        if (path.parents[1] / "meta/example.md").is_file():
+            continue
         for name, message in walk(yaml.safe_load(path.read_text("utf-8")) or []):
             yield (str(path.relative_to(COLLECTION / "roles")), name), message
 

@@ -41,7 +41,9 @@ def readme(role: Path) -> str:
             "",
         ]
         lines += [", ".join(f"`{name}`" for name in read) + ".", ""]
-    lines += _example(role.name, specification)
+    # A role that is used alone, without those of a site, tells itself how.
+    own = role / "meta/example.md"
+    lines += own.read_text("utf-8").splitlines() if own.is_file() else _example(role.name, specification)
     return "\n".join(lines) + "\n"
 
 
@@ -91,6 +93,11 @@ def _entry_point(
         lines += ["| variable | type | default | what it is |", "| --- | --- | --- | --- |"]
         lines += [_row(name, option, defaults) for name, option in options.items()]
         lines.append("")
+        for name, option in options.items():
+            if "options" in option:
+                lines += [f"Each of `{name}` has:", "", "| key | type | what it is |", "| --- | --- | --- |"]
+                lines += [_key_row(key, described) for key, described in option["options"].items()]
+                lines.append("")
     return lines
 
 
@@ -102,6 +109,15 @@ def _row(name: str, option: dict[str, Any], defaults: dict[str, Any]) -> str:
     description = option["description"]
     text = " ".join(description) if isinstance(description, list) else description
     return f"| `{name}` | {kind} | {default} | {_marked(text)} |".replace("``", '`""`')
+
+
+def _key_row(key: str, described: dict[str, Any]) -> str:
+    """A key of a dictionary: what it is without is in its description."""
+    kind = described["type"] + (f" of {described['elements']}" if "elements" in described else "")
+    kind += ", **required**" if described.get("required") else ""
+    description = described["description"]
+    text = " ".join(description) if isinstance(description, list) else description
+    return f"| `{key}` | {kind} | {_marked(text)} |"
 
 
 def _shown(value: Any) -> str:
