@@ -156,6 +156,7 @@ def test_every_row_can_be_met() -> None:
 
 #: What others print, as their sources have it (see _symptoms.py), which nothing in the product says.
 SAMPLES = (
+    "polls: no instance of the new image would start, because the page of djangogcp_startup_path fails.",
     "ImportError: libgdal.so.32: cannot open shared object file: No such file or directory",
     "ModuleNotFoundError: No module named 'celery'",
     "django.core.exceptions.DisallowedHost: Invalid HTTP_HOST header: 'www.example.com'. You may need to add 'www.example.com' to ALLOWED_HOSTS.",
