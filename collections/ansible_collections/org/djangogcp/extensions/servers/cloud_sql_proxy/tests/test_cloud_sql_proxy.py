@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -23,6 +24,11 @@ def show(host: Host, *properties: str) -> str:
     return host.check_output(
         f"systemctl show {UNIT} --value " + " ".join(f"--property={name}" for name in properties)
     )
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> str:
+    """What a play printed, in one line and without the colours that Molecule asks for."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).split())
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -121,7 +127,7 @@ def test_another_program_is_refused_and_the_old_one_runs_on(hosts: dict[str, Hos
     before = {name: show(host, "MainPID") for name, host in hosts.items()}
     done = play("converge.yml", cloud_sql_proxy_sha256="0" * 64)
     assert done.returncode == 2
-    assert f"expected {'0' * 64}" in " ".join(done.stdout.split())
+    assert f"expected {'0' * 64}" in printed(done)
     assert {name: show(host, "MainPID") for name, host in hosts.items()} == before
 
 
@@ -139,7 +145,7 @@ def test_what_cannot_work_is_refused_at_once(hosts: dict[str, Host], play: Play)
         cloud_sql_proxy_sha256="",
         cloud_sql_proxy_settings={"token": "secret"},
     )
-    said = " ".join(done.stdout.split())
+    said = printed(done)
     assert done.returncode == 2
     for words in (
         "trial:europe-west1:shop is MYSQL_8_4, whose login does not work over a socket of the proxy: give it a port",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,11 @@ def serial(host: Host, name: str) -> str:
     return host.check_output(
         f"true | openssl s_client -connect 127.0.0.1:443 -servername {name} 2>/dev/null | openssl x509 -noout -serial"
     )
+
+
+def printed(done: subprocess.CompletedProcess[str]) -> str:
+    """What a play printed, in one line and without the colours that Molecule asks for."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).split())
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -250,7 +256,7 @@ def test_a_wrong_line_changes_nothing_and_nginx_says_why(hosts: dict[str, Host],
     before = {name: host.file("/etc/nginx/conf.d/djangogcp.conf").sha256sum for name, host in hosts.items()}
     with visitors(hosts["debian12"]) as failed:
         done = play("converge.yml", nginx_sites=[{**SHOP, "extra": "proxy_pas http://x;"}, BLOG])
-    said = " ".join(done.stdout.split())
+    said = printed(done)
     assert done.returncode == 2
     assert failed == []
     for name, host in hosts.items():
@@ -275,7 +281,7 @@ def test_what_cannot_be_served_is_refused_at_once(play: Play) -> None:
         "upload_limit": "big",
     }
     done = play("converge.yml", "--limit=debian12", nginx_sites=[SHOP, wrong])
-    said = " ".join(done.stdout.split())
+    said = printed(done)
     assert done.returncode == 2
     for words in (
         "site 2 (shop): another site has its name",
@@ -307,12 +313,12 @@ def test_a_certificate_that_has_ended_is_told_and_one_that_acme_refuses_too(
     assert done.rc == 0, done.stderr
     old = {**SHOP, "certificate": "/etc/trial/old.pem", "certificate_key": "/etc/trial/old.key"}
     ended = play("converge.yml", "--limit=debian12", nginx_sites=[old, BLOG])
-    said = " ".join(ended.stdout.split())
+    said = printed(ended)
     assert ended.returncode == 2
     assert "/etc/trial/old.pem of the site shop ended on Feb 1 00:00:00 2024 GMT. Nothing was changed" in said
     unknown = {**NEWS, "names": ["nowhere.example.test"]}
     refused = play("converge.yml", "--limit=debian13", nginx_sites=[SHOP, BLOG, unknown])
-    said = " ".join(refused.stdout.split())
+    said = printed(refused)
     assert refused.returncode == 2
     assert "No certificate from https://localhost:14000/dir" in said
     assert "nowhere.example.test" in said
