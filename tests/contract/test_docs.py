@@ -169,7 +169,9 @@ def test_every_entry_point_that_is_used_has_a_specification() -> None:
     used = re.compile(
         r'name: "?(?:org\.djangogcp\.(\w+)|\{\{ djangogcp_out_target_role \}\})"?\n(?:\s+tasks_from: (\w+)\n)?'
     )
-    folders = [COLLECTION / "playbooks", *(COLLECTION / "roles").glob("*/tasks")]
+    # Roles that are used alone are used by their scenarios.
+    alone = (COLLECTION / "extensions" / "servers").iterdir()
+    folders = [COLLECTION / "playbooks", *(COLLECTION / "roles").glob("*/tasks"), *alone]
     texts = [path.read_text("utf-8") for folder in folders for path in folder.glob("*.yml")]
     # Cloud Run is the target that is in the collection.
     entries = {(role or "cloud_run", entry or "main") for text in texts for role, entry in used.findall(text)}

@@ -52,7 +52,7 @@ def hosts() -> dict[str, Host]:
 
 @pytest.fixture(scope="session")
 def play() -> Play:
-    """Runs a playbook; what it printed, and its exit status, are the result's."""
+    """Runs a playbook; what it printed, in words with one space between them, and its exit status, are the result's."""
 
     def run(playbook: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         command = ["ansible-playbook", f"--inventory={SERVERS / 'inventory.yml'}", *arguments]
@@ -63,8 +63,14 @@ def play() -> Play:
             "ANSIBLE_CONNECTION_PLUGINS": str(SERVERS / "common" / "connection"),
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
             "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_NOCOLOR": "true",
+            "ANSIBLE_FORCE_COLOR": "false",
+            # Lines are broken at it.
+            "COLUMNS": "100000",
         }
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        done.stdout = " ".join(done.stdout.split())
+        return done
 
     return run

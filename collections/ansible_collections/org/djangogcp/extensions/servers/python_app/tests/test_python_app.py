@@ -1,5 +1,168 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a server with releases does; each test begins where the one before ended."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
 from testinfra.host import Host
 
+ROOT = "/srv/shop"
+SECRET = "not-a-secret-but-kept-as-one"
+AS_USER = "setpriv --reuid=shop --regid=shop --clear-groups"
 
-def test_a_play_writes_to_the_host(host: Host) -> None:
-    assert host.file("/etc/written").content_string == "written"
+
+def links(host: Host) -> tuple[str, str]:
+    """The current release and the one before; "" where there is none."""
+    found = [host.run(f"readlink {ROOT}/{name}").stdout.strip() for name in ("current", "previous")]
+    return found[0].removeprefix("releases/"), found[1].removeprefix("releases/")
+
+
+def releases(host: Host) -> list[str]:
+    """The folders of releases."""
+    return sorted(host.file(f"{ROOT}/releases").listdir())
+
+
+def test_the_release_runs_in_its_own_environment(host: Host) -> None:
+    python = f"{ROOT}/current/virtualenv/bin/python"
+    assert host.check_output(f"{python} -c 'import django; print(django.__version__)'") == "5.2.19"
+    assert links(host) == ("1", "")
+
+
+def test_the_user_may_write_nothing_but_its_own_folders(host: Host) -> None:
+    writable = host.check_output(f"{AS_USER} find -P {ROOT} ! -type l -writable").split()
+    assert {f"{ROOT}/media", f"{ROOT}/run"} <= set(writable)
+    assert all(path.startswith((f"{ROOT}/media", f"{ROOT}/run")) for path in writable)
+    assert host.user("shop").shell == "/usr/sbin/nologin"
+
+
+def test_a_command_has_run_as_the_user_and_in_its_folders(host: Host) -> None:
+    database = host.file(f"{ROOT}/run/db.sqlite3")
+    assert (database.user, database.mode) == ("shop", 0o640)
+
+
+def test_a_command_finds_its_secret_and_nobody_sees_it(hosts: dict[str, Host], play) -> None:
+    code = "import hashlib, os; print(hashlib.sha256(os.environ['SECRET_KEY'].encode()).hexdigest())"
+    done = play("command.yml", "-vvv", python_app_release="1", python_app_command=["python", "-c", code])
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(f"msg: {hashlib.sha256(SECRET.encode()).hexdigest()}") == len(hosts)
+    assert SECRET not in done.stdout
+
+
+def test_a_command_may_not_write_elsewhere_and_what_failed_is_told(hosts: dict[str, Host], play) -> None:
+    code = f"open('{ROOT}/releases/1/source/shop/evil.py', 'w')"
+    done = play("command.yml", python_app_release="1", python_app_command=["python", "-c", code])
+    assert done.returncode != 0
+    told = done.stdout
+    assert "of release 1 of shop: it ended with status 1 and said:" in told
+    assert told.count("OSError: [Errno 30] Read-only file system") >= len(hosts)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"python_app_release": "../1"}, '"../1" are to be the name of an application and of a release'),
+        (
+            {"python_app_release": "2", "python_app_source": "/nowhere"},
+            'its source, "/nowhere", is neither a folder nor an archive',
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_changes(
+    variables: dict[str, str], told: str, play
+) -> None:
+    done = play("release.yml", "--limit=debian13", **variables)
+    assert told in done.stdout
+    assert "Nothing was changed." in done.stdout
+    assert "changed=0" in done.stdout
+
+
+def test_check_mode_tells_of_a_release_and_makes_none(hosts: dict[str, Host], play) -> None:
+    done = play("release.yml", "--check", "--diff", python_app_release="2")
+    assert done.returncode == 0, done.stdout
+    assert "+++ after" in done.stdout
+    for host in hosts.values():
+        assert releases(host) == ["1"]
+        assert links(host) == ("1", "")
+
+
+def test_a_full_disk_leaves_the_release_that_serves(hosts: dict[str, Host], play) -> None:
+    for host in hosts.values():
+        # All but 4 MiB, which the source fits in and Django does not.
+        free = int(host.check_output("df --output=avail --block-size=1M /srv").split()[-1])
+        host.check_output(f"dd if=/dev/zero of=/srv/filler bs=1M count={free - 4}")
+    done = play("release.yml", python_app_release="2")
+    for host in hosts.values():
+        host.check_output("rm /srv/filler")
+    assert done.returncode != 0
+    assert "Failed to make release 2 of shop: fill | Install the requirements" in done.stdout
+    assert len(re.findall(r"\([0-4] MiB are free in /srv/shop/releases\.\)", done.stdout)) >= len(hosts)
+    for host in hosts.values():
+        assert links(host) == ("1", "")
+        assert not host.file(f"{ROOT}/releases/2/complete").exists
+
+
+def test_a_release_that_failed_half_way_is_never_made_current(hosts: dict[str, Host], play) -> None:
+    done = play("switch.yml", python_app_release="2")
+    assert done.returncode != 0
+    assert (
+        "The release 2 of shop was not made whole, and is not made the current one. There are: 1."
+        in done.stdout
+    )
+    for host in hosts.values():
+        assert links(host) == ("1", "")
+
+
+def test_it_is_made_anew_from_an_archive_on_the_server(hosts: dict[str, Host], play) -> None:
+    for host in hosts.values():
+        host.check_output(
+            f"tar --create --gzip --file /opt/shop.tar.gz --directory {ROOT}/releases/1/source ."
+        )
+    done = play(
+        "release.yml",
+        python_app_release="2",
+        python_app_source="/opt/shop.tar.gz",
+        python_app_source_is_remote=True,
+    )
+    assert done.returncode == 0, done.stdout
+    for host in hosts.values():
+        assert links(host) == ("2", "1")
+        assert host.file(f"{ROOT}/current/source/manage.py").user == "root"
+
+
+def test_the_link_is_there_at_every_moment_of_a_switch(hosts: dict[str, Host], play) -> None:
+    watch = (
+        "import os, time\\nmissed = seen = 0\\n"
+        f"while not os.path.exists('/run/enough'):\\n try: os.stat('{ROOT}/current/complete')\\n"
+        " except OSError: missed += 1\\n seen += 1; time.sleep(0.0005)\\n"
+        "open('/run/watched', 'w').write(f'{missed} {seen > 100}')"
+    )
+    for host in hosts.values():
+        host.check_output(f'nohup python3 -c "exec(\\"{watch}\\")" >/dev/null 2>&1 &')
+    for target in ("1", "2"):
+        done = play("back.yml", python_app_back_to="" if target == "1" else "2")
+        assert done.returncode == 0, done.stdout
+        for host in hosts.values():
+            assert links(host)[0] == target
+    for host in hosts.values():
+        host.check_output("touch /run/enough")
+        host.check_output("timeout 10 sh -c 'until test -s /run/watched; do sleep 0.1; done'")
+        assert host.file("/run/watched").content_string == "0 True"
+
+
+def test_older_releases_go_but_never_the_current_one_nor_the_one_before(hosts: dict[str, Host], play) -> None:
+    for host in hosts.values():
+        for days, name in enumerate(("d", "b", "a", "c"), start=1):
+            folder = f"{ROOT}/releases/{name}"
+            host.check_output(f"mkdir {folder} && touch --date='{days} days' {folder}/complete")
+        host.check_output(f"mkdir {ROOT}/releases/half")
+    done = play("switch.yml", python_app_release="2", python_app_keep=2)
+    assert done.returncode == 0, done.stdout
+    for host in hosts.values():
+        assert links(host) == ("2", "1")
+        assert releases(host) == ["1", "2", "a", "c"]

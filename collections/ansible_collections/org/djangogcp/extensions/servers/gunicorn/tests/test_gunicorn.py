@@ -1,0 +1,217 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a server of releases does; each test begins where the one before ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from testinfra.host import Host
+
+SECRET = "not-a-secret-but-kept-as-one"
+AS_NOBODY = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+
+
+def active(host: Host) -> str:
+    """The colour that serves, by the upstream's file."""
+    return re.search(
+        r"gunicorn-shop-(\w+)\.sock", host.file("/etc/gunicorn/shop/upstream.conf").content_string
+    )[1]
+
+
+def get(host: Host, path: str) -> dict[str, object]:
+    """What the site answers."""
+    said = host.check_output(
+        f"curl --silent --show-error --fail --unix-socket /run/gunicorn-shop-{active(host)}.sock --header 'Host: shop.example' 'http://localhost{path}'"
+    )
+    return json.loads(said)
+
+
+def state(host: Host, unit: str) -> str:
+    """What systemd says of a unit of the site."""
+    return host.run(f"systemctl is-active gunicorn-shop@{unit}").stdout.strip()
+
+
+@pytest.fixture
+def visited(hosts: dict[str, Host]) -> Iterator[dict[str, dict[str, int]]]:
+    """People visit all hosts while the test goes on; afterwards it holds what each saw how often, by host. Nobody saw an error."""
+    found: dict[str, dict[str, int]] = {}
+    for host in hosts.values():
+        host.check_output(
+            "rm -f /run/enough /run/visited; nohup python3 /opt/visitor.py >/run/visitor.log 2>&1 &"
+        )
+    yield found
+    for name, host in hosts.items():
+        host.check_output("touch /run/enough")
+        host.check_output("timeout 40 sh -c 'until test -s /run/visited; do sleep 0.1; done'")
+        found[name] = json.loads(host.file("/run/visited").content_string)
+    errors = {name: [what for what in seen if not what.startswith("200 ")] for name, seen in found.items()}
+    assert not any(errors.values()), found
+    assert all(sum(seen.values()) > 50 for seen in found.values()), found
+
+
+def test_it_serves_and_what_reads_the_upstream_was_told(host: Host) -> None:
+    assert get(host, "/") == {"release": "1"}
+    assert (
+        host.file("/run/reloaded").content_string
+        == host.file("/etc/gunicorn/shop/upstream.conf").content_string
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/srv/shop/media/photo", ""),
+        ("/tmp/own", ""),
+        ("/srv/shop/releases/1/source/shop/evil.py", "EROFS"),
+        ("/etc/gunicorn/shop/blue.py", "EROFS"),
+        ("/home/evil", "EACCES"),
+        ("/var/lib/evil", "EROFS"),
+        ("/proc/sys/kernel/hostname", "ENOENT"),
+    ],
+)
+def test_the_application_writes_only_where_it_may(host: Host, path: str, error: str) -> None:
+    assert get(host, f"/write/?path={quote(path)}") == {"error": error}
+    assert host.file(path).exists is (
+        path.startswith("/srv/shop/media") or error == "ENOENT" or path.endswith("blue.py")
+    )
+
+
+def test_the_application_sees_neither_homes_nor_processes_of_others(host: Host) -> None:
+    seen = get(host, "/seen/")
+    assert "1" not in seen["processes"]
+    assert seen["root"] is False
+
+
+def test_the_score_of_the_sandbox_is_the_one_that_is_told(host: Host) -> None:
+    said = host.check_output(f"systemd-analyze security --no-pager gunicorn-shop@{active(host)}.service")
+    assert re.search(r"Overall exposure level for \S+: (\S+) (\w+)", said).groups() == ("1.3", "OK"), said
+
+
+def test_the_application_finds_its_secret_and_nobody_else_does(host: Host) -> None:
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    assert get(host, "/secret/") == {"digests": [digest, digest]}
+    holding = host.run(
+        f"grep --recursive --files-with-matches --fixed-strings {SECRET} /etc /run/systemd /srv /var/log"
+    )
+    assert holding.stdout.split() == ["/etc/shop/secret_key"]
+    unit = f"gunicorn-shop@{active(host)}.service"
+    shown = host.check_output(
+        f"systemctl show {unit}; systemctl cat {unit}; journalctl --no-pager --unit={unit}"
+    )
+    assert "SECRET_KEY" in shown
+    assert SECRET not in shown
+    pids = host.check_output("pgrep -u shop").split()
+    assert len(pids) >= 2
+    for pid in pids:
+        assert SECRET not in host.check_output(
+            f"tr '\\0' ' ' </proc/{pid}/cmdline; tr '\\0' ' ' </proc/{pid}/environ"
+        )
+    assert host.run(f"{AS_NOBODY} cat /etc/shop/secret_key /run/credentials/{unit}/SECRET_KEY").stdout == ""
+
+
+def test_nobody_but_the_web_server_may_connect(host: Host) -> None:
+    asked = f"curl --silent --unix-socket /run/gunicorn-shop-{active(host)}.sock --header 'Host: shop.example' http://localhost/"
+    assert host.run(f"{AS_NOBODY} {asked}").rc == 7
+    assert (
+        host.run(f"setpriv --reuid=www-data --regid=www-data --clear-groups {asked}").stdout
+        == '{"release": "1"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"gunicorn_workers": 0},
+            "gunicorn_workers, gunicorn_threads, gunicorn_backlog and gunicorn_ready_seconds are 1 or more.",
+        ),
+        ({"gunicorn_worker_class": "asgi"}, "gunicorn_threads (4) is 1 with gunicorn_worker_class asgi"),
+        (
+            {"gunicorn_settings": {"max_request": 5}},
+            "gunicorn does not take its settings: max_request is not a setting of gunicorn's",
+        ),
+        (
+            {"gunicorn_settings": {"max_requests": "many"}},
+            'gunicorn does not take its settings: max_requests cannot be "many"',
+        ),
+        (
+            {"gunicorn_credentials": {"SECRET_KEY": "/etc/passwd"}},
+            "/etc/passwd, a file of gunicorn_credentials, can be read by others than root.",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_changes(
+    variables: dict[str, object], told: str, play
+) -> None:
+    done = play("serve.yml", "--limit=debian13", **variables)
+    assert done.returncode != 0
+    assert told in done.stdout
+    assert "Nothing was changed." in done.stdout
+    assert "changed=0" in done.stdout
+
+
+def test_check_mode_tells_of_a_release_and_starts_none(hosts: dict[str, Host], play) -> None:
+    before = {name: active(host) for name, host in hosts.items()}
+    done = play("serve.yml", "--check", "--diff", gunicorn_environment={"RELEASE": "2"})
+    assert done.returncode == 0, done.stdout
+    assert '+os.environ["RELEASE"] = "2"' in done.stdout
+    assert {name: active(host) for name, host in hosts.items()} == before
+    assert all(get(host, "/") == {"release": "1"} for host in hosts.values())
+
+
+def test_a_broken_release_leaves_the_one_that_serves(hosts: dict[str, Host], visited, play) -> None:
+    before = {name: active(host) for name, host in hosts.items()}
+    done = play("serve.yml", gunicorn_environment={"RELEASE": "2", "BROKEN": "yes"}, gunicorn_ready_seconds=4)
+    assert done.returncode != 0
+    told = done.stdout
+    assert told.count("RuntimeError: this release is broken on purpose") >= len(hosts)
+    assert "What served before goes on serving." in told
+    for name, host in hosts.items():
+        assert active(host) == before[name]
+        other = {"blue": "green", "green": "blue"}[before[name]]
+        assert {state(host, f"{other}.{kind}") for kind in ("service", "socket")} <= {"inactive", "failed"}
+        assert get(host, "/") == {"release": "1"}
+
+
+def test_a_release_and_the_way_back_lose_no_request(hosts: dict[str, Host], visited, play) -> None:
+    for release in ("2", "1"):
+        before = {name: active(host) for name, host in hosts.items()}
+        done = play("serve.yml", gunicorn_environment={"RELEASE": release})
+        assert done.returncode == 0, done.stdout
+        for name, host in hosts.items():
+            assert active(host) != before[name]
+            assert get(host, "/") == {"release": release}
+
+
+def test_an_asynchronous_worker_serves(hosts: dict[str, Host], play) -> None:
+    done = play(
+        "serve.yml",
+        gunicorn_environment={"RELEASE": "asynchronous"},
+        gunicorn_application="shop.asgi:application",
+        gunicorn_worker_class="asgi",
+        gunicorn_threads=1,
+    )
+    assert done.returncode == 0, done.stdout
+    assert all(get(host, "/") == {"release": "asynchronous"} for host in hosts.values())
+
+
+def test_what_serves_serves_after_a_reboot_too(hosts: dict[str, Host]) -> None:
+    names = [host.backend.name for host in hosts.values()]
+    subprocess.run(["docker", "restart", *names], check=True, capture_output=True)
+    for host in hosts.values():
+        host.check_output(
+            "timeout 60 sh -c 'until systemctl is-system-running | grep -E \"running|degraded\"; do sleep 0.2; done'"
+        )
+        other = {"blue": "green", "green": "blue"}[active(host)]
+        assert state(host, f"{active(host)}.service") == "active"
+        assert [state(host, f"{other}.{kind}") for kind in ("service", "socket")] == ["inactive", "inactive"]
+        assert get(host, "/") == {"release": "asynchronous"}
