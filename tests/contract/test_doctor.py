@@ -69,7 +69,6 @@ def failures() -> Iterator[tuple[tuple[str, str], str]]:
                 if module in task:
                     yield task["name"], task[module].get("msg") or task[module].get("fail_msg") or ""
 
-    # Those that are used alone, on servers, are no part of a site's deploy: their messages say all there is.
     for path in sorted((COLLECTION / "roles").glob("*/tasks/*.yml")):
         if (path.parents[1] / "meta/example.md").is_file():
             continue
