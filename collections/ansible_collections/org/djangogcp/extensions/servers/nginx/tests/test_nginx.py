@@ -31,11 +31,11 @@ def curl(host: Host, arguments: str) -> tuple[int, dict[str, str], str]:
     done = host.run(f"curl --silent --insecure --include --path-as-is {RESOLVE} {arguments}")
     if done.rc != 0:
         return 0, {}, ""
-    head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
+    head, _unused, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
     first, *lines = head.splitlines()
     headers: dict[str, str] = {}
     for line in lines:
-        name, _, value = line.partition(": ")
+        name, _unused, value = line.partition(": ")
         assert name.lower() not in headers, f"{name} is sent twice"
         headers[name.lower()] = value
     return int(first.split()[1]), headers, body
@@ -43,7 +43,7 @@ def curl(host: Host, arguments: str) -> tuple[int, dict[str, str], str]:
 
 def application(host: Host, arguments: str) -> dict[str, Any]:
     """What reached the application."""
-    status, _, body = curl(host, arguments)
+    status, _unused, body = curl(host, arguments)
     assert status == 200, (status, body)
     said: dict[str, Any] = json.loads(body)
     return said
@@ -112,16 +112,16 @@ def test_what_a_client_says_of_itself_is_not_passed_on(host: Host) -> None:
 
 
 def test_http_leads_to_https_and_other_names_to_the_first(host: Host) -> None:
-    status, headers, _ = curl(host, "'http://blog.example.test/a?b=c'")
+    status, headers, _unused = curl(host, "'http://blog.example.test/a?b=c'")
     assert (status, headers["location"]) == (301, "https://blog.example.test/a?b=c")
-    status, headers, _ = curl(host, "'http://www.shop.example.test/a?b=c'")
+    status, headers, _unused = curl(host, "'http://www.shop.example.test/a?b=c'")
     assert (status, headers["location"]) == (301, "https://shop.example.test/a?b=c")
-    status, headers, _ = curl(host, "'https://www.shop.example.test/a?b=c'")
+    status, headers, _unused = curl(host, "'https://www.shop.example.test/a?b=c'")
     assert (status, headers["location"]) == (301, "https://shop.example.test/a?b=c")
 
 
 def test_static_files_are_sent_compressed_and_kept(host: Host) -> None:
-    status, headers, _ = curl(
+    status, headers, _unused = curl(
         host,
         "https://shop.example.test/static/app.0123456789ab.css --header 'Accept-Encoding: gzip' --output /dev/null --dump-header -",
     )
@@ -135,14 +135,14 @@ def test_static_files_are_sent_compressed_and_kept(host: Host) -> None:
     status, headers, body = curl(host, "https://shop.example.test/static/app.css")
     assert (status, headers["cache-control"], body) == (200, "public, max-age=300", "body {color: red}")
     assert "content-encoding" not in headers
-    status, headers, _ = curl(host, "https://shop.example.test/static/none.0123456789ab.css")
+    status, headers, _unused = curl(host, "https://shop.example.test/static/none.0123456789ab.css")
     assert status == 404
     assert "cache-control" not in headers
 
 
 @pytest.mark.parametrize("path", ["/", "/static/app.css", "/static/none", "/media/page.html"])
 def test_every_answer_has_the_security_headers_once(host: Host, path: str) -> None:
-    _, headers, _ = curl(host, f"https://shop.example.test{path}")
+    _unused, headers, _unused = curl(host, f"https://shop.example.test{path}")
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
     assert headers["strict-transport-security"] == "max-age=86400"
@@ -156,7 +156,7 @@ def test_the_word_of_the_application_counts(host: Host) -> None:
 
 
 def test_scripts_in_uploads_do_not_run(host: Host) -> None:
-    status, headers, _ = curl(host, "https://shop.example.test/media/page.html")
+    status, headers, _unused = curl(host, "https://shop.example.test/media/page.html")
     assert status == 200
     assert "script-src 'none'" in headers["content-security-policy"]
 
@@ -174,7 +174,7 @@ def test_scripts_in_uploads_do_not_run(host: Host) -> None:
     ],
 )
 def test_no_path_leads_out_of_the_folders(host: Host, prefix: str, climb: str) -> None:
-    status, _, body = curl(host, f"'https://shop.example.test{prefix}{climb}'")
+    status, _unused, body = curl(host, f"'https://shop.example.test{prefix}{climb}'")
     # It is the application's to answer, or refused; the file is not sent.
     assert body != "secret"
     assert status in (400, 404) or json.loads(body)["application"] == "shop"
@@ -368,7 +368,7 @@ def test_behind_a_load_balancer_its_word_counts_and_nobody_elses(hosts: dict[str
             host, f"--connect-to ::{own}: --interface {own} http://shop.example.test/ {said}"
         )["headers"]
         assert (headers["x-forwarded-for"], headers["x-forwarded-proto"]) == (own, "http")
-        status, headers, _ = curl(host, "http://shop.example.test/a --header 'X-Forwarded-Proto: http'")
+        status, headers, _unused = curl(host, "http://shop.example.test/a --header 'X-Forwarded-Proto: http'")
         assert (status, headers["location"]) == (301, "https://shop.example.test/a")
         # Its health check names no scheme.
         assert curl(host, "http://shop.example.test/")[0] == 200
