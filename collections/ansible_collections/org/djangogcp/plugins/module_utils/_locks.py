@@ -102,6 +102,19 @@ def _started(pid: int) -> str | None:
     return "" if fields[0] in "ZX" else fields[19]
 
 
+def _run_has_ended() -> bool:
+    """Whether the run that this process works for was killed, and this process left behind."""
+    if not _ahead.run:
+        return False
+    try:
+        os.kill(int(_ahead.run), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # somebody else's
+    return _started(int(_ahead.run)) == ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Lock:
     """What is in the object.
@@ -234,12 +247,16 @@ class Locks:
             Its generation, and what a person has to be told: whose lock was taken, and why it could be.
 
         Raises:
-            LockedError: somebody else holds it.
+            LockedError: somebody else holds it, or the run was killed: nobody would give it back, nor know that it may be taken.
         """
         deadline = Deadline(wait_seconds, self._client.clock)
         told: list[str] = []
         next_line = 0.0
         while True:
+            if _run_has_ended():
+                raise LockedError(
+                    f"Failed to take the lock {self._where}: the run that asked for it has ended."
+                )
             generation = self._create(lock)
             if generation:
                 _note(self._client, self._bucket, self._name, generation)

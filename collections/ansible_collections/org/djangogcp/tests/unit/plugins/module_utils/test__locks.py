@@ -83,6 +83,21 @@ def test_a_process_that_nobody_has_asked_how_it_ended_has_ended():
         assert process.has_ended()
 
 
+@pytest.mark.parametrize("is_reaped", [True, False])
+def test_what_a_killed_run_has_left_behind_takes_no_lock(client, google, monkeypatch, is_reaped):
+    """It would be held by nobody, and nobody could know."""
+    with subprocess.Popen(["sleep", "60"]) as run:
+        monkeypatch.setattr(_ahead, "run", str(run.pid))
+        run.kill()
+        if is_reaped:
+            run.wait()
+        else:
+            os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(LockedError, match="the run that asked for it has ended"):
+            Locks(client, "b", "lock.json").acquire(BOB, 0, "")
+    assert google.sent == []
+
+
 def test_a_lock_that_is_held_is_waited_for_and_then_told(client, google, fake_clock, monkeypatch):
     told = []
     monkeypatch.setattr(_progress, "tell", told.append)
