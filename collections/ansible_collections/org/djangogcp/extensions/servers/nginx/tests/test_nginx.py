@@ -288,7 +288,7 @@ def test_what_cannot_be_served_is_refused_at_once(play: Play) -> None:
         'names has "Shop.example.test", which is not a host name in small letters',
         "names has shop.example.test for the second time",
         'names has "a.test; return 200"',
-        'upstream is "127.0.0.1", expected unix:/PATH or HOST:PORT',
+        'upstream is "127.0.0.1", expected unix:/PATH, HOST:PORT or file:/PATH',
         'static_dir is "/srv/../etc"',
         'static_url is "/static"',
         "certificate and certificate_key go together",
