@@ -15,6 +15,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Re
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import ENVIRONMENT_NAME
 from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     artifactregistry,
+    compute,
     iam,
     run,
     secretmanager,
@@ -266,7 +267,7 @@ FREE = {
 CHECKED_ROWS = {"cleanup_policies"}
 TABLES_OF_ALL = [
     value
-    for service in (artifactregistry, iam, run, secretmanager, sqladmin, storage)
+    for service in (artifactregistry, compute, iam, run, secretmanager, sqladmin, storage)
     for value in vars(service).values()
     if isinstance(value, ResourceSpec)
 ]

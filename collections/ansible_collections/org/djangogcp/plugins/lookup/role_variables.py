@@ -42,6 +42,9 @@ def role_variables(roles: Path = ROLES) -> dict[str, dict[str, t.Any]]:
     """The variables of all roles below a folder, those of a site aside. See DOCUMENTATION."""
     found: dict[str, dict[str, t.Any]] = {}
     for specification in sorted(roles.glob("*/meta/argument_specs.yml")):
+        # A role that is used alone, on a server, is no part of a site, and has an example of its own.
+        if (specification.parent / "example.md").is_file():
+            continue
         for entry_point in _read(specification)["argument_specs"].values():
             found.update(entry_point.get("options") or {})
     # What roles hand to one another is not for an inventory to set.
