@@ -70,12 +70,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 @contextmanager
 def visitors(host: Host) -> Iterator[list[str]]:
-    """Asks the shop again and again, on a new connection each time; what was not answered with 200 is in the list at the end."""
+    """Asks the shop again and again, on a new connection each time; what was not answered with 200 is in the list at the end.
+
+    nginx closes what is connected and has not asked yet when it reloads (assumed: its idle connections). Who has no answer at all asks once more, as a
+    browser does.
+    """
     failed: list[str] = []
     host.check_output("rm -f /tmp/stop /tmp/visits")
     loop = (
         "while ! test -e /tmp/stop; do "
-        f"curl --silent --insecure {RESOLVE} --output /dev/null --write-out '%{{http_code}}\\n' https://shop.example.test/slow/ >> /tmp/visits; sleep 0.4; done"
+        f"curl --silent --insecure --retry 1 --retry-all-errors --retry-delay 1 {RESOLVE} --output /dev/null --write-out '%{{http_code}}\\n' https://shop.example.test/slow/ >> /tmp/visits; sleep 0.4; done"
     )
     host.check_output("for one in 1 2; do setsid sh -c %s > /dev/null 2>&1 < /dev/null & done", loop)
     wait_for(lambda: host.run("grep -c 200 /tmp/visits").rc == 0)
