@@ -78,14 +78,7 @@ class Process:
         here = Process.of(os.getpid())
         if here is None or here.space != self.space:
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False  # somebody else's
-        started = _started(self.pid)
-        # Where a system hides the processes of others it cannot be told.
+        started = _started_if_there(self.pid)
         return started is not None and started != self.started
 
 
@@ -102,17 +95,20 @@ def _started(pid: int) -> str | None:
     return "" if fields[0] in "ZX" else fields[19]
 
 
+def _started_if_there(pid: int) -> str | None:
+    """As `_started`; "" also where there is no such process, None also for somebody else's and where a system hides those of others."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except OSError:
+        return None
+    return _started(pid)
+
+
 def _run_has_ended() -> bool:
     """Whether the run that this process works for was killed, and this process left behind."""
-    if not _ahead.run:
-        return False
-    try:
-        os.kill(int(_ahead.run), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False  # somebody else's
-    return _started(int(_ahead.run)) == ""
+    return bool(_ahead.run) and _started_if_there(int(_ahead.run)) == ""
 
 
 @dataclasses.dataclass(frozen=True)
