@@ -22,6 +22,7 @@ from gcp_emulator import environment, seed
 from gcp_emulator.cli import faults, recording
 from gcp_emulator.workloads.docker.command import DockerError, check_engine
 from gcp_emulator.workloads.images import remove_tree
+from gcp_emulator.workloads.machines import MACHINES
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
 DEFAULT_PORT = 8910
@@ -93,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument(
         "--machines",
-        choices=["none", "records"],
+        choices=list(MACHINES),
         default="none",
         help="what runs virtual machines: nothing, so that no instance is made (default), or nothing, while instances are kept as records",
     )

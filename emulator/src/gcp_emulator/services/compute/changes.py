@@ -47,6 +47,11 @@ def usable_account(call: Call, email: str) -> str:
     )
 
 
+def usable_accounts(call: Call, accounts: list[Json]) -> list[Json]:
+    """The accounts of an instance, as `usable_account` tells each."""
+    return [{**account, "email": usable_account(call, account.get("email", ""))} for account in accounts]
+
+
 def check_metadata(metadata: Json) -> None:
     """ApiError INVALID_ARGUMENT for what Google does not take (https://cloud.google.com/compute/docs/metadata/setting-custom-metadata#limitations)."""
     items = metadata.get("items", [])
@@ -235,10 +240,7 @@ def _changes(call: Call, shown: Json) -> Json:
     if "metadata" in changed:
         check_metadata(changed["metadata"])
     if "serviceAccounts" in changed:
-        changed["serviceAccounts"] = [
-            {**account, "email": usable_account(call, account.get("email", ""))}
-            for account in changed["serviceAccounts"]
-        ]
+        changed["serviceAccounts"] = usable_accounts(call, changed["serviceAccounts"])
     return changed
 
 

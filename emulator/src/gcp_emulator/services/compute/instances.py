@@ -30,10 +30,7 @@ def _complete_instance(call: Call, path: str, instance: Json, before: Json | Non
         said = {name: one for name, one in instance.items() if one not in ("", {}, []) or name not in given}
         instance = {**given, **said}
     changes.check_metadata(instance.get("metadata", {}))
-    instance["serviceAccounts"] = [
-        {**account, "email": changes.usable_account(call, account.get("email", ""))}
-        for account in instance.get("serviceAccounts", [])
-    ]
+    instance["serviceAccounts"] = changes.usable_accounts(call, instance.get("serviceAccounts", []))
     return machines.prepared(context, path, instance)
 
 
@@ -104,11 +101,7 @@ def _detach_disk(methods: Methods, call: Call) -> Json:
     path, instance = methods.found(call)
     others = [one for one in instance["disks"] if one["deviceName"] != call.params.get("deviceName")]
     if len(others) == len(instance["disks"]):
-        raise invalid_argument(
-            f"Invalid value for field 'deviceName': '{call.params.get('deviceName')}'. No attached disk found with device name "
-            f"'{call.params.get('deviceName')}'",
-            reason="invalid",
-        )
+        raise _no_such_device(call)
     return methods.change(call, path, {"disks": others})
 
 
@@ -119,9 +112,13 @@ def _auto_delete(methods: Methods, call: Call) -> Json:
         if one["deviceName"] == call.params.get("deviceName"):
             one["autoDelete"] = bool(call.params.get("autoDelete"))
             return methods.change(call, path, {"disks": disks})
-    raise invalid_argument(
-        f"Invalid value for field 'deviceName': '{call.params.get('deviceName')}'. No attached disk found with device name "
-        f"'{call.params.get('deviceName')}'",
+    raise _no_such_device(call)
+
+
+def _no_such_device(call: Call) -> ApiError:
+    name = call.params.get("deviceName")
+    return invalid_argument(
+        f"Invalid value for field 'deviceName': '{name}'. No attached disk found with device name '{name}'",
         reason="invalid",
     )
 

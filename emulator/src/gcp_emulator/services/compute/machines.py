@@ -331,7 +331,7 @@ def machine(context: Context, path: str, instance: Json) -> Machine:
 
 def metadata_of(instance: Json) -> dict[str, str]:
     """The metadata of an instance, by key."""
-    return {one["key"]: one.get("value", "") for one in instance["metadata"].get("items", [])}
+    return {one["key"]: one.get("value", "") for one in instance.get("metadata", {}).get("items", [])}
 
 
 def from_template(properties: Json, zone: str, project: str) -> Json:

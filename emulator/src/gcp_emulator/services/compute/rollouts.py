@@ -172,8 +172,7 @@ async def create(context: Context, path: str, template: str, name: str = "") -> 
     config = manager.get("allInstancesConfig", {}).get("properties", {})
     body = machines.from_template(record["properties"], zone, project)
     body["labels"] = {**body.get("labels", {}), **config.get("labels", {})}
-    items = {one["key"]: one.get("value", "") for one in body.get("metadata", {}).get("items", [])}
-    items |= config.get("metadata", {})
+    items = machines.metadata_of(body) | config.get("metadata", {})
     number = context.projects.number(project)
     for key, value in (("instance-template", template), ("created-by", path)):
         items[key] = value.replace(f"projects/{project}", f"projects/{number}", 1)

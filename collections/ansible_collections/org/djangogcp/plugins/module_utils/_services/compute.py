@@ -53,19 +53,20 @@ _SPEC = functools.partial(
 )
 
 
-def _global(collection: str) -> Codec:
-    """The name of a resource of the project. It is sent as part of an address, which the API takes (Firewall.network), and told as a whole one."""
-    return Codec(
-        lambda value: value if "/" in value else f"global/{collection}/{value}",
-        lambda value: str(value).rpartition("/compute/v1/")[2],
-    )
+def _path(link: t.Any) -> str:
+    """What is behind the version in a link."""
+    return str(link).rpartition("/compute/v1/")[2]
+
+
+#: The name of a network. It is sent as part of an address, which the API takes (Firewall.network), and told as a whole one.
+_NETWORK_NAME = Codec(lambda value: value if "/" in value else f"global/networks/{value}", _path)
 
 
 def _network(**attributes: t.Any) -> Field:
     return reference(
         "network",
         "The VPC network, by its name or as C(projects/PROJECT/global/networks/NETWORK). It cannot be changed later.",
-        codec=_global("networks"),
+        codec=_NETWORK_NAME,
         change=Change.IMMUTABLE,
         rule=rules.NETWORK,
         **attributes,
@@ -107,7 +108,7 @@ def _access_by_itself(plan: Plan) -> Request:
 
     Source: compute v1, Subnetwork.privateIpGoogleAccess.
     """
-    path = str(plan.current["selfLink"]).partition("/compute/v1/")[2]
+    path = _path(plan.current["selfLink"])
     body = {"privateIpGoogleAccess": plan.merged["privateIpGoogleAccess"]}
     return Request("POST", {}, body, f"{path}/setPrivateIpGoogleAccess")
 
@@ -272,7 +273,7 @@ FIREWALL = _SPEC(
 
 def _labels_by_themselves(plan: Plan) -> Request:
     """Labels have a method and a fingerprint of their own, and nothing else of an address changes. Source: compute v1, Address.labels."""
-    path = str(plan.current["selfLink"]).partition("/compute/v1/")[2]
+    path = _path(plan.current["selfLink"])
     body = {"labels": plan.merged.get("labels") or {}, **plan.guard.body}
     return Request("POST", {}, body, f"{path}/setLabels")
 
