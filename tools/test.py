@@ -288,8 +288,10 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
 
 
 def _failures(printed: Iterable[str]) -> list[str]:
-    """The first lines in which pytest names a failed test and why."""
-    named = [line.strip()[:_SHOWN_WIDTH] for line in printed if line.startswith(("FAILED ", "ERROR "))]
+    """The first lines in which pytest names a failed test, or ansible-test what it found, and why."""
+    named = [
+        line.strip()[:_SHOWN_WIDTH] for line in printed if line.startswith(("FAILED ", "ERROR ", "ERROR: "))
+    ]
     left_out = [f"... and {len(named) - _SHOWN_FAILURES} more"] if len(named) > _SHOWN_FAILURES else []
     return named[:_SHOWN_FAILURES] + left_out
 

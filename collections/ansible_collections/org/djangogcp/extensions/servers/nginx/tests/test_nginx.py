@@ -77,10 +77,11 @@ def visitors(host: Host) -> Iterator[list[str]]:
     """
     failed: list[str] = []
     host.check_output("rm -f /tmp/stop /tmp/visits")
-    loop = (
-        "while ! test -e /tmp/stop; do "
-        f"curl --silent --insecure --retry 1 --retry-all-errors --retry-delay 1 {RESOLVE} --output /dev/null --write-out '%{{http_code}}\\n' https://shop.example.test/slow/ >> /tmp/visits; sleep 0.4; done"
+    visit = (
+        f"curl --silent --insecure --retry 1 --retry-all-errors --retry-delay 1 {RESOLVE}"
+        " --output /dev/null --write-out '%{http_code}\\n' https://shop.example.test/slow/"
     )
+    loop = f"while ! test -e /tmp/stop; do {visit} >> /tmp/visits; sleep 0.4; done"
     host.check_output("for one in 1 2; do setsid sh -c %s > /dev/null 2>&1 < /dev/null & done", loop)
     wait_for(lambda: host.run("grep -c 200 /tmp/visits").rc == 0)
     try:
