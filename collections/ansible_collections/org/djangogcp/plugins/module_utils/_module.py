@@ -40,10 +40,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._client import (
 from ansible_collections.org.djangogcp.plugins.module_utils._errors import DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 from ansible_collections.org.djangogcp.plugins.module_utils._granted import Granted
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import ForeignError
+from ansible_collections.org.djangogcp.plugins.module_utils._marks import ForeignError, Ownership
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome
+from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import Outcome, ResourceSpec, reconcile
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule
+from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
@@ -188,6 +189,31 @@ def _leave(module: _Module, work: t.Callable[[], Json]) -> None:
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)
+
+
+def reconciled(task: Task, key: str, spec: ResourceSpec, *places: str) -> Json:
+    """The whole work of a module whose options are those of one table, with a mark and waiting: the resource is made what they say.
+
+    Args:
+        task: what the module was asked.
+        key: what the resource is called in the result.
+        spec: its table.
+        places: the options that say which one it is, beside the project; one without a value is left out.
+
+    Raises:
+        DjangoGcpError: what `reconcile` raises.
+    """
+    outcome = reconcile(
+        task.client,
+        spec,
+        {name: task.params[name] for name in ("project", *places) if task.params[name]},
+        asked_of(task.params, spec.fields),
+        state=task.params["state"],
+        check_mode=task.check_mode,
+        wait=task.wait,
+        ownership=Ownership.from_params(task.params),
+    )
+    return one_result(key, outcome)
 
 
 def one_result(key: str, outcome: Outcome) -> Json:

@@ -112,15 +112,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
-from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, reconciled, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import one_line
 from ansible_collections.org.djangogcp.plugins.module_utils._services.artifactregistry import (
     CLEANUP_POLICY,
     REPOSITORY,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
 ARGUMENT_SPEC = {
@@ -135,18 +132,7 @@ ARGUMENT_SPEC = {
 
 def work(task: Task) -> Json:
     """Make the repository what is asked."""
-    ids = {name: task.params[name] for name in ("project", "location", "name")}
-    outcome = reconcile(
-        task.client,
-        REPOSITORY,
-        ids,
-        asked_of(task.params, REPOSITORY.fields),
-        state=task.params["state"],
-        check_mode=task.check_mode,
-        wait=task.wait,
-        ownership=Ownership.from_params(task.params),
-    )
-    return one_result("repository", outcome)
+    return reconciled(task, "repository", REPOSITORY, "location", "name")
 
 
 def check(params: Json) -> list[str]:

@@ -167,11 +167,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
-from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, reconciled, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._services.compute import FIREWALL
-from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 _SOURCES = ("source_ranges", "source_tags", "source_service_accounts")
 
@@ -186,18 +183,7 @@ ARGUMENT_SPEC = {
 
 def work(task: Task) -> Json:
     """Make the firewall rule what is asked."""
-    ids = {name: task.params[name] for name in ("project", "name")}
-    outcome = reconcile(
-        task.client,
-        FIREWALL,
-        ids,
-        asked_of(task.params, FIREWALL.fields),
-        state=task.params["state"],
-        check_mode=task.check_mode,
-        wait=task.wait,
-        ownership=Ownership.from_params(task.params),
-    )
-    return one_result("firewall", outcome)
+    return reconciled(task, "firewall", FIREWALL, "name")
 
 
 def check(params: Json) -> list[str]:

@@ -168,11 +168,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
-from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, reconciled, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._services.compute import INSTANCE, instance_spec
-from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -188,18 +185,8 @@ _NEEDED = ("machine_type", "boot_image", "subnetwork")
 
 def work(task: Task) -> Json:
     """Make the instance what is asked."""
-    ids = {name: task.params[name] for name in ("project", "zone", "name")}
-    outcome = reconcile(
-        task.client,
-        instance_spec(allow_restart=task.params["allow_restart"]),
-        ids,
-        asked_of(task.params, INSTANCE.fields),
-        state=task.params["state"],
-        check_mode=task.check_mode,
-        wait=task.wait,
-        ownership=Ownership.from_params(task.params),
-    )
-    return one_result("instance", outcome)
+    spec = instance_spec(allow_restart=task.params["allow_restart"])
+    return reconciled(task, "instance", spec, "zone", "name")
 
 
 def check(params: Json) -> list[str]:

@@ -105,11 +105,8 @@ from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
     table_options,
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
-from ansible_collections.org.djangogcp.plugins.module_utils._marks import Ownership
-from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, one_result, run_module
-from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
+from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, reconciled, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._services.compute import SUBNETWORK
-from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_of
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -123,18 +120,7 @@ ARGUMENT_SPEC = {
 
 def work(task: Task) -> Json:
     """Make the subnetwork what is asked."""
-    ids = {name: task.params[name] for name in ("project", "region", "name")}
-    outcome = reconcile(
-        task.client,
-        SUBNETWORK,
-        ids,
-        asked_of(task.params, SUBNETWORK.fields),
-        state=task.params["state"],
-        check_mode=task.check_mode,
-        wait=task.wait,
-        ownership=Ownership.from_params(task.params),
-    )
-    return one_result("subnetwork", outcome)
+    return reconciled(task, "subnetwork", SUBNETWORK, "region", "name")
 
 
 def check(params: Json) -> list[str]:

@@ -314,9 +314,9 @@ ADDRESS = _address("projects/{project}/regions/{region}/addresses/{name}", "comp
 GLOBAL_ADDRESS = _address("projects/{project}/global/addresses/{name}", "compute.globalAddresses")
 
 
-def address_spec(ids: Ids) -> ResourceSpec:
+def address_spec(region: str | None) -> ResourceSpec:
     """The table of an address: one of a region, or one of the whole world for a load balancer."""
-    return ADDRESS if "region" in ids else GLOBAL_ADDRESS
+    return ADDRESS if region else GLOBAL_ADDRESS
 
 
 def _part(name: str, description: str, wire: str, **attributes: t.Any) -> Field:
