@@ -124,9 +124,11 @@ class DescriptionPlace:
 
     Attributes:
         field: the name of the description's row.
+        is_fixed: whether Google cannot change it: a mark stays as it was made, also under a former name of the site.
     """
 
     field: str = "description"
+    is_fixed: bool = False
 
     def read(self, resource: t.Mapping[str, t.Any]) -> Mark | None:
         found = _WORDS.search(str(resource.get(self.field) or ""))
@@ -137,7 +139,9 @@ class DescriptionPlace:
         )
 
     def write(self, asked: t.Mapping[str, t.Any], mark: Mark, actual: t.Mapping[str, t.Any]) -> Json:
-        if asked.get(self.field) is None and self.read(actual) == mark:
+        found = self.read(actual)
+        mark = found if self.is_fixed and found is not None else mark
+        if asked.get(self.field) is None and found == mark:
             return dict(asked)
         words = " ".join(f"{key}={value}" for key, value in mark.labels.items())
         text = str(asked.get(self.field) or "")

@@ -205,7 +205,8 @@ PURPOSE = pattern("a word of lower case letters such as media", r"[a-z]+", limit
 #: As messages name it.
 ADOPTED = pattern(
     "a resource by the name that messages give it, such as bucket my-uploads or SQL instance company-db",
-    r"(bucket|job|repository|secret|service|service account|SQL database|SQL instance|worker pool) [A-Za-z0-9][\w.@-]*",
+    r"(address|bucket|firewall rule|instance|job|network|repository|router|secret|service|service account|SQL database|SQL instance"
+    r"|subnetwork|worker pool) [A-Za-z0-9][\w.@-]*",
 )
 OPTION_NAME = pattern("the name of an option, with dots for nested ones", r"[a-z]\w*(\.[a-z]\w*)*")
 RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][\w.@-]*")

@@ -33,6 +33,12 @@ options:
         choices:
           - artifact_repository
           - bucket
+          - compute_address
+          - compute_firewall
+          - compute_instance
+          - compute_network
+          - compute_router
+          - compute_subnetwork
           - run_job
           - run_service
           - run_worker_pool
@@ -48,7 +54,7 @@ options:
         required: true
       location:
         description:
-          - Its region, for what is in one.
+          - Its region, for what is in one, or its zone. Without one a C(compute_address) is one of the whole world.
         type: str
       instance:
         description:
@@ -183,7 +189,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._marks import (
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import label_of, owner_of, read
 from ansible_collections.org.djangogcp.plugins.module_utils._services import sqladmin
-from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import SPECS
+from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import (
+    LOCATED,
+    SPECS,
+    found_by,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import decode
 from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
@@ -193,10 +203,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "elements": "dict",
         "required": True,
         "required_if": [
-            ("type", "artifact_repository", ["location"]),
-            ("type", "run_job", ["location"]),
-            ("type", "run_service", ["location"]),
-            ("type", "run_worker_pool", ["location"]),
+            *(("type", kind, ["location"]) for kind in LOCATED),
             ("type", "sql_database", ["instance", "claim_secret"]),
             ("type", "sql_user", ["instance", "claim_secret"]),
         ],
@@ -244,11 +251,7 @@ def check(params: Json) -> list[str]:
 
 def examined(task: Task, resource: Json) -> Json:
     """What is to be said of one resource; with "refused" when the modules would refuse it."""
-    spec = SPECS[resource["type"]]
-    ids = {
-        name: str(resource[name]) for name in ("name", "location", "instance") if resource[name] is not None
-    }
-    ids["project"] = task.project
+    spec, ids = found_by(resource["type"], task.project, resource)
     label = label_of(spec, ids)
     result: Json = {"resource": label, "exists": False, "owner": None, "is_own": False, "is_adopted": False}
     try:

@@ -35,6 +35,12 @@ options:
         choices:
           - artifact_repository
           - bucket
+          - compute_address
+          - compute_firewall
+          - compute_instance
+          - compute_network
+          - compute_router
+          - compute_subnetwork
           - project
           - run_job
           - run_service
@@ -97,7 +103,11 @@ from ansible_collections.org.djangogcp.plugins.module_utils._policies import Res
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import read
 from ansible_collections.org.djangogcp.plugins.module_utils._run import Executions, serving
 from ansible_collections.org.djangogcp.plugins.module_utils._services.iam import account_email
-from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import SPECS
+from ansible_collections.org.djangogcp.plugins.module_utils._services.resources import (
+    LOCATED,
+    SPECS,
+    found_by,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmanager import newest_version
 from ansible_collections.org.djangogcp.plugins.module_utils._services.serviceusage import enabled_services
 from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import running_operation
@@ -108,9 +118,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "elements": "dict",
         "required": True,
         "required_if": [
-            ("type", "artifact_repository", ["location"]),
-            ("type", "run_job", ["location"]),
-            ("type", "run_service", ["location"]),
+            *(("type", kind, ["location"]) for kind in LOCATED),
             ("type", "sql_database", ["instance"]),
             ("type", "sql_user", ["instance"]),
         ],
@@ -147,11 +155,10 @@ def looks(task: Task, resource: Json) -> list[Look]:
         found.append(functools.partial(read_policy, client, place, True))
     if kind == "project":
         return [*found, functools.partial(enabled_services, client, project)]
-    ids = {key: str(resource[key]) for key in ("name", "location", "instance") if resource[key] is not None}
-    ids["project"] = project
+    spec, ids = found_by(kind, project, resource)
     if kind == "run_service":
         return [*found, functools.partial(_service_and_who_serves, task, ids)]
-    found.append(functools.partial(read, client, SPECS[kind], ids, ahead=True))
+    found.append(functools.partial(read, client, spec, ids, ahead=True))
     if kind == "run_job":
         executions = Executions(client, project, ids["location"], name)
         found.append(lambda: next(executions.newest_first(ahead=True), None))

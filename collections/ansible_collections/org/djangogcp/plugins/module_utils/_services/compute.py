@@ -82,7 +82,7 @@ NETWORK = _SPEC(
     path="projects/{project}/global/networks/{name}",
     permission="compute.networks",
     update=merge_patch,
-    mark=DescriptionPlace(),
+    mark=DescriptionPlace(is_fixed=True),
     fields=(
         _description(change=Change.IMMUTABLE),
         switch(
@@ -118,7 +118,7 @@ SUBNETWORK = _SPEC(
     path="projects/{project}/regions/{region}/subnetworks/{name}",
     permission="compute.subnetworks",
     update=_access_by_itself,
-    mark=DescriptionPlace(),
+    mark=DescriptionPlace(is_fixed=True),
     way_out="Make another subnetwork beside it, and move what is in it.",
     fields=(
         _description(change=Change.IMMUTABLE),

@@ -9,17 +9,20 @@ from __future__ import annotations
 import random
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import NUMBER, Change, Kind
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import ResourceSpec
 from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     artifactregistry,
+    compute,
     iam,
     run,
     secretmanager,
     sqladmin,
     storage,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._services import resources
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_only, decode, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 
@@ -27,7 +30,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._table_problems impo
 VARIANTS = ("SERVICE_WITH_NEW_TEMPLATE", "SHARED_USER")
 SPECS = [
     spec
-    for service in (artifactregistry, iam, run, secretmanager, sqladmin, storage)
+    for service in (artifactregistry, compute, iam, run, secretmanager, sqladmin, storage)
     for name, spec in vars(service).items()
     if isinstance(spec, ResourceSpec) and name not in VARIANTS
 ]
@@ -141,3 +144,8 @@ def test_two_alternatives_of_a_container_are_refused_before_anything_is_sent():
         "template.containers[0].startup_probe.http_get and template.containers[0].startup_probe.tcp_socket exclude one another: "
         "expected one of them."
     ]
+
+
+@pytest.mark.parametrize("kind", sorted(set(resources.SPECS) - {"sql_user"}))
+def test_what_somebody_else_made_is_adopted_by_the_name_that_messages_give_it(kind: str) -> None:
+    assert rules.ADOPTED.test(f"{resources.SPECS[kind].noun} shop-1")
