@@ -2,6 +2,7 @@
 
 from gcp_emulator.engine.service import Service
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
+from gcp_emulator.services.certificatemanager.api import CertificateManager
 from gcp_emulator.services.cloudbuild.api import CloudBuild
 from gcp_emulator.services.cloudresourcemanager.api import ResourceManager
 from gcp_emulator.services.compute.api import Compute
@@ -32,6 +33,7 @@ SERVICES: tuple[type[Service], ...] = (
     Compute,
     ServiceNetworking,
     PubSub,
+    CertificateManager,
     SecretManager,
     Storage,
     ArtifactRegistry,
