@@ -111,6 +111,7 @@ def test_what_is_destructive_is_refused_and_with_leave_migrated_after_a_backup(
     deployed: Rehearsal, copy: Path
 ) -> None:
     before, had = serving(deployed), len(deployed.api(BACKUPS).get("items", []))
+    image_before = records(deployed)[-1]["app"]["image"]
     changed = 'models.PositiveIntegerField(default=0, db_column="counted")'
     name = write(copy, "counted", f'AlterField("choice", "votes", {changed})', "RunPython(lambda *_: None)")
     foreseen = deploy(deployed, copy, "--check")
@@ -159,6 +160,18 @@ def test_what_is_destructive_is_refused_and_with_leave_migrated_after_a_backup(
     ) in words(back)
     # What ran with leave has run: nothing is left, with leave or without.
     assert deploy(deployed, copy).counts("polls")["changed"] == 0
+    # As the backup would bring it back.
+    deployed.sql(
+        "ALTER TABLE polls_choice RENAME COLUMN counted TO votes",
+        database="polls",
+        user="polls_migrator",
+        password=deployed.secret("polls-migrator-db-password"),
+    )
+    gone_back = deployed.playbook("playbooks/rollback.yml", "-e", "release_over_destructive=true")
+    assert gone_back.status == 0, gone_back.output
+    assert f"polls.{name}" in words(gone_back)
+    assert records(deployed)[-1]["app"]["image"] == image_before
+    assert deployed.get("polls", "/polls/").status_code == 200
 
 
 def test_a_statement_that_waits_for_a_table_ends_in_time_and_the_site_serves(
