@@ -18,6 +18,7 @@ from tests.e2e import projects
 from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run
 
 SITE = "shop"
+SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 POOLS = f"run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/workerPools"
 MODELS = """
 from django.db import models
@@ -100,6 +101,20 @@ class Shop:
     def pools(self) -> dict[str, Any]:
         found = self.rehearsal.api(POOLS).get("workerPools", [])
         return {pool["name"].rpartition("/")[2]: pool for pool in found}
+
+    def pool_revisions(self) -> set[str]:
+        """Of the worker, by their full names."""
+        listed = self.rehearsal.api(f"{POOLS}/{SITE}-worker/revisions")
+        return {one["name"] for one in listed["revisions"]}
+
+    def pinned(self) -> dict[str, str]:
+        """Which version of each secret the worker reads."""
+        [container] = self.pools()[f"{SITE}-worker"]["template"]["containers"]
+        found = [one["valueSource"]["secretKeyRef"] for one in secrets_of(container)]
+        return {one["secret"].rpartition("/")[2]: one["version"] for one in found}
+
+    def state_of(self, secret: str, version: str) -> str:
+        return str(self.rehearsal.api(f"{SECRETS}/{secret}/versions/{version}")["state"])
 
     def image(self) -> str:
         """What was deployed last."""
@@ -290,6 +305,24 @@ def test_workers_get_what_is_rotated(shop: Shop) -> None:
     )
     assert secrets_of(container) == secrets_of(served) != secrets_of(before["template"]["containers"][0])
     shop.works("rotated shop-worker signed")
+
+
+def test_old_revisions_of_workers_are_pruned_and_what_the_newest_reads_stays(shop: Shop) -> None:
+    assert shop.deploy("older").status == 0
+    older = shop.pool_revisions()
+    assert shop.deploy("newer").status == 0
+    assert shop.pool_revisions() > older
+    options = ("-e", "djangogcp_keep_days=0", "-e", "djangogcp_keep_releases=1")
+    pruned = shop.play("playbooks/prune.yml", *options)
+    assert pruned.status == 0, pruned.output
+    [pool] = shop.pools().values()
+    assert shop.pool_revisions() == {pool["latestReadyRevision"]}
+    read = shop.pinned()
+    assert {secret: shop.state_of(secret, version) for secret, version in read.items()} == dict.fromkeys(
+        read, "ENABLED"
+    )
+    shop.works("newer shop-worker signed")
+    assert shop.play("playbooks/prune.yml", *options).counts(SITE)["changed"] == 0
 
 
 def test_a_release_line_that_migrates_is_asked_first(shop: Shop) -> None:
