@@ -175,7 +175,7 @@ class Walk:
             before = self._world.last_number()
             result = self._run(run, project, hurried=hurried)
             (plan,) = self._world.clear_faults()
-            if self._cure(project, result):
+            if self._cure(project, result, run):
                 result = self._run(run, project)
             if not plan["struck"]:
                 yield from self._late(run, project, kind, result)
@@ -197,14 +197,15 @@ class Walk:
             result = self._run(run, project)
         self._finish(run, project, result, kind)
 
-    def _cure(self, project: str, result: dict[str, Any]) -> bool:
-        """An instance that could not be made is deleted, and another name taken, as the message says. False for other results."""
+    def _cure(self, project: str, result: dict[str, Any], until: Recorded) -> bool:
+        """An instance that could not be made is deleted, and another name taken, as the message says: what was done with the old one by then is
+        done again. False for other results."""
         if "choose another name for it" not in str(result.get("msg")):
             return False
         self._replaced[INSTANCE] = NEXT_INSTANCE
         self._world.api(f"sqladmin.googleapis.com/v1/projects/{project}/instances/{INSTANCE}", "DELETE")
-        for run in self._runs:
-            if run.module == "sql_instance":
+        for run in self._runs[: self._runs.index(until)]:
+            if INSTANCE in json.dumps(run.options):
                 self._finish(run, project, self._run(run, project), "a new name")
         return True
 

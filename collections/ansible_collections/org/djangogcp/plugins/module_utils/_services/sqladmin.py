@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -642,5 +643,24 @@ def execute_sql(
         get_path(answer, "status.code") and "the database refused it"
     )
     if message:
-        raise DjangoGcpError(f"Failed to {doing}: {str(message).rstrip('.')}.")
+        raise DjangoGcpError(f"Failed to {doing}: {str(message).rstrip('.')}.{_sql_cure(str(message))}")
     return [result.get("rows") or [] for result in answer.get("results") or []]
+
+
+#: What cures what a server refuses whatever it is asked, by PostgreSQL's SQLSTATE or MySQL's number of the error.
+#: Sources: https://www.postgresql.org/docs/current/errcodes-appendix.html, https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+_SQL_CURES = (
+    (
+        re.compile(r"SQLSTATE 53100\b|\bError (?:1021|1114)\b"),
+        "Its disk is full: make it larger (gcloud sql instances patch INSTANCE --storage-size=GB), or delete what is not needed, and run again.",
+    ),
+    (
+        re.compile(r"SQLSTATE 53300\b|\bError 1040\b"),
+        "It has no connection left: wait until others have ended, or set max_connections in djangogcp_database_flags, and run again.",
+    ),
+)
+
+
+def _sql_cure(message: str) -> str:
+    """What to do about a refusal, behind a space; "" where the words say it themselves."""
+    return next((f" {cure}" for pattern, cure in _SQL_CURES if pattern.search(message)), "")

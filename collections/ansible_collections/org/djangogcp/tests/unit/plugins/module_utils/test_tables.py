@@ -17,12 +17,12 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     artifactregistry,
     compute,
     iam,
+    resources,
     run,
     secretmanager,
     sqladmin,
     storage,
 )
-from ansible_collections.org.djangogcp.plugins.module_utils._services import resources
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import asked_only, decode, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._table_problems import table_problems
 

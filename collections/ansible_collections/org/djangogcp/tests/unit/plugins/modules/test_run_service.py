@@ -256,3 +256,16 @@ def test_the_log_of_a_revision_is_read_when_it_is_asked_for(google, client):
     result = run_service_info.work(Task({**params, "log_revision": "polls-2"}, client))
     assert result["log"] == ["first", "second"]
     assert 'revision_name="polls-2"' in google.bodies("POST")[0]["filter"]
+
+
+def test_traffic_for_a_service_that_somebody_has_deleted_is_one_message(google, client):
+    google.answer("GET", URL, MISSING)
+    asked = task(
+        client, template=None, placeholder=None, latest_revision="polls-2", traffic=[{"percent": 100}]
+    )
+    with pytest.raises(
+        DjangoGcpError, match="traffic to polls-2: service polls is not there any more"
+    ) as caught:
+        run_service.work(asked)
+    assert caught.value.message.endswith("run again.")
+    assert google.bodies("POST") == []

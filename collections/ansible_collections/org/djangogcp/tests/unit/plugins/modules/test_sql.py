@@ -15,6 +15,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._errors import (
 )
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._operations import Wait
+from ansible_collections.org.djangogcp.plugins.module_utils._services.sqladmin import execute_sql
 from ansible_collections.org.djangogcp.plugins.module_utils._sql_statements import interpolated
 from ansible_collections.org.djangogcp.plugins.modules import (
     sql_database,
@@ -698,3 +699,24 @@ class TestDatabaseInUse:
         with pytest.raises(ApiError, match="must be owner"):
             self.absent(client, close_connections=True)
         assert not fake_clock.slept
+
+
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        (
+            "ERROR: could not extend file: No space left on device (SQLSTATE 53100)",
+            "Its disk is full: make it larger",
+        ),
+        ("Error 1021 (HY000): Disk full (/tmp/x)", "Its disk is full: make it larger"),
+        ("FATAL: sorry, too many clients already (SQLSTATE 53300)", "It has no connection left: wait"),
+        ('ERROR: relation "x" does not exist (SQLSTATE 42P01)', ""),
+    ],
+)
+def test_what_a_server_refuses_whatever_it_is_asked_is_told_with_a_cure(google, client, said, cure):
+    google.answer("POST", EXECUTE, {"status": {"code": 2, "message": said}})
+    with pytest.raises(DjangoGcpError) as caught:
+        execute_sql(client, "p", "db", "site", "SELECT 1", "look", repeatable=True)
+    assert caught.value.message.startswith(f"Failed to look: {said}.")
+    assert cure in caught.value.message
+    assert caught.value.message.endswith("run again." if cure else ").")
