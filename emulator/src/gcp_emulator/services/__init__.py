@@ -12,6 +12,7 @@ from gcp_emulator.services.logging.api import CloudLogging
 from gcp_emulator.services.metadata.api import Metadata
 from gcp_emulator.services.oauth2.api import OAuth
 from gcp_emulator.services.orgpolicy.api import OrganizationPolicy
+from gcp_emulator.services.oslogin.api import OsLogin
 from gcp_emulator.services.pubsub.api import PubSub
 from gcp_emulator.services.run.api import CloudRun
 from gcp_emulator.services.run.v1 import CloudRunV1
@@ -30,6 +31,7 @@ SERVICES: tuple[type[Service], ...] = (
     ResourceManager,
     ServiceUsage,
     CloudLogging,
+    OsLogin,
     Compute,
     ServiceNetworking,
     PubSub,

@@ -34,6 +34,11 @@ class Resources:
         parent = self._parents.peek(name) if name.startswith("projects/") else None
         return None if parent is None else str(parent["parent"])
 
+    def domain(self, name: str) -> str:
+        """The domain of the organisation that ``projects/ID`` or ``folders/ID`` is in; "" where there is none."""
+        *_, top = self._context.iam.ancestors(name)
+        return str((self.organizations.peek(top) or {}).get("displayName", ""))
+
     def open(self, name: str) -> bool:
         """As `engine.iam.Hierarchy` says."""
         return name.startswith(_KINDS) and not self._declared.names()

@@ -11,6 +11,9 @@ class Hierarchy(Protocol):
     def above(self, name: str) -> str | None:
         """The folder or organisation that ``projects/ID`` or ``folders/ID`` is in; None where there is none."""
 
+    def domain(self, name: str) -> str:
+        """The domain of the organisation that ``projects/ID`` or ``folders/ID`` is in; "" where there is none."""
+
     def declare(self, name: str, display_name: str = "", parent: str | None = None) -> None:
         """Adds ``organizations/ID``, ``folders/ID`` or ``billingAccounts/ID``; from now on there are only those that were added."""
 

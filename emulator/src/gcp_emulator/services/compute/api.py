@@ -33,6 +33,7 @@ from gcp_emulator.services.compute.lists import selected
 from gcp_emulator.services.compute.methods import Methods
 from gcp_emulator.services.compute.networks import NETWORKS
 from gcp_emulator.services.compute.ports import Networks, Rollouts
+from gcp_emulator.services.oslogin.ports import LoginProfiles
 
 log = logging.getLogger(__name__)
 KINDS = (
@@ -68,6 +69,7 @@ class Compute(Service):
         self._catalogue = catalogue.Catalogue()
         context.ports.offer(Networks, self)
         context.ports.offer(Rollouts, self._rollouts)
+        context.ports.find(LoginProfiles).look_at_instances(partial(machines.accounts_of, context))
 
     def parts(self) -> Iterable[object]:
         return (self, self._catalogue)

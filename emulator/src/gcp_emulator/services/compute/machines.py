@@ -329,6 +329,12 @@ def machine(context: Context, path: str, instance: Json) -> Machine:
     )
 
 
+def accounts_of(context: Context, path: str) -> list[str] | None:
+    """The e-mail addresses of the service accounts of an instance; None where there is no such instance."""
+    found = context.store.collection(STORE).peek(path)
+    return None if found is None else [one["email"] for one in found.get("serviceAccounts", [])]
+
+
 def metadata_of(instance: Json) -> dict[str, str]:
     """The metadata of an instance, by key."""
     return {one["key"]: one.get("value", "") for one in instance.get("metadata", {}).get("items", [])}
