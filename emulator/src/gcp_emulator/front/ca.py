@@ -21,7 +21,16 @@ _SYSTEM_BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
-DOMAINS = ("googleapis.com", "google.com", "google.internal", "run.app", "pkg.dev", "appspot.com", "gcr.io")
+DOMAINS = (
+    "googleapis.com",
+    "google.com",
+    "google.internal",
+    "run.app",
+    "pkg.dev",
+    "appspot.com",
+    "gcr.io",
+    "cloudproxy.app",
+)
 """The domains that the emulator answers for: what a client trusts its certificates for."""
 #: No addresses: where only names are permitted, an address is not forbidden (RFC 5280, 4.2.1.10).
 _CONSTRAINTS = x509.NameConstraints(

@@ -8,6 +8,7 @@ from gcp_emulator.services.cloudresourcemanager.api import ResourceManager
 from gcp_emulator.services.compute.api import Compute
 from gcp_emulator.services.iam.api import IamApi
 from gcp_emulator.services.iamcredentials.api import IamCredentials
+from gcp_emulator.services.iap.api import IdentityAwareProxy
 from gcp_emulator.services.logging.api import CloudLogging
 from gcp_emulator.services.metadata.api import Metadata
 from gcp_emulator.services.oauth2.api import OAuth
@@ -33,6 +34,7 @@ SERVICES: tuple[type[Service], ...] = (
     CloudLogging,
     OsLogin,
     Compute,
+    IdentityAwareProxy,
     ServiceNetworking,
     PubSub,
     CertificateManager,

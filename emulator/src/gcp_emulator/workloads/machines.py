@@ -5,6 +5,7 @@ A machine is known by a name that stays its own as long as it exists (``projects
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -64,6 +65,9 @@ class Machines(Protocol):
     def guest_attributes(self, name: str) -> Mapping[str, Mapping[str, str]]:
         """What a machine has published of itself: by namespace (``hostkeys``), by key."""
 
+    async def connect(self, name: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a TCP port of a machine, whatever a firewall says. ConnectionError, in words, where it does not run or nothing listens."""
+
 
 class _Nothing:
     """Has no machines at all."""
@@ -84,6 +88,9 @@ class _Nothing:
 
     def guest_attributes(self, name: str) -> Mapping[str, Mapping[str, str]]:
         return {}
+
+    async def connect(self, name: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        raise ConnectionRefusedError(f"nothing runs {name}")
 
 
 class NoMachines(_Nothing):

@@ -32,7 +32,8 @@ from gcp_emulator.services.compute.kinds import Kind
 from gcp_emulator.services.compute.lists import selected
 from gcp_emulator.services.compute.methods import Methods
 from gcp_emulator.services.compute.networks import NETWORKS
-from gcp_emulator.services.compute.ports import Networks, Rollouts
+from gcp_emulator.services.compute.ports import MachinePorts, Networks, Rollouts
+from gcp_emulator.services.compute.reach import Reach
 from gcp_emulator.services.oslogin.ports import LoginProfiles
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Compute(Service):
         self._catalogue = catalogue.Catalogue()
         context.ports.offer(Networks, self)
         context.ports.offer(Rollouts, self._rollouts)
+        context.ports.offer(MachinePorts, Reach(context))
         context.ports.find(LoginProfiles).look_at_instances(partial(machines.accounts_of, context))
 
     def parts(self) -> Iterable[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from gcp_emulator.engine.errors import Json
@@ -37,3 +38,16 @@ class Rollouts(Protocol):
 
     def lost(self, instance: str) -> None:
         """Tells that an instance has been deleted, which may have been one of a group."""
+
+
+class MachinePorts(Protocol):
+    """The ports at which machines listen in their networks."""
+
+    async def connect(
+        self, instance: str, port: int, *, source: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection to ``port`` of ``projects/P/zones/Z/instances/I``, as one from the address ``source`` (``35.235.240.1``).
+
+        ConnectionError, with the reason as its text, where the instance does not run, nothing listens there, or no firewall rule of its network lets
+        such a connection in.
+        """
