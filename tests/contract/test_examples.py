@@ -31,6 +31,7 @@ MODULES = (
     "read_ahead",
     "compute_address",
     "compute_firewall",
+    "compute_instance_info",
     "compute_instance",
     "compute_network",
     "compute_network_info",
@@ -75,6 +76,7 @@ MODULES = (
     "logging_entries_info",
     "failures_info",
     "certificates_info",
+    "oslogin_ssh_key",
 )
 #: What is there or is not.
 NOTHING_TO_CHANGE = ("serviceusage_services", "sql_backup_run", "sql_database", "storage_record")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.org.djangogcp.plugins.module_utils import _builds, _policies, _run
+from ansible_collections.org.djangogcp.plugins.module_utils._caller import find_caller
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call
 from ansible_collections.org.djangogcp.plugins.module_utils._differences import Difference
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import (
@@ -24,6 +25,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock,
 from ansible_collections.org.djangogcp.plugins.module_utils._services import (
     artifactregistry,
     iam,
+    oslogin,
     run,
     secretmanager,
     serviceusage,
@@ -33,6 +35,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services import (
 from ansible_collections.org.djangogcp.plugins.module_utils._shapes import get_path, lay_over
 from ansible_collections.org.djangogcp.plugins.module_utils._source import Archive
 from ansible_collections.org.djangogcp.plugins.modules import (
+    compute_instance_info,
     compute_network_info,
     resourcemanager_project_info,
     smoke_test,
@@ -374,8 +377,20 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
         ),
         {"": {"network": "projects/my-project/global/networks/sites", "ipCidrRange": "10.8.0.0/26"}},
     ),
+    "read the host keys of a machine": (
+        lambda c: compute_instance_info.host_keys(
+            c, {"project": "my-project", "zone": "us-east1-b", "name": "polls"}
+        ),
+        {"": {"queryValue": {"items": []}}},
+    ),
+    "read a login profile": (lambda c: oslogin.find_profile(c, "a@example.com", "my-project"), {}),
+    "import an SSH key": (
+        lambda c: oslogin.import_key(c, "a@example.com", "my-project", "ssh-ed25519 AAAA", 1),
+        {},
+    ),
+    "delete an SSH key": (lambda c: oslogin.delete_key(c, "a@example.com", "0a1b"), {}),
     "ask who is calling": (
-        lambda c: resourcemanager_project_info.find_caller(c),
+        lambda c: find_caller(c),
         {"": {"email": "a@example.com"}},
     ),
     **{f"grant a role on a {kind}": (grants(kind), {}) for kind in iam.POLICY_PLACES},

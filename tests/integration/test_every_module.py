@@ -32,6 +32,7 @@ MISSING = {
     "compute_address": "missing required arguments: name",
     "compute_firewall": "missing required arguments: name",
     "compute_instance": "missing required arguments: name, zone",
+    "compute_instance_info": "missing required arguments: zone",
     "compute_network": "missing required arguments: name",
     "compute_network_info": "missing required arguments: network, region",
     "compute_router": "missing required arguments: name, region",
@@ -39,6 +40,7 @@ MISSING = {
     "failures_info": "missing required arguments: location",
     "iam_members": "missing required arguments: members",
     "logging_entries_info": "missing required arguments: filter",
+    "oslogin_ssh_key": "missing required arguments: key",
     "ownership_info": "missing required arguments: resources",
     "serviceusage_services": "missing required arguments: services",
     "read_ahead": "missing required arguments: resources",
@@ -106,6 +108,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "subnetwork": f"projects/{PROJECT}/regions/{REGION}/subnetworks/default",
         "service_accounts": [{"email": f"web@{PROJECT}.iam.gserviceaccount.com"}],
     },
+    "compute_instance_info": {"zone": f"{REGION}-a"},
     "compute_network": {"name": "absent"},
     "compute_network_info": {"network": "absent", "region": REGION},
     "compute_router": {
@@ -133,6 +136,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ]
     },
     "logging_entries_info": {"filter": "severity>=ERROR"},
+    "oslogin_ssh_key": {
+        "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKb6dMYbUqcDbI6JjRGJ5mSzsm6c8hAxUVA5Z1tRrmT1"
+    },
     "ownership_info": {"resources": [{"type": "secret", "name": "absent", "mark": {}}]},
     "read_ahead": {"resources": [{"type": "secret", "name": "absent"}]},
     "release_parts_info": {
@@ -202,8 +208,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 #: What they look at is in a bucket that has to be there.
 IN_A_BUCKET = ("storage_lock", "storage_record", "storage_records_info", "storage_static_retention")
-#: The one asks nobody of Google's, and the other says what it could not read and goes on.
-NEVER_REFUSED = ("certificates_info", "failures_info")
+#: The first asks nobody of Google's, the second says what it could not read and goes on, and the third is about who calls, who may that.
+NEVER_REFUSED = ("certificates_info", "failures_info", "oslogin_ssh_key")
 CHANGING = [
     name
     for name in MODULES
@@ -292,6 +298,7 @@ REFUSED = {
     "compute_address": ("compute.addresses.get", "roles/compute.networkAdmin"),
     "compute_firewall": ("compute.firewalls.get", "roles/compute.securityAdmin"),
     "compute_instance": ("compute.instances.get", "roles/compute.instanceAdmin.v1"),
+    "compute_instance_info": ("compute.instances.list", "roles/compute.instanceAdmin.v1"),
     "compute_network": ("compute.networks.get", "roles/compute.networkViewer"),
     "compute_network_info": ("compute.networks.get", "roles/compute.networkViewer"),
     "compute_router": ("compute.routers.get", "roles/compute.networkAdmin"),

@@ -270,6 +270,15 @@ MEMBER = pattern(
     limit=1000,
 )
 RESOURCE_NAME = pattern("the name of a resource", r"[A-Za-z0-9][A-Za-z0-9._@:-]*", limit=255)
+#: RFC 4253, 6.6, as OpenSSH writes it: the type, the key in Base64, a comment.
+SSH_PUBLIC_KEY = pattern(
+    "an SSH public key such as ssh-ed25519 AAAA...",
+    r"[a-z][a-z0-9@.-]* AAAA[A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?\n?",
+    limit=16384,
+)
+ACCOUNT = pattern("the e-mail address of a user or service account", r"[^\s@:/]+@[A-Za-z0-9][A-Za-z0-9.:-]*")
+#: From a minute to a year; OS Login sets no bounds.
+KEY_SECONDS = between(60, 31_536_000)
 # orgpolicy:v2, projects.policies: without "constraints/"; custom ones begin with custom.
 #: Compute Engine, "Naming resources": a label.
 _NETWORK_NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"

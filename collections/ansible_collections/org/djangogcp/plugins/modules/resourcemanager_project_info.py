@@ -118,8 +118,9 @@ caller:
 """
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._caller import find_caller
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Call, Client, Json
-from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, AuthError, DjangoGcpError
+from ansible_collections.org.djangogcp.plugins.module_utils._errors import ApiError, DjangoGcpError
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 from ansible_collections.org.djangogcp.plugins.module_utils._permissions import role_that_has
 from ansible_collections.org.djangogcp.plugins.module_utils._services.storage import taken_buckets
@@ -132,44 +133,8 @@ ARGUMENT_SPEC = {
 
 _ORG_POLICY = "https://orgpolicy.googleapis.com/v2"
 _RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com/v3"
-# oauth2:v2, userinfo.get; needs the scope userinfo.email.
-_USER_INFO = "https://www.googleapis.com/oauth2/v2/userinfo"
 # projects.testIamPermissions takes at most 100 (cloudresourcemanager v3, TestIamPermissionsRequest).
 _PERMISSIONS_PER_CALL = 100
-
-
-def caller_of(email: str) -> Json:
-    """How IAM and Cloud SQL call an account.
-
-    Source: Cloud SQL documentation, "IAM authentication": the database user of a service account is its address
-    without ``.gserviceaccount.com``.
-    """
-    if email.endswith(".gserviceaccount.com"):
-        return {
-            "email": email,
-            "member": f"serviceAccount:{email}",
-            "database_user": email.removesuffix(".gserviceaccount.com"),
-            "database_user_type": "CLOUD_IAM_SERVICE_ACCOUNT",
-        }
-    return {
-        "email": email,
-        "member": f"user:{email}",
-        "database_user": email.lower(),
-        "database_user_type": "CLOUD_IAM_USER",
-    }
-
-
-def find_caller(client: Client) -> Json:
-    """Ask Google whose token it is."""
-    answer = client.get(_USER_INFO, Call("ask who is calling"))
-    email = str(answer.get("email", ""))
-    if not email:
-        raise AuthError(
-            "Failed to ask who is calling: the credentials do not tell an e-mail address. Log in with "
-            "gcloud auth application-default login --scopes=openid,email,https://www.googleapis.com/auth/cloud-platform, "
-            "or impersonate a service account."
-        )
-    return caller_of(email)
 
 
 def find_project(client: Client, project: str) -> Json:

@@ -29,6 +29,7 @@ APIS = (
     "compute",
     "iam",
     "logging",
+    "oslogin",
     "resourcemanager",
     "run",
     "secretmanager",
