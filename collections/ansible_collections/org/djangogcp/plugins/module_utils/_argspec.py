@@ -11,6 +11,7 @@ The documentation of the shared options is in the documentation fragments _auth,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
@@ -84,6 +85,20 @@ AUTH_ARGS: dict[str, dict[str, t.Any]] = {
         "fallback": _env("GCP_REQUEST_TIMEOUT"),
     },
 }
+
+
+def auth_of_environment() -> dict[str, t.Any]:
+    """The options of authentication as a module has them that is given none."""
+    found: dict[str, t.Any] = {}
+    for name, option in AUTH_ARGS.items():
+        found[name] = option.get("default")
+        look, names = option["fallback"]
+        with contextlib.suppress(AnsibleFallbackNotFound):
+            found[name] = look(*names)
+    if isinstance(found["scopes"], str):
+        found["scopes"] = found["scopes"].split(",")
+    return found
+
 
 WAIT_ARGS: dict[str, dict[str, t.Any]] = {
     "wait": {"type": "bool", "default": True},

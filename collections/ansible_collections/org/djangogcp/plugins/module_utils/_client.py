@@ -8,12 +8,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import functools
+import http.client
 import os
 import ssl
 import typing as t
+import urllib.parse
+import urllib.request
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _progress
 from ansible_collections.org.djangogcp.plugins.module_utils._ahead import Ahead
@@ -342,6 +346,29 @@ def new_session() -> requests.Session:
     session.headers["User-Agent"] = USER_AGENT
     session.mount("https://", _adapter_class()(pool_maxsize=PARALLEL_REQUESTS, pool_block=True))
     return session
+
+
+Connection = t.TypeVar("Connection", bound=http.client.HTTPConnection)
+
+
+def connection_through(
+    kind: t.Callable[..., Connection], host: str, port: int, **options: t.Any
+) -> Connection:
+    """A connection of a kind to a host, not open yet, through the proxy that the environment names for it.
+
+    For what is no request: what it is wanted for is up to who opens it.
+    """
+    proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
+    if not proxy:
+        return kind(host, port, **options)
+    found = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    through = kind(found.hostname or "", found.port or 80, **options)
+    user = f"{urllib.parse.unquote(found.username or '')}:{urllib.parse.unquote(found.password or '')}"
+    known = (
+        {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"} if found.username else {}
+    )
+    through.set_tunnel(host, port, known)
+    return through
 
 
 def tls_context() -> ssl.SSLContext:

@@ -71,17 +71,18 @@ certificates:
       days_left: 61
 """
 
-import base64
 import datetime
 import http.client
 import ssl
 import time
 import typing as t
-import urllib.parse
-import urllib.request
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._client import Json, tls_context
+from ansible_collections.org.djangogcp.plugins.module_utils._client import (
+    Json,
+    connection_through,
+    tls_context,
+)
 from ansible_collections.org.djangogcp.plugins.module_utils._module import Task, for_each, run_module
 
 ARGUMENT_SPEC = {
@@ -90,23 +91,6 @@ ARGUMENT_SPEC = {
 }
 RULES = {"hosts": rules.HOST, "port": rules.between(1, 65535)}
 _SECONDS = 20
-
-
-def connection_to(host: str, port: int) -> http.client.HTTPSConnection:
-    """A connection, through the proxy that the environment names for it."""
-    proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
-    if not proxy:
-        return http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=tls_context())
-    found = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    through = http.client.HTTPSConnection(
-        found.hostname or "", found.port or 80, timeout=_SECONDS, context=tls_context()
-    )
-    user = f"{urllib.parse.unquote(found.username or '')}:{urllib.parse.unquote(found.password or '')}"
-    known = (
-        {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"} if found.username else {}
-    )
-    through.set_tunnel(host, port, known)
-    return through
 
 
 def problem_of(error: Exception) -> str:
@@ -123,7 +107,9 @@ def problem_of(error: Exception) -> str:
 def look(host: str, port: int) -> Json:
     """What a host answers with."""
     none: Json = {"host": host, "problem": "", "names": [], "not_after": "", "days_left": 0}
-    connection = connection_to(host, port)
+    connection = connection_through(
+        http.client.HTTPSConnection, host, port, timeout=_SECONDS, context=tls_context()
+    )
     try:
         connection.connect()
         found = t.cast(t.Any, connection.sock).getpeercert()

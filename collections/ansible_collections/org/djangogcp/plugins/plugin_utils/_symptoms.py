@@ -226,6 +226,12 @@ PRINTED: tuple[Symptom, ...] = (
 #: What stands in messages alone, above all in those of this collection: in a log their words would mean anything.
 SAID: tuple[Symptom, ...] = (
     _row(
+        "a-machine-is-not-reached",
+        r"(?:Failed to open a|Failed to go on with the|Lost the) tunnel to|has published none",
+        "There is no way to a virtual machine, or nobody knows its host keys.",
+        "Do what the end of the message says, and connect again.",
+    ),
+    _row(
         "the-lock-is-held",
         r"[Tt]he lock .* is held by|give back the lock|take the lock",
         "Another release of the site is going on, or was ended without giving its lock back.",

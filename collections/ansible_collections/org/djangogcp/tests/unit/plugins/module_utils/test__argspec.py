@@ -9,10 +9,12 @@ from __future__ import annotations
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.org.djangogcp.plugins.module_utils._argspec import (
+    auth_of_environment,
     keep_given,
     table_options,
     type_problems,
 )
+from ansible_collections.org.djangogcp.plugins.module_utils._auth import AuthOptions
 from ansible_collections.org.djangogcp.plugins.module_utils._differences import differences
 from ansible_collections.org.djangogcp.plugins.module_utils._fields import Change, Field, Kind, number, switch
 from ansible_collections.org.djangogcp.plugins.module_utils._reconcile import reconcile
@@ -153,3 +155,22 @@ def test_an_empty_dictionary_removes_and_null_asks_for_nothing(google, client):
 )
 def test_what_is_wrong_is_said_in_one_sentence_at_any_depth(template, message):
     assert type_problems(table_options(SERVICE.fields), {"template": template}) == [message]
+
+
+def test_what_authenticates_a_program_is_what_authenticates_a_module_without_options(monkeypatch):
+    for name in (
+        "GCP_AUTH_KIND",
+        "GCP_SCOPES",
+        "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",
+        "GCP_ACCESS_TOKEN",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    scopes = tuple(f"https://www.googleapis.com/auth/{name}" for name in ("cloud-platform", "userinfo.email"))
+    assert AuthOptions.from_params(auth_of_environment()) == AuthOptions(scopes=scopes)
+    monkeypatch.setenv("GCP_AUTH_KIND", "accesstoken")
+    monkeypatch.setenv("GCP_ACCESS_TOKEN", "t")
+    monkeypatch.setenv("GCP_SCOPES", "one,two")
+    monkeypatch.setenv("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", "")
+    assert AuthOptions.from_params(auth_of_environment()) == AuthOptions(
+        auth_kind="accesstoken", access_token="t", scopes=("one", "two")
+    )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import http.client
 import ipaddress
 import socket
 import ssl
 import threading
 
 import pytest
+from ansible_collections.org.djangogcp.plugins.module_utils._client import connection_through
 from ansible_collections.org.djangogcp.plugins.modules import certificates_info
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -102,6 +104,6 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch):
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.delenv("no_proxy", raising=False)
-    connection = certificates_info.connection_to("www.example.com", 443)
+    connection = connection_through(http.client.HTTPSConnection, "www.example.com", 443)
     assert (connection.host, connection.port) == ("127.0.0.1", 9)
     assert connection._tunnel_host == "www.example.com"
