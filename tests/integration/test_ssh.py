@@ -13,19 +13,19 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.org.djangogcp.plugins.lookup.iap_proxy_command import PROGRAM, command
 from gcp_emulator.services.oslogin.ports import LoginProfiles
 
 from tests.integration.cloud import NOBODY, OWNER, PROJECT, REGION, Cloud, until
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = ROOT / "collections/ansible_collections/org/djangogcp/plugins/plugin_utils/iap_proxy_command.py"
 ZONE = f"{REGION}-a"
 MACHINE = "reached"
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -102,42 +102,28 @@ class Way:
         self.cloud, self.folder, self.cable = cloud, folder, cable
         self.known_hosts = folder / "known_hosts"
 
+    def environment(self, user: str = OWNER) -> dict[str, str]:
+        way = f"http://127.0.0.1:{self.cable.port}"
+        return {**os.environ, **self.cloud.variables(user), "HTTPS_PROXY": way, "https_proxy": way}
+
     def ssh(
-        self, command: str, *, user: str = OWNER, port: int = 22, content: bytes = b""
+        self, said: str, *, user: str = OWNER, port: int = 22, content: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        proxy = [
-            sys.executable,
-            str(COMMAND),
-            "--project",
-            PROJECT,
-            "--zone",
-            ZONE,
-            "--instance",
-            MACHINE,
-            "--port",
-            str(port),
-        ]
         options = {
-            "ProxyCommand": shlex.join(proxy),
+            "ProxyCommand": command(MACHINE, PROJECT, ZONE),
+            "Port": port,
             "HostKeyAlias": MACHINE,
-            "UserKnownHostsFile": str(self.known_hosts),
+            "UserKnownHostsFile": self.known_hosts,
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
-            "IdentityFile": str(self.folder / "login"),
+            "IdentityFile": self.folder / "login",
             "IdentitiesOnly": "yes",
             "BatchMode": "yes",
         }
-        way = f"http://127.0.0.1:{self.cable.port}"
+        given = (f"-o{name}={value}" for name, value in options.items())
         return subprocess.run(
-            [
-                "ssh",
-                "-F",
-                "none",
-                *(f"-o{name}={value}" for name, value in options.items()),
-                f"{getpass.getuser()}@{MACHINE}",
-                command,
-            ],
-            env={**os.environ, **self.cloud.variables(user), "HTTPS_PROXY": way, "https_proxy": way},
+            ["ssh", "-F", "none", *given, f"{getpass.getuser()}@{MACHINE}", said],
+            env=self.environment(user),
             input=content,
             capture_output=True,
             timeout=120,
@@ -321,6 +307,42 @@ def test_a_network_that_leads_nowhere(way: Way) -> None:
 def test_no_credential_is_in_an_argument(way: Way) -> None:
     """Asked of the machine, which is this one, while the tunnel is there."""
     shown = way.ssh("ps -ww -eo args").stdout.decode()
-    assert COMMAND.name in shown
+    assert PROGRAM.name in shown
     tokens: Callable[[], list[str]] = way.cloud.running.context.store.collection("tokens").names
     assert [token for token in way.cloud.running.call(tokens) if token in shown] == []
+
+
+def test_ansible_reaches_it(way: Way) -> None:
+    lookup = (
+        f"lookup('org.djangogcp.iap_proxy_command', inventory_hostname, project='{PROJECT}', zone='{ZONE}')"
+    )
+    options = f"-o HostKeyAlias={MACHINE} -o UserKnownHostsFile={way.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
+    variables = {
+        "ansible_user": getpass.getuser(),
+        "ansible_ssh_private_key_file": str(way.folder / "login"),
+        "ansible_ssh_common_args": f"-F none -o ProxyCommand={{{{ {lookup} | quote }}}} {options}",
+        # A path of this test is too long for the socket of one.
+        "ansible_ssh_args": "-o ControlMaster=no",
+    }
+    inventory = way.folder / "inventory.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {MACHINE: variables}}}), "utf-8")
+    done = subprocess.run(
+        [
+            ROOT / ".venv/bin/ansible",
+            MACHINE,
+            "-i",
+            inventory,
+            "-m",
+            "ansible.builtin.raw",
+            "-a",
+            "echo said",
+        ],
+        cwd=ROOT,
+        env=way.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "said" in done.stdout
