@@ -29,6 +29,7 @@ from gcp_emulator.front.ca import CertificateAuthority
 from gcp_emulator.front.messages import Request, Response, json_response, text_response
 from gcp_emulator.front.passage import Passage
 from gcp_emulator.front.server import LOOPBACK_NAMES, Front, not_found
+from gcp_emulator.front.ways import Ways
 from gcp_emulator.services import SERVICES
 from gcp_emulator.services.metadata.api import Metadata
 from gcp_emulator.workloads.docker.runtime import DockerRuntime
@@ -66,7 +67,8 @@ class Emulator:
         # Whoever reaches the port from another machine, or another container, is not given a way on.
         passage = Passage(os.environ) if ipaddress.ip_address(address).is_loopback else None
         names = dict.fromkeys((*LOOPBACK_NAMES, address, *(name.lower() for name in settings.names)))
-        self.front = Front(self.authority, self._answer, self._control, names, passage)
+        ways = Ways()
+        self.front = Front(self.authority, self._answer, self._control, names, passage, ways)
         self.context = Context(
             state=settings.state,
             store=store,
@@ -81,8 +83,10 @@ class Emulator:
             address=address,
             port=port,
             proxy=self.front.handle,
+            machine_proxy=self.front.handle_machine,
             ca_bundle=self.authority.bundle_path,
             machines=MACHINES[settings.machines](),
+            ways=ways,
         )
         self._services = {kind: kind(self.context) for kind in SERVICES}
         self._dispatcher = Dispatcher(self.context, self.services)

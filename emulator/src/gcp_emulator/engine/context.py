@@ -17,6 +17,7 @@ from gcp_emulator.engine.requests import RequestLog
 from gcp_emulator.engine.store import Store
 from gcp_emulator.engine.timers import Timers
 from gcp_emulator.front.tasks import ConnectionHandler
+from gcp_emulator.front.ways import Ways
 from gcp_emulator.workloads.machines import Machines, NoMachines
 from gcp_emulator.workloads.runtime import Runtime
 
@@ -40,9 +41,13 @@ class Context:
     address: str
     port: int
     proxy: ConnectionHandler
+    #: What serves a connection to it of a virtual machine, which reaches other hosts, too.
+    machine_proxy: ConnectionHandler
     #: The certificates that clients of the emulator trust.
     ca_bundle: Path
     machines: Machines = field(default_factory=NoMachines)
+    #: The addresses at which what runs here is reached through the port.
+    ways: Ways = field(default_factory=Ways)
     ports: Ports = field(default_factory=Ports)
     requests: RequestLog = field(default_factory=RequestLog)
     #: Calls that nothing answered, the newest; a test run fails on any.

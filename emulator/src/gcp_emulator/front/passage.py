@@ -49,8 +49,10 @@ class Passage:
         direct = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
         self._direct = [name.strip().lstrip(".").lower() for name in direct.split(",") if name.strip()]
 
-    async def open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to a host. NoPassageError when it may not be reached, or cannot be."""
+    async def open(
+        self, host: str, port: int, *, local: bool = True
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a host; to one of this machine itself only if ``local``. NoPassageError when it may not be reached, or cannot be."""
         name = canonical(host)
         if _GOOGLES.fullmatch(name):
             raise NoPassageError("what is Google's is never passed on")
@@ -63,7 +65,7 @@ class Passage:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 if self._proxy and not self._is_direct(name):
                     return await self._through_proxy(name, port)
-                return await asyncio.open_connection(name, port)
+                return await asyncio.open_connection(name if local else await _elsewhere(name, port), port)
         except TimeoutError:
             raise NoPassageError(f"it does not answer within {_CONNECT_SECONDS} s") from None
         except (OSError, ValueError) as error:
@@ -99,6 +101,15 @@ class Passage:
             writer.close()
             raise NoPassageError(f"the proxy of this machine answered {status or 'nothing'}")
         return reader, writer
+
+
+async def _elsewhere(name: str, port: int) -> str:
+    """The address of a host that is not this machine itself. NoPassageError; OSError where it has none."""
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    address = ipaddress.ip_address(found[0][4][0])
+    if address.is_loopback or address.is_link_local or address.is_unspecified:
+        raise NoPassageError("it is this machine itself, which nothing that runs in the emulator reaches")
+    return str(address)
 
 
 def canonical(host: str) -> str:

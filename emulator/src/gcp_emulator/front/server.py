@@ -2,13 +2,15 @@
 
 * ``CONNECT run.googleapis.com:443`` ends in TLS with the emulator's own certificate, so unmodified clients work. ``CONNECT`` to what is
   not Google's is passed on to the real network, for programs of this machine, not for what runs in the emulator.
+* ``CONNECT 198.18.0.2:443``, the address of a machine that the emulator runs, is passed on to it, as is a plain request (`Ways`).
 * ``http://HOST:PORT/_/run.googleapis.com/v2/...`` is the same request without a proxy, for programs: not for browsers.
 * ``http://NAME.run.app.localhost:PORT/`` is for browsers, which trust ``*.localhost`` as a secure context: the page is
   served as Google's front end would, and its absolute links to Google's hosts are rewritten to this address.
 * ``http://HOST:PORT/_emulator/...`` is about the emulator itself.
 
 ``HOST`` is a name that the emulator was given: whoever makes a browser resolve a name of theirs to this address (DNS rebinding) sends that
-name. What runs in an instance gets the first of these alone. ``docs/decisions/0050-doors-of-the-emulator.md`` tells why.
+name. What runs in an instance gets the first of these alone; a virtual machine gets what programs of this machine get of the first two, but for the
+hosts of this machine itself. ``docs/decisions/0050-doors-of-the-emulator.md`` tells why.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from collections.abc import Awaitable, Collection
 
 from gcp_emulator.front import http2
 from gcp_emulator.front.ca import DOMAINS, CertificateAuthority
-from gcp_emulator.front.http import Answer, Connect, serve_connection
+from gcp_emulator.front.http import Answer, Connect, forward, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response, text_response
 from gcp_emulator.front.passage import NoPassageError, Passage, canonical, relay
 from gcp_emulator.front.tasks import ConnectionHandler, Connections
+from gcp_emulator.front.ways import Connection, Ways
+from gcp_emulator.front.wire import ProtocolError
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +54,7 @@ class Front:
     """Accepts connections and hands every request to ``answer`` (Google hosts) or ``control`` (the emulator itself).
 
     ``names`` are those of the emulator itself, in lower case, without a port.
-    ``passage`` is the way to other hosts for those who connect to the port; without one they are refused.
+    ``passage`` is the way to other hosts for those who connect to the port; without one they are refused. ``ways`` lead to what runs here.
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class Front:
         control: Answer,
         names: Collection[str],
         passage: Passage | None = None,
+        ways: Ways | None = None,
     ) -> None:
         self.authority = authority
         self._answer = answer
         self._control = control
         self._names = names
         self._passage = passage
+        self._ways = ways or Ways()
         self._server: asyncio.Server | None = None
         self._connections = Connections(self._serve_quietly)
         self.port = 0
@@ -89,6 +95,10 @@ class Front:
         with this front."""
         await self._connections.start(quietly(self._serve_instance(reader, writer)))
 
+    async def handle_machine(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves a connection of a virtual machine's proxy: Google's hosts, what runs here, and other hosts than this machine's own."""
+        await self._connections.start(quietly(self._serve_machine(reader, writer)))
+
     async def _serve_quietly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await quietly(self._serve(reader, writer))
 
@@ -110,17 +120,47 @@ class Front:
         if _GOOGLE.fullmatch(name):
             await self._serve_tunnel(Connect(name, tunnel.port), reader, writer)
             return
-        answer = _NOT_GOOGLE.format(host=tunnel.host)
-        if self._passage is None:
-            await _refuse_tunnel(writer, "403 Forbidden", f"{answer}.")
+        await self._pass_on(tunnel, reader, writer, local=True)
+
+    async def _serve_machine(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnel = await serve_connection(reader, writer, self._route_instance, scheme="http")
+        if tunnel is None:
             return
+        name = canonical(tunnel.host)
+        if _is_api(name):
+            await self._serve_tunnel(Connect(name, tunnel.port), reader, writer)
+        else:
+            await self._pass_on(tunnel, reader, writer, local=False)
+
+    async def _pass_on(
+        self, tunnel: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, local: bool
+    ) -> None:
+        """A tunnel to what runs here, or to the real network; ``local`` tells whether this machine's own hosts are reached, too."""
+        answer = _NOT_GOOGLE.format(host=tunnel.host)
         try:
-            server = await self._passage.open(tunnel.host, tunnel.port)
+            server = await self._way(tunnel.host, tunnel.port)
+            if server is None:
+                if self._passage is None:
+                    await _refuse_tunnel(writer, "403 Forbidden", f"{answer}.")
+                    return
+                server = await self._passage.open(tunnel.host, tunnel.port, local=local)
         except NoPassageError as error:
             await _refuse_tunnel(writer, "502 Bad Gateway", f"{answer}, and cannot pass it on: {error}.")
             return
+        except ConnectionError as error:
+            await _refuse_tunnel(writer, "504 Gateway Timeout", f"{error}.")
+            return
         writer.write(_ESTABLISHED)
         await relay((reader, writer), server)
+
+    async def _way(self, host: str, port: int) -> Connection | None:
+        """A connection to what runs here; None where the host is none of its. ConnectionError, which the log tells as well."""
+        way = self._ways.find(canonical(host), port)
+        try:
+            return None if way is None else await way
+        except ConnectionError as error:
+            log.warning("%s:%d was not reached: %s", host, port, error)
+            raise
 
     async def _serve_tunnel(
         self, tunnel: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -152,12 +192,24 @@ class Front:
             request.host = name
             return await self._answer(request)
         if name not in self._names:
+            if port in ("", "80") and (passed := await self._pass_request(request, name)) is not None:
+                return passed
             return text_response(f"This is for {' and '.join(self._names)} only.\n", status=403)
         if request.path.startswith("/_/"):
             return await self._answer_override(request)
         if _from_another_page(request):
             return text_response("No web page may ask for this.\n", status=403)
         return await self._control(request)
+
+    async def _pass_request(self, request: Request, host: str) -> Response | None:
+        """The answer of what runs here at this address, on port 80; None where nothing of it does."""
+        try:
+            server = await self._way(host, 80)
+            return None if server is None else await forward(request, *server)
+        except ConnectionError as error:
+            return text_response(f"{error}.\n", status=504)
+        except ProtocolError as error:
+            return text_response(f"{host} does not speak HTTP: {error}.\n", status=502)
 
     async def _answer_override(self, request: Request) -> Response:
         """The answer of the API that the path begins with. In a browser it would be a page of this address, with what the console's pages

@@ -191,6 +191,23 @@ def test_connect_settings_tell_a_connector_where_to_go_and_whom_to_trust(connect
     assert ipaddress.IPv4Address(connect.address()) in ipaddress.IPv4Network("127.64.0.0/10")
 
 
+def test_a_virtual_machine_is_led_to_the_port_of_a_public_address(connect: Connect) -> None:
+    """And to no other port, or address of this machine."""
+    ways, address = connect.running.context.ways, connect.address()
+    assert connect.running.call(ways.find, address, 3306) is None
+    assert connect.running.call(ways.find, "127.0.0.1", 3307) is None
+
+    async def reached() -> tuple[str, int]:
+        way = ways.find(address, 3307)
+        assert way is not None
+        _, writer = await way
+        writer.close()
+        peer: tuple[str, int] = writer.get_extra_info("peername")
+        return peer
+
+    assert connect.running.run(reached()) == (address, 3307)
+
+
 def test_an_instance_may_lead_to_a_server_that_others_run(connect: Connect) -> None:
     admin, key = connect.running.emulator.service(SqlAdmin), f"{PROJECT}/elsewhere"
     body = {

@@ -52,6 +52,7 @@ class SqlAdmin(Service):
         self._transfers = Transfers(context, self.instances, context.ports.find(Objects))
         self._restarts = Tasks()
         context.ports.offer(SqlSockets, self.connect)
+        context.ways.add(self.connect.way)
         context.ports.offer(Attachments, self.instances)
 
     def parts(self) -> Iterable[object]:

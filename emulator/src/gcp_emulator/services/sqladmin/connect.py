@@ -14,6 +14,7 @@ import asyncio
 import datetime
 import ipaddress
 import logging
+from collections.abc import Awaitable
 from functools import partial
 
 import psycopg2
@@ -33,6 +34,7 @@ from gcp_emulator.engine.errors import ApiError, Json, failed_precondition, not_
 from gcp_emulator.engine.identity import Identity, identity_of
 from gcp_emulator.engine.service import Call, handles
 from gcp_emulator.engine.store import Collection
+from gcp_emulator.front.ways import Connection
 from gcp_emulator.services.sqladmin import rules
 from gcp_emulator.services.sqladmin.engines import engine_of
 from gcp_emulator.services.sqladmin.ports import PrivateServer
@@ -127,6 +129,16 @@ class Connect:
 
     async def close_ports(self) -> None:
         await asyncio.gather(*(self.close_port(key) for key in list(self._listeners)))
+
+    def way(self, host: str, port: int) -> Awaitable[Connection] | None:
+        """A virtual machine's way to the public address of an instance (see `gcp_emulator.front.ways.Way`): loopback is its own there."""
+        if port != PORT or not any(
+            address == {"type": "PRIMARY", "ipAddress": host}
+            for _, record in self._records.items("")
+            for address in record["ipAddresses"]
+        ):
+            return None
+        return asyncio.open_connection(host, port)
 
     def forget_authority(self, key: str) -> None:
         """A deleted instance takes its authority with it: no certificate of it opens another of the same name."""
