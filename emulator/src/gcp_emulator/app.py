@@ -32,13 +32,22 @@ from gcp_emulator.front.server import LOOPBACK_NAMES, Front, not_found
 from gcp_emulator.front.ways import Ways
 from gcp_emulator.services import SERVICES
 from gcp_emulator.services.metadata.api import Metadata
+from gcp_emulator.workloads.build.run import HostAccess, host_access
+from gcp_emulator.workloads.docker.machines import ContainerMachines
 from gcp_emulator.workloads.docker.runtime import DockerRuntime
-from gcp_emulator.workloads.machines import MACHINES
+from gcp_emulator.workloads.machines import Machines, NoMachines, RecordedMachines
 from gcp_emulator.workloads.runtime import ProcessRuntime, Runtime
 
 S = TypeVar("S", bound=Service)
 RUNTIMES: dict[str, Callable[[Path], Runtime]] = {"process": ProcessRuntime, "docker": DockerRuntime}
 """What makes each kind of runtime, given the folder for its images."""
+MACHINES: dict[str, Callable[[Path, HostAccess], Machines]] = {
+    "none": lambda folder, host: NoMachines(),
+    "records": lambda folder, host: RecordedMachines(),
+    "containers": ContainerMachines,
+}
+"""What makes each kind of machines, by the name that ``--machines`` gives it, given the folder for what is known of them, and what they may use of
+this machine."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Emulator:
         passage = Passage(os.environ) if ipaddress.ip_address(address).is_loopback else None
         names = dict.fromkeys((*LOOPBACK_NAMES, address, *(name.lower() for name in settings.names)))
         ways = Ways()
+        host = host_access(os.environ, f"http://127.0.0.1:{port}")
         self.front = Front(self.authority, self._answer, self._control, names, passage, ways)
         self.context = Context(
             state=settings.state,
@@ -85,7 +95,7 @@ class Emulator:
             proxy=self.front.handle,
             machine_proxy=self.front.handle_machine,
             ca_bundle=self.authority.bundle_path,
-            machines=MACHINES[settings.machines](),
+            machines=MACHINES[settings.machines](settings.state / "machines", host),
             ways=ways,
         )
         self._services = {kind: kind(self.context) for kind in SERVICES}
@@ -115,7 +125,7 @@ class Emulator:
 
     async def start(self) -> None:
         """Answers, and brings back what was running. `SandboxUnavailable` when the container engine that was asked for does not
-        answer."""
+        answer, for containers or for machines."""
         await self.context.runtime.start()
         self.context.operations.abandon_unfinished()
         await self.front.start(self.settings.listener)

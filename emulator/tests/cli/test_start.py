@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -135,3 +136,16 @@ def test_what_runs_virtual_machines_is_asked_for(folder: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/instances?project=shop") as answer:
             assert (told in answer.read().decode()) is expected
     seed.unlink()
+
+
+def test_machines_that_are_containers_need_an_engine(folder: Path) -> None:
+    command = [PROGRAM, "start", "--state", str(folder / "one"), "--machines", "containers"]
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{folder}/nobody.sock"}
+    environment.pop("DOCKER_CONTEXT", None)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert (
+        "--machines containers needs a container engine for Linux on this machine: no container engine answers"
+        in done.stderr
+    )
+    assert not (folder / "one").exists()

@@ -20,9 +20,8 @@ from typing import IO
 
 from gcp_emulator import environment, seed
 from gcp_emulator.cli import faults, recording
-from gcp_emulator.workloads.docker.command import DockerError, check_engine
+from gcp_emulator.workloads.docker.command import DockerError, check_engine, check_engine_for_machines
 from gcp_emulator.workloads.images import remove_tree
-from gcp_emulator.workloads.machines import MACHINES
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
 DEFAULT_PORT = 8910
@@ -94,9 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument(
         "--machines",
-        choices=list(MACHINES),
+        choices=["none", "records", "containers"],
         default="none",
-        help="what runs virtual machines: nothing, so that no instance is made (default), or nothing, while instances are kept as records",
+        help="what runs virtual machines: nothing, so that no instance is made (default), nothing, while instances are kept as records, or "
+        "containers with systemd of the engine that answers",
     )
     start.add_argument("--foreground", action="store_true", help="stay in the foreground")
     _verb(verbs, "stop", _stop, "stop it and everything it runs; state is kept")
@@ -184,6 +184,11 @@ class _Lock:
 def _start(options: argparse.Namespace) -> int:
     state: Path = options.state.resolve()
     runtime = _choose_runtime(options.runtime, state)
+    if options.machines == "containers":
+        try:
+            check_engine_for_machines()
+        except SandboxUnavailable as error:
+            raise CliError(str(error)) from None
     running = _Lock(state).holder()
     if running is not None and _is_elsewhere(running["pid"], state):
         # The folder was moved: what runs writes to where it was.
@@ -394,14 +399,19 @@ def _stop(options: argparse.Namespace) -> int:
 def _clean(options: argparse.Namespace) -> int:
     state: Path = options.state.resolve()
     _stop(options)
-    if _known_runtime(state) == "docker":
-        from gcp_emulator.workloads.docker.runtime import DockerRuntime
+    try:
+        if _known_runtime(state) == "docker":
+            from gcp_emulator.workloads.docker.runtime import DockerRuntime
 
-        try:
             DockerRuntime(state / "images").clear()
-        except DockerError as error:
-            # Whoever has no engine any more must be able to go on. Another start in the same place would remove them.
-            print(f"note: what the container engine has of it stays there ({error})", file=sys.stderr)
+        if (state / "machines").exists():
+            from gcp_emulator.workloads.build.run import HostAccess
+            from gcp_emulator.workloads.docker.machines import ContainerMachines
+
+            ContainerMachines(state / "machines", HostAccess({}, ())).clear()
+    except DockerError as error:
+        # Whoever has no engine any more must be able to go on. Another start in the same place would remove them.
+        print(f"note: what the container engine has of it stays there ({error})", file=sys.stderr)
     remove_tree(state)
     return 0
 

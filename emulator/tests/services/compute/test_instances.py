@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gcp_emulator import app
+from gcp_emulator.workloads.machines import Machine, RecordedMachines
 
 from emulator.tests.running import PROJECT, RunningEmulator
 from emulator.tests.services.compute.conftest import API, IMAGE, LINKS, ZONE, Caller, refusal
@@ -347,5 +350,31 @@ def test_a_restart_without_machines_stops_what_ran(
     again = RunningEmulator(tmp_path / "state")
     try:
         assert Caller(again.session()).get(VM)["status"] == "TERMINATED"
+    finally:
+        again.stop()
+
+
+class Together(RecordedMachines):
+    """Starts no machine before another is to be started, too."""
+
+    def __init__(self) -> None:
+        self._both = asyncio.Barrier(2)
+
+    async def start(self, machine: Machine) -> None:
+        async with asyncio.timeout(10):
+            await self._both.wait()
+
+
+def test_what_ran_is_started_again_all_at_a_time(
+    caller: Caller, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("web", "db"):
+        caller.machine(name)
+    emulator.stop()
+    monkeypatch.setitem(app.MACHINES, "records", lambda folder, host: Together())
+    again = RunningEmulator(tmp_path / "state", machines="records")
+    try:
+        found = Caller(again.session()).get(f"{ZONE}/instances")["items"]
+        assert {one["name"]: one["status"] for one in found} == {"web": "RUNNING", "db": "RUNNING"}
     finally:
         again.stop()

@@ -3,6 +3,7 @@ what belongs to them (`instances`, `disks`, `templates`, `groups`, `managers`), 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from functools import partial
@@ -32,6 +33,7 @@ from gcp_emulator.services.compute.kinds import Kind
 from gcp_emulator.services.compute.lists import selected
 from gcp_emulator.services.compute.methods import Methods
 from gcp_emulator.services.compute.networks import NETWORKS
+from gcp_emulator.services.compute.outside import Outside
 from gcp_emulator.services.compute.ports import MachinePorts, Networks, Rollouts
 from gcp_emulator.services.compute.reach import Reach
 from gcp_emulator.services.oslogin.ports import LoginProfiles
@@ -70,25 +72,34 @@ class Compute(Service):
         self._catalogue = catalogue.Catalogue()
         context.ports.offer(Networks, self)
         context.ports.offer(Rollouts, self._rollouts)
-        context.ports.offer(MachinePorts, Reach(context))
+        reach = Reach(context)
+        context.ports.offer(MachinePorts, reach)
+        context.ways.add(Outside(context, reach).way)
         context.ports.find(LoginProfiles).look_at_instances(partial(machines.accounts_of, context))
 
     def parts(self) -> Iterable[object]:
         return (self, self._catalogue)
 
     async def start(self) -> None:
-        """Brings back what was running; an instance whose machine does not start again is stopped."""
-        for path, instance in list(machines.instances(self.context, "projects/")):
-            if instance["status"] != "TERMINATED":
-                try:
-                    await machines.start(self.context, path)
-                except ApiError as error:
-                    log.warning("%s: %s", path, error.message)
-                    await machines.stop(self.context, path)
+        """Brings back what was running, all at a time; an instance whose machine does not start again is stopped."""
+        found = dict(machines.instances(self.context, "projects/"))
+        await self.context.machines.open(found.keys())
+        await asyncio.gather(
+            *(self._bring_back(path) for path, one in found.items() if one["status"] != "TERMINATED")
+        )
         self._rollouts.resume()
 
+    async def _bring_back(self, path: str) -> None:
+        try:
+            await machines.start(self.context, path)
+        except ApiError as error:
+            log.warning("%s: %s", path, error.message)
+            await machines.stop(self.context, path)
+
     async def stop(self) -> None:
+        """Ends the machines; those that ran run again after the next start."""
         await self._rollouts.stop()
+        await self.context.machines.close()
 
     async def describe(self, view: View) -> Section | None:
         return None if view.part else describe(self.context, view)

@@ -16,7 +16,7 @@ def describe(context: Context, view: View) -> Section:
         [
             path.rpartition("/")[2],
             path.split("/")[3],
-            _status(instance, note),
+            _status(instance, runs=context.machines.runs),
             str(instance.get("machineType", "")).rpartition("/")[2],
             Items(list(addresses_of(instance))),
             Quiet(machines.machine(context, path, instance).image),
@@ -34,7 +34,7 @@ def describe(context: Context, view: View) -> Section:
     )
 
 
-def _status(instance: Json, note: str) -> Cell:
+def _status(instance: Json, *, runs: bool) -> Cell:
     """The status that the API tells; beside it that nothing runs, where that is so."""
     told = state(instance["status"])
-    return (told, Badge("record only", "warn")) if note and instance["status"] == "RUNNING" else told
+    return told if runs or instance["status"] != "RUNNING" else (told, Badge("record only", "warn"))

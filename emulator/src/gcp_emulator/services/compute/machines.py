@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 import ipaddress
 from collections.abc import Iterator
+from functools import partial
 
 from gcp_emulator.engine import clock
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import ApiError, Json, invalid_argument
-from gcp_emulator.services.compute import catalogue, places
+from gcp_emulator.services.compute import catalogue, guests, places
 from gcp_emulator.services.compute.disks import DISKS, prepared_disk, users_of_disk
 from gcp_emulator.services.compute.kinds import fingerprint
 from gcp_emulator.services.compute.networks import (
@@ -282,6 +283,11 @@ async def start(context: Context, path: str) -> None:
     _set_status(context, path, "RUNNING", lastStartTimestamp=clock.timestamp())
 
 
+def _ended(context: Context, path: str) -> None:
+    """A machine has been shut down from inside (https://cloud.google.com/compute/docs/instances/instance-life-cycle)."""
+    _set_status(context, path, "TERMINATED", lastStopTimestamp=clock.timestamp())
+
+
 async def stop(context: Context, path: str) -> None:
     """Ends the machine of an instance; its disks stay."""
     _set_status(context, path, "STOPPING")
@@ -317,15 +323,19 @@ def machine(context: Context, path: str, instance: Json) -> Machine:
         image = (
             places.path_of(disk["sourceImage"], project, context.projects) if disk.get("sourceImage") else ""
         )
-    accounts = instance.get("serviceAccounts") or [{}]
+    account: Json = next(iter(instance.get("serviceAccounts", [])), {})
     return Machine(
         path,
         instance["id"],
         image,
         str(instance.get("machineType", "")).rpartition("/")[2],
         metadata_of(instance),
-        accounts[0].get("email", ""),
+        account.get("email", ""),
         tuple(one["networkIP"] for one in instance["networkInterfaces"] if "networkIP" in one),
+        partial(guests.metadata_server, context, path, image, account),
+        context.machine_proxy,
+        context.ca_bundle,
+        partial(_ended, context, path),
     )
 
 

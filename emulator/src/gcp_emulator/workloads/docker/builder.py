@@ -31,15 +31,14 @@ _LOOPBACK = ("127.", "localhost", "[::1]")
 _PIP_SETTINGS = frozenset({"index-url", "extra-index-url", "trusted-host", "proxy"})
 
 
-class DockerBuilder:
-    """Builds with ``docker build``; ``adopt`` takes the engine's id of what was built."""
+class EngineBuilder:
+    """Builds with ``docker build``."""
 
-    def __init__(self, folder: Path, adopt: Callable[[str], Image], host: HostAccess) -> None:
+    def __init__(self, folder: Path, host: HostAccess) -> None:
         self._folder = folder
-        self._adopt = adopt
         self._host = host
 
-    async def build(
+    async def build_id(
         self,
         context_dir: Path,
         dockerfile: str = "Dockerfile",
@@ -47,12 +46,9 @@ class DockerBuilder:
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         buildkit: bool = True,
-        machine: set[str] | None = None,
-        cache_from: Sequence[Image] = (),
-        inline_cache: bool = False,
         log: Log,
-    ) -> Image:
-        """See `gcp_emulator.workloads.runtime.ImageBuilder`. The engine's own cache stands in for that of images."""
+    ) -> str:
+        """The engine's id of what is built. BuildFailed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             work = Path(name)
@@ -66,15 +62,7 @@ class DockerBuilder:
                 options += ["--target", target]
             options += ["--iidfile", str(work / "image")]
             await self._run([*options, *self._proxies(), str(context_dir)], buildkit=buildkit, log=log)
-            try:
-                image = await in_thread(self._adopt, (work / "image").read_text("ascii").strip())
-            except DockerError as error:
-                raise BuildFailed("", None, str(error)) from error
-        log(f"Successfully built {image.digest.removeprefix('sha256:')[:12]}")
-        return image
-
-    async def close(self) -> None:
-        """Nothing is left behind."""
+            return (work / "image").read_text("ascii").strip()
 
     async def _run(self, arguments: list[str], *, buildkit: bool, log: Log) -> None:
         env = {**os.environ, **self._host.env, "DOCKER_BUILDKIT": "1" if buildkit else "0"}
@@ -111,14 +99,12 @@ class DockerBuilder:
     def _secrets(self, dockerfile: Path, work: Path, log: Log) -> list[str]:
         """Options that give certificates and pip's settings to every RUN; none when there are none."""
         found: dict[str, tuple[Path, tuple[str, ...]]] = {}
-        settings = _pip_settings(self._host.env)
+        settings = pip_settings(self._host.env)
         bundles = [self._host.env.get(name, "") for name in _CA_VARIABLES] + [settings.get("cert", "")]
         if bundle := next((Path(name) for name in bundles if name and Path(name).is_file()), None):
             found["ca.pem"] = (bundle, _CA_VARIABLES)
-        if kept := {name: value for name, value in settings.items() if name in _PIP_SETTINGS}:
-            # Several addresses are several lines, each indented.
-            lines = [f"{name} = {value}\n".replace("\n", "\n ") for name, value in kept.items()]
-            (work / "pip.conf").write_text("\n".join(["[global]", *lines]), "utf-8")
+        if text := pip_configuration(settings):
+            (work / "pip.conf").write_text(text, "utf-8")
             found["pip.conf"] = (work / "pip.conf", ("PIP_CONFIG_FILE",))
         if not found:
             return []
@@ -141,7 +127,50 @@ class DockerBuilder:
         return options
 
 
-def _pip_settings(env: Mapping[str, str]) -> dict[str, str]:
+class DockerBuilder(EngineBuilder):
+    """Builds images of the emulator's: ``adopt`` takes the engine's id of what was built."""
+
+    def __init__(self, folder: Path, adopt: Callable[[str], Image], host: HostAccess) -> None:
+        super().__init__(folder, host)
+        self._adopt = adopt
+
+    async def build(
+        self,
+        context_dir: Path,
+        dockerfile: str = "Dockerfile",
+        *,
+        build_args: Mapping[str, str] | None = None,
+        target: str | None = None,
+        buildkit: bool = True,
+        machine: set[str] | None = None,
+        cache_from: Sequence[Image] = (),
+        inline_cache: bool = False,
+        log: Log,
+    ) -> Image:
+        """See `gcp_emulator.workloads.runtime.ImageBuilder`. The engine's own cache stands in for that of images."""
+        built = await self.build_id(
+            context_dir, dockerfile, build_args=build_args, target=target, buildkit=buildkit, log=log
+        )
+        try:
+            image = await in_thread(self._adopt, built)
+        except DockerError as error:
+            raise BuildFailed("", None, str(error)) from error
+        log(f"Successfully built {image.digest.removeprefix('sha256:')[:12]}")
+        return image
+
+    async def close(self) -> None:
+        """Nothing is left behind."""
+
+
+def pip_configuration(settings: Mapping[str, str]) -> str:
+    """A ``pip.conf`` of those settings that say where packages come from; "" where none does."""
+    kept = {name: value for name, value in settings.items() if name in _PIP_SETTINGS}
+    # Several addresses are several lines, each indented.
+    lines = [f"{name} = {value}\n".replace("\n", "\n ") for name, value in kept.items()]
+    return "\n".join(["[global]", *lines]) if kept else ""
+
+
+def pip_settings(env: Mapping[str, str]) -> dict[str, str]:
     """pip's global settings on this machine, from its file and its variables."""
     parser = configparser.RawConfigParser()
     with contextlib.suppress(configparser.Error, UnicodeDecodeError):

@@ -36,14 +36,30 @@ def docker(*arguments: str) -> str:
 def check_engine() -> str:
     """The version of the engine that answers. Raises `SandboxUnavailable` when none does."""
     try:
+        return _linux_engine()
+    except DockerError as error:
+        raise SandboxUnavailable(
+            f"Containers cannot be run: {error}. Start one, or name its socket in DOCKER_HOST, or run processes instead (--runtime process)."
+        ) from None
+
+
+def check_engine_for_machines() -> None:
+    """Raises `SandboxUnavailable` when no engine answers that could run virtual machines."""
+    try:
+        _linux_engine()
+    except DockerError as error:
+        raise SandboxUnavailable(
+            f"--machines containers needs a container engine for Linux on this machine: {error}; start one, or name its socket in "
+            "DOCKER_HOST, or keep instances as records that nothing runs (--machines records)."
+        ) from None
+
+
+def _linux_engine() -> str:
+    """The version of the engine that answers. Raises `DockerError`."""
+    try:
         version, system = docker("version", "--format", "{{.Server.Version}} {{.Server.Os}}").split()
     except (DockerError, ValueError) as error:
-        raise SandboxUnavailable(
-            f"Containers cannot be run: no container engine answers ({error}). Start one, or name its socket in "
-            "DOCKER_HOST, or run processes instead (--runtime process)."
-        ) from None
+        raise DockerError(f"no container engine answers ({error})") from None
     if system != "linux":
-        raise SandboxUnavailable(
-            f"Containers cannot be run: the engine runs those of {system}, Cloud Run's are Linux's."
-        )
+        raise DockerError(f"the engine runs containers of {system}, not of Linux")
     return version

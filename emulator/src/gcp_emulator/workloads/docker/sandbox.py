@@ -19,6 +19,7 @@ from pathlib import Path
 from gcp_emulator.front.tasks import Tasks
 from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.docker.command import DockerError, docker
+from gcp_emulator.workloads.docker.sockets import listen
 from gcp_emulator.workloads.images import remove_tree
 from gcp_emulator.workloads.sandbox.process import (
     CA_BUNDLE,
@@ -56,8 +57,7 @@ class DockerSandbox(Sandbox):
     async def _launch(self) -> tuple[socket.socket, asyncio.StreamReader, asyncio.StreamReader]:
         # The container's root may be nobody in particular outside: the state's folder is what keeps others away.
         self._folder.mkdir(mode=0o755)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            _bind(listener, self._folder)
+        with listen(self._folder, "control", socket.SOCK_SEQPACKET, 1) as listener:
             self._process = await asyncio.create_subprocess_exec(
                 "docker", *self._arguments(), self._reference, "-I", "-S", "/run/shim.py", "/run/emulator/control",
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -124,15 +124,3 @@ class DockerSandbox(Sandbox):
 
 async def _accept(listener: socket.socket) -> socket.socket:
     return (await asyncio.get_running_loop().sock_accept(listener))[0]
-
-
-def _bind(listener: socket.socket, folder: Path) -> None:
-    """Listen at ``folder/control``, also where that path is longer than the 107 bytes of a socket's address."""
-    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        listener.bind(f"/proc/self/fd/{handle}/control")
-    finally:
-        os.close(handle)
-    (folder / "control").chmod(0o666)
-    listener.setblocking(False)
-    listener.listen(1)
