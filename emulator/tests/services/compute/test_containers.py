@@ -349,9 +349,13 @@ def test_a_machine_reboots_and_shuts_down_by_itself(vm: Machine) -> None:
     assert vm.caller.get(VM)["status"] == "RUNNING"
     vm.ssh("dev", "sudo -n poweroff")
     until(lambda: vm.caller.get(VM)["status"] == "TERMINATED")
+    # What is told it meanwhile, it knows at the next start.
+    vm.set_metadata(while_off="1")
     vm.caller.do(f"{VM}/start")
     until(lambda: "Finished running startup scripts" in vm.console())
     assert vm.said("dev", "wc -l < /var/boots") == str(boots + 2)
+    url = "http://metadata/computeMetadata/v1/instance/attributes/while-off"
+    assert vm.said("dev", f"curl -sS -H Metadata-Flavor:Google {url}") == "1"
 
 
 def test_an_image_that_cannot_be_started_is_named(vm: Machine) -> None:

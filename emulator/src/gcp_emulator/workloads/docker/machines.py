@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -53,6 +54,9 @@ _PRIVILEGES = (
 )
 #: The status of a container whose process 1 has called reboot(2) to start again: SIGHUP (https://man7.org/linux/man-pages/man2/reboot.2.html).
 _REBOOTS = 128 + 1
+
+
+_GONE = re.compile(r"no such container|is not running", re.IGNORECASE)
 
 
 class ContainerMachines:
@@ -112,9 +116,7 @@ class ContainerMachines:
             if running is None:
                 raise MachineError("RESOURCE_NOT_READY", f"{name} does not run")
             try:
-                # One that has ended by itself is started all the same.
-                with contextlib.suppress(DockerError):
-                    await in_thread(docker, "kill", running.container)
+                await _do("kill", running.container)
                 await running.boot()
             except (DockerError, OSError) as error:
                 raise MachineError("INTERNAL_ERROR", f"{name} was not started: {error}") from None
@@ -123,8 +125,7 @@ class ContainerMachines:
         """See `Machines`."""
         async with self._busy[name]:
             running = self._running.pop(name, None)
-            with contextlib.suppress(DockerError):
-                await in_thread(docker, "rm", "--force", "--volumes", self._container(name))
+            await _do("rm", "--force", "--volumes", self._container(name))
             if running is not None:
                 await running.close()
             await in_thread(remove_tree, self._folder / _key(name))
@@ -147,7 +148,8 @@ class ContainerMachines:
     async def connect(self, name: str, port: int) -> Connection:
         """See `Machines`."""
         running = self._running.get(name)
-        if running is None:
+        # An empty address would be this machine.
+        if running is None or not running.address:
             raise ConnectionRefusedError(f"{name} does not run")
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
@@ -178,21 +180,20 @@ class ContainerMachines:
         (folder / "pip.conf").write_text(pip_configuration(pip_settings(self._host.env)), "utf-8")
         if number is None:
             await in_thread(docker, "create", *self._arguments(machine, folder, container), image)
-        running = _Running(machine, folder, container)
+        # From now on its console is read, and it learns what changes.
+        running = self._running[machine.name] = _Running(machine, folder, container)
         try:
             await running.open()
             await (running.take_over() if is_up else running.boot())
         except BaseException:
+            del self._running[machine.name]
             await running.close()
             if number is None:
-                await in_thread(docker, "rm", "--force", "--volumes", container)
+                await _do("rm", "--force", "--volumes", container)
                 await in_thread(remove_tree, folder)
             else:
-                # It may have started, and ended, or not.
-                with contextlib.suppress(DockerError):
-                    await in_thread(docker, "kill", container)
+                await _do("kill", container)
             raise
-        self._running[machine.name] = running
         self._attending.start(self._attend(machine, running))
 
     async def _attend(self, machine: Machine, running: _Running) -> None:
@@ -222,9 +223,7 @@ class ContainerMachines:
         running = self._running.pop(name, None)
         if running is None:
             return
-        # One that somebody has removed has ended, too.
-        with contextlib.suppress(DockerError):
-            await in_thread(docker, "stop", "-t", str(_END_SECONDS), running.container)
+        await _do("stop", "-t", str(_END_SECONDS), running.container)
         await running.close()
 
     def _arguments(self, machine: Machine, folder: Path, container: str) -> list[str]:
@@ -236,7 +235,8 @@ class ContainerMachines:
         ):
             plan += ["--label", f"{label}={value}"]
         # Its terminal is the console.
-        plan += ["--tty", "--log-driver", "json-file", *_PRIVILEGES]
+        plan += ["--tty", "--log-driver", "json-file", "--log-opt", "max-size=8m", "--log-opt", "max-file=2"]
+        plan += _PRIVILEGES
         for name in ("metadata.google.internal", "metadata"):
             plan += ["--add-host", f"{name}:169.254.169.254"]
         return [*plan, "--mount", f"type=bind,source={folder.resolve()},target={_SHOWN},readonly"]
@@ -293,6 +293,7 @@ class _Running:
     async def boot(self) -> None:
         """Starts it, and waits until it asks its metadata server. MachineError, which tells its last words, when it ends before."""
         self._asked.clear()
+        self.address = ""
         since = datetime.now(UTC).isoformat()
         await in_thread(docker, "start", self.container)
         following = await self._look(since)
@@ -369,6 +370,15 @@ async def _output(*command: str) -> AsyncIterator[bytes]:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await process.wait()
+
+
+async def _do(*arguments: str) -> None:
+    """Has a container end. One that has ended, or is gone, already is no error; whatever else fails is told by the log."""
+    try:
+        await in_thread(docker, *arguments)
+    except DockerError as error:
+        if not _GONE.search(str(error)):
+            log.warning("docker %s: %s", " ".join(arguments), error)
 
 
 def _state(container: str) -> tuple[str | None, bool]:
