@@ -78,6 +78,7 @@ class Machine:
         self.emulator = emulator
         self.caller = Caller(emulator.session())
         self.profiles = Profiles()
+        self.own_logins = emulator.context.ports.find(LoginProfiles)
         # In place of the emulator's own OS Login.
         emulator.context.ports._providers[LoginProfiles] = self.profiles
         self._folder = folder
@@ -322,6 +323,28 @@ def test_os_login_decides_who_may_log_in_and_how(vm: Machine) -> None:
         assert vm.said("boss_example_com", command).split("\n")[-1] == "no administrator"
     finally:
         vm.set_metadata(enable_oslogin="FALSE")
+
+
+def test_os_login_as_google_is_asked_for_it(vm: Machine) -> None:
+    """Keys by the API of OS Login, rights by IAM, the connection through Identity-Aware Proxy's door."""
+    emulator = vm.emulator
+    emulator.context.ports._providers[LoginProfiles] = vm.own_logins
+    someone = "user:someone@example.com"
+    body, params = {"key": vm.public_key}, {"projectId": PROJECT}
+    url = "https://oslogin.googleapis.com/v1/users/someone@example.com:importSshPublicKey"
+    try:
+        profile = emulator.session(someone).post(url, json=body, params=params).json()["loginProfile"]
+        name = profile["posixAccounts"][0]["username"]
+        vm.set_metadata(enable_oslogin="TRUE")
+        assert "Permission denied" in vm.ssh(name, "true").stderr
+        emulator.grant(f"projects/{PROJECT}", "roles/compute.osAdminLogin", someone)
+        emulator.grant(
+            f"projects/{PROJECT}/serviceAccounts/{ACCOUNT}", "roles/iam.serviceAccountUser", someone
+        )
+        assert vm.said(name, "id -un; sudo -n id -un").split() == [name, "root"]
+    finally:
+        vm.set_metadata(enable_oslogin="FALSE")
+        emulator.context.ports._providers[LoginProfiles] = vm.profiles
 
 
 def test_a_stopped_machine_keeps_its_files(vm: Machine) -> None:
