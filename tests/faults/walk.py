@@ -31,6 +31,8 @@ _MESSAGE = re.compile(
     r"^Failed to .+\b(run (it )?again|Run again|[Gg]rant(ed)?|Check|Log in|Wait|[Cc]hoose|Enable|Fix|Add|Make|Delete)\b",
     re.DOTALL,
 )
+#: The secrets that hold the address of the database.
+ADDRESSES = ("web-database-url", "migrator-database-url")
 #: More attempts than any module has calls.
 _MOST = 120
 #: How often what comes late may fail.
@@ -110,6 +112,8 @@ class Walk:
         self._runs = runs
         self._build = build
         self._origin = origin
+        #: What the names of secrets end with that have another version in the end, because the instance got another name in the middle.
+        self.changed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -122,6 +126,7 @@ class Walk:
         cells: list[Cell] = []
         self._replaced = {self._origin: project, **self._numbers(project)}
         self._versions: dict[str, str] = {}
+        self.changed = ()
         # What this project's lock was when it was taken last.
         self._lock = ""
         # The revision of this project that was tried out last.
@@ -203,6 +208,7 @@ class Walk:
         if "choose another name for it" not in str(result.get("msg")):
             return False
         self._replaced[INSTANCE] = NEXT_INSTANCE
+        self.changed = ADDRESSES
         self._world.api(f"sqladmin.googleapis.com/v1/projects/{project}/instances/{INSTANCE}", "DELETE")
         for run in self._runs[: self._runs.index(until)]:
             if INSTANCE in json.dumps(run.options):
