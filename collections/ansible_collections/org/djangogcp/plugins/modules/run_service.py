@@ -1123,7 +1123,8 @@ def deploy(task: Task, ids: Json) -> Outcome:
     def release(current: Json | None) -> Json:
         if current is None and params["latest_revision"] and not params["template"] and not task.check_mode:
             raise DjangoGcpError(
-                f"Failed to give traffic to {params['latest_revision']}: service {ids['name']} is not there any more. If nobody has deleted it on purpose, run again."
+                f"Failed to give traffic to {params['latest_revision']}: service {ids['name']} is not there any more."
+                " If nobody has deleted it on purpose, run again."
             )
         return desired({**params, "placeholder": None}, current, ids)
 
