@@ -11,9 +11,15 @@ from emulator.tests.running import RunningEmulator
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
+def machines() -> str:
+    """What runs virtual machines: nothing, where a folder or a file of tests does not say more."""
+    return "none"
+
+
+@pytest.fixture
+def emulator(tmp_path: Path, machines: str) -> Iterator[RunningEmulator]:
     """A running emulator with the project ``test-project``; the test fails if a call was not handled."""
-    running = RunningEmulator(tmp_path / "state")
+    running = RunningEmulator(tmp_path / "state", machines=machines)
     try:
         yield running
     finally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,14 +76,8 @@ def refusal(answer: requests.Response) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
-    """As everywhere, but machines are records."""
-    running = RunningEmulator(tmp_path / "state", machines="records")
-    try:
-        yield running
-    finally:
-        running.stop()
-    assert list(running.context.unhandled) == []
+def machines() -> str:
+    return "records"
 
 
 @pytest.fixture

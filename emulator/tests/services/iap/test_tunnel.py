@@ -9,7 +9,6 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -147,13 +146,8 @@ Connect = Callable[..., Client]
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
-    running = RunningEmulator(tmp_path / "state", machines="records")
-    try:
-        yield running
-    finally:
-        running.stop()
-    assert list(running.context.unhandled) == []
+def machines() -> str:
+    return "records"
 
 
 @pytest.fixture
