@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
+from pathlib import Path
 
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
+#: The label of what is made in the engine: its value is the mark of the emulator whose it is.
+LABEL = "gcp-emulator.state"
 _ANSWER_SECONDS = 60.0
 
 
@@ -31,6 +36,11 @@ def docker(*arguments: str) -> str:
     if done.returncode != 0:
         raise DockerError(" ".join(done.stderr.split()) or f"docker {arguments[0]} failed")
     return done.stdout
+
+
+def mark_of(folder: Path) -> str:
+    """The mark of the emulator that keeps what it knows in a folder: another place is another emulator."""
+    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
 
 
 def check_engine() -> str:

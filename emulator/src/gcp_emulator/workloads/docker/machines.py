@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections import defaultdict
@@ -27,7 +26,13 @@ from gcp_emulator.front.ways import Connection
 from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.build.run import HostAccess
 from gcp_emulator.workloads.docker.builder import pip_configuration, pip_settings
-from gcp_emulator.workloads.docker.command import DockerError, check_engine_for_machines, docker
+from gcp_emulator.workloads.docker.command import (
+    LABEL,
+    DockerError,
+    check_engine_for_machines,
+    docker,
+    mark_of,
+)
 from gcp_emulator.workloads.docker.guest_image import GuestImages
 from gcp_emulator.workloads.docker.sockets import listen
 from gcp_emulator.workloads.images import remove_tree
@@ -35,7 +40,6 @@ from gcp_emulator.workloads.machines import Attributes, Guest, Machine, MachineE
 
 log = logging.getLogger(__name__)
 
-_LABEL = "gcp-emulator.state"
 _MACHINE = "gcp-emulator.machine"
 _NUMBER = "gcp-emulator.number"
 #: Where a machine sees its folder (`workloads.guest.environment`).
@@ -70,7 +74,7 @@ class ContainerMachines:
 
     def __init__(self, folder: Path, host: HostAccess) -> None:
         """``folder`` is for what is known of the machines, and gives the mark; ``host`` is what a machine may use of this one."""
-        self.mark = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
+        self.mark = mark_of(folder)
         self._folder = folder
         self._host = host
         self._images = GuestImages(folder / "builds", host)
@@ -229,7 +233,7 @@ class ContainerMachines:
     def _arguments(self, machine: Machine, folder: Path, container: str) -> list[str]:
         plan = ["--name", container, "--hostname", machine.name.rpartition("/")[2], "--pull", "never"]
         for label, value in (
-            (_LABEL, self.mark),
+            (LABEL, self.mark),
             (_MACHINE, machine.name),
             (_NUMBER, machine.number),
         ):
@@ -247,9 +251,7 @@ class ContainerMachines:
     def _containers(self) -> list[tuple[str, str]]:
         """Every container of this emulator, and the machine that it is."""
         form = f'{{{{.ID}}}} {{{{.Label "{_MACHINE}"}}}}'
-        lines = docker(
-            "ps", "--all", "--filter", f"label={_LABEL}={self.mark}", "--format", form
-        ).splitlines()
+        lines = docker("ps", "--all", "--filter", f"label={LABEL}={self.mark}", "--format", form).splitlines()
         return [(line.split()[0], line.partition(" ")[2]) for line in lines]
 
 

@@ -10,10 +10,8 @@ repository. Nothing without that mark is touched.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
-import os
 import time
 import uuid
 from pathlib import Path
@@ -21,14 +19,13 @@ from pathlib import Path
 from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.build.run import HostAccess
 from gcp_emulator.workloads.docker.builder import DockerBuilder
-from gcp_emulator.workloads.docker.command import DockerError, check_engine, docker
+from gcp_emulator.workloads.docker.command import LABEL, DockerError, check_engine, docker, mark_of
 from gcp_emulator.workloads.docker.sandbox import DockerSandbox
 from gcp_emulator.workloads.images import Image, ImageConfig, ImageStore, remove_tree
 from gcp_emulator.workloads.runtime import ImageBuilder
 from gcp_emulator.workloads.sandbox.process import LogHandler, Sandbox, SandboxSpec
 
 log = logging.getLogger(__name__)
-_LABEL = "gcp-emulator.state"
 _REMOVAL_SECONDS = 20.0
 _REMOVAL_POLL = 0.1
 
@@ -101,7 +98,7 @@ class DockerRuntime:
 
     def __init__(self, folder: Path) -> None:
         """``folder`` is for what must be known of the images; it gives the emulator's mark as well."""
-        self.mark = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
+        self.mark = mark_of(folder)
         self.images = DockerImages(folder, f"gcp-emulator/{self.mark}")
         self._sockets = folder / "sockets"
 
@@ -126,13 +123,13 @@ class DockerRuntime:
 
     def sandbox(self, image: Image, spec: SandboxSpec, on_log: LogHandler) -> Sandbox:
         """See `SandboxMaker`."""
-        label = f"{_LABEL}={self.mark}"
+        label = f"{LABEL}={self.mark}"
         return DockerSandbox(self.images.reference(image.digest), label, self._sockets, spec, on_log)
 
     def remove_containers(self) -> None:
         """Remove every container of this emulator, whatever it does. Raises `DockerError` for one that stays."""
         deadline = time.monotonic() + _REMOVAL_SECONDS
-        while found := docker("ps", "--all", "--quiet", "--filter", f"label={_LABEL}={self.mark}").split():
+        while found := docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={self.mark}").split():
             if time.monotonic() > deadline:
                 raise DockerError(f"containers that cannot be removed: {', '.join(found)}")
             # One may be about to go by itself, which is an error for this command.
