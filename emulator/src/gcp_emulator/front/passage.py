@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from gcp_emulator.front.ca import DOMAINS
+from gcp_emulator.front.ways import Connection
 
 _CONNECT_SECONDS = 10
 _CHUNK = 64 * 1024
@@ -49,9 +50,7 @@ class Passage:
         direct = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
         self._direct = [name.strip().lstrip(".").lower() for name in direct.split(",") if name.strip()]
 
-    async def open(
-        self, host: str, port: int, *, local: bool = True
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open(self, host: str, port: int, *, local: bool = True) -> Connection:
         """A connection to a host; to one of this machine itself only if ``local``. NoPassageError when it may not be reached, or cannot be."""
         name = canonical(host)
         if _GOOGLES.fullmatch(name):
@@ -76,7 +75,7 @@ class Passage:
             one == "*" or name == one or name.endswith(f".{one}") for one in self._direct
         )
 
-    async def _through_proxy(self, name: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _through_proxy(self, name: str, port: int) -> Connection:
         url = urlsplit(self._proxy if "://" in self._proxy else f"http://{self._proxy}")
         if url.scheme not in ("http", "https") or not url.hostname:
             raise NoPassageError(f"{url.scheme or 'this kind of'} proxies are not spoken here")
@@ -128,8 +127,8 @@ def canonical(host: str) -> str:
 
 
 async def relay(
-    client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-    server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    client: Connection,
+    server: Connection,
 ) -> None:
     """Passes bytes on in both directions until both ends have closed, or one breaks off. Closes the server's end."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from gcp_emulator.engine.errors import Json
+from gcp_emulator.front.ways import Connection
 
 
 class Networks(Protocol):
@@ -43,9 +43,7 @@ class Rollouts(Protocol):
 class MachinePorts(Protocol):
     """The ports at which machines listen in their networks."""
 
-    async def connect(
-        self, instance: str, port: int, *, source: str
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, instance: str, port: int, *, source: str) -> Connection:
         """A TCP connection to ``port`` of ``projects/P/zones/Z/instances/I``, as one from the address ``source`` (``35.235.240.1``).
 
         ConnectionError, with the reason as its text, where the instance does not run, nothing listens there, or no firewall rule of its network lets

@@ -21,6 +21,7 @@ from gcp_emulator.engine.validate import is_number
 from gcp_emulator.front import websocket
 from gcp_emulator.front.messages import Request, Response
 from gcp_emulator.front.tasks import Tasks
+from gcp_emulator.front.ways import Connection
 from gcp_emulator.services.compute.ports import MachinePorts, Networks
 
 _HOST = "tunnel.cloudproxy.app"
@@ -67,9 +68,7 @@ _LOOKUP_FAILED = (4047, "Failed to lookup instance")
 class _Session:
     """A connection to a machine, what was said on it, and who may go on with it."""
 
-    def __init__(
-        self, identity: Identity, connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-    ) -> None:
+    def __init__(self, identity: Identity, connection: Connection) -> None:
         self.sid = secrets.token_urlsafe(24)
         self.identity = identity
         self.reader, self.writer = connection
