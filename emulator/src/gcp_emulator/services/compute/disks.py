@@ -217,7 +217,7 @@ def _create_snapshot(methods: Methods, call: Call) -> Json:
 def users_of_disk(context: Context, disk: str) -> Iterator[tuple[str, str]]:
     """The paths of the instances that a disk is attached to, and the mode in which."""
     project = disk.split("/")[1]
-    for path, instance in context.store.collection("compute.instances").items(f"projects/{project}/zones/"):
+    for path, instance in context.store.collection(places.INSTANCES).items(f"projects/{project}/zones/"):
         for one in instance["disks"]:
             if one.get("source") and places.path_of(one["source"], project, context.projects) == disk:
                 yield path, one["mode"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json, invalid_argument, precondition_failed
 from gcp_emulator.engine.service import Call
-from gcp_emulator.services.compute import machines, places
+from gcp_emulator.services.compute import places
 from gcp_emulator.services.compute.kinds import Kind
 from gcp_emulator.services.compute.lists import selected
 from gcp_emulator.services.compute.methods import Methods, same
@@ -26,7 +26,7 @@ def members(group: Json) -> list[str]:
 def join(context: Context, path: str, instance: str) -> None:
     """Puts an instance into a group; ApiError NOT_FOUND."""
     group = INSTANCE_GROUPS.require(context, path)
-    found = context.store.collection(machines.STORE).get(instance)
+    found = context.store.collection(places.INSTANCES).get(instance)
     if found and found["networkInterfaces"] and "network" not in group:
         first = found["networkInterfaces"][0]
         group |= {name: first[name] for name in ("network", "subnetwork") if name in first}
@@ -60,7 +60,7 @@ def _named(call: Call) -> list[str]:
     found = []
     for number, one in enumerate(call.body.get("instances", [])):
         path = places.path_of(one.get("instance", ""), project, call.context.projects)
-        if call.context.store.collection(machines.STORE).get(path) is None:
+        if call.context.store.collection(places.INSTANCES).get(path) is None:
             raise invalid_argument(
                 f"Invalid value for field 'instances[{number}].instance': '{one.get('instance', '')}'. The referenced instance resource cannot "
                 "be found.",
@@ -115,7 +115,7 @@ def _list_instances(methods: Methods, call: Call) -> Json:
     wanted = call.body.get("instanceState", "ALL")
     found = []
     for member in members(group):
-        instance = call.context.store.collection(machines.STORE).get(member)
+        instance = call.context.store.collection(places.INSTANCES).get(member)
         if instance is not None and (wanted != "RUNNING" or instance["status"] == "RUNNING"):
             ports = {"namedPorts": group["namedPorts"]} if group.get("namedPorts") else {}
             found.append({"instance": places.link_to(member), "status": instance["status"], **ports})

@@ -19,7 +19,6 @@ from gcp_emulator.services.compute.networks import SUBNETWORKS
 from gcp_emulator.services.metadata.ports import MetadataServers, Told
 from gcp_emulator.workloads.machines import Guest
 
-_STORE = "compute.instances"
 _MTU = 1460
 
 
@@ -38,7 +37,7 @@ def metadata_server(
 
 def describe(context: Context, path: str, image: str) -> Json:
     """What is below ``instance/`` of a stored instance; folders are dictionaries. {} when it has just been deleted."""
-    instance = context.store.collection(_STORE).get(path)
+    instance = context.store.collection(places.INSTANCES).get(path)
     if instance is None:
         return {}
     _, project, _, zone, _, name = path.split("/")

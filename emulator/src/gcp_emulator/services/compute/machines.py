@@ -28,7 +28,6 @@ from gcp_emulator.services.compute.networks import (
 )
 from gcp_emulator.workloads.machines import Machine, MachineError
 
-STORE = "compute.instances"
 _SCHEDULING = {
     "automaticRestart": True,
     "onHostMaintenance": "MIGRATE",
@@ -41,7 +40,7 @@ _SHIELDED = {"enableSecureBoot": False, "enableVtpm": True, "enableIntegrityMoni
 
 def instances(context: Context, prefix: str) -> Iterator[tuple[str, Json]]:
     """Path and instance of all whose paths begin so."""
-    return iter(context.store.collection(STORE).items(prefix))
+    return iter(context.store.collection(places.INSTANCES).items(prefix))
 
 
 # ---------------------------------------------------------------- what an instance is filled in with
@@ -252,7 +251,7 @@ async def make(context: Context, path: str, instance: Json) -> None:
         write(context, path, instance)
         await start(context, path)
     except ApiError:
-        context.store.collection(STORE).delete(path)
+        context.store.collection(places.INSTANCES).delete(path)
         for disk_path in made:
             context.store.collection(DISKS.store).delete(disk_path)
         raise
@@ -261,11 +260,11 @@ async def make(context: Context, path: str, instance: Json) -> None:
 def write(context: Context, path: str, instance: Json) -> None:
     """Stores an instance with its fingerprint."""
     content = {key: value for key, value in instance.items() if key not in ("fingerprint", "status")}
-    context.store.collection(STORE).put(path, instance | {"fingerprint": fingerprint(content)})
+    context.store.collection(places.INSTANCES).put(path, instance | {"fingerprint": fingerprint(content)})
 
 
 def _set_status(context: Context, path: str, status: str, **fields: str) -> None:
-    instance = context.store.collection(STORE).get(path)
+    instance = context.store.collection(places.INSTANCES).get(path)
     # It may have been deleted meanwhile.
     if instance is not None:
         write(context, path, instance | {"status": status, **fields})
@@ -273,7 +272,7 @@ def _set_status(context: Context, path: str, status: str, **fields: str) -> None
 
 async def start(context: Context, path: str) -> None:
     """Starts the machine of an instance. ApiError, as an operation tells it."""
-    instance = context.store.collection(STORE).get(path)
+    instance = context.store.collection(places.INSTANCES).get(path)
     if instance is None:
         raise ApiError("NOT_FOUND", f"The resource '{path}' was not found", reason="notFound")
     try:
@@ -341,7 +340,7 @@ def machine(context: Context, path: str, instance: Json) -> Machine:
 
 def accounts_of(context: Context, path: str) -> list[str] | None:
     """The e-mail addresses of the service accounts of an instance; None where there is no such instance."""
-    found = context.store.collection(STORE).peek(path)
+    found = context.store.collection(places.INSTANCES).peek(path)
     return None if found is None else [one["email"] for one in found.get("serviceAccounts", [])]
 
 

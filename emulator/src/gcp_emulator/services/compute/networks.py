@@ -230,7 +230,7 @@ def external_address(context: Context, besides: Iterable[str] = ()) -> str:
 
 def _of_instances(context: Context, prefix: str) -> Iterator[str]:
     """The addresses of instances."""
-    for _, instance in context.store.collection("compute.instances").items(prefix):
+    for _, instance in context.store.collection(places.INSTANCES).items(prefix):
         yield from addresses_of(instance)
 
 
@@ -256,7 +256,7 @@ def reserved_in(context: Context, subnetwork: str) -> Iterator[str]:
 def used_in(context: Context, subnetwork: str, *, besides: str = "") -> Iterator[str]:
     """The addresses of a subnetwork that instances have, ``besides`` one instance."""
     project, projects = subnetwork.split("/")[1], context.projects
-    for path, instance in context.store.collection("compute.instances").items(f"projects/{project}/zones/"):
+    for path, instance in context.store.collection(places.INSTANCES).items(f"projects/{project}/zones/"):
         for interface in instance["networkInterfaces"] if path != besides else ():
             used = interface.get("networkIP")
             if used and places.path_of(interface["subnetwork"], project, projects) == subnetwork:
@@ -265,7 +265,7 @@ def used_in(context: Context, subnetwork: str, *, besides: str = "") -> Iterator
 
 def users_of_address(context: Context, path: str, address: Json) -> Iterator[str]:
     """The instances that have an address, which their interfaces name by its number."""
-    for user, instance in context.store.collection("compute.instances").items(
+    for user, instance in context.store.collection(places.INSTANCES).items(
         f"projects/{path.split('/')[1]}/zones/"
     ):
         if address.get("address") in set(addresses_of(instance)):

@@ -14,6 +14,8 @@ from gcp_emulator.engine.errors import ApiError, Json, invalid_argument, not_fou
 from gcp_emulator.engine.facts import read_yaml
 from gcp_emulator.engine.projects import Projects
 
+#: The collection in which instances are stored.
+INSTANCES = "compute.instances"
 #: What every link begins with, whatever host was asked.
 BASE = "https://www.googleapis.com/compute/v1"
 _TEMPLATES = "https://compute.googleapis.com/compute/v1"

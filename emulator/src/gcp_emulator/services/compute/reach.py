@@ -6,14 +6,14 @@ let in), https://cloud.google.com/firewall/docs/firewalls#rule_assignment (targe
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import re
 
 from gcp_emulator.engine.context import Context
 from gcp_emulator.engine.errors import Json
-from gcp_emulator.services.compute import machines, places
+from gcp_emulator.front.ways import Connection
+from gcp_emulator.services.compute import places
 from gcp_emulator.services.compute.balancing import FIREWALLS
 
 _TCP = ("tcp", "6", "all")
@@ -25,11 +25,9 @@ class Reach:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def connect(
-        self, instance: str, port: int, *, source: str
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, instance: str, port: int, *, source: str) -> Connection:
         """As `MachinePorts` says."""
-        found = self._context.store.collection(machines.STORE).get(instance)
+        found = self._context.store.collection(places.INSTANCES).get(instance)
         if found is None or found["status"] != "RUNNING":
             raise ConnectionRefusedError(f"{instance} does not run")
         if not lets_in(self._context, instance, found, port, source):
