@@ -133,9 +133,9 @@ class MachineMetadata(InstanceMetadata):
         if parts != ["users"]:
             return None
         users = list(logins.users(self._project))
-        for name, value in (("username", "username"), ("uid", "uid")):
+        for name in ("username", "uid"):
             if name in query:
-                users = [one for one in users if str(getattr(one, value)) == query[name]]
+                users = [one for one in users if str(getattr(one, name)) == query[name]]
                 if not users:
                     return None
         return json_text({"loginProfiles": [_profile(one) for one in users], "nextPageToken": "0"})
