@@ -6,6 +6,7 @@ recordings that facts.yaml names, and for texts the issues that are named beside
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ipaddress
 from collections.abc import Iterator
@@ -275,10 +276,8 @@ async def start(context: Context, path: str) -> None:
     instance = context.store.collection(places.INSTANCES).get(path)
     if instance is None:
         raise ApiError("NOT_FOUND", f"The resource '{path}' was not found", reason="notFound")
-    try:
+    with _told_by_an_operation():
         await context.machines.start(machine(context, path, instance))
-    except MachineError as error:
-        raise ApiError(error.code, str(error), code=400) from None
     _set_status(context, path, "RUNNING", lastStartTimestamp=clock.timestamp())
 
 
@@ -296,8 +295,15 @@ async def stop(context: Context, path: str) -> None:
 
 async def reset(context: Context, path: str) -> None:
     """Starts the machine of an instance anew. ApiError."""
-    try:
+    with _told_by_an_operation():
         await context.machines.reset(path)
+
+
+@contextlib.contextmanager
+def _told_by_an_operation() -> Iterator[None]:
+    """What is wrong with a machine, as an operation tells it."""
+    try:
+        yield
     except MachineError as error:
         raise ApiError(error.code, str(error), code=400) from None
 

@@ -17,7 +17,7 @@ import logging
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from gcp_emulator.workloads.docker.command import (
 )
 from gcp_emulator.workloads.docker.guest_image import GuestImages
 from gcp_emulator.workloads.docker.sockets import listen
+from gcp_emulator.workloads.guest.environment import METADATA_ADDRESS, SHOWN
 from gcp_emulator.workloads.images import remove_tree
 from gcp_emulator.workloads.machines import Attributes, Guest, Machine, MachineError
 
@@ -42,8 +43,6 @@ log = logging.getLogger(__name__)
 
 _MACHINE = "gcp-emulator.machine"
 _NUMBER = "gcp-emulator.number"
-#: Where a machine sees its folder (`workloads.guest.environment`).
-_SHOWN = "/var/lib/gcp-emulator"
 #: What a machine has written to its console, the newest of it (Google keeps 1 MB).
 _CONSOLE = 1 << 20
 _BOOT_SECONDS = 60.0
@@ -56,10 +55,10 @@ _PRIVILEGES = (
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_BOOT"),
     *("--security-opt", "apparmor=unconfined", "--tmpfs", "/run", "--tmpfs", "/sys/fs/cgroup"),
 )
+#: With what is kept in volumes, which is the container's own.
+_REMOVE = ("rm", "--force", "--volumes")
 #: The status of a container whose process 1 has called reboot(2) to start again: SIGHUP (https://man7.org/linux/man-pages/man2/reboot.2.html).
 _REBOOTS = 128 + 1
-
-
 _GONE = re.compile(r"no such container|is not running", re.IGNORECASE)
 
 
@@ -88,7 +87,7 @@ class ContainerMachines:
         self._folder.mkdir(parents=True, exist_ok=True)
         for container, name in await in_thread(self._containers):
             if name not in known:
-                await in_thread(docker, "rm", "--force", "--volumes", container)
+                await in_thread(docker, *_REMOVE, container)
         kept = {_key(name) for name in known}
         for path in self._folder.iterdir():
             if path.name not in kept:
@@ -103,10 +102,8 @@ class ContainerMachines:
         """See `Machines`."""
         async with self._busy[machine.name]:
             await self._end(machine.name)
-            try:
+            with _starting(machine.name):
                 await self._start(machine, await self._images.image_for(machine))
-            except (DockerError, OSError) as error:
-                raise MachineError("INTERNAL_ERROR", f"{machine.name} was not started: {error}") from None
 
     async def stop(self, name: str) -> None:
         """See `Machines`."""
@@ -119,17 +116,15 @@ class ContainerMachines:
             running = self._running.get(name)
             if running is None:
                 raise MachineError("RESOURCE_NOT_READY", f"{name} does not run")
-            try:
+            with _starting(name):
                 await _do("kill", running.container)
                 await running.boot()
-            except (DockerError, OSError) as error:
-                raise MachineError("INTERNAL_ERROR", f"{name} was not started: {error}") from None
 
     async def delete(self, name: str) -> None:
         """See `Machines`."""
         async with self._busy[name]:
             running = self._running.pop(name, None)
-            await _do("rm", "--force", "--volumes", self._container(name))
+            await _do(*_REMOVE, self._container(name))
             if running is not None:
                 await running.close()
             await in_thread(remove_tree, self._folder / _key(name))
@@ -164,7 +159,7 @@ class ContainerMachines:
     def clear(self) -> None:
         """Removes every machine of this emulator from the engine. DockerError."""
         for container, _ in self._containers():
-            docker("rm", "--force", "--volumes", container)
+            docker(*_REMOVE, container)
 
     # ---------------------------------------------------------------- one machine
 
@@ -174,7 +169,7 @@ class ContainerMachines:
         number, is_up = await in_thread(_state, container)
         if number not in (None, machine.number):
             # Another machine had this name, and was deleted by an emulator that did not live to see it.
-            await in_thread(docker, "rm", "--force", "--volumes", container)
+            await in_thread(docker, *_REMOVE, container)
             await in_thread(remove_tree, folder)
             number, is_up = None, False
         # The container's root may be nobody in particular outside: the state's folder is what keeps others away.
@@ -193,7 +188,7 @@ class ContainerMachines:
             del self._running[machine.name]
             await running.close()
             if number is None:
-                await _do("rm", "--force", "--volumes", container)
+                await _do(*_REMOVE, container)
                 await in_thread(remove_tree, folder)
             else:
                 await _do("kill", container)
@@ -242,8 +237,8 @@ class ContainerMachines:
         plan += ["--tty", "--log-driver", "json-file", "--log-opt", "max-size=8m", "--log-opt", "max-file=2"]
         plan += _PRIVILEGES
         for name in ("metadata.google.internal", "metadata"):
-            plan += ["--add-host", f"{name}:169.254.169.254"]
-        return [*plan, "--mount", f"type=bind,source={folder.resolve()},target={_SHOWN},readonly"]
+            plan += ["--add-host", f"{name}:{METADATA_ADDRESS}"]
+        return [*plan, "--mount", f"type=bind,source={folder.resolve()},target={SHOWN},readonly"]
 
     def _container(self, name: str) -> str:
         return f"gcp-emulator-{self.mark}-{_key(name)}"
@@ -352,6 +347,15 @@ class _Running:
 
     def _keep(self, attributes: Attributes) -> None:
         (self._folder / "attributes.json").write_text(json.dumps(attributes), "utf-8")
+
+
+@contextlib.contextmanager
+def _starting(name: str) -> Iterator[None]:
+    """Tells what kept a machine from starting as `Machines` does. MachineError."""
+    try:
+        yield
+    except (DockerError, OSError) as error:
+        raise MachineError("INTERNAL_ERROR", f"{name} was not started: {error}") from None
 
 
 async def _output(*command: str) -> AsyncIterator[bytes]:
