@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,15 @@ T = TypeVar("T")
 
 PROJECT = "test-project"
 OWNER = "user:owner@example.com"
+
+
+def until(condition: Callable[[], T], seconds: float = 20) -> T:
+    """What the condition gives as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"it did not come true within {seconds} s"
+        time.sleep(0.02)
+    return found
 
 
 class RunningEmulator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from gcp_emulator.cli import commands
 from gcp_emulator.engine.errors import ApiError
 from gcp_emulator.engine.faults import KINDS, Fault, Faults
 
-from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.running import PROJECT, RunningEmulator, until
 
 SECRETS = f"https://secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 CREATE = "secretmanager.projects.secrets.create"
@@ -305,14 +304,6 @@ def test_an_answer_stalls_until_its_time_or_the_end_of_the_fault(emulator: Runni
     emulator.session(None).delete(f"{emulator.proxy}/_emulator/faults")
     waiting.join(10)
     assert not waiting.is_alive()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Waits until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 # What the work itself suffers ---------------------------------------------------------------------------------------------

@@ -6,20 +6,21 @@ import base64
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from gcp_emulator.services.iam.api import IamApi
 from gcp_emulator.services.oslogin.ports import LoginProfiles, LoginUser
-from gcp_emulator.workloads.docker.command import check_engine_for_machines, docker
+from gcp_emulator.workloads.docker.command import LABEL, check_engine_for_machines, docker
 from gcp_emulator.workloads.docker.machines import ContainerMachines
 from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 
 from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.running import until as until_true
 from emulator.tests.services.compute.conftest import API, ZONE, Caller, refusal
 
 VM = f"{ZONE}/instances/web"
@@ -150,16 +151,10 @@ class Machine:
 
     def container(self) -> list[str]:
         mark = self.machines.mark
-        return docker("ps", "--all", "--quiet", "--filter", f"label=gcp-emulator.state={mark}").split()
+        return docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={mark}").split()
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """What the condition gives as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
-    return found
+until = partial(until_true, seconds=30)
 
 
 @pytest.fixture(scope="module")

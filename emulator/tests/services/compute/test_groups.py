@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.running import PROJECT, RunningEmulator, until
 from emulator.tests.services.compute.conftest import API, IMAGE, LINKS, ZONE, Caller, refusal
 
 GROUP = f"{ZONE}/instanceGroups/site"
 MANAGER = f"{ZONE}/instanceGroupManagers/site"
 REGION = f"projects/{PROJECT}/regions/us-central1"
 TEMPLATES = f"projects/{PROJECT}/global/instanceTemplates"
-
-
-def until(what: Callable[[], Any]) -> Any:
-    """What is returned as soon as it is anything."""
-    deadline = time.monotonic() + 20
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def template(caller: Caller, name: str, **more: Any) -> str:

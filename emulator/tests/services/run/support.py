@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import requests
@@ -11,6 +11,7 @@ from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.artifactregistry.api import ArtifactRegistry
 
 from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.running import until as until_true
 from emulator.tests.workloads.apps import image_of
 
 REGION = "us-central1"
@@ -71,11 +72,7 @@ class Client:
         return self.anonymous.get(f"https://{tag + '---' if tag else ''}{host}{path}", **options)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+until = partial(until_true, seconds=10)
 
 
 def add_image(client: Client, name: str, *sources: str) -> None:

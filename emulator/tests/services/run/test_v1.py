@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from gcp_emulator.workloads.sandbox.process import SandboxUnavailable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.running import PROJECT, RunningEmulator, until
 from emulator.tests.workloads.apps import SERVE, SERVER, image_of
 
 REGION = "us-central1"
@@ -305,13 +303,6 @@ class Client:
 
         until(decided)
         return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import socket
 import ssl
 import struct
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from gcp_emulator.front.tasks import Connections
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 
 from emulator.tests.running import PROJECT, RunningEmulator
+from emulator.tests.running import until as until_true
 
 if not find_binaries():
     pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
@@ -153,12 +154,7 @@ def _answer(stream: ssl.SSLSocket) -> str:
     return {0: "in", 3: "cleartext", 10: "scram"}[struct.unpack_from("!i", payload)[0]]
 
 
-def until(done: Callable[[], bool]) -> None:
-    """Polls until ``done()``, for a minute at most."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+until = partial(until_true, seconds=60)
 
 
 @pytest.fixture(scope="module")
