@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
@@ -60,7 +62,7 @@ _ENGINE_LOCK = threading.Lock()
 _PRINT_LOCK = threading.Lock()
 #: The exit status of `engine.py status` where no engine answers.
 ENGINE_MISSING = 3
-PYTEST = ("pytest", "-q", "-p", "no:randomly")
+PYTEST = ("pytest", "-q", "-p", "no:randomly", "--durations=10", "--durations-min=20")
 RECORDED = "emulator/tests/recording/test_recorded.py"
 APP = ("python", "manage.py", "test")
 #: Where Linux keeps files in memory, and how much of it has to be free for what the layers write: they took up to 3 GiB at a time.
@@ -69,6 +71,9 @@ _MEMORY_NEEDED = 12 * 2**30
 #: How much of what failed is told in the table.
 _SHOWN_FAILURES = 5
 _SHOWN_WIDTH = 160
+#: No command of a layer takes as long. One that hangs fails by itself, and does not take the others with it.
+_COMMAND_SECONDS = 3600
+_INTERRUPTED_SECONDS = 60
 #: Of the end-to-end tests those that have an emulator of their own, beside the others.
 NEVER = ("tests/e2e/test_6_never.py", "tests/e2e/test_6_target.py")
 RELEASES = (
@@ -171,6 +176,11 @@ class Outcome:
     failed: list[tuple[Command, list[str]]]
     skipped: bool = False
 
+    @property
+    def verdict(self) -> str:
+        """One word for it."""
+        return "FAILED" if self.failed else "skipped" if self.skipped else "passed"
+
 
 def main() -> int:
     """Runs the layers that are asked for; returns the exit status."""
@@ -199,10 +209,30 @@ def main() -> int:
         os.environ["TMPDIR"] = made = tempfile.mkdtemp(prefix="t", dir=_IN_MEMORY)
         Path(made).chmod(0o1777)
         atexit.register(shutil.rmtree, made, ignore_errors=True)
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(lambda layer: run(layer, required=required, alone=jobs == 1), chosen))
+    outcomes = run_all(chosen, jobs, required=required)
     report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def run_all(chosen: list[Layer], jobs: int, *, required: bool) -> list[Outcome]:
+    """Runs the layers, ``jobs`` at a time, and says as each ends what still runs: the last line is of use where all of it is ended from outside."""
+    begun: dict[str, float] = {}
+
+    def one(layer: Layer) -> Outcome:
+        begun[layer.name] = time.monotonic()
+        outcome = run(layer, required=required, alone=jobs == 1)
+        del begun[layer.name]
+        now = time.monotonic()
+        running = ", ".join(f"{name} ({now - since:.0f} s)" for name, since in sorted(begun.items()))
+        with _PRINT_LOCK:
+            print(
+                f"=== {layer.name} {outcome.verdict} after {outcome.seconds:.0f} s; still running: {running or 'none'}",
+                flush=True,
+            )
+        return outcome
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(one, chosen))
 
 
 def has_memory() -> bool:
@@ -273,10 +303,7 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
         for command in layer.commands:
             print(f"\n=== {layer.name}: {' '.join(command)}", file=output, flush=True)
             start = printed.tell()
-            done = subprocess.run(
-                command, cwd=layer.folder, env=environment, check=False, stdout=output, stderr=output
-            )
-            if done.returncode != 0:
+            if _status(command, layer.folder, environment, output) != 0:
                 printed.seek(start)
                 failed.append((command, _failures(printed)))
             printed.seek(0, os.SEEK_END)
@@ -285,6 +312,22 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
             shutil.copyfileobj(printed, sys.stdout)
             sys.stdout.flush()
     return Outcome(layer, time.monotonic() - begin, failed)
+
+
+def _status(command: Command, folder: Path, environment: dict[str, str], output: IO[str] | None) -> int:
+    """The exit status of a command. One that hangs is interrupted, so that it ends what it started, and that is said in what it printed."""
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+    try:
+        return process.wait(_COMMAND_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"ERROR: it did not end within {_COMMAND_SECONDS} s", file=output, flush=True)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_INTERRUPTED_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return 1
 
 
 def _failures(printed: Iterable[str]) -> list[str]:
@@ -300,8 +343,7 @@ def report(outcomes: list[Outcome]) -> None:
     """Prints the table, and last what failed: where only the end of the output is kept, it is in it."""
     print()
     for outcome in outcomes:
-        verdict = "FAILED" if outcome.failed else "skipped" if outcome.skipped else "passed"
-        print(f"{outcome.layer.name:<20} {verdict:<8} {outcome.seconds:7.1f} s")
+        print(f"{outcome.layer.name:<20} {outcome.verdict:<8} {outcome.seconds:7.1f} s")
     red = [outcome for outcome in outcomes if outcome.failed]
     for outcome in red:
         for command, failures in outcome.failed:
