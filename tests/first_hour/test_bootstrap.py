@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pythons import uv
+
 ROOT = Path(__file__).resolve().parents[2]
 #: How long a set-up may take on a machine that does much else, in seconds.
 _PATIENCE = 600
@@ -126,6 +128,16 @@ def wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not appear"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("python", ["3.11.0", "3.13.0"])
+@pytest.mark.parametrize("purpose", ["rehearse", "test", "audit"])
+def test_what_is_locked_is_there_for_each_python_that_is_taken(
+    purpose: str, python: str, tmp_path: Path
+) -> None:
+    """Debian 12 has 3.11.2, and versions of packages that want 3.11.5 are not for it."""
+    options = ("--dry-run", "--require-hashes", "--python-version", python, "--target", str(tmp_path))
+    uv("pip", "install", *options, "--requirements", str(ROOT / "requirements" / f"{purpose}.txt"))
 
 
 def test_a_set_up_works_and_a_second_one_does_nothing(set_up: Path) -> None:
