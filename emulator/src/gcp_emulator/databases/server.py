@@ -31,6 +31,9 @@ _STOP_SECONDS = 30.0
 #: A server whose emulator was killed has shut down by then.
 _ORPHAN_SECONDS = 5.0
 _POLL_SECONDS = 0.01
+#: What PostgreSQL says while processes of a server that was killed are not gone (CreateSharedMemoryAndSemaphores in
+#: https://github.com/postgres/postgres/blob/master/src/backend/port/sysv_shmem.c).
+_SHARED_MEMORY = "pre-existing shared memory block"
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,17 @@ class DatabaseServer(ABC):
         return command(arguments, find_account(), needed, dies_by=dies_by)
 
     def _launch(self) -> bool:
-        """True when the server takes connections, False when its port was taken meanwhile."""
+        """True when the server takes connections, False when its port was taken meanwhile. What is left of one that was killed is waited for."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                return self._launch_once()
+            except _StillUsedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_SECONDS)
+
+    def _launch_once(self) -> bool:
         self._log.touch(mode=0o600)
         offset = self._log.stat().st_size
         with self._starting() as arguments, self._log.open("ab") as output:
@@ -264,9 +277,8 @@ class DatabaseServer(ABC):
                 self._process = None
                 if "Address already in use" in printed:
                     return False
-                raise ServerError(
-                    f"{self.PRODUCT} in {self.directory} did not start: {self._complaint(printed)}"
-                )
+                kind = _StillUsedError if _SHARED_MEMORY in printed else ServerError
+                raise kind(f"{self.PRODUCT} in {self.directory} did not start: {self._complaint(printed)}")
             if self._is_ready(printed):
                 return True
             time.sleep(_POLL_SECONDS)
@@ -295,6 +307,10 @@ class DatabaseServer(ABC):
             f"The {self.PRODUCT} server of {self.directory} already runs (pid {status.pid}, port {status.port}) and was not "
             "started by this emulator. Stop the emulator that started it."
         )
+
+
+class _StillUsedError(ServerError):
+    """Processes of a server that was killed are not gone yet."""
 
 
 def made_by(directory: Path) -> str:

@@ -164,6 +164,33 @@ def test_a_killed_server_is_known_as_crashed_and_recovers(cluster: Cluster) -> N
     assert scalar(cluster, "SELECT count(*) FROM survivor") == 1
 
 
+def test_what_is_left_of_a_killed_server_is_waited_for(cluster: Cluster) -> None:
+    """A process of it that does not see its end: it still uses the memory of all."""
+    cluster.start()
+    process, pid = cluster._process, cluster.status().pid
+    assert process is not None
+    assert pid is not None
+    with cluster.connect() as connection:
+        left = connection.info.backend_pid
+        os.kill(left, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        process.wait(10)
+    said = cluster._log.stat().st_size
+
+    def go_on() -> None:
+        deadline = time.monotonic() + 20
+        while b"shared memory block" not in cluster._log.read_bytes()[said:] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(left, signal.SIGCONT)
+
+    with ThreadPoolExecutor(1) as pool:
+        going_on = pool.submit(go_on)
+        cluster.start()
+        going_on.result()
+    assert b"shared memory block" in cluster._log.read_bytes()[said:]
+    assert scalar(cluster, "SELECT 1") == 1
+
+
 def test_a_pid_file_of_another_program_is_stale(cluster: Cluster) -> None:
     (cluster._data / "postmaster.pid").write_text(
         f"{os.getpid()}\n{cluster._data}\n0\n{cluster.port}\n\n\n\nready\n"
