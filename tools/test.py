@@ -1,6 +1,6 @@
 """``make test``: every layer of tests, each with its own set-up, and one table at the end.
 
-Usage: test.py [--jobs N] [LAYER ...]   (no name: all layers; `lint`: the static ones)
+Usage: test.py [--jobs N] [--seconds N] [LAYER ...]   (no name: all layers; `lint`: the static ones)
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ Command = tuple[str, ...]
 @dataclass(frozen=True)
 class Layer:
     """One kind of test: its commands run in ``folder``, all of them, even when one fails. ``engine``: with a container
-    engine, where one can be had; what needs one says so and is skipped where not. ``needs_engine``: all of it does."""
+    engine, where one can be had; what needs one says so and is skipped where not. ``needs_engine``: all of it does. ``may_be_cut``: its
+    tests take long, and those for which there is no time (``--seconds``) are left out and named."""
 
     name: str
     commands: tuple[Command, ...]
@@ -46,6 +47,7 @@ class Layer:
     environment: dict[str, str] = field(default_factory=dict)
     engine: bool = False
     needs_engine: bool = False
+    may_be_cut: bool = False
 
 
 def pip_for_ansible_test() -> None:
@@ -103,7 +105,8 @@ NEEDS = (
     "tests/e2e/test_8_strict.py",
     "tests/e2e/test_6_own_project.py",
 )
-#: In the order in which they begin: what tells most for its time, then the long ones, so that none is left alone at the end.
+#: In the order in which they begin: what tells most for its time first, then what is cut short where there is no time for all of it, the long ones before
+#: the short.
 LAYERS = (
     Layer(
         "static",
@@ -129,6 +132,19 @@ LAYERS = (
         prepare=pip_for_ansible_test,
         environment={"HOME": str(CACHE / "home")},
     ),
+    # Known vulnerabilities of what is locked; says so where the service that knows them is not reached.
+    Layer("audit", (("python", "tools/audit.py", "--if-reachable"),)),
+    Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
+    Layer("overlay", ((*PYTEST, "tests/overlay"),)),
+    Layer("app", (APP, ("python", str(ROOT / "tools" / "on_postgres.py"), *APP)), folder=ROOT / "app"),
+    # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees, and what was tried.
+    Layer("recorded", ((*PYTEST, "-s", "-rs", RECORDED), (*PYTEST, "-s", "-rs", "tests/recorded"))),
+    Layer("integration", ((*PYTEST, "tests/integration"),)),
+    Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
+    Layer("first hour", ((*PYTEST, "tests/first_hour"),)),
+    Layer("contract", ((*PYTEST, "tests/contract"),)),
+    Layer("unit: emulator", ((*PYTEST, "emulator/tests", f"--ignore={RECORDED}"),), engine=True),
+    Layer("conformance", ((*PYTEST, "tests/conformance"),)),
     # Roles that configure a server: in containers in which systemd runs. They are in a folder of their own, where `molecule test --all` does not look.
     Layer(
         "servers",
@@ -138,6 +154,9 @@ LAYERS = (
         engine=True,
         needs_engine=True,
     ),
+    Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
+    Layer("faults", ((*PYTEST, "tests/faults"),)),
+    Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
     Layer(
         "end to end",
         (
@@ -148,29 +167,14 @@ LAYERS = (
             ),
         ),
         engine=True,
+        may_be_cut=True,
     ),
-    Layer("releases", ((*PYTEST, *RELEASES),)),
-    Layer("workers", ((*PYTEST, *WORKERS),)),
-    Layer("operations", ((*PYTEST, *OPERATIONS),)),
-    Layer("never", ((*PYTEST, *NEVER),)),
-    Layer("needs", ((*PYTEST, *NEEDS),)),
-    Layer("kinds", ((*PYTEST, "tests/kinds"),)),
-    Layer("compose", ((*PYTEST, "tests/compose"),), engine=True),
-    Layer("faults", ((*PYTEST, "tests/faults"),)),
-    Layer("molecule", (("molecule", "test", "--all"),), folder=COLLECTION),
-    Layer("conformance", ((*PYTEST, "tests/conformance"),)),
-    Layer("unit: emulator", ((*PYTEST, "emulator/tests", f"--ignore={RECORDED}"),), engine=True),
-    # What Google Cloud really said, where RECORDED_CONVERSATIONS names a folder of it; prints how much agrees, and what was tried.
-    Layer("recorded", ((*PYTEST, "-s", "-rs", RECORDED), (*PYTEST, "-s", "-rs", "tests/recorded"))),
-    Layer("bad input", ((*PYTEST, "tests/bad_input"),)),
-    Layer("first hour", ((*PYTEST, "tests/first_hour"),)),
-    Layer("contract", ((*PYTEST, "tests/contract"),)),
-    Layer("integration", ((*PYTEST, "tests/integration"),)),
-    # Known vulnerabilities of what is locked; says so where the service that knows them is not reached.
-    Layer("audit", (("python", "tools/audit.py", "--if-reachable"),)),
-    Layer("unit: collection", ((*PYTEST, str(COLLECTION / "tests" / "unit")),)),
-    Layer("overlay", ((*PYTEST, "tests/overlay"),)),
-    Layer("app", (APP, ("python", str(ROOT / "tools" / "on_postgres.py"), *APP)), folder=ROOT / "app"),
+    Layer("releases", ((*PYTEST, *RELEASES),), may_be_cut=True),
+    Layer("operations", ((*PYTEST, *OPERATIONS),), may_be_cut=True),
+    Layer("never", ((*PYTEST, *NEVER),), may_be_cut=True),
+    Layer("needs", ((*PYTEST, *NEEDS),), may_be_cut=True),
+    Layer("workers", ((*PYTEST, *WORKERS),), may_be_cut=True),
+    Layer("kinds", ((*PYTEST, "tests/kinds"),), may_be_cut=True),
 )
 
 
@@ -182,6 +186,8 @@ class Outcome:
     seconds: float
     failed: list[tuple[Command, list[str]]]
     skipped: bool = False
+    #: The tests for which there was no time.
+    cut: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -201,7 +207,14 @@ def main() -> int:
         default=min(3, (os.cpu_count() or 1) + 1),
         help="how many layers run at the same time (default: %(default)s)",
     )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float(os.environ.get("TEST_SECONDS", "inf")),
+        help="after how long no more of the long tests begin (default: TEST_SECONDS, or never)",
+    )
     arguments = parser.parse_args()
+    deadline = time.time() + arguments.seconds
     asked = arguments.layers
     unknown = [name for name in asked if name not in (*names, "lint")]
     if unknown:
@@ -216,18 +229,18 @@ def main() -> int:
         os.environ["TMPDIR"] = made = tempfile.mkdtemp(prefix="t", dir=_IN_MEMORY)
         Path(made).chmod(0o1777)
         atexit.register(shutil.rmtree, made, ignore_errors=True)
-    outcomes = run_all(chosen, jobs, required=required)
+    outcomes = run_all(chosen, jobs, deadline, required=required)
     report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
-def run_all(chosen: list[Layer], jobs: int, *, required: bool) -> list[Outcome]:
+def run_all(chosen: list[Layer], jobs: int, deadline: float, *, required: bool) -> list[Outcome]:
     """Runs the layers, ``jobs`` at a time, and says as each ends what still runs: the last line is of use where all of it is ended from outside."""
     begun: dict[str, float] = {}
 
     def one(layer: Layer) -> Outcome:
         begun[layer.name] = time.monotonic()
-        outcome = run(layer, required=required, alone=jobs == 1)
+        outcome = run(layer, deadline, required=required, alone=jobs == 1)
         del begun[layer.name]
         now = time.monotonic()
         running = ", ".join(f"{name} ({now - since:.0f} s)" for name, since in sorted(begun.items()))
@@ -285,7 +298,7 @@ def _engine(required: bool) -> dict[str, str] | None:
     return dict(shlex.split(line)[1].split("=", 1) for line in exports.splitlines())
 
 
-def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
+def run(layer: Layer, deadline: float, *, required: bool, alone: bool) -> Outcome:
     """Runs one layer's commands with the virtual environment first in PATH.
 
     What a layer prints comes at once when it runs ``alone``, else in one piece at its end.
@@ -303,7 +316,9 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
     environment["ANSIBLE_HOME"] = str(CACHE / "ansible")
     begin = time.monotonic()
     failed: list[tuple[Command, list[str]]] = []
-    with tempfile.TemporaryFile("w+") as printed:
+    with tempfile.TemporaryFile("w+") as printed, tempfile.NamedTemporaryFile("w+") as cut:
+        if layer.may_be_cut:
+            environment |= {"TEST_DEADLINE": str(deadline), "TEST_CUT": cut.name}
         output = None if alone else printed
         if not alone:
             print(f"=== {layer.name} begins", flush=True)
@@ -318,7 +333,8 @@ def run(layer: Layer, *, required: bool, alone: bool) -> Outcome:
         with _PRINT_LOCK:
             shutil.copyfileobj(printed, sys.stdout)
             sys.stdout.flush()
-    return Outcome(layer, time.monotonic() - begin, failed)
+        left_out = tuple(cut.read().splitlines())
+    return Outcome(layer, time.monotonic() - begin, failed, cut=left_out)
 
 
 def _status(command: Command, folder: Path, environment: dict[str, str], output: IO[str] | None) -> int:
@@ -350,7 +366,11 @@ def report(outcomes: list[Outcome]) -> None:
     """Prints the table, and last what failed: where only the end of the output is kept, it is in it."""
     print()
     for outcome in outcomes:
-        print(f"{outcome.layer.name:<20} {outcome.verdict:<8} {outcome.seconds:7.1f} s")
+        time_left_out = f"  no time for {len(outcome.cut)} of its tests" if outcome.cut else ""
+        print(f"{outcome.layer.name:<20} {outcome.verdict:<8} {outcome.seconds:7.1f} s{time_left_out}")
+    for outcome in outcomes:
+        for test in outcome.cut:
+            print(f"not run: {test}")
     red = [outcome for outcome in outcomes if outcome.failed]
     for outcome in red:
         for command, failures in outcome.failed:
