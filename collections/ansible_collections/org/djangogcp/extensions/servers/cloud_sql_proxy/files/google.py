@@ -1,6 +1,8 @@
 """What the proxy asks Google to know an instance: a token, what kind of database it is, and a certificate."""
 
 import json
+import os
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -39,4 +41,8 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = answer  # noqa: N815 - names of http.server
 
 
-ThreadingHTTPServer(("127.0.0.1", 9999), Handler).serve_forever()
+server = ThreadingHTTPServer(("127.0.0.1", 9999), Handler)
+# It has started when it listens: what is started after it at a boot asks it at once.
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+    systemd.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+server.serve_forever()
