@@ -31,9 +31,6 @@ _STOP_SECONDS = 30.0
 #: A server whose emulator was killed has shut down by then.
 _ORPHAN_SECONDS = 5.0
 _POLL_SECONDS = 0.01
-#: What PostgreSQL says while processes of a server that was killed are not gone (CreateSharedMemoryAndSemaphores in
-#: https://github.com/postgres/postgres/blob/master/src/backend/port/sysv_shmem.c).
-_SHARED_MEMORY = "pre-existing shared memory block"
 
 
 @dataclass(frozen=True)
@@ -235,6 +232,10 @@ class DatabaseServer(ABC):
         """Why it did not come up, of what it printed."""
         return tail(printed)
 
+    def _is_still_used(self, printed: str) -> bool:
+        """Whether it did not come up because processes of a server that was killed are not gone, of what it printed."""
+        return False
+
     # Inside ------------------------------------------------------------------------------------------------------
 
     def _hand_over(self, folder: Path) -> None:
@@ -277,7 +278,7 @@ class DatabaseServer(ABC):
                 self._process = None
                 if "Address already in use" in printed:
                     return False
-                kind = _StillUsedError if _SHARED_MEMORY in printed else ServerError
+                kind = _StillUsedError if self._is_still_used(printed) else ServerError
                 raise kind(f"{self.PRODUCT} in {self.directory} did not start: {self._complaint(printed)}")
             if self._is_ready(printed):
                 return True

@@ -24,6 +24,8 @@ from gcp_emulator.databases.postgres.cluster import ADMIN, Cluster
 from gcp_emulator.databases.process import ServerError
 from gcp_emulator.databases.server import iam_password
 
+from emulator.tests.running import until
+
 BINARIES = find_binaries()
 if not BINARIES:
     pytest.skip("no PostgreSQL server programs are installed", allow_module_level=True)
@@ -178,10 +180,10 @@ def test_what_is_left_of_a_killed_server_is_waited_for(cluster: Cluster) -> None
     said = cluster._log.stat().st_size
 
     def go_on() -> None:
-        deadline = time.monotonic() + 20
-        while b"shared memory block" not in cluster._log.read_bytes()[said:] and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(left, signal.SIGCONT)
+        try:
+            until(lambda: b"shared memory block" in cluster._log.read_bytes()[said:])
+        finally:
+            os.kill(left, signal.SIGCONT)
 
     with ThreadPoolExecutor(1) as pool:
         going_on = pool.submit(go_on)

@@ -47,6 +47,9 @@ _BASE_SETTINGS = {
     "log_line_prefix": "%m [%p]: user=%u,db=%d ",
 }
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\nhost replication {admin} 127.0.0.1/32 scram-sha-256\n"
+#: What it says while processes of a server that was killed are not gone (CreateSharedMemoryAndSemaphores in
+#: https://github.com/postgres/postgres/blob/master/src/backend/port/sysv_shmem.c).
+_STILL_USED = "pre-existing shared memory block"
 #: What a running server keeps for itself, and what has no meaning after it; as pg_basebackup leaves out.
 _NOT_IN_BACKUPS = frozenset({"postmaster.pid", "postmaster.opts", "pg_internal.init"})
 _EMPTY_IN_BACKUPS = frozenset(
@@ -179,6 +182,9 @@ class Cluster(DatabaseServer):
     @contextlib.contextmanager
     def _starting(self) -> Iterator[list[str]]:
         yield [self.binaries.program("postgres"), "-D", str(self._data)]
+
+    def _is_still_used(self, printed: str) -> bool:
+        return _STILL_USED in printed
 
     def _is_ready(self, printed: str) -> bool:
         """The eighth line of the pid file says it, as pg_ctl reads it."""
