@@ -43,6 +43,8 @@ try:
     import requests
     import requests.adapters
     import requests.utils
+    import urllib3
+    import urllib3.connection
 except ImportError:  # run_module tells it with Ansible's own words
     HAS_REQUESTS = False
 else:
@@ -420,6 +422,44 @@ def _adapter_class() -> type[requests.adapters.HTTPAdapter]:
             """Nothing to set: the context verifies."""
 
     return Adapter
+
+
+def adapter_to(address: str, host: str) -> requests.adapters.HTTPAdapter:
+    """An adapter for the requests to one host, which connects to an IP address in place of what its name resolves to.
+
+    Nothing else of a request is another: the header Host and TLS have the host's name. A proxy is asked for a tunnel to the address, also for http, where
+    it would go by the name otherwise.
+    """
+
+    def kind(pool: t.Any, connection: t.Any, **options: t.Any) -> t.Any:
+        """A pool that keeps no connection: one that is closed forgets its tunnel, and would not ask for it again."""
+        through = functools.partial(connection_through, connection, **options)
+        members = {
+            "ConnectionCls": staticmethod(through),
+            "_put_conn": lambda _pool, used: used and used.close(),
+        }
+        return type(pool.__name__, (pool,), members)
+
+    secure = kind(urllib3.HTTPSConnectionPool, urllib3.connection.HTTPSConnection, server_hostname=host)
+    plain = kind(urllib3.HTTPConnectionPool, urllib3.connection.HTTPConnection)
+
+    class Adapter(_adapter_class()):  # type: ignore[misc]
+        """Has connections of its own kinds, and asks for the address."""
+
+        def init_poolmanager(self, *args: t.Any, **options: t.Any) -> None:
+            super().init_poolmanager(*args, **options)
+            self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": secure}
+
+        def send(self, request: requests.PreparedRequest, **options: t.Any) -> t.Any:
+            there = request.copy()
+            parts = urllib.parse.urlsplit(str(request.url))
+            there.headers["Host"] = parts.netloc.rpartition("@")[2]
+            place = f"[{address}]" if ":" in address else address
+            place += f":{parts.port}" if parts.port else ""
+            there.url = parts._replace(netloc=place).geturl()
+            return super().send(there, **{**options, "proxies": {}})
+
+    return t.cast("requests.adapters.HTTPAdapter", Adapter())
 
 
 def authorize(token: Token, request: requests.PreparedRequest) -> requests.PreparedRequest:

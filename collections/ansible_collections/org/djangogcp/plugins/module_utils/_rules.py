@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import fractions
+import ipaddress
 import re
 import typing as t
 import unicodedata
@@ -158,6 +159,17 @@ def _is_label(value: t.Any, *, is_key: bool) -> bool:
         return False
     letters = all(char in "_-" or unicodedata.category(char) in ("Ll", "Lo", "Nd") for char in value)
     return letters and (not is_key or value[0].isalpha())
+
+
+def _is_ip_address(value: t.Any) -> bool:
+    # One with a zone (fe80::1%eth0) is in no URL.
+    if not isinstance(value, str) or "%" in value:
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_sql_name(value: t.Any, limit: int) -> bool:
@@ -525,6 +537,18 @@ COUNT = between(0, 10000)
 SITE_URL = pattern(
     "an address that begins with https://", r"https?://[^\s\x00-\x1f\x7f-\U0010ffff]+", limit=2048
 )
+#: RFC 9110, "Field Names" and "Field Values". Host is the address's own.
+HTTP_HEADERS = each_entry(
+    "values on one line, of visible ASCII characters and with no space at either end, by names of headers other than Host",
+    lambda key: re.fullmatch(r"(?!(?i:host)\Z)[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", key) is not None,
+    lambda value: (
+        isinstance(value, str)
+        and len(value) <= 8192
+        and re.fullmatch(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?", value) is not None
+    ),
+    100,
+)
+IP_ADDRESS = Rule("an IP address such as 203.0.113.5", _is_ip_address)
 HTTP_PATH = pattern("a path that begins with /", r"/[^\s]*", limit=2048)
 MOUNT_PATH = pattern("an absolute path without a colon", r"/[^:\x00\s]+", limit=1024)
 SECRET_VERSION = pattern("a version number, an alias or latest", r"[1-9]\d{0,17}|[A-Za-z][\w-]{0,62}")

@@ -21,11 +21,12 @@ import json
 import ssl
 import threading
 import time
+import types
 import typing as t
 import urllib.parse
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _pages
-from ansible_collections.org.djangogcp.plugins.module_utils._client import new_session
+from ansible_collections.org.djangogcp.plugins.module_utils._client import adapter_to, new_session
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadline, delays
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import one_line, shown
 
@@ -66,6 +67,34 @@ class Check(t.NamedTuple):
     any_answer: bool = False
     style_sheets: bool = False
     sends_form: bool = False
+
+
+class Way(t.NamedTuple):
+    """How the site itself is asked, and no other host.
+
+    Attributes:
+        token: an identity token that Cloud Run is shown; "" for a visitor whom nobody knows.
+        headers: what each request carries beside that.
+        connect_to: the IP address that the site's host is taken to have, "" for what its name resolves to.
+    """
+
+    token: str = ""
+    headers: t.Mapping[str, str] = types.MappingProxyType({})
+    connect_to: str = ""
+
+    def session(self, site: str) -> requests.Session:
+        """A new session for a site."""
+        session = new_session()
+        if self.connect_to:
+            host = urllib.parse.urlsplit(site).hostname or ""
+            adapter = adapter_to(self.connect_to, host)
+            for scheme in ("http", "https"):
+                session.mount(f"{scheme}://{host}/", adapter)
+        return session
+
+
+# As every other host is asked.
+_PLAIN = Way()
 
 
 class Answer(t.NamedTuple):
@@ -134,7 +163,7 @@ class _ElsewhereError(Exception):
 
 
 def ask_until_it_passes(
-    site: str, check: Check, deadline: Deadline, token: str = "", granted: Deadline | None = None
+    site: str, check: Check, deadline: Deadline, way: Way = _PLAIN, granted: Deadline | None = None
 ) -> Answer:
     """Ask for a page again and again, at least once, up to two seconds apart.
 
@@ -142,28 +171,28 @@ def ask_until_it_passes(
         site: the address of the site, without a slash at its end.
         check: what the page must do.
         deadline: nothing is asked beyond it.
-        token: as for `ask`.
+        way: how the site is asked.
         granted: until then a refusal (401, 403) may only mean that a right is not in force yet; `deadline` by default.
 
     Raises:
         DjangoGcpError: the CA certificates cannot be read.
     """
     for delay in delays(first=0.2, factor=1.6, longest=2):
-        answer = ask(site, check, token=token)
+        answer = ask(site, check, way=way)
         until = granted if granted is not None and answer.status in _REFUSED else deadline
         if not answer.problem or not until.sleep(delay):
             return answer
     raise AssertionError("delays() never ends")
 
 
-def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") -> Answer:
+def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, way: Way = _PLAIN) -> Answer:
     """Ask for a page once.
 
     Args:
         site: the address of the site, without a slash at its end.
         check: what the page must do.
         limit: after so many seconds the answer is not waited for any more.
-        token: an identity token that Cloud Run is shown, and no other host; "" for a visitor whom nobody knows.
+        way: how the site is asked.
 
     Raises:
         DjangoGcpError: the CA certificates cannot be read.
@@ -173,7 +202,7 @@ def ask(site: str, check: Check, limit: float = _PAGE_SECONDS, token: str = "") 
     future: concurrent.futures.Future[_Seen] = concurrent.futures.Future()
     # A timeout of requests is for the next bytes and not for the whole answer, and there is none for a name that is looked up.
     # So a thread asks, which nothing waits for when its time is over.
-    threading.Thread(target=_settle, args=(future, asked, check, limit, token), daemon=True).start()
+    threading.Thread(target=_settle, args=(future, asked, check, limit, way), daemon=True).start()
     in_a_loop, moved_to, fault = False, "", ""
     try:
         page, problem, fault = future.result(timeout=limit)
@@ -195,11 +224,12 @@ def rights_refused(placeholder: str, token: str = "") -> list[str]:
 
     Args:
         placeholder: the address of the service that it serves for, without a slash at its end.
-        token: as for `ask`.
+        token: an identity token that Cloud Run is shown; "" for a visitor whom nobody knows.
     """
+    way = Way(token)
     try:
-        with new_session() as session:
-            page = _page(session, f"{placeholder}/-/rights", Check("/-/rights"), _PAGE_SECONDS, token)
+        with way.session(placeholder) as session:
+            page = _page(session, f"{placeholder}/-/rights", Check("/-/rights"), _PAGE_SECONDS, way)
         answer = json.loads(page.body) if page.status == 503 else {}
         refused = answer["refused"] if isinstance(answer, dict) else []
     except (OSError, ValueError, KeyError, urllib3.exceptions.HTTPError):
@@ -208,19 +238,19 @@ def rights_refused(placeholder: str, token: str = "") -> list[str]:
 
 
 def _settle(
-    future: concurrent.futures.Future[_Seen], url: str, check: Check, timeout: float, token: str
+    future: concurrent.futures.Future[_Seen], url: str, check: Check, timeout: float, way: Way
 ) -> None:
     try:
         # A new session each time: no cookie and no broken connection is left of the last time.
-        with new_session() as session:
-            page = _page(session, url, check, timeout, token)
-            future.set_result(_look_closer(session, page, check, timeout, token, url))
+        with way.session(url) as session:
+            page = _page(session, url, check, timeout, way)
+            future.set_result(_look_closer(session, page, check, timeout, way, url))
     except Exception as error:  # it is raised where the result is asked for
         future.set_exception(error)
 
 
 def _look_closer(
-    session: requests.Session, page: _Page, check: Check, timeout: float, token: str, asked: str
+    session: requests.Session, page: _Page, check: Check, timeout: float, way: Way, asked: str
 ) -> _Seen:
     """What is wrong with a page, or else with what belongs to it."""
     problem = _problem(page, check, asked)
@@ -230,12 +260,12 @@ def _look_closer(
     own = _origin(page.url)
     styles = [url for url in html.style_sheets if check.style_sheets and _origin(url) in (own, _BUCKETS)]
     for url in styles[:_MOST_STYLE_SHEETS]:
-        if problem := _style_problem(session, url, timeout, token if _origin(url) == own else ""):
+        if problem := _style_problem(session, url, timeout, way if _origin(url) == own else _PLAIN):
             return _Seen(page, f"links the style sheet {_without_query(url)}, which {problem}", "style sheet")
     # A browser that sends no cookie back at this address is refused for that; at the site's own domain it may well be let in.
     if not check.sends_form or html.form is None or page.lost_cookies:
         return _Seen(page, "")
-    status = _send(session, html.form, page.url, timeout, token)
+    status = _send(session, html.form, page.url, timeout, way)
     if status == 403:
         return _Seen(page, f"refuses (403) the form that it has at {_without_query(page.url)}", "form")
     if status == 400 or status >= 500:
@@ -245,10 +275,10 @@ def _look_closer(
     return _Seen(page, "")
 
 
-def _style_problem(session: requests.Session, url: str, timeout: float, token: str) -> str:
+def _style_problem(session: requests.Session, url: str, timeout: float, way: Way) -> str:
     """A verb phrase about why a style sheet has no effect, "" when it has."""
     try:
-        page = _page(session, url, Check(url, follow_redirects=True), timeout, token)
+        page = _page(session, url, Check(url, follow_redirects=True), timeout, way)
     except _ElsewhereError as error:
         return f"redirects to {_without_query(error.url)}, which could not be read"
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
@@ -259,23 +289,23 @@ def _style_problem(session: requests.Session, url: str, timeout: float, token: s
     return "is a page of HTML" if page.is_html else ""
 
 
-def _send(session: requests.Session, form: _pages.Form, page: str, timeout: float, token: str) -> int:
+def _send(session: requests.Session, form: _pages.Form, page: str, timeout: float, way: Way) -> int:
     """The status with which a form is answered that is sent as it is, as a browser does: nobody is logged in, and nothing is tried."""
     if _origin(form.url) != _origin(page):
         return 0
     headers = {"Origin": "{}://{}".format(*_origin(page)), "Referer": page}
     with contextlib.closing(
-        _response(session, "POST", form.url, timeout, token, data=form.fields, headers=headers)
+        _response(session, "POST", form.url, timeout, way, data=form.fields, headers=headers)
     ) as response:
         return response.status_code
 
 
-def _page(session: requests.Session, url: str, check: Check, timeout: float, token: str) -> _Page:
+def _page(session: requests.Session, url: str, check: Check, timeout: float, way: Way) -> _Page:
     known_to, moved_to, lost_cookies = _origin(url), "", False
     for redirects in itertools.count():
-        shown_token = token if _origin(url) == known_to else ""
+        shown_way = way if _origin(url) == known_to else _PLAIN
         try:
-            response = _response(session, "GET", url, timeout, shown_token)
+            response = _response(session, "GET", url, timeout, shown_way)
         except (OSError, urllib3.exceptions.HTTPError) as error:
             if moved_to == url and not isinstance(error, ValueError):
                 raise _ElsewhereError(url) from error
@@ -315,16 +345,21 @@ def _is_moved(url: str, target: str) -> bool:
 
 
 def _response(
-    session: requests.Session, method: str, url: str, timeout: float, token: str, **more: t.Any
+    session: requests.Session, method: str, url: str, timeout: float, way: Way, **more: t.Any
 ) -> requests.Response:
     """The answer up to its headers. Session.request() would read the whole body of a redirect, whatever its size."""
     request = session.prepare_request(requests.Request(method, url, auth=_nobody, **more))
-    if token:
+    request.headers.update(way.headers)
+    if way.token:
         # Leaves Authorization to the site itself.
         # Source: https://cloud.google.com/run/docs/authenticating/service-to-service
-        request.headers["X-Serverless-Authorization"] = f"Bearer {token}"
+        request.headers["X-Serverless-Authorization"] = f"Bearer {way.token}"
     proxies = requests.utils.get_environ_proxies(url)
-    return session.get_adapter(url).send(request, stream=True, timeout=timeout, proxies=proxies)
+    # Its own adapter is a host's on any port, and of no host whose name only begins like its.
+    parts = urllib.parse.urlsplit(url)
+    return session.get_adapter(f"{parts.scheme}://{parts.hostname}/").send(
+        request, stream=True, timeout=timeout, proxies=proxies
+    )
 
 
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -66,6 +66,18 @@ options:
             refused. Nobody is logged in by it, and no password is tried.
         type: bool
         default: false
+  headers:
+    description:
+      - Headers that each request to the site itself carries, but not what is asked of other hosts. Their values are no secrets.
+    type: dict
+    default: {}
+  connect_to:
+    description:
+      - The IP address that is connected to in place of what the host of O(url) resolves to, for a site whose name does not lead to its machine yet.
+        The header Host, the name that TLS asks for and the one that the certificate must have stay those of O(url).
+      - Redirects within that host lead to this address as well, and other hosts are asked as ever. The proxy of E(HTTPS_PROXY), if any, is asked for a
+        tunnel to this address, also for http, unless E(NO_PROXY) has it.
+    type: str
   service_account:
     description:
       - The e-mail address of the service account in whose name a Cloud Run service is asked that is not public. Each request carries
@@ -160,6 +172,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadli
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import (
     Answer,
     Check,
+    Way,
     ask_until_it_passes,
     rights_refused,
 )
@@ -179,6 +192,8 @@ ARGUMENT_SPEC = {
             "sends_form": {"type": "bool", "default": False},
         },
     },
+    "headers": {"type": "dict", "default": {}},
+    "connect_to": {"type": "str"},
     "service_account": {"type": "str"},
     "audience": {"type": "str"},
     "grant_timeout": {"type": "int", "default": 0},
@@ -190,6 +205,8 @@ RULES = {
     "url": rules.SITE_URL,
     "placeholder_url": rules.SITE_URL,
     "checks.path": rules.HTTP_PATH,
+    "headers": rules.HTTP_HEADERS,
+    "connect_to": rules.IP_ADDRESS,
     "service_account": rules.SERVICE_ACCOUNT,
     "audience": rules.SITE_URL,
     "grant_timeout": rules.WAIT_SECONDS,
@@ -213,8 +230,9 @@ _SSL_HEADER = (
 )
 
 
-def failure(site: str, answers: list[Answer]) -> TryOutError:
+def failure(site: str, answers: list[Answer], connect_to: str = "") -> TryOutError:
     """The error of pages some of which have problems."""
+    which = rules.one_line(site) + (f" at {connect_to}" if connect_to else "")
     failed = [answer for answer in answers if answer.problem]
     problems = "; ".join(f"{rules.one_line(answer.path)} {answer.problem}" for answer in failed)
     if any(answer.in_a_loop for answer in failed):
@@ -238,7 +256,7 @@ def failure(site: str, answers: list[Answer]) -> TryOutError:
         cure = "Check what the site logged; if it only needs longer, raise wait_timeout."
     else:
         cure = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
-    return TryOutError(f"Failed to try {rules.one_line(site)} out: {problems}. {cure}", shown(answers))
+    return TryOutError(f"Failed to try {which} out: {problems}. {cure}", shown(answers))
 
 
 def shown(answers: list[Answer]) -> list[Json]:
@@ -286,9 +304,10 @@ def work(task: Task) -> Json:
     if params["placeholder_url"]:
         await_rights(client, params["placeholder_url"].rstrip("/"), token, site)
     deadline = Deadline(params["wait_timeout"], client.clock)
-    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline, token, granted))
+    way = Way(token, params["headers"], params["connect_to"] or "")
+    answers = for_each(checks, lambda check: ask_until_it_passes(site, check, deadline, way, granted))
     if any(answer.problem for answer in answers):
-        raise failure(site, answers)
+        raise failure(site, answers, way.connect_to)
     return {"changed": False, "checks": shown(answers)}
 
 

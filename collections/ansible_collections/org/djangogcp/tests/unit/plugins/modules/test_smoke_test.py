@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import gzip
 import http.server
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -22,10 +24,18 @@ from ansible_collections.org.djangogcp.plugins.module_utils._module import Task
 from ansible_collections.org.djangogcp.plugins.module_utils._retry import Clock
 from ansible_collections.org.djangogcp.plugins.module_utils._visitor import Check, ask
 from ansible_collections.org.djangogcp.plugins.modules import smoke_test
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 LOG = "Check what the site logged; if it only needs longer, raise wait_timeout."
 NETWORK = "Check the network, HTTPS_PROXY and the CA variables (REQUESTS_CA_BUNDLE)."
-NOBODY = {"service_account": None, "audience": None, "grant_timeout": 0, "placeholder_url": None}
+NOBODY = {
+    **dict.fromkeys(("service_account", "audience", "placeholder_url", "connect_to")),
+    "grant_timeout": 0,
+    "headers": {},
+}
 # What a page holds and no message may show.
 PRIVATE = "private-words-of-the-page"
 RESET = struct.pack("ii", 1, 0)
@@ -78,6 +88,7 @@ def site():
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found = Site(f"http://127.0.0.1:{server.server_port}")
+    found.server = server
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield found
@@ -443,6 +454,220 @@ def test_the_proxy_of_the_environment_is_asked(site, peer, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", site.url)
     site.page("http://example.com/", (200,))
     assert try_out("http://example.com", check("/"))["checks"][0]["status"] == 200
+
+
+# What the site alone is sent, and where it is -------------------------------------------------------------------------
+
+
+def test_headers_are_for_the_site_and_no_other_host(site, peer):
+    seen = []
+    other = peer(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        on_request=lambda request: seen.append(request.lower()),
+    )
+    site.page("/", (302, "", {"Location": "/there"}))
+    site.page("/there", (200, LOGIN, HTML))
+    site.page("/away", (302, "", {"Location": f"http://{other}/"}))
+    site.page("/static/base.css", (200, "a{}", CSS))
+    site.page("/login/", (200, LOGIN, HTML))
+    asked = check("/", follow_redirects=True, style_sheets=True, sends_form=True)
+    headers = {"X-Try-Out": "yes", "User-Agent": "smoke-test"}
+    try_out(site.url, asked, headers=headers)
+    # The form is sent to the page itself.
+    assert site.asked == ["/", "/there", "/static/base.css", "/there"]
+    try_out(site.url, check("/away", follow_redirects=True), headers=headers)
+    assert [(sent["X-Try-Out"], sent["User-Agent"]) for sent in site.headers] == [("yes", "smoke-test")] * 5
+    assert len(seen) == 1
+    assert b"x-try-out" not in seen[0]
+    assert b"smoke-test" not in seen[0]
+
+
+NAME = "shop.example.com"
+
+
+@pytest.fixture
+def secured(site, tmp_path, monkeypatch):
+    """Has the site answer with TLS as shop.example.com, and with that name alone; the names that it was asked for in TLS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "of a test")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now - day, now + day
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    file = tmp_path / "both.pem"
+    file.write_bytes(
+        certificate.public_bytes(pem)
+        + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    names = []
+    context.sni_callback = lambda connection, name, _context: names.append(name)
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    return names
+
+
+@pytest.fixture
+def tunnels(monkeypatch):
+    """A proxy of the environment that takes CONNECT and nothing else; what it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            asked.append(self.path)
+            host, _, port = self.path.rpartition(":")
+            with socket.create_connection((host, int(port))) as there:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=pour, args=(there, self.connection))
+                back.start()
+                pour(self.connection, there)
+                back.join()
+
+        def log_message(self, *_):
+            pass
+
+    def pour(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.server_port}")
+    yield asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def through(request, proxied):
+    """What a proxy was asked for, if there is one."""
+    return request.getfixturevalue("tunnels") if proxied else None
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxy"])
+def test_an_address_is_connected_to_in_place_of_the_name_with_tls(site, secured, request, proxied):
+    asked = through(request, proxied)
+    port = site.server.server_port
+    site.page(
+        "/admin/",
+        (302, "", {"Location": f"https://{NAME}:{port}/login/", "Set-Cookie": "csrftoken=c; Secure; Path=/"}),
+    )
+    site.page("/login/", (200, LOGIN, HTML))
+    site.page("/static/base.css", (200, "a{}", CSS))
+    result = try_out(
+        f"https://{NAME}:{port}",
+        check("/admin/", follow_redirects=True, style_sheets=True, sends_form=True),
+        connect_to="127.0.0.1",
+    )
+    assert result["checks"][0]["url"] == f"https://{NAME}:{port}/login/"
+    assert site.asked == ["/admin/", "/login/", "/static/base.css", "/login/"]
+    assert {sent["Host"] for sent in site.headers} == {f"{NAME}:{port}"}
+    assert [sent.get("Cookie") for sent in site.headers] == [None, *["csrftoken=c"] * 3]
+    assert set(secured) == {NAME}
+    assert asked is None or set(asked) == {f"127.0.0.1:{port}"}
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxy"])
+def test_an_address_is_connected_to_in_place_of_the_name_without_tls(site, request, proxied):
+    asked = through(request, proxied)
+    port = site.server.server_port
+    site.page("/", (200, "ok"))
+    try_out(f"http://{NAME}:{port}", check("/"), connect_to="127.0.0.1")
+    assert (site.asked, site.headers[0]["Host"]) == (["/"], f"{NAME}:{port}")
+    assert asked is None or asked == [f"127.0.0.1:{port}"]
+
+
+@pytest.mark.parametrize("address", ["203.0.113.5", "2001:db8::5"])
+def test_the_port_is_that_of_the_scheme(peer, monkeypatch, address):
+    seen = []
+    refusing = peer(b"HTTP/1.1 403 Forbidden\r\n\r\n", on_request=seen.append)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{refusing}")
+    text = message(f"https://{NAME}", check("/"), connect_to=address)
+    assert text == (
+        f"Failed to try SITE at {address} out: / could not be read (the proxy refused: Tunnel connection failed: 403 Forbidden). {NETWORK}"
+    )
+    message(f"http://{NAME}", check("/"), connect_to=address)
+    hosts = [request.split(b" ")[1].decode().replace("[", "").replace("]", "") for request in seen]
+    assert hosts == [f"{address}:443", f"{address}:80"]
+
+
+def test_a_certificate_of_another_name_is_refused_also_at_an_address(site, secured):
+    text = message(f"https://other.example.com:{site.server.server_port}", check("/"), connect_to="127.0.0.1")
+    assert "/ could not be read (TLS: Hostname mismatch" in text
+    assert site.asked == []
+
+
+# One of them has a name that begins like the site's.
+@pytest.mark.parametrize("name", ["other.example.com", f"{NAME}.example.com"])
+def test_other_hosts_are_asked_as_ever(site, monkeypatch, name):
+    looked_up = []
+
+    def nowhere(host, *_, **__):
+        looked_up.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    port = site.server.server_port
+    site.page("/", (302, "", {"Location": f"http://{name}:{port}/"}))
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *a, **k: (resolve if host == "127.0.0.1" else nowhere)(host, *a, **k),
+    )
+    text = message(f"http://{NAME}:{port}", check("/", follow_redirects=True), connect_to="127.0.0.1")
+    assert (
+        f"/ redirects to http://{name}:{port}/, which could not be read (Name or service not known)" in text
+    )
+    assert looked_up == [name]
+    assert site.asked == ["/"]
+
+
+def test_a_redirect_to_the_site_by_another_scheme_leads_to_the_address_too(site, secured, peer):
+    other = peer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    site.page("/", (302, "", {"Location": f"http://{NAME}:{other.rpartition(':')[2]}/"}))
+    url = f"https://{NAME}:{site.server.server_port}"
+    result = try_out(url, check("/", follow_redirects=True), connect_to="127.0.0.1")
+    assert result["checks"][0]["url"] == f"http://{NAME}:{other.rpartition(':')[2]}/"
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "passes"),
+    [
+        ("headers", {"X-Try-Out": "a, b", "User-Agent": ""}, True),
+        ("headers", {"X-Try-Out": "a\r\nHost: b"}, False),
+        ("headers", {"X-Try-Out": "a\n"}, False),
+        ("headers", {"X-Try-Out": " a"}, False),
+        ("headers", {"X-Try-Out": "größer"}, False),
+        ("headers", {"X-Try-Out": 1}, False),
+        ("headers", {"X Try": "a"}, False),
+        ("headers", {"X-Try:": "a"}, False),
+        ("headers", {"X-Try\n": "a"}, False),
+        ("headers", {"": "a"}, False),
+        ("headers", {"hOST": "a"}, False),
+        ("headers", {"Host-Of": "a"}, True),
+        ("connect_to", "203.0.113.5", True),
+        ("connect_to", "2001:db8::5", True),
+        ("connect_to", "fe80::1%eth0", False),
+        ("connect_to", "203.0.113", False),
+        ("connect_to", "shop.example.com", False),
+        ("connect_to", "203.0.113.5\n", False),
+    ],
+)
+def test_what_can_be_no_header_and_no_address_is_refused(rule, value, passes):
+    assert smoke_test.RULES[rule].test(value) is passes
 
 
 def test_certificates_that_cannot_be_read(monkeypatch):
