@@ -46,6 +46,7 @@ def root_of(authority: CertificateAuthority) -> x509.Certificate:
         "metadata.google.internal",
         "gcr.io",
         "shop.appspot.com",
+        "2.0.18.198.bc.googleusercontent.com",
     ],
 )
 def test_clients_trust_it_for_what_the_emulator_answers_for(tmp_path: Path, host: str) -> None:
@@ -53,7 +54,15 @@ def test_clients_trust_it_for_what_the_emulator_answers_for(tmp_path: Path, host
 
 
 @pytest.mark.parametrize(
-    "host", ["example.com", "bank.example", "notgoogle.com", "googleapis.com.evil.example", "127.0.0.1"]
+    "host",
+    [
+        "example.com",
+        "bank.example",
+        "notgoogle.com",
+        "googleapis.com.evil.example",
+        "lh3.googleusercontent.com",
+        "127.0.0.1",
+    ],
 )
 def test_clients_do_not_trust_it_for_anything_else(tmp_path: Path, host: str) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match=r"permitted subtree violation|excluded subtree"):

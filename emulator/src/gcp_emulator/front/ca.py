@@ -32,9 +32,11 @@ DOMAINS = (
     "cloudproxy.app",
 )
 """The domains that the emulator answers for: what a client trusts its certificates for."""
+MACHINES = "bc.googleusercontent.com"
+"""Below it are the names of machines' external addresses. It is the machines that answer, with certificates of this authority if they are given any."""
 #: No addresses: where only names are permitted, an address is not forbidden (RFC 5280, 4.2.1.10).
 _CONSTRAINTS = x509.NameConstraints(
-    permitted_subtrees=[x509.DNSName(domain) for domain in DOMAINS],
+    permitted_subtrees=[x509.DNSName(domain) for domain in (*DOMAINS, MACHINES)],
     excluded_subtrees=[
         x509.IPAddress(ipaddress.IPv4Network("0.0.0.0/0")),
         x509.IPAddress(ipaddress.IPv6Network("::/0")),
@@ -46,7 +48,7 @@ _LEAST_LEFT = datetime.timedelta(days=30)
 
 
 class CertificateAuthority:
-    """Signs for any host name, and is trusted for those of Google Cloud (`DOMAINS`). The root's private key never leaves its folder (mode
+    """Signs for any host name, and is trusted for those of Google Cloud (`DOMAINS`, `MACHINES`). The root's private key never leaves its folder (mode
     0600)."""
 
     def __init__(self, folder: Path) -> None:

@@ -5,7 +5,8 @@
 * ``CONNECT 198.18.0.2:443``, the address of a machine that the emulator runs, is passed on to it, as is a plain request (`Ways`).
 * ``http://HOST:PORT/_/run.googleapis.com/v2/...`` is the same request without a proxy, for programs: not for browsers.
 * ``http://NAME.run.app.localhost:PORT/`` is for browsers, which trust ``*.localhost`` as a secure context: the page is
-  served as Google's front end would, and its absolute links to Google's hosts are rewritten to this address.
+  served as Google's front end would, and its absolute links to Google's hosts are rewritten to this address. The name of a machine's external address
+  (``http://2.0.18.198.bc.googleusercontent.com.localhost:PORT/``) leads to that machine.
 * ``http://HOST:PORT/_emulator/...`` is about the emulator itself.
 
 ``HOST`` is a name that the emulator was given: whoever makes a browser resolve a name of theirs to this address (DNS rebinding) sends that
@@ -19,15 +20,16 @@ import asyncio
 import logging
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Collection
 
 from gcp_emulator.front import http2
-from gcp_emulator.front.ca import DOMAINS, CertificateAuthority
+from gcp_emulator.front.ca import DOMAINS, MACHINES, CertificateAuthority
 from gcp_emulator.front.http import Answer, Connect, forward, serve_connection
 from gcp_emulator.front.messages import Headers, Request, Response, text_response
 from gcp_emulator.front.passage import NoPassageError, Passage, canonical, relay
 from gcp_emulator.front.tasks import ConnectionHandler, Connections
-from gcp_emulator.front.ways import Connection, Ways
+from gcp_emulator.front.ways import Connection, NobodyListensError, Ways
 from gcp_emulator.front.wire import ProtocolError
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,10 @@ _GOOGLE = re.compile(rf"([\w.-]+\.)?({'|'.join(map(re.escape, DOMAINS))})")
 #: Hosts of Google's that answer to each instance differently; an instance asks its own, not through the proxy.
 _OWN_OF_AN_INSTANCE = re.compile(r".*\.internal")
 _TEXT = re.compile(r"text/(html|css|javascript|plain)|application/(javascript|json|manifest\+json)")
-_LINK = re.compile(rb"https://((?:[a-z0-9-]+\.)+run\.app|storage\.googleapis\.com)(?![\w.-])")
+_MACHINE = re.compile(rf"(\d{{1,3}}\.){{4}}{re.escape(MACHINES)}", re.ASCII)
+_LINK = re.compile(
+    rb"https://((?:[a-z0-9-]+\.)+run\.app|storage\.googleapis\.com|(?:\d{1,3}\.){4}bc\.googleusercontent\.com)(?![\w.-])"
+)
 #: What a client of Google's shows as its error.
 _NO_GRPC = (
     'gcp-emulator does not speak gRPC, so {host} was not asked. Have the client use REST: its argument transport="rest" (Python; of'
@@ -46,6 +51,11 @@ _NO_GRPC = (
 )
 _NOT_GOOGLE = "gcp-emulator answers for Google Cloud only, not for {host}"
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+#: As a browser is at the emulator's own address: it checks no certificate, and the machine is the emulator's own.
+_UNCHECKED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_UNCHECKED.check_hostname = False
+_UNCHECKED.verify_mode = ssl.CERT_NONE
+_HANDSHAKE_SECONDS = 20
 #: Largest text response that is rewritten for browsers; longer ones pass unchanged.
 _MAX_REWRITE = 8 * 1024 * 1024
 
@@ -162,6 +172,23 @@ class Front:
             log.warning("%s:%d was not reached: %s", host, port, error)
             raise
 
+    async def _way_of_browser(self, host: str) -> Connection | None:
+        """As `_way`, by TLS to port 443, or to port 80 where nothing listens on that."""
+        try:
+            server = await self._way(host, 443)
+        except NobodyListensError:
+            return await self._way(host, 80)
+        if server is not None:
+            _, writer = server
+            try:
+                await writer.start_tls(
+                    _UNCHECKED, server_hostname=host, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+                )
+            except OSError as error:
+                writer.close()
+                raise ConnectionError(f"{host} does not speak TLS at port 443 ({error})") from error
+        return server
+
     async def _serve_tunnel(
         self, tunnel: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -169,7 +196,9 @@ class Front:
         await writer.drain()
         scheme = "http"
         if tunnel.port == 443:
-            await writer.start_tls(self.authority.context(tunnel.host), ssl_handshake_timeout=20)
+            await writer.start_tls(
+                self.authority.context(tunnel.host), ssl_handshake_timeout=_HANDSHAKE_SECONDS
+            )
             scheme = "https"
             if writer.get_extra_info("ssl_object").selected_alpn_protocol() == http2.PROTOCOL:
                 log.warning("gRPC to %s was refused", tunnel.host)
@@ -186,8 +215,9 @@ class Front:
 
     async def _route(self, request: Request) -> Response:
         name, _, port = request.host.lower().partition(":")
-        if name.endswith(".localhost") and _GOOGLE.fullmatch(name.removesuffix(".localhost")):
-            return await self._answer_browser(request, name.removesuffix(".localhost"))
+        host = name.removesuffix(".localhost")
+        if host != name and (_GOOGLE.fullmatch(host) or _MACHINE.fullmatch(host)):
+            return await self._answer_browser(request, host)
         if _GOOGLE.fullmatch(name) and port in ("", "80"):
             request.host = name
             return await self._answer(request)
@@ -201,15 +231,22 @@ class Front:
             return text_response("No web page may ask for this.\n", status=403)
         return await self._control(request)
 
-    async def _pass_request(self, request: Request, host: str) -> Response | None:
-        """The answer of what runs here at this address, on port 80; None where nothing of it does."""
+    async def _pass_request(
+        self, request: Request, host: str, *, from_browser: bool = False
+    ) -> Response | None:
+        """The answer of what runs here at this address, on port 80, or for a browser with TLS; None where nothing of it does."""
         try:
-            server = await self._way(host, 80)
+            server = await (self._way_of_browser(host) if from_browser else self._way(host, 80))
             return None if server is None else await forward(request, *server)
         except ConnectionError as error:
             return text_response(f"{error}.\n", status=504)
         except ProtocolError as error:
             return text_response(f"{host} does not speak HTTP: {error}.\n", status=502)
+
+    async def _answer_machine(self, request: Request) -> Response:
+        """The answer of a machine to a browser."""
+        passed = await self._pass_request(request, request.host, from_browser=True)
+        return passed or text_response(f"No machine has the address of {request.host}.\n", status=404)
 
     async def _answer_override(self, request: Request) -> Response:
         """The answer of the API that the path begins with. In a browser it would be a page of this address, with what the console's pages
@@ -236,7 +273,8 @@ class Front:
                 request.headers.set(
                     name, re.sub(rf"http://([\w.-]+){re.escape(suffix)}", r"https://\1", value)
                 )
-        response = await self._answer(request)
+        answer = self._answer_machine if _MACHINE.fullmatch(host) else self._answer
+        response = await answer(request)
         # Neither the length of a HEAD answer nor a range of bytes survives rewriting.
         if request.method == "HEAD" or response.status == 206:
             return response

@@ -11,6 +11,10 @@ Way = Callable[[str, int], Awaitable[Connection] | None]
 the opening says in words why nobody gets in."""
 
 
+class NobodyListensError(ConnectionRefusedError):
+    """Nothing listens at the port, to which whoever asks would have been let in."""
+
+
 class Ways:
     """All of them. An address that two offer is that of the first."""
 

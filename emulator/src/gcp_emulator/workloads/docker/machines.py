@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gcp_emulator.front.tasks import ConnectionHandler, Connections, Tasks
-from gcp_emulator.front.ways import Connection
+from gcp_emulator.front.ways import Connection, NobodyListensError
 from gcp_emulator.workloads.build.cache import in_thread
 from gcp_emulator.workloads.build.run import HostAccess
 from gcp_emulator.workloads.docker.builder import pip_configuration, pip_settings
@@ -154,7 +154,7 @@ class ContainerMachines:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 return await asyncio.open_connection(running.address, port)
         except (OSError, TimeoutError) as error:
-            raise ConnectionRefusedError(f"nothing answers at port {port} of {name} ({error})") from None
+            raise NobodyListensError(f"nothing answers at port {port} of {name} ({error})") from None
 
     def clear(self) -> None:
         """Removes every machine of this emulator from the engine. DockerError."""
