@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 import pytest
 from testinfra.host import Host
@@ -41,6 +42,13 @@ def test_the_user_may_write_nothing_but_its_own_folders(host: Host) -> None:
     assert host.user("shop").shell == "/usr/sbin/nologin"
 
 
+def test_the_user_can_read_all_that_the_server_reads_and_is_in_its_further_groups(host: Host) -> None:
+    # Root's umask was a strict one.
+    assert host.check_output(f"{AS_USER} find {ROOT}/releases/1 ! -type l ! -readable") == ""
+    assert host.file(f"{ROOT}/releases/1/source/shop/__pycache__").listdir()
+    assert host.user("shop").groups == ["shop", "www-data"]
+
+
 def test_a_command_has_run_as_the_user_and_in_its_folders(host: Host) -> None:
     database = host.file(f"{ROOT}/run/db.sqlite3")
     assert (database.user, database.mode) == ("shop", 0o640)
@@ -51,16 +59,33 @@ def test_a_command_finds_its_secret_and_nobody_sees_it(hosts: dict[str, Host], p
     done = play("command.yml", "-vvv", python_app_release="1", python_app_command=["python", "-c", code])
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(f"msg: {hashlib.sha256(SECRET.encode()).hexdigest()}") == len(hosts)
+    assert done.stdout.count("msg: status 0, and 0 characters of what went wrong") == len(hosts)
     assert SECRET not in done.stdout
 
 
 def test_a_command_may_not_write_elsewhere_and_what_failed_is_told(hosts: dict[str, Host], play) -> None:
-    code = f"open('{ROOT}/releases/1/source/shop/evil.py', 'w')"
+    code = f"print('said before'); open('{ROOT}/releases/1/source/shop/evil.py', 'w')"
     done = play("command.yml", python_app_release="1", python_app_command=["python", "-c", code])
     assert done.returncode != 0
     told = done.stdout
     assert "of release 1 of shop: it ended with status 1 and said:" in told
     assert told.count("OSError: [Errno 30] Read-only file system") >= len(hosts)
+    # The fact tells of it too.
+    assert told.count("msg: said before") == len(hosts)
+    assert len(re.findall("msg: status 1, and [1-9][0-9]* characters of what went wrong", told)) == len(hosts)
+
+
+def test_a_command_that_takes_too_long_is_ended_and_that_is_told(hosts: dict[str, Host], play) -> None:
+    code = "import threading; print('waits', flush=True); threading.Event().wait()"
+    done = play(
+        "command.yml",
+        python_app_release="1",
+        python_app_command=["python", "-c", code],
+        python_app_command_seconds=2,
+    )
+    assert done.returncode != 0
+    told = "it was ended after 2 seconds, which is python_app_command_seconds, and said: waits"
+    assert done.stdout.count(told) >= len(hosts)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +96,18 @@ def test_a_command_may_not_write_elsewhere_and_what_failed_is_told(hosts: dict[s
             {"python_app_release": "2", "python_app_source": "/nowhere"},
             'its source, "/nowhere", is neither a folder nor an archive',
         ),
+        (
+            {
+                "python_app_release": "2",
+                "python_app_folder": "a/../..",
+                "python_app_files": dict.fromkeys(["/etc/evil", "two words", "a/b_c-d.txt"], ""),
+            },
+            '"/etc/evil", "two words", "a/../.." of python_app_folder or python_app_files',
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_changes(
-    variables: dict[str, str], told: str, play
+    variables: dict[str, Any], told: str, play
 ) -> None:
     done = play("release.yml", "--limit=debian13", **variables)
     assert told in done.stdout
@@ -107,6 +140,38 @@ def test_a_full_disk_leaves_the_release_that_serves(hosts: dict[str, Host], play
         assert not host.file(f"{ROOT}/releases/2/complete").exists
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {
+                "python_app_install_commands": [
+                    "pip --version",
+                    "echo why it failed && exit 3",
+                    f"touch {ROOT}/went-on",
+                ]
+            },
+            r"lines \| Run the commands: echo why it failed && exit 3: .* why it failed \(\d+ MiB are free",
+        ),
+        (
+            {"python_app_folder": "shop/site"},
+            "The source has no folder shop/site, which python_app_folder names",
+        ),
+    ],
+)
+def test_what_cannot_be_installed_is_told_and_leaves_the_release_that_serves(
+    variables: dict[str, Any], told: str, hosts: dict[str, Host], play
+) -> None:
+    done = play("release.yml", python_app_release="2", **variables)
+    assert done.returncode != 0
+    assert "Failed to make release 2 of shop:" in done.stdout
+    assert re.search(told, done.stdout)
+    for host in hosts.values():
+        assert links(host) == ("1", "")
+        assert not host.file(f"{ROOT}/releases/2/complete").exists
+        assert not host.file(f"{ROOT}/went-on").exists
+
+
 def test_a_release_that_failed_half_way_is_never_made_current(hosts: dict[str, Host], play) -> None:
     done = play("switch.yml", python_app_release="2")
     assert done.returncode != 0
@@ -118,7 +183,7 @@ def test_a_release_that_failed_half_way_is_never_made_current(hosts: dict[str, H
         assert links(host) == ("1", "")
 
 
-def test_it_is_made_anew_from_an_archive_on_the_server(hosts: dict[str, Host], play) -> None:
+def test_it_is_made_anew_from_an_archive_on_the_server_and_by_commands(hosts: dict[str, Host], play) -> None:
     for host in hosts.values():
         host.check_output(
             f"tar --create --gzip --file /opt/shop.tar.gz --directory {ROOT}/releases/1/source ."
@@ -128,11 +193,46 @@ def test_it_is_made_anew_from_an_archive_on_the_server(hosts: dict[str, Host], p
         python_app_release="2",
         python_app_source="/opt/shop.tar.gz",
         python_app_source_is_remote=True,
+        python_app_files={"tools/further/words.txt": "two words\n", "shop/version.py": "VERSION = 2\n"},
+        # It is not asked for where commands install.
+        python_app_requirements="missing.txt",
+        python_app_install_commands=[
+            "pip install --no-index --find-links=/opt/wheels --requirement requirements.txt",
+            "cat tools/further/words.txt > found && env > environment",
+        ],
+        python_app_finish_commands=[
+            "python -c 'import django; from shop.version import VERSION; print(VERSION)' > finished",
+            'test -s found && echo "$GREETING" >> finished',
+        ],
+        python_app_finish_environment={"GREETING": "good 'day'"},
+        python_app_folder="shop",
+        python_app_command=["python", "../manage.py", "migrate", "--noinput"],
     )
     assert done.returncode == 0, done.stdout
+    release = f"{ROOT}/releases/2"
+    environment = {
+        f"VIRTUAL_ENV={release}/virtualenv",
+        f"PIP_PYTHON={release}/virtualenv/bin/python",
+        "PIP_NO_INPUT=1",
+        "PIP_DISABLE_PIP_VERSION_CHECK=1",
+    }
     for host in hosts.values():
         assert links(host) == ("2", "1")
         assert host.file(f"{ROOT}/current/source/manage.py").user == "root"
+        found = {
+            name: host.file(f"{release}/source/{name}").content_string
+            for name in ("found", "environment", "finished")
+        }
+        assert found["found"] == "two words\n"
+        assert environment <= set(found["environment"].splitlines())
+        assert f"\nPATH={release}/virtualenv/bin:/" in f"\n{found['environment']}"
+        assert "GREETING" not in found["environment"]
+        assert found["finished"] == "2\ngood 'day'\n"
+        modes = host.check_output(
+            f"cd {release}/source && stat --format='%U %a' tools tools/further tools/further/words.txt found"
+        )
+        assert modes.splitlines() == ["root 755", "root 755", "root 644", "root 644"]
+        assert host.check_output(f"{AS_USER} find {release} ! -type l ! -readable") == ""
 
 
 def test_the_link_is_there_at_every_moment_of_a_switch(hosts: dict[str, Host], play) -> None:
