@@ -9,7 +9,7 @@ IN = cd "$(ROOT)" &&
 said = $(if $(filter command,$(origin $(1))),$($(1)))
 # make takes any word and any variable, and would rehearse something else than what was meant by a misspelt one. In capitals with _ is what
 # programs read of the environment.
-TAKES = SOURCE INVENTORY SITE PORT ARGS
+TAKES = SOURCE INVENTORY SITE PORT TARGET ARGS
 typed := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(strip $(foreach name,$(typed),$(if $(filter $(TAKES) PYTHON,$(name))$(findstring _,$(name)),,$(name))))
 empty := $(strip $(foreach name,$(filter SOURCE INVENTORY,$(typed)),$(if $($(name)),,$(name))))
@@ -22,10 +22,11 @@ export SAID_SOURCE = $(call said,SOURCE)
 export SAID_INVENTORY = $(call said,INVENTORY)
 export SAID_SITE = $(call said,SITE)
 export SAID_PORT = $(call said,PORT)
+export SAID_TARGET = $(call said,TARGET)
 export SAID_ARGS = $(call said,ARGS)
 export CALLED_FROM := $(CURDIR):$(PWD)
 REHEARSE = $(IN) .venv/bin/python tools/rehearse.py
-SAID = --source "$$SAID_SOURCE" --inventory "$$SAID_INVENTORY" --site "$$SAID_SITE" --port "$$SAID_PORT"
+SAID = --source "$$SAID_SOURCE" --inventory "$$SAID_INVENTORY" --site "$$SAID_SITE" --port "$$SAID_PORT" --target "$$SAID_TARGET"
 # The verbs that end something need no more than what is there.
 END = $(IN) if test ! -e "$${REHEARSAL_HOME:-.rehearsal}"; then echo "nothing is rehearsed here"; exit 0; fi; \
 	bash tools/bootstrap.sh check 2>/dev/null || bash tools/bootstrap.sh rehearse || exit 1; $(REHEARSE)
@@ -37,7 +38,7 @@ adopt: ## read the project SOURCE=FOLDER: what it needs, what that costs, an inv
 	@$(IN) bash tools/bootstrap.sh rehearse
 	@$(REHEARSE) adopt $(SAID) --arguments="$$SAID_ARGS"
 
-rehearse: ## deploy the model project, or SOURCE=FOLDER or INVENTORY=..., to Google Cloud's emulator on this machine (PORT=...)
+rehearse: ## deploy the model project, or SOURCE=FOLDER or INVENTORY=..., to Google Cloud's emulator on this machine (PORT=..., TARGET=compute_engine)
 	@$(IN) bash tools/bootstrap.sh rehearse
 	@$(REHEARSE) deploy $(SAID)
 

@@ -9,7 +9,9 @@ from typing import Any
 import google.auth
 from google.auth.transport.requests import AuthorizedSession
 
-#: What to call it, where it is listed, under which key, and how an item is named.
+#: Which most projects have none of.
+_MACHINES = "machines"
+#: What to call it, where it is listed, under which key (of a zone, where zones are listed), and how an item is named.
 _LISTS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     (
         "service",
@@ -37,6 +39,12 @@ _LISTS: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
         "accounts",
         lambda i: str(i["email"]).partition("@")[0],
     ),
+    (
+        _MACHINES,
+        "compute.googleapis.com/compute/v1/projects/{p}/aggregated/instances",
+        "instances",
+        lambda i: f"{i['name']} ({i['status']})",
+    ),
 )
 
 
@@ -50,9 +58,26 @@ def main(project: str, region: str) -> int:
     session = AuthorizedSession(credentials)
     for label, address, key, name in _LISTS:
         answer = session.get(f"https://{address.format(p=project, r=region)}", timeout=30)
+        if answer.status_code == 403 and _is_disabled(answer.json()):
+            continue
         answer.raise_for_status()
-        print(f"    {label:<10}{', '.join(sorted(name(item) for item in answer.json().get(key, [])))}")
+        names = sorted(name(item) for item in _items(answer.json(), key))
+        if names or label != _MACHINES:
+            print(f"    {label:<10}{', '.join(names)}")
     return 0
+
+
+def _is_disabled(error: Any) -> bool:
+    """Whether an API says that the project does not use it."""
+    return any(detail.get("reason") == "SERVICE_DISABLED" for detail in error["error"].get("details", []))
+
+
+def _items(answer: Any, key: str) -> list[Any]:
+    """What is listed, of all zones where they are listed."""
+    places = answer.get("items")
+    if isinstance(places, dict):
+        return [item for place in places.values() for item in place.get(key, [])]
+    return list(answer.get(key, []))
 
 
 if __name__ == "__main__":

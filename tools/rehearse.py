@@ -1,6 +1,7 @@
 """``make rehearse``: the production playbooks, unchanged, against the emulator.
 
 Usage: rehearse.py deploy | env | status | password | adopt | stop | clean [--source FOLDER | --inventory INVENTORY] [--site SITE] [--port PORT]
+                   [--target cloud_run | compute_engine]
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gcp_emulator import environment, seed
 ROOT = Path(__file__).resolve().parent.parent
 # Run as a program, this finds what is beside it only.
 sys.path += [str(ROOT), str(ROOT / "collections")]
-from tools import sites
+from tools import engine, sites, targets
 
 #: Everything that a rehearsal keeps. REHEARSAL_HOME moves it (the tests do, to leave a person's own rehearsal alone).
 HOME = Path(os.environ.get("REHEARSAL_HOME") or ROOT / ".rehearsal").resolve()
@@ -35,6 +36,8 @@ STATE = HOME / "emulator"
 ENVIRONMENT = HOME / "env"
 #: Names the inventory that was rehearsed last, for the verbs that look at it.
 INVENTORY = HOME / "inventory"
+#: The variables of the target that was rehearsed last; there is none where that is Cloud Run.
+TARGET = HOME / "target.yml"
 BIN = ROOT / ".venv" / "bin"
 OPERATOR = "operator@example.com"
 #: Free space below which a build or a database would fail half-way, in bytes.
@@ -57,6 +60,7 @@ def main() -> int:
     parser.add_argument("--inventory", default="", help="an inventory of sites")
     parser.add_argument("--site", default="", help="one of the inventory's sites")
     parser.add_argument("--port", default="", help="the emulator's port")
+    parser.add_argument("--target", default="", help=f"where the site runs: {' or '.join(targets.TARGETS)}")
     parser.add_argument(
         "--arguments", default="", help="further arguments of ansible-playbook, as a shell takes them"
     )
@@ -68,8 +72,10 @@ def main() -> int:
     # Reading an inventory makes that folder, which is not to be the person's own.
     os.environ.setdefault("ANSIBLE_HOME", str(HOME / "ansible"))
     try:
+        if options.target and options.target not in targets.TARGETS:
+            raise RehearsalError(f"TARGET is {options.target}: expected {' or '.join(targets.TARGETS)}")
         return _VERBS[options.verb](options)
-    except (RehearsalError, sites.SitesError) as error:
+    except (RehearsalError, sites.SitesError, targets.TargetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -121,8 +127,8 @@ def _inventory(options: argparse.Namespace) -> Path:
     return ROOT / "inventories" / "local"
 
 
-def start(inventory: Path, port: str = "") -> list[sites.Site]:
-    """Starts the emulator with the projects of an inventory, and writes .rehearsal/env. The inventory's sites."""
+def start(inventory: Path, port: str = "", target: str = "") -> list[sites.Site]:
+    """Starts the emulator with the projects of an inventory and with what a target needs, and writes .rehearsal/env. The inventory's sites."""
     HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     free = shutil.disk_usage(HOME).free
     if free < _NEEDED_SPACE:
@@ -134,10 +140,18 @@ def start(inventory: Path, port: str = "") -> list[sites.Site]:
     found = sites.read(inventory)
     _bring_servers(found)
     seeded = _seed(found)
+    on_machines = target == targets.COMPUTE_ENGINE or (not target and TARGET.exists())
+    machines = "containers" if on_machines else ""
+    if on_machines:
+        targets.bring_engine()
+        targets.write_variables(TARGET, HOME, STATE, BIN / "python")
+    else:
+        TARGET.unlink(missing_ok=True)
     options = ["--seed", str(seeded), *_profile(), *_runtime(), *(["--port", port] if port else [])]
+    options += ["--machines", machines] if machines else []
     running = _running_port()
-    # A seed is read at the start.
-    if running and ((port and int(port) != running) or not _has_projects(running, found)):
+    # A seed is read at the start, and what runs machines is chosen there.
+    if running and ((port and int(port) != running) or not _suits(running, found, machines)):
         _emulator("stop")
     _emulator("start", *options)
     ENVIRONMENT.write_text(_environment(found), "utf-8")
@@ -171,9 +185,12 @@ def _seed(found: list[sites.Site]) -> Path:
     return written
 
 
-def _has_projects(port: int, found: list[sites.Site]) -> bool:
-    there = sites.projects_of_emulator(port)
-    return {site.project for site in found} <= there
+def _suits(port: int, found: list[sites.Site], machines: str) -> bool:
+    """Whether a running emulator has the projects of these sites, and runs machines by what is wanted, if anything is."""
+    health = sites.health_of_emulator(port)
+    return {site.project for site in found} <= set(health.get("projects", [])) and (
+        not machines or health.get("machines") == machines
+    )
 
 
 def _running_port() -> int | None:
@@ -223,7 +240,7 @@ def _again() -> str:
 def env(options: argparse.Namespace) -> int:
     """Starts the emulator, if need be, and prints what leads a shell to it."""
     with _alone(), _stdout_to_stderr():
-        start(_inventory(options), options.port)
+        start(_inventory(options), options.port, options.target)
     print(ENVIRONMENT.read_text("utf-8"), end="")
     return 0
 
@@ -263,14 +280,14 @@ def deploy(options: argparse.Namespace) -> int:
     """Starts the emulator, runs the deploy playbook and says what is there now."""
     with _alone():
         inventory = _inventory(options)
-        found = start(inventory, options.port)
+        found = start(inventory, options.port, options.target)
         projects = ", ".join(dict.fromkeys(site.project for site in found))
         names = ", ".join(site.name for site in found)
         print(
             f"rehearsal in the emulator at 127.0.0.1:{_port()}, not in Google Cloud: project {projects}, as {OPERATOR}\n"
-            f"deploying {names} with the production playbooks (ansible-playbook deploy.yml -i {_shown(inventory)})\n"
+            f"deploying {names} with the production playbooks ({_typed(inventory)})\n"
         )
-        command = ["ansible-playbook", "deploy.yml", "-i", str(inventory), "-e", "djangogcp_cloud=emulator"]
+        command = ["ansible-playbook", "deploy.yml", *_variables(inventory)]
         recaps, status = _run_with_progress(command)
         if status != 0:
             raise RehearsalError(
@@ -281,6 +298,18 @@ def deploy(options: argparse.Namespace) -> int:
     return 0
 
 
+def _variables(inventory: Path) -> list[str]:
+    """What every playbook of a rehearsal is told."""
+    target = ["-e", f"@{TARGET}"] if TARGET.exists() else []
+    return ["-i", str(inventory), "-e", "djangogcp_cloud=emulator", *target]
+
+
+def _typed(inventory: Path) -> str:
+    """The deploy, as a person types it."""
+    target = f" -e @{_shown(TARGET)}" if TARGET.exists() else ""
+    return f"ansible-playbook deploy.yml -i {_shown(inventory)}{target}"
+
+
 def _command(options: argparse.Namespace) -> str:
     """What was typed, to be typed again."""
     return " ".join(
@@ -288,7 +317,11 @@ def _command(options: argparse.Namespace) -> str:
             _AGAIN,
             *(
                 f"{name}={shlex.quote(value)}"
-                for name, value in (("SOURCE", options.source), ("INVENTORY", options.inventory))
+                for name, value in (
+                    ("SOURCE", options.source),
+                    ("INVENTORY", options.inventory),
+                    ("TARGET", options.target),
+                )
                 if value
             ),
         ]
@@ -364,14 +397,13 @@ def _summary(inventory: Path, found: list[sites.Site], recaps: dict[str, str], c
     print("\nThe site is served" if len(found) == 1 else "\nThe sites are served", end="")
     print(" (nothing had to be changed)." if nothing else ".")
     for site in found:
-        address = site.address(_port())
+        address = _address(site)
         of = f" SITE={site.name}" if len(found) > 1 else ""
         print(f"""{f"{chr(10)}  {site.name}" if of else ""}
   for a browser      {address}
   its admin          {address.rstrip("/")}{site.admin_path or "/"}
   admin login        {site.login}
   show its password  make rehearse-password{of}""")
-    shown = _shown(inventory)
     print(f"""
   what goes on       http://127.0.0.1:{_port()}/   (what is there, who may do what, requests, logs)
 {"".join(made)}
@@ -380,8 +412,26 @@ def _summary(inventory: Path, found: list[sites.Site], recaps: dict[str, str], c
     {command:<21} again: nothing changes
     make rehearse-status  what serves, and what is not as declared
     . {_shown(ENVIRONMENT)}      then any Google client talks to the emulator (until rehearsal_off), for example
-                          ansible-playbook deploy.yml -i {shown} --check --diff
+                          {_typed(inventory)} --check --diff
     make rehearse-stop    stop everything and keep the state; make rehearse-clean removes it""")
+
+
+def _address(site: sites.Site) -> str:
+    """Where a browser finds a site."""
+    if not TARGET.exists():
+        return site.address(_port())
+    reader = [
+        str(BIN / "python"),
+        str(ROOT / "tools" / "machine_host.py"),
+        site.project,
+        site.region,
+        site.name,
+    ]
+    read = subprocess.run(_in_environment(reader), cwd=ROOT, capture_output=True, text=True, check=False)
+    if read.returncode != 0:
+        why = read.stderr.strip().removeprefix("error: ")[-300:]
+        raise RehearsalError(f"the address of {site.name} cannot be read: {why}")
+    return f"http://{read.stdout.strip()}.localhost:{_port()}/"
 
 
 def _port() -> int:
@@ -393,14 +443,7 @@ def status(options: argparse.Namespace) -> int:
     """Runs the status playbook."""
     _require_running()
     inventory = _inventory(options)
-    command = [
-        "ansible-playbook",
-        "playbooks/status.yml",
-        "-i",
-        str(inventory),
-        "-e",
-        "djangogcp_cloud=emulator",
-    ]
+    command = ["ansible-playbook", "playbooks/status.yml", *_variables(inventory)]
     return subprocess.run(_in_environment(command), cwd=ROOT, check=False).returncode
 
 
@@ -476,6 +519,8 @@ def _emulator(verb: str, *options: str) -> None:
     command = [str(BIN / "gcp-emulator"), verb, "--state", str(STATE), *options]
     # A rehearsal leaves nothing outside the checkout.
     inherited = {"XDG_CACHE_HOME": str(ROOT / ".cache"), **os.environ}
+    if TARGET.exists() or (STATE / "machines").exists():
+        inherited |= engine.environment()
     result = subprocess.run(command, env=inherited, capture_output=True, text=True, check=False)
     told, complained = (
         # The emulator's own option is said as make takes it.

@@ -155,11 +155,11 @@ def _source_of(inventory: Path) -> str:
     return str(yaml.safe_load(inventory.read_text("utf-8"))["sites"]["vars"]["djangogcp_source_dir"])
 
 
-def projects_of_emulator(port: int) -> set[str]:
-    """The projects of the emulator on this port; none when it does not answer."""
+def health_of_emulator(port: int) -> dict[str, Any]:
+    """What the emulator on this port says of itself: its projects, what runs machines; nothing when it does not answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}/_emulator/health", timeout=10) as answer:
-            return set(json.load(answer)["projects"])
-    except (OSError, ValueError, KeyError):
-        return set()
+            return dict(json.load(answer))
+    except (OSError, ValueError):
+        return {}

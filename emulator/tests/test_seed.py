@@ -87,6 +87,7 @@ def test_a_second_start_takes_nothing_away(seeded: RunningEmulator, tmp_path: Pa
     assert _networks(seeded) == before
     health = requests.get(f"{seeded.proxy}/_emulator/health", timeout=10).json()
     assert "my-project" in health["projects"]
+    assert health["machines"] == "none"
 
 
 def test_without_it_there_is_no_metadata_server(tmp_path: Path) -> None:

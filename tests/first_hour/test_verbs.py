@@ -83,11 +83,11 @@ def test_before_the_first_rehearsal_a_verb_says_what_to_type(verb: str, fresh: P
     [
         (
             ("rehearse", "SORUCE=../shop"),
-            "there is no SORUCE=... here: it takes SOURCE INVENTORY SITE PORT ARGS",
+            "there is no SORUCE=... here: it takes SOURCE INVENTORY SITE PORT TARGET ARGS",
         ),
         (
             ("rehearse", "source=../shop"),
-            "there is no source=... here: it takes SOURCE INVENTORY SITE PORT ARGS",
+            "there is no source=... here: it takes SOURCE INVENTORY SITE PORT TARGET ARGS",
         ),
         (("rehearse", "SOURCE="), "SOURCE is empty: leave it out for the model project"),
         (

@@ -155,7 +155,7 @@ class Emulator:
             return await self.service(Metadata).serve(request)
         if request.path == "/_emulator/health":
             projects = [project["projectId"] for project in self.context.projects.all()]
-            return json_response({"status": "ok", "projects": projects})
+            return json_response({"status": "ok", "projects": projects, "machines": self.settings.machines})
         if not request.path.startswith("/_emulator/"):
             return await self.console.answer(request)
         if request.path == "/_emulator/unhandled":

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -138,29 +139,46 @@ class CertificateAuthority:
         return self._contexts[host]
 
     def _leaf(self, host: str) -> bytes:
-        now = datetime.datetime.now(datetime.UTC)
-        try:
-            name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-        except ValueError:
-            name = x509.DNSName(host)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])]))
-            .issuer_name(self._root.subject)
-            .public_key(self._leaf_key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(self._root.not_valid_after_utc)
-            .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._root.public_key()),  # type: ignore[arg-type]
-                critical=False,
-            )
-            .sign(self._key, hashes.SHA256())  # type: ignore[arg-type]
-        )
+        certificate = _sign(self._root, self._key, host, self._leaf_key)
         return certificate.public_bytes(serialization.Encoding.PEM) + _private_pem(self._leaf_key)
+
+
+def issue(folder: Path, host: str) -> tuple[bytes, bytes]:
+    """A certificate for ``host``, with the root that signed it behind it, and its private key, for a server that is not the emulator itself. The
+    authority in ``folder`` is there already."""
+    pem = (folder / "ca.pem").read_bytes()
+    key = ec.generate_private_key(ec.SECP256R1())
+    signing = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    certificate = _sign(x509.load_pem_x509_certificate(pem), signing, host, key)
+    return certificate.public_bytes(serialization.Encoding.PEM) + pem, _private_pem(key)
+
+
+def _sign(
+    root: x509.Certificate, signing: Any, host: str, key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    """A certificate of a root for a host and the key of its server; as long as that of the root itself."""
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        name = x509.DNSName(host)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])]))
+        .issuer_name(root.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(root.not_valid_after_utc)
+        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key()),  # type: ignore[arg-type]
+            critical=False,
+        )
+        .sign(signing, hashes.SHA256())
+    )
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
