@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,7 +156,22 @@ def start(inventory: Path, port: str = "", target: str = "") -> list[sites.Site]
     _emulator("start", *options)
     ENVIRONMENT.write_text(_environment(found), "utf-8")
     INVENTORY.write_text(f"{inventory}\n", "utf-8")
+    if on_machines:
+        _grant_roles({site.project for site in found})
     return found
+
+
+def _grant_roles(projects: Collection[str]) -> None:
+    """Gives who deploys what a machine takes: a seed tells only of projects that are new."""
+    words = [f"{role}={permission}" for role, permission in targets.ROLES.items()]
+    for project in sorted(projects):
+        program = [str(BIN / "python"), str(ROOT / "tools" / "grant_roles.py"), project, f"user:{OPERATOR}"]
+        granted = subprocess.run(
+            _in_environment([*program, *words]), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if granted.returncode != 0:
+            why = granted.stderr.strip().removeprefix("error: ")[-300:]
+            raise RehearsalError(f"the roles for machines cannot be granted in {project}: {why}")
 
 
 def _bring_servers(found: list[sites.Site]) -> None:

@@ -21,6 +21,14 @@ from tools import engine
 CLOUD_RUN = "cloud_run"
 COMPUTE_ENGINE = "compute_engine"
 TARGETS = (CLOUD_RUN, COMPUTE_ENGINE)
+#: What who deploys to a machine may do besides what the seed gives them, each with a permission of it that no other one has.
+ROLES = {
+    "roles/compute.instanceAdmin.v1": "compute.instances.create",
+    "roles/compute.networkAdmin": "compute.networks.create",
+    "roles/compute.osAdminLogin": "compute.instances.osAdminLogin",
+    "roles/compute.securityAdmin": "compute.firewalls.create",
+    "roles/iap.tunnelResourceAccessor": "iap.tunnelInstances.accessViaIAP",
+}
 _TOOLS = Path(__file__).resolve().parent
 _PROXY_IMAGE = next(image.name for image in engine.IMAGES if image.go.find("/cloud-sql-proxy/") > 0)
 _PROXY_VERSION = _PROXY_IMAGE.rpartition(":")[2]

@@ -15,7 +15,7 @@ import yaml
 from gcp_emulator.front import ca
 
 from tests.first_hour.test_verbs import complaint, home, make
-from tools import engine, machine_certificate, machine_host, made, rehearse, sites, targets
+from tools import engine, grant_roles, machine_certificate, machine_host, made, rehearse, sites, targets
 
 __all__ = ["home"]
 
@@ -209,6 +209,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr(rehearse, "_emulator", lambda *words: told.append(list(words)))
     monkeypatch.setattr(rehearse, "_running_port", lambda: 8910)
     monkeypatch.setattr(rehearse, "_environment", lambda _: "")
+    monkeypatch.setattr(rehearse, "_grant_roles", lambda projects: told[-1].insert(1, *projects))
     monkeypatch.setattr(sites, "read", lambda _: [SITE])
     monkeypatch.setattr(targets, "bring_engine", lambda: None)
     monkeypatch.setattr(targets, "write_variables", lambda file, *_: file.write_text("said"))
@@ -242,6 +243,50 @@ def test_a_rehearsal_goes_on_with_the_target_of_the_last(
     assert begin(started, monkeypatch, "containers", "cloud_run") == (["start"], False)
     assert begin(started, monkeypatch, "none", "") == (["start"], False)
     assert not rehearse.TARGET.exists()
+
+
+def test_roles_are_granted_once_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    others = {"role": "roles/owner", "members": ["user:other@example.com"]}
+    policy = {"bindings": [others], "etag": "x"}
+    late = [{"permissions": ["a.b.c"]}, {}]
+
+    class Answer:
+        status_code, text = 200, ""
+
+        def __init__(self, content: dict[str, object]) -> None:
+            self.content = content
+
+        def json(self) -> dict[str, object]:
+            return self.content
+
+        def raise_for_status(self) -> None:
+            pass
+
+    class Session:
+        def __init__(self, _: object) -> None:
+            pass
+
+        def post(self, url: str, json: dict[str, dict[str, object]], timeout: int) -> Answer:
+            verb = url.rpartition(":")[2]
+            asked.append(verb)
+            if verb == "setIamPolicy":
+                policy.update(json["policy"])  # type: ignore[arg-type]
+            if verb == "testIamPermissions":
+                return Answer(late.pop() if len(late) > 1 else late[0])
+            return Answer(dict(policy))
+
+    monkeypatch.setattr(grant_roles.google.auth, "default", lambda **_: (None, None))
+    monkeypatch.setattr(grant_roles, "AuthorizedSession", Session)
+    monkeypatch.setattr(grant_roles, "_PAUSE", 0)
+    words = ("my-project", "user:me@example.com", "roles/one=a.b.c")
+    assert grant_roles.main(*words) == 0
+    assert asked == ["enable", "getIamPolicy", "setIamPolicy", *["testIamPermissions"] * 2]
+    mine = {"role": "roles/one", "members": ["user:me@example.com"]}
+    assert policy == {"bindings": [others, mine], "etag": "x"}
+    asked.clear()
+    assert grant_roles.main(*words) == 0
+    assert asked == ["enable", "getIamPolicy", "testIamPermissions"]
 
 
 def test_what_is_there_is_listed_without_the_apis_that_are_not_used(
