@@ -114,13 +114,13 @@ def test_what_the_firewall_does_not_let_in_is_told(tmp_path: Path, caplog: pytes
     assert f"{MACHINE}:443 was not reached: no firewall rule lets tcp:443 in" in caplog.text
     answer = browse(tmp_path, (80,), lets_in=(443,))
     assert answer.startswith("HTTP/1.1 504 ")
-    assert answer.endswith("no firewall rule lets tcp:80 in.\n")
+    assert answer.endswith("nothing answers at port 443; no firewall rule lets tcp:80 in.\n")
 
 
 def test_a_machine_that_does_not_answer_is_told(tmp_path: Path) -> None:
     answer = browse(tmp_path, ())
     assert answer.startswith("HTTP/1.1 504 ")
-    assert answer.endswith("nothing answers at port 80.\n")
+    assert answer.endswith("nothing answers at port 443; nothing answers at port 80.\n")
     answer = browse(tmp_path, (0,))
     assert answer.startswith("HTTP/1.1 504 ")
     assert f"{MACHINE} does not speak TLS at port 443 (" in answer

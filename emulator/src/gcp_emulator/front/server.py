@@ -176,8 +176,11 @@ class Front:
         """As `_way`, by TLS to port 443, or to port 80 where nothing listens on that."""
         try:
             server = await self._way(host, 443)
-        except NobodyListensError:
-            return await self._way(host, 80)
+        except NobodyListensError as nobody:
+            try:
+                return await self._way(host, 80)
+            except ConnectionError as error:
+                raise ConnectionError(f"{nobody}; {error}") from None
         if server is not None:
             _, writer = server
             try:
