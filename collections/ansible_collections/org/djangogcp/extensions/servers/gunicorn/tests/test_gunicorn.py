@@ -17,6 +17,7 @@ import pytest
 from testinfra.host import Host
 
 SECRET = "not-a-secret-but-kept-as-one"
+OTHER = {"blue": "green", "green": "blue"}
 AS_NOBODY = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
 
 
@@ -27,10 +28,10 @@ def active(host: Host) -> str:
     )[1]
 
 
-def get(host: Host, path: str) -> dict[str, object]:
-    """What the site answers."""
+def get(host: Host, path: str, colour: str = "") -> dict[str, object]:
+    """What the site answers, or its release of that colour."""
     said = host.check_output(
-        f"curl --silent --show-error --fail --unix-socket /run/gunicorn-shop-{active(host)}.sock --header 'Host: shop.example' 'http://localhost{path}'"
+        f"curl --silent --show-error --fail --unix-socket /run/gunicorn-shop-{colour or active(host)}.sock --header 'Host: shop.example' 'http://localhost{path}'"
     )
     return json.loads(said)
 
@@ -38,6 +39,28 @@ def get(host: Host, path: str) -> dict[str, object]:
 def state(host: Host, unit: str) -> str:
     """What systemd says of a unit of the site."""
     return host.run(f"systemctl is-active gunicorn-shop@{unit}").stdout.strip()
+
+
+def pids(host: Host) -> dict[str, str]:
+    """The main process of each colour that runs."""
+    found = {
+        colour: host.check_output(f"systemctl show --property=MainPID --value gunicorn-shop@{colour}.service")
+        for colour in OTHER
+    }
+    return {colour: pid for colour, pid in found.items() if pid != "0"}
+
+
+def fact(done: subprocess.CompletedProcess[str], host: str) -> dict[str, object]:
+    """The fact that a play printed of a host."""
+    return json.loads(re.search(rf"\b{host} has (\{{.*?\}})", done.stdout)[1])
+
+
+def standing(play, *arguments: str, **variables: object) -> dict[str, dict[str, object]]:
+    """What serves and what waits, by host."""
+    done = play("standing.yml", *arguments, **variables)
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in done.stdout
+    return {host: fact(done, host) for host in re.findall(r"\b(\w+) has {", done.stdout)}
 
 
 @pytest.fixture
@@ -134,6 +157,9 @@ def test_nobody_but_the_web_server_may_connect(host: Host) -> None:
             {"gunicorn_workers": 0},
             "gunicorn_workers, gunicorn_threads, gunicorn_backlog and gunicorn_ready_seconds are 1 or more.",
         ),
+        ({"gunicorn_release": "2; return 200"}, "gunicorn_release (2; return 200) has no more than letters"),
+        ({"gunicorn_release": "include"}, "gunicorn_release (include) has no more than letters"),
+        ({"gunicorn_release": 47 * "a"}, "is at most 46 long"),
         ({"gunicorn_worker_class": "asgi"}, "gunicorn_threads (4) is 1 with gunicorn_worker_class asgi"),
         (
             {"gunicorn_settings": {"max_request": 5}},
@@ -177,7 +203,7 @@ def test_a_broken_release_leaves_the_one_that_serves(hosts: dict[str, Host], vis
     assert "What served before goes on serving." in told
     for name, host in hosts.items():
         assert active(host) == before[name]
-        other = {"blue": "green", "green": "blue"}[before[name]]
+        other = OTHER[before[name]]
         assert {state(host, f"{other}.{kind}") for kind in ("service", "socket")} <= {"inactive", "failed"}
         assert get(host, "/") == {"release": "1"}
 
@@ -190,6 +216,126 @@ def test_a_release_and_the_way_back_lose_no_request(hosts: dict[str, Host], visi
         for name, host in hosts.items():
             assert active(host) != before[name]
             assert get(host, "/") == {"release": release}
+
+
+def test_a_candidate_waits_beside_what_serves(hosts: dict[str, Host], visited, play) -> None:
+    before = {name: active(host) for name, host in hosts.items()}
+    done = play("candidate.yml", gunicorn_environment={"RELEASE": "2"}, gunicorn_release="second-7c1e")
+    assert done.returncode == 0, done.stdout
+    for name, host in hosts.items():
+        assert active(host) == before[name]
+        assert get(host, "/") == {"release": "1"}
+        assert get(host, "/", OTHER[before[name]]) == {"release": "2"}
+        assert fact(done, name)["colour"] == OTHER[before[name]]
+        assert fact(done, name)["is_serving"] is False
+    found = standing(play, "--check")
+    assert found == {
+        name: {"serving": "", "candidate": "second-7c1e", "running": ["blue", "green"]} for name in hosts
+    }
+
+
+def test_a_candidate_that_waits_is_left_alone(hosts: dict[str, Host], play) -> None:
+    before = {name: pids(host) for name, host in hosts.items()}
+    variables = {"gunicorn_environment": {"RELEASE": "2"}, "gunicorn_release": "second-7c1e"}
+    for arguments in ((), ("--check",)):
+        done = play("candidate.yml", *arguments, **variables)
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.count("changed=0") == len(hosts)
+    # Another name is not another release.
+    done = play("candidate.yml", **{**variables, "gunicorn_release": "second-b20d"})
+    assert done.returncode == 0, done.stdout
+    assert {name: pids(host) for name, host in hosts.items()} == before
+    assert {found["candidate"] for found in standing(play).values()} == {"second-b20d"}
+
+
+def test_the_visitors_get_the_candidate_that_runs(hosts: dict[str, Host], visited, play) -> None:
+    candidates = {name: OTHER[active(host)] for name, host in hosts.items()}
+    before = {name: pids(host)[candidates[name]] for name, host in hosts.items()}
+    variables = {"gunicorn_environment": {"RELEASE": "2"}, "gunicorn_release": "second-b20d"}
+    done = play("serve.yml", **variables)
+    assert done.returncode == 0, done.stdout
+    for name, host in hosts.items():
+        assert active(host) == candidates[name]
+        assert get(host, "/") == {"release": "2"}
+        assert pids(host) == {candidates[name]: before[name]}
+    assert standing(play) == {
+        name: {"serving": "second-b20d", "candidate": "", "running": [candidates[name]]} for name in hosts
+    }
+    assert play("serve.yml", **variables).stdout.count("changed=0") == len(hosts)
+
+
+def test_another_name_of_what_serves_restarts_nothing(hosts: dict[str, Host], play) -> None:
+    before = {name: pids(host) for name, host in hosts.items()}
+    done = play("serve.yml", gunicorn_environment={"RELEASE": "2"}, gunicorn_release="second")
+    assert done.returncode == 0, done.stdout
+    assert {name: pids(host) for name, host in hosts.items()} == before
+    assert {found["serving"] for found in standing(play).values()} == {"second"}
+
+
+def test_what_serves_already_is_no_candidate(hosts: dict[str, Host], visited, play) -> None:
+    before = {name: pids(host) for name, host in hosts.items()}
+    variables = {"gunicorn_environment": {"RELEASE": "2"}, "gunicorn_release": "second"}
+    done = play("candidate.yml", **variables)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("changed=0") == len(hosts)
+    assert all(fact(done, name)["is_serving"] is True for name in hosts)
+    # One that is left is stopped.
+    assert (
+        play("candidate.yml", gunicorn_environment={"RELEASE": "3"}, gunicorn_release="third").returncode == 0
+    )
+    assert all(len(pids(host)) == 2 for host in hosts.values())
+    assert play("candidate.yml", **variables).returncode == 0
+    assert {name: pids(host) for name, host in hosts.items()} == before
+    for host in hosts.values():
+        assert state(host, f"{OTHER[active(host)]}.socket") == "inactive"
+    assert {(found["serving"], found["candidate"]) for found in standing(play).values()} == {("second", "")}
+
+
+def test_a_broken_candidate_leaves_what_serves_alone(hosts: dict[str, Host], visited, play) -> None:
+    before = {name: pids(host) for name, host in hosts.items()}
+    # It takes the place of one that waits.
+    assert (
+        play("candidate.yml", gunicorn_environment={"RELEASE": "3"}, gunicorn_release="third").returncode == 0
+    )
+    done = play(
+        "candidate.yml",
+        gunicorn_environment={"RELEASE": "4", "BROKEN": "yes"},
+        gunicorn_release="fourth",
+        gunicorn_ready_seconds=4,
+    )
+    assert done.returncode != 0
+    assert done.stdout.count("RuntimeError: this release is broken on purpose") >= len(hosts)
+    assert {name: pids(host) for name, host in hosts.items()} == before
+    assert {(found["serving"], found["candidate"]) for found in standing(play).values()} == {("second", "")}
+
+
+def test_a_candidate_that_no_longer_answers_gets_no_visitors(hosts: dict[str, Host], visited, play) -> None:
+    before = {name: pids(host) for name, host in hosts.items()}
+    variables = {"gunicorn_environment": {"RELEASE": "3"}, "gunicorn_release": "third"}
+    assert play("candidate.yml", **variables).returncode == 0
+    done = play("serve.yml", **variables, gunicorn_health_path="/none/", gunicorn_ready_seconds=2)
+    assert done.returncode != 0
+    assert done.stdout.count("it did not answer 200 at /none/ within 2 s (HTTP 404)") >= len(hosts)
+    assert {name: pids(host) for name, host in hosts.items()} == before
+    assert {(found["serving"], found["candidate"]) for found in standing(play).values()} == {("second", "")}
+
+
+def test_another_release_than_the_candidate_takes_its_place(hosts: dict[str, Host], visited, play) -> None:
+    assert (
+        play("candidate.yml", gunicorn_environment={"RELEASE": "3"}, gunicorn_release="third").returncode == 0
+    )
+    done = play("serve.yml", gunicorn_environment={"RELEASE": "4"}, gunicorn_release="fourth")
+    assert done.returncode == 0, done.stdout
+    assert all(get(host, "/") == {"release": "4"} for host in hosts.values())
+    assert standing(play) == {
+        name: {"serving": "fourth", "candidate": "", "running": [active(host)]}
+        for name, host in hosts.items()
+    }
+
+
+def test_where_nothing_is_it_stands_so(hosts: dict[str, Host], play) -> None:
+    nothing = {"serving": "", "candidate": "", "running": []}
+    assert standing(play, gunicorn_name="nobody") == dict.fromkeys(hosts, nothing)
 
 
 def test_an_asynchronous_worker_serves(hosts: dict[str, Host], play) -> None:
@@ -211,7 +357,7 @@ def test_what_serves_serves_after_a_reboot_too(hosts: dict[str, Host]) -> None:
         host.check_output(
             "timeout 60 sh -c 'until systemctl is-system-running | grep -E \"running|degraded\"; do sleep 0.2; done'"
         )
-        other = {"blue": "green", "green": "blue"}[active(host)]
+        other = OTHER[active(host)]
         assert state(host, f"{active(host)}.service") == "active"
         assert [state(host, f"{other}.{kind}") for kind in ("service", "socket")] == ["inactive", "inactive"]
         assert get(host, "/") == {"release": "asynchronous"}
