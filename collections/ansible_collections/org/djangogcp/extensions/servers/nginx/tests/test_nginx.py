@@ -23,6 +23,8 @@ SITES = yaml.safe_load((Path(__file__).resolve().parents[1] / "vars/sites.yml").
 SHOP, BLOG = SITES["shop"], SITES["blog"]
 NEWS = {"name": "news", "names": ["news.example.test"], "upstream": "127.0.0.1:8001", "acme": True}
 RESOLVE = "--connect-to ::127.0.0.1:"
+#: The release that waits, with a name as long as the role gunicorn lets one be: nginx's hash has no room for a longer one.
+CANDIDATE = "next-" + 41 * "7"
 Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -123,6 +125,26 @@ def test_http_leads_to_https_and_other_names_to_the_first(host: Host) -> None:
     assert (status, headers["location"]) == (301, "https://shop.example.test/a?b=c")
     status, headers, _unused = curl(host, "'https://www.shop.example.test/a?b=c'")
     assert (status, headers["location"]) == (301, "https://shop.example.test/a?b=c")
+
+
+@pytest.mark.parametrize(
+    ("named", "asked"),
+    [
+        ("", "blog"),
+        (f"--header 'X-Release-Candidate: {CANDIDATE}'", "shop"),
+        (f"--header 'X-Release-Candidate: {CANDIDATE}7'", "blog"),
+        ("--header 'X-Release-Candidate: djangogcp_shop'", "blog"),
+        ("--header 'X-Release-Candidate;'", "blog"),
+        (
+            f"--header 'X-Release-Candidate: other' --header 'X-Release-Candidate: {CANDIDATE}'",
+            "blog",
+        ),
+    ],
+)
+def test_a_candidate_is_reached_by_its_name_alone(host: Host, named: str, asked: str) -> None:
+    path = "/a%2Fb%20c%3F/d%25//e/./%C3%A9;f,g?h=%26&i=j+k&l=%2F%3D?m"
+    said = application(host, f"'https://blog.example.test{path}' {named}")
+    assert (said["application"], said["path"], said["headers"]["host"]) == (asked, path, "blog.example.test")
 
 
 def test_static_files_are_sent_compressed_and_kept(host: Host) -> None:
@@ -279,6 +301,7 @@ def test_what_cannot_be_served_is_refused_at_once(play: Play) -> None:
         "name": "shop",
         "names": ["Shop.example.test", "shop.example.test", "a.test; return 200"],
         "upstream": "127.0.0.1",
+        "candidate": "unix:/run/applications/shop.sock",
         "static_dir": "/srv/../etc",
         "static_url": "/static",
         "certificate": "/etc/trial/shop.pem",
@@ -294,6 +317,7 @@ def test_what_cannot_be_served_is_refused_at_once(play: Play) -> None:
         "names has shop.example.test for the second time",
         'names has "a.test; return 200"',
         'upstream is "127.0.0.1", expected unix:/PATH, HOST:PORT or file:/PATH',
+        'candidate is "unix:/run/applications/shop.sock", expected file:/PATH',
         'static_dir is "/srv/../etc"',
         'static_url is "/static"',
         "certificate and certificate_key go together",
