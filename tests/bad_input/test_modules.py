@@ -258,7 +258,7 @@ def test_a_wrong_option_is_refused_before_anything_is_asked_of_google(
 FREE = {
     "a rule": {
         "cloudbuild_build.extra_files", "run_job_execution.env", "run_service.own_hosts", "secretmanager_secrets.secrets.values_from",
-        "release_parts_info.releases.secret_versions",
+        "release_parts_info.releases.secret_versions", "secretmanager_secrets_info.value_versions", "smoke_test.headers",
     },
     "a check": {"sql_statements.variables", "ownership_info.resources.asked", "ownership_info.resources.required"},
     "nothing, because any JSON is right": {"storage_record.content"},

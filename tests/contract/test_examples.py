@@ -295,7 +295,7 @@ def modules_with_state() -> list[str]:
 def test_every_module_is_in_the_list() -> None:
     modules = [path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py")]
     # One calls nobody, and the other tells of a deploy, whose facts it takes.
-    assert sorted([*MODULES, "adopt", "summary"]) == sorted(modules)
+    assert sorted([*MODULES, "adopt", "source_archive", "summary"]) == sorted(modules)
 
 
 @pytest.mark.parametrize("module", MODULES)

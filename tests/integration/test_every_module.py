@@ -17,7 +17,7 @@ COLLECTION = Path(__file__).resolve().parents[2] / "collections/ansible_collecti
 MODULES = sorted(
     path.stem
     for path in (COLLECTION / "plugins" / "modules").glob("*.py")
-    if path.stem not in ("adopt", "summary")
+    if path.stem not in ("adopt", "source_archive", "summary")
 )
 IMAGE = f"{REGION}-docker.pkg.dev/{PROJECT}/djangogcp/app"
 STATEMENT = {"name": "create it", "check": "SELECT 1 WHERE false", "statement": "SELECT 2"}

@@ -55,6 +55,12 @@ def test_a_value_is_told_to_who_asks_for_it(cloud: Cloud) -> None:
     names = [one["name"] for one in made]
     told = cloud.ok("secretmanager_secrets_info", names=names, show_values=True)["secrets"]
     assert {one["name"]: one["value"] for one in told} == {"asked-for": "second", "without-version": None}
+    pinned = {"asked-for": ["1", 2]}
+    (told,) = cloud.ok("secretmanager_secrets_info", names=["asked-for"], value_versions=pinned)["secrets"]
+    assert told["values"] == {"1": "first", "2": "second"}
+    assert "value" not in told
+    wrong = cloud.error("secretmanager_secrets_info", names=["asked-for"], value_versions={"asked-for": "1"})
+    assert "value_versions" in wrong
     refused = cloud.error("secretmanager_secrets_info", user=NOBODY, names=names, show_values=True)
     assert "secretmanager.secrets.get" in refused
     # No other test may have printed a value.

@@ -11,7 +11,7 @@ module: secretmanager_secrets_info
 short_description: Read secrets of Secret Manager
 version_added: 0.9.0
 description:
-  - Tells of the secrets of a project and of their versions. No value is read unless O(show_values=true).
+  - Tells of the secrets of a project and of their versions. No value is read unless O(show_values=true), or O(value_versions) names it.
 extends_documentation_fragment:
   - org.djangogcp._auth
   - org.djangogcp._attributes.info
@@ -24,6 +24,11 @@ options:
         that asks for it should have C(no_log=true).
     type: bool
     default: false
+  value_versions:
+    description:
+      - By secret the numbers of the versions whose values are read, for a task that has pinned them. Such a task should have C(no_log=true).
+    type: dict
+    default: {}
   show_readers:
     description:
       - Whether it is told who may read the values of each secret by a role on the secret itself, whose C(secretmanager.secrets.getIamPolicy) it needs.
@@ -49,6 +54,15 @@ EXAMPLES = r"""
     show_values: true
   register: password
   no_log: true
+
+- name: Read the version that a release was given
+  org.djangogcp.secretmanager_secrets_info:
+    project: my-project
+    names: [polls-secret-key]
+    value_versions:
+      polls-secret-key: ["1"]
+  register: pinned
+  no_log: true
 """
 
 RETURN = r"""
@@ -57,6 +71,7 @@ secrets:
     - The secrets, with all their versions, the newest first.
     - With O(show_readers=true), C(readers) are the members that have C(roles/secretmanager.secretAccessor) or may do more by a role on the secret.
     - With O(show_values=true), C(value) is the text that the newest enabled version holds, none if there is no such version.
+    - With O(value_versions), C(values) are the texts of the versions that were named, by their numbers.
   returned: success
   type: list
   elements: dict
@@ -74,6 +89,8 @@ secrets:
           create_time: "2026-01-01T03:04:05.678901Z"
 """
 
+import re
+
 from ansible_collections.org.djangogcp.plugins.module_utils import _policies
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
 from ansible_collections.org.djangogcp.plugins.module_utils._client import Json
@@ -89,7 +106,18 @@ from ansible_collections.org.djangogcp.plugins.module_utils._services.secretmana
 ARGUMENT_SPEC = {
     **INFO_ARGS,
     "show_values": {"type": "bool", "default": False},
+    "value_versions": {"type": "dict", "default": {}, "no_log": False},
     "show_readers": {"type": "bool", "default": False},
+}
+_RULES = {
+    "value_versions": rules.each_entry(
+        "lists of numbers by names of secrets",
+        rules.SECRET_ID.test,
+        lambda numbers: (
+            isinstance(numbers, list) and all(re.fullmatch(r"[1-9][0-9]*", str(one)) for one in numbers)
+        ),
+        1000,
+    )
 }
 #: The roles that may read a value (https://cloud.google.com/secret-manager/docs/access-control).
 _READERS = (
@@ -100,11 +128,14 @@ _READERS = (
 
 
 def versions(task: Task, ids: Ids) -> Json:
-    """All versions of a secret, the newest first, and the newest value where it is asked for."""
+    """All versions of a secret, the newest first, and values where they are asked for."""
     found = versions_of(task.client, task.project, ids["name"])
     told: Json = {"versions": found}
     if task.params["show_readers"]:
         told["readers"] = _readers(task, ids["name"])
+    if pinned := task.params["value_versions"].get(ids["name"]):
+        numbers = map(str, pinned)
+        told["values"] = {one: read_text(task.client, task.project, ids["name"], one) for one in numbers}
     if not task.params["show_values"]:
         return told
     newest = next((one["version"] for one in found if one["state"] == "ENABLED"), None)
@@ -127,7 +158,9 @@ def _readers(task: Task, secret: str) -> list[str]:
 
 def main() -> None:
     """Run the module."""
-    run_info_module(ARGUMENT_SPEC, SECRET, "secrets", rule=rules.SECRET_ID, beside=versions)
+    run_info_module(
+        ARGUMENT_SPEC, SECRET, "secrets", rule=rules.SECRET_ID, place_rules=_RULES, beside=versions
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from ansible_collections.org.djangogcp.plugins.module_utils._fields import Field
 
 COLLECTION = pathlib.Path(__file__).parents[3]
 #: The documentation of an action plugin that is no module: it has no code.
-ACTIONS = ("adopt", "summary")
+ACTIONS = ("adopt", "source_archive", "summary")
 MODULES = sorted(
     path.stem for path in (COLLECTION / "plugins/modules").glob("*.py") if path.stem not in ACTIONS
 )

@@ -87,7 +87,7 @@ def test_versions_are_told_the_newest_first_and_never_a_value(google, client):
     ]
     google.answer("GET", url, {"versions": listed})
     told = secretmanager_secrets_info.versions(
-        Task({"project": "p", "show_values": False, "show_readers": False}, client),
+        Task({"project": "p", "show_values": False, "show_readers": False, "value_versions": {}}, client),
         {"project": "p", "name": "key"},
     )
     assert [one["version"] for one in told["versions"]] == ["10", "9"]
