@@ -309,6 +309,7 @@ def test_a_trigger_that_a_migration_may_not_create_is_told_with_its_variable(
         tmp_path,
         release_command={"name": "migrate"},
         ansible_failed_result=failed,
+        djangogcp_out_command=failed,
     )
     assert (advice in said) if advice else ("djangogcp_database_flags" not in said)
 
@@ -409,6 +410,7 @@ def test_an_extension_that_a_migration_may_not_create_is_told_with_its_variable(
         tmp_path,
         release_command={"name": "migrate"},
         ansible_failed_result=failed,
+        djangogcp_out_command=failed,
     )
     if advice is None:
         assert "djangogcp_database_extensions" not in said
@@ -433,7 +435,7 @@ def test_a_library_that_the_image_lacks_is_told_with_the_way_out(
         "__release_job_advice | split | join(' ')",
         tmp_path,
         release_command={"name": "migrate"},
-        ansible_failed_result={
+        djangogcp_out_command={
             "output": [printed],
             "execution": {"message": "The execution failed.", "log_uri": ""},
         },
