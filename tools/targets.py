@@ -59,12 +59,13 @@ def write_variables(file: Path, home: Path, state: Path, python: Path) -> None:
     proxy = home / f"cloud-sql-proxy-{_PROXY_VERSION}"
     if not proxy.exists():
         _take_proxy(proxy)
-    # The role knows the name when the address is reserved.
+    # The role knows the name when the address is reserved. Whoever looks at all variables of a site may do so before.
     program = shlex.join(
         [str(python), str(_TOOLS / "machine_certificate.py"), str(state), str(home / "certificates")]
     )
     certificate = (
-        f"lookup('ansible.builtin.pipe', {json.dumps(f'{program} ')} ~ (compute_engine_host | quote))"
+        f"(lookup('ansible.builtin.pipe', {json.dumps(f'{program} ')} ~ (compute_engine_host | quote))"
+        " if compute_engine_host is defined else '')"
     )
     variables = {
         "djangogcp_target": COMPUTE_ENGINE,
