@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -34,6 +35,24 @@ def get(host: Host, path: str, colour: str = "") -> dict[str, object]:
         f"curl --silent --show-error --fail --unix-socket /run/gunicorn-shop-{colour or active(host)}.sock --header 'Host: shop.example' 'http://localhost{path}'"
     )
     return json.loads(said)
+
+
+def ask(host: Host, site: str, release: str = "") -> tuple[int, str]:
+    """The status and the release that the web server answers who names a release."""
+    said = host.check_output(
+        "curl --silent --show-error --write-out '\\n%%{http_code}' --header %s --header %s http://127.0.0.1/",
+        f"Host: {site}.example",
+        f"X-Release-Candidate: {release}",
+    )
+    body, _unused, status = said.rpartition("\n")
+    return int(status), json.loads(body)["release"] if status == "200" else ""
+
+
+def reached(host: Host, expected: tuple[int, str], site: str, release: str = "") -> None:
+    """Waits until the web server answers so: it goes on with its old configuration for a moment after it was reloaded."""
+    deadline = time.monotonic() + 20
+    while (answered := ask(host, site, release)) != expected:
+        assert time.monotonic() < deadline, answered
 
 
 def state(host: Host, unit: str) -> str:
@@ -333,6 +352,42 @@ def test_another_release_than_the_candidate_takes_its_place(hosts: dict[str, Hos
     }
 
 
+def test_a_first_release_is_reached_by_its_name_alone(hosts: dict[str, Host], play) -> None:
+    variables = {
+        "gunicorn_name": "young",
+        "gunicorn_user": "shop",
+        "gunicorn_environment": {"RELEASE": "first"},
+        "gunicorn_release": "first-91d3",
+        "gunicorn_reload": ["nginx"],
+    }
+    done = play("candidate.yml", **variables)
+    assert done.returncode == 0, done.stdout
+    assert all(fact(done, name)["is_serving"] is False for name in hosts)
+    done = play("web.yml")
+    assert done.returncode == 0, done.stdout
+    for host in hosts.values():
+        reached(host, (200, "first"), "young", "first-91d3")
+        assert ask(host, "young") == ask(host, "young", "second-02aa") == (502, "")
+        assert ask(host, "shop", "first-91d3") == (200, "4")
+    assert play("candidate.yml", **variables).stdout.count("changed=0") == len(hosts)
+    waiting = {"serving": "", "candidate": "first-91d3", "running": ["blue"]}
+    assert standing(play, gunicorn_name="young") == dict.fromkeys(hosts, waiting)
+    # The second is beside the first.
+    assert play("serve.yml", **variables).returncode == 0
+    for host in hosts.values():
+        reached(host, (200, "first"), "young")
+    second = {**variables, "gunicorn_environment": {"RELEASE": "second"}, "gunicorn_release": "second-02aa"}
+    assert play("candidate.yml", **second).returncode == 0
+    for host in hosts.values():
+        reached(host, (200, "second"), "young", "second-02aa")
+        assert ask(host, "young") == ask(host, "young", "first-91d3") == (200, "first")
+    # It is known by its other name, and no longer by the one before.
+    assert play("candidate.yml", **{**second, "gunicorn_release": "second-5e5e"}).returncode == 0
+    for host in hosts.values():
+        reached(host, (200, "second"), "young", "second-5e5e")
+        assert ask(host, "young", "second-02aa") == (200, "first")
+
+
 def test_where_nothing_is_it_stands_so(hosts: dict[str, Host], play) -> None:
     nothing = {"serving": "", "candidate": "", "running": []}
     assert standing(play, gunicorn_name="nobody") == dict.fromkeys(hosts, nothing)
@@ -350,7 +405,7 @@ def test_an_asynchronous_worker_serves(hosts: dict[str, Host], play) -> None:
     assert all(get(host, "/") == {"release": "asynchronous"} for host in hosts.values())
 
 
-def test_what_serves_serves_after_a_reboot_too(hosts: dict[str, Host]) -> None:
+def test_what_serves_and_what_waits_is_there_after_a_reboot(hosts: dict[str, Host]) -> None:
     names = [host.backend.name for host in hosts.values()]
     subprocess.run(["docker", "restart", *names], check=True, capture_output=True)
     for host in hosts.values():
@@ -361,3 +416,6 @@ def test_what_serves_serves_after_a_reboot_too(hosts: dict[str, Host]) -> None:
         assert state(host, f"{active(host)}.service") == "active"
         assert [state(host, f"{other}.{kind}") for kind in ("service", "socket")] == ["inactive", "inactive"]
         assert get(host, "/") == {"release": "asynchronous"}
+        # What waits beside it waits again.
+        reached(host, (200, "second"), "young", "second-5e5e")
+        assert ask(host, "young") == (200, "first")

@@ -4,7 +4,7 @@ import os
 
 ROOT = "/srv/shop"
 SECRET_KEY = os.environ["SECRET_KEY"]
-ALLOWED_HOSTS = ["shop.example"]
+ALLOWED_HOSTS = ["shop.example", "young.example"]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{ROOT}/run/db.sqlite3"}}
