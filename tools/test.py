@@ -105,6 +105,7 @@ NEEDS = (
     "tests/e2e/test_8_strict.py",
     "tests/e2e/test_6_own_project.py",
 )
+MACHINES = ("tests/e2e/test_9_machine.py",)
 #: In the order in which they begin: what tells most for its time first, then what is cut short where there is no time for all of it, the long ones before
 #: the short.
 LAYERS = (
@@ -163,7 +164,10 @@ LAYERS = (
             (
                 *PYTEST,
                 "tests/e2e",
-                *(f"--ignore={path}" for path in (*NEVER, *NEEDS, *OPERATIONS, *RELEASES, *WORKERS)),
+                *(
+                    f"--ignore={path}"
+                    for path in (*MACHINES, *NEVER, *NEEDS, *OPERATIONS, *RELEASES, *WORKERS)
+                ),
             ),
         ),
         engine=True,
@@ -171,6 +175,7 @@ LAYERS = (
     ),
     Layer("releases", ((*PYTEST, *RELEASES),), may_be_cut=True),
     Layer("operations", ((*PYTEST, *OPERATIONS),), may_be_cut=True),
+    Layer("machines", ((*PYTEST, *MACHINES),), engine=True, needs_engine=True, may_be_cut=True),
     Layer("never", ((*PYTEST, *NEVER),), may_be_cut=True),
     Layer("needs", ((*PYTEST, *NEEDS),), may_be_cut=True),
     Layer("workers", ((*PYTEST, *WORKERS),), may_be_cut=True),

@@ -165,6 +165,14 @@ def test_every_role_is_documented() -> None:
                 assert described.get("description"), f"{role.name}: {option}"
 
 
+#: The targets that are in the collection.
+TARGETS = sorted(
+    path.parents[1]
+    for path in (COLLECTION / "roles").glob("*/tasks/try_out.yml")
+    if (path.parent / "needs.yml").exists()
+)
+
+
 def test_every_entry_point_that_is_used_has_a_specification() -> None:
     used = re.compile(
         r'name: "?(?:org\.djangogcp\.(\w+)|\{\{ djangogcp_out_target_role \}\})"?\n(?:\s+tasks_from: (\w+)\n)?'
@@ -173,8 +181,14 @@ def test_every_entry_point_that_is_used_has_a_specification() -> None:
     alone = (COLLECTION / "extensions" / "servers").iterdir()
     folders = [COLLECTION / "playbooks", *(COLLECTION / "roles").glob("*/tasks"), *alone]
     texts = [path.read_text("utf-8") for folder in folders for path in folder.glob("*.yml")]
-    # Cloud Run is the target that is in the collection.
-    entries = {(role or "cloud_run", entry or "main") for text in texts for role, entry in used.findall(text)}
+    called = {(role, entry or "main") for text in texts for role, entry in used.findall(text)}
+    entries = {(role, entry) for role, entry in called if role}
+    for target in TARGETS:
+        entries |= {
+            (target.name, entry)
+            for role, entry in called
+            if not role and (target / f"tasks/{entry}.yml").is_file()
+        }
     # A role that is used alone has an example of its own.
     of_sites = {
         path.name for path in (COLLECTION / "roles").iterdir() if not (path / "meta/example.md").is_file()
@@ -203,6 +217,7 @@ def test_every_entry_point_of_a_target_is_described() -> None:
     assert of_all | of_some == called
     for role, entries in (
         (COLLECTION / "roles" / "cloud_run", called),
+        (COLLECTION / "roles" / "compute_engine", of_all),
         (ROOT / "tests/e2e/targets/ansible_collections/tests/targets/roles/folder", of_all),
     ):
         assert entries <= {path.stem for path in (role / "tasks").glob("*.yml")}, role

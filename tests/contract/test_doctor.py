@@ -26,6 +26,11 @@ SAID_BY_OTHERS = {
         "cloud_run/tasks/workers.yml",
         "workers | Stop before the new revision gets traffic",
     ): "a-container-does-not-listen",
+    (
+        "compute_engine/tasks/candidate.yml",
+        "candidate | Stop before the new release gets visitors",
+    ): "a-container-does-not-listen",
+    ("compute_engine/tasks/run.yml", "run | Tell what failed"): "a-command-has-failed",
     ("preflight/tasks/foreign.yml", "foreign | Stop at anything else"): "google-cloud-refuses-it",
     ("preflight/tasks/preview.yml", "preview | Refuse a preview that cannot be"): "a-preview-is-refused",
     ("release/tasks/ask.yml", "ask | Stop before the new revision gets traffic"): "a-page-does-not-answer",

@@ -129,4 +129,7 @@ def test_a_target_that_there_is_not_is_refused(folder: Folder) -> None:
     for name in ("cloud_rnu", "preflight", "../cloud_run"):
         refused = folder.play("deploy.yml", djangogcp_target=name)
         assert refused.status != 0
-        assert "expected cloud_run, or the full name of a role that is a target" in refused.output
+        assert (
+            "expected cloud_run, compute_engine, or the full name of a role that is a target"
+            in refused.output
+        )

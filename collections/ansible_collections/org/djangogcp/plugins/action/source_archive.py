@@ -20,8 +20,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        variables = task_vars or {}
-        result: dict[str, t.Any] = super().run(tmp, variables)
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
         _spec, options = self.validate_argument_spec(
             argument_spec={
                 "source_dir": {"type": "path", "required": True},
@@ -35,7 +34,7 @@ class ActionModule(ActionBase):
             extra = {str(name): str(text) for name, text in options["extra_files"].items()}
             archive = pack(str(options["source_dir"]), extra)
             changed = not dest.exists() or dest.read_bytes() != archive.content
-            if changed and not variables.get("ansible_check_mode"):
+            if changed and not self._task.check_mode:
                 dest.write_bytes(archive.content)
         except SourceError as error:
             raise AnsibleActionFail(error.message) from None

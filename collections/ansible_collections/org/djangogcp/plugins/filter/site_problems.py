@@ -282,7 +282,7 @@ RULES: dict[str, Rule] = {
     "djangogcp_project": rules.PROJECT_ID,
     "djangogcp_region": rules.LOCATION,
     "djangogcp_target": pattern(
-        "cloud_run, or the full name of a role that is a target, such as my.collection.role",
+        "cloud_run, compute_engine, or the full name of a role that is a target, such as my.collection.role",
         r"[a-z]\w*(\.[a-z]\w*\.[a-z]\w*)?",
         limit=200,
     ),
@@ -397,6 +397,14 @@ RULES: dict[str, Rule] = {
     # Variables of one role only.
     "cloud_run_candidate_tag": rules.TAG,
     "cloud_run_worker_settle_seconds": rules.SETTLE_SECONDS,
+    "compute_engine_certificate": _or_nothing(rules.FILE),
+    "compute_engine_certificate_key": _or_nothing(rules.FILE),
+    "compute_engine_disk_gb": rules.BOOT_DISK_GB,
+    "compute_engine_image": rules.BOOT_IMAGE,
+    "compute_engine_ip_range": rules.NETWORK_RANGE,
+    "compute_engine_machine_type": rules.INSTANCE_MACHINE_TYPE,
+    "compute_engine_ssh_key": rules.FILE,
+    "compute_engine_zone": rules.ZONE,
     "database_backup_start_time": rules.TIME_OF_DAY,
     "database_retained_backups": rules.RETAINED_BACKUPS,
     "database_transaction_log_retention_days": rules.LOG_DAYS,
@@ -447,6 +455,7 @@ MADE_OF: dict[str, str] = {
 }
 
 ELEMENT_RULES: dict[str, Rule] = {
+    "compute_engine_source_ranges": rules.NETWORK_RANGE,
     "djangogcp_adopt": rules.ADOPTED,
     "djangogcp_release_commands": Rule(_commands.EXPECTED, _commands.is_command),
     "djangogcp_secret_locations": rules.LOCATION,

@@ -312,6 +312,19 @@ ADDRESS_PATH = pattern(
     rf"projects/[a-z0-9.:-]+/regions/[a-z0-9-]+/addresses/{_NETWORK_NAME}",
     limit=200,
 )
+#: https://cloud.google.com/compute/docs/reference/rest/v1/instances, initializeParams.
+BOOT_IMAGE = pattern(
+    "projects/PROJECT/global/images/IMAGE, or projects/PROJECT/global/images/family/FAMILY",
+    rf"projects/[a-z0-9.:-]+/global/images/(family/)?{_NETWORK_NAME}",
+    limit=200,
+)
+BOOT_DISK_GB = between(10, 65536)
+#: A file where Ansible runs, as it stands in an argument of ssh: nothing that a shell takes for something else.
+FILE = pattern(
+    "a file, by a path of letters, digits and . _ @ + -",
+    r"(?!(.*/)?\.\.(/|$))~?/?[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*",
+    limit=1000,
+)
 REGION = pattern("a region such as europe-west1", r"[a-z]+-[a-z]+\d+", limit=40)
 SUBNETWORK_PATH = pattern(
     "projects/PROJECT/regions/REGION/subnetworks/SUBNETWORK",

@@ -227,8 +227,8 @@ PRINTED: tuple[Symptom, ...] = (
 SAID: tuple[Symptom, ...] = (
     _row(
         "a-machine-is-not-reached",
-        r"(?:Failed to open a|Failed to go on with the|Lost the) tunnel to|has published none",
-        "There is no way to a virtual machine, or nobody knows its host keys.",
+        r"(?:Failed to open a|Failed to go on with the|Lost the) tunnel to|has published none|The machine \S+ .*does not run",
+        "There is no way to a virtual machine, it does not run, or nobody knows its host keys.",
         "Do what the end of the message says, and connect again.",
     ),
     _row(
@@ -258,7 +258,7 @@ SAID: tuple[Symptom, ...] = (
     ),
     _row(
         "a-release-cannot-be-gone-back-to",
-        r"cannot be rolled back like this|cannot be promoted|nothing to promote|There is no release|no canary to take back",
+        r"cannot be rolled back like this|cannot be promoted|nothing to promote|There is no release|has no release \S+ any more|no canary to take back",
         "That release cannot be had back.",
         "ansible-playbook org.djangogcp.releases --limit {host}",
     ),
@@ -313,7 +313,7 @@ SAID: tuple[Symptom, ...] = (
     ),
     _row(
         "nothing-is-deployed",
-        r"Nothing is deployed under the name|Nothing (?:of \S+ )?(?:was|has been) (?:released|deployed) yet",
+        r"Nothing is deployed under the name|Nothing was installed on the machine|Nothing (?:of \S+ )?(?:was|has been) (?:released|deployed) yet",
         "The site was never deployed here, or was taken down.",
         _DEPLOY,
     ),

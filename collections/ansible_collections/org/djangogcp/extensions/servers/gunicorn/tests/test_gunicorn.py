@@ -31,8 +31,9 @@ def active(host: Host) -> str:
 
 def get(host: Host, path: str, colour: str = "") -> dict[str, object]:
     """What the site answers, or its release of that colour."""
+    socket = f"/run/gunicorn-shop-{colour or active(host)}.sock"
     said = host.check_output(
-        f"curl --silent --show-error --fail --unix-socket /run/gunicorn-shop-{colour or active(host)}.sock --header 'Host: shop.example' 'http://localhost{path}'"
+        f"curl --silent --show-error --fail --unix-socket {socket} --header 'Host: shop.example' 'http://localhost{path}'"
     )
     return json.loads(said)
 

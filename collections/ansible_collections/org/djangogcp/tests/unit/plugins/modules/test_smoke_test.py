@@ -523,7 +523,7 @@ def tunnels(monkeypatch):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_CONNECT(self):
             asked.append(self.path)
-            host, _, port = self.path.rpartition(":")
+            host, _colon, port = self.path.rpartition(":")
             with socket.create_connection((host, int(port))) as there:
                 self.send_response(200)
                 self.end_headers()

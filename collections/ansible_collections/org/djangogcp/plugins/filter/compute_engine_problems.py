@@ -1,0 +1,192 @@
+# Copyright (c) 2026, The djangogcp contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: compute_engine_problems
+author: The djangogcp contributors (@djangogcp)
+version_added: 0.9.0
+short_description: What a virtual machine does not take of the variables of a site
+description:
+  - Private to the role compute_engine. Finds what the target cannot do, before anything is asked of Google Cloud. What is of a wrong type is left to
+    P(org.djangogcp.site_problems#filter).
+options:
+  _input:
+    description: All variables of the site by name.
+    type: dict
+    required: true
+  machine:
+    description: The variables of the role by their names without C(compute_engine_).
+    type: dict
+    required: true
+  source:
+    description: What P(org.djangogcp.django_source#lookup) says of the project.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Refuse what a machine does not take
+  ansible.builtin.assert:
+    that: problems | length == 0
+    fail_msg: "{{ problems | join(' ') }}"
+  vars:
+    problems: "{{ {'djangogcp_strategy': 'canary'} | org.djangogcp.compute_engine_problems({'acme': true}, {}) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One sentence or two for each problem.
+  type: list
+  elements: str
+  sample:
+    - "djangogcp_strategy is 'canary': expected direct, because a machine gives all of its visitors to one release."
+"""
+
+import re
+import typing as t
+
+from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
+from ansible_collections.org.djangogcp.plugins.module_utils._rules import problem
+
+#: The Python of Debian's releases (https://packages.debian.org/python3), by the family of their images.
+PYTHON_OF = {"debian-12": "3.11", "debian-13": "3.13"}
+_FAMILY = re.compile(r"projects/debian-cloud/global/images/family/(debian-1[23])")
+_PREFIX = "compute_engine_"
+
+
+def compute_engine_problems(
+    values: t.Mapping[str, t.Any], machine: t.Mapping[str, t.Any], source: t.Mapping[str, t.Any]
+) -> list[str]:
+    """What a machine does not take. See DOCUMENTATION."""
+    return [
+        *_machine_problems(machine, values.get("djangogcp_region")),
+        *_certificate_problems(values, machine),
+        *_site_problems(values),
+        *_python_problems(values, machine),
+        *_source_problems(source),
+    ]
+
+
+def _machine_problems(machine: t.Mapping[str, t.Any], region: t.Any) -> list[str]:
+    found = []
+    zone = machine.get("zone")
+    if isinstance(zone, str) and isinstance(region, str) and rules.ZONE.test(zone) and zone[:-2] != region:
+        found.append(
+            problem(
+                f"{_PREFIX}zone", zone, f"a zone of {region}, where the site's database is", f"{region}-b"
+            )
+        )
+    if machine.get("maintenance"):
+        found.append(
+            "maintenance is on: expected off, because this target cannot show visitors something else than who tests yet."
+        )
+    return found
+
+
+def _certificate_problems(values: t.Mapping[str, t.Any], machine: t.Mapping[str, t.Any]) -> list[str]:
+    """A site is served over TLS alone: it has a certificate that is given, or one by ACME, which needs names of its own."""
+    given = [name for name in ("certificate", "certificate_key") if machine.get(name)]
+    if len(given) == 1:
+        (missing,) = {"certificate", "certificate_key"} - set(given)
+        return [f"{_PREFIX}{missing} is not set: expected a file, because {_PREFIX}{given[0]} is set."]
+    if machine.get("acme") and given:
+        return [f"{_PREFIX}acme is true: expected false, because {_PREFIX}certificate is set."]
+    if machine.get("acme") and not values.get("djangogcp_domains"):
+        return [
+            f"djangogcp_domains is empty: expected the site's host names, because {_PREFIX}acme asks for a certificate of them."
+        ]
+    if not machine.get("acme") and not given:
+        return [
+            f"{_PREFIX}certificate is not set: expected a certificate for the site's host names and {_PREFIX}certificate_key, or {_PREFIX}acme: true,"
+            " because a machine serves over TLS alone."
+        ]
+    return []
+
+
+def _site_problems(values: t.Mapping[str, t.Any]) -> list[str]:
+    found = []
+    if values.get("djangogcp_strategy") == "canary":
+        found.append(
+            problem(
+                "djangogcp_strategy",
+                "canary",
+                "direct, because a machine gives all of its visitors to one release",
+            )
+        )
+    if str(values.get("djangogcp_public", True)).lower() in ("false", "no", "off", "0"):
+        found.append(
+            problem(
+                "djangogcp_public",
+                values["djangogcp_public"],
+                f"true. Who may reach a machine is said by {_PREFIX}source_ranges",
+            )
+        )
+    if values.get("djangogcp_background_workers"):
+        found.append(
+            f"djangogcp_background_workers is {rules.shown(values['djangogcp_background_workers'])}: expected none, because this target does not"
+            " run them yet. Set it to {}, or deploy to cloud_run."
+        )
+    if values.get("djangogcp_network"):
+        found.append(
+            problem(
+                "djangogcp_network",
+                values["djangogcp_network"],
+                "none, because a machine has a network of its own",
+            )
+        )
+    version = values.get("djangogcp_database_version")
+    if isinstance(version, str) and version.startswith("MYSQL") and not engine_of(version).has_socket:
+        found.append(
+            problem(
+                "djangogcp_database_version",
+                version,
+                "a version of PostgreSQL, because the network of a machine does not lead to a private address",
+                "POSTGRES_17",
+            )
+        )
+    secrets = values.get("djangogcp_secrets")
+    for variable, entry in (secrets if isinstance(secrets, t.Mapping) else {}).items():
+        if isinstance(entry, t.Mapping) and rules.is_site_secret(entry):
+            found.append(
+                problem(
+                    f"djangogcp_secrets.{variable}.path",
+                    entry["path"],
+                    "no path, because this target gives secrets as variables alone",
+                )
+            )
+    return found
+
+
+def _python_problems(values: t.Mapping[str, t.Any], machine: t.Mapping[str, t.Any]) -> list[str]:
+    family = _FAMILY.fullmatch(str(machine.get("image", "")))
+    wanted = values.get("djangogcp_python_version")
+    if family is None or not isinstance(wanted, str) or wanted == PYTHON_OF[family[1]]:
+        return []
+    others = [name for name, version in PYTHON_OF.items() if version == wanted]
+    cure = f" Set {_PREFIX}image to projects/debian-cloud/global/images/family/{others[0]}." if others else ""
+    return [
+        problem("djangogcp_python_version", wanted, f"{PYTHON_OF[family[1]]}, which {family[1]} has") + cure
+    ]
+
+
+def _source_problems(source: t.Mapping[str, t.Any]) -> list[str]:
+    if source.get("procfile_web"):
+        return [
+            f"The project's Procfile starts {rules.shown(source['procfile_web'])}: expected none, because a machine serves {source.get('wsgi_module', '')}"
+            " by gunicorn. Leave web out of it, or deploy to cloud_run."
+        ]
+    if source.get("asgi"):
+        return [
+            f"The project is served by ASGI ({source.get('wsgi_module', '')}): expected a WSGI application, because this target serves no other. Set"
+            " djangogcp_wsgi_module to one, or deploy to cloud_run."
+        ]
+    return []
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"compute_engine_problems": compute_engine_problems}

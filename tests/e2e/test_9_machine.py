@@ -1,0 +1,282 @@
+"""The model site on a virtual machine: a container in which systemd runs Debian, which the production playbooks configure over SSH."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run, engine_answers
+
+ZONE = f"{REGION}-b"
+COMPUTE = f"compute.googleapis.com/compute/v1/projects/{PROJECT}"
+WITHIN_SECONDS = 180
+
+
+class Site:
+    """The rehearsal, and what its machine serves."""
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self.rehearsal = rehearsal
+
+    def play(self, playbook: str, *options: str) -> Run:
+        """A playbook on the target."""
+        return self.rehearsal.playbook(playbook, "-e", f"@{self.rehearsal.home}/target.yml", *options)
+
+    @property
+    def address(self) -> str:
+        return str(self.rehearsal.api(f"{COMPUTE}/regions/{REGION}/addresses/polls")["address"])
+
+    @property
+    def host(self) -> str:
+        return ".".join(reversed(self.address.split("."))) + ".bc.googleusercontent.com"
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """A page at the site's own name, over TLS."""
+        with self.rehearsal.session() as session:
+            return session.get(f"https://{self.host}{path}", timeout=60, **options)
+
+    def on_machine(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command on the machine, as root."""
+        (container,) = self.rehearsal.containers()
+        return subprocess.run(
+            ["docker", "exec", container["Id"], *command],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def serving(self) -> str:
+        """The name of the release that has the visitors."""
+        told = self.on_machine("cat", "/etc/gunicorn/polls/upstream.conf").stdout
+        return next(
+            (line.rpartition(" ")[2] for line in told.splitlines() if line.startswith("# release ")), ""
+        )
+
+
+def until(what: str, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"not {what} within {WITHIN_SECONDS} s"
+        time.sleep(0.2)
+
+
+def serves(site: Site) -> bool:
+    try:
+        return site.get("/polls/").status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@dataclass
+class Visitors:
+    """Somebody who asks again and again, and notes what was no answer."""
+
+    site: Site
+    asked: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Visitors:
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
+        self._url = f"https://{self.site.host}/polls/"
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        session = self.site.rehearsal.session()
+        while not self._ended.wait(0.05):
+            self.asked += 1
+            try:
+                answer = session.get(self._url, timeout=60)
+                if answer.status_code != 200 or "<title>Polls</title>" not in answer.text:
+                    self.failures.append(f"{answer.status_code} {answer.text[:200]}")
+            except requests.RequestException as error:
+                self.failures.append(str(error))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if not engine_answers():
+        pytest.skip("no container engine answers")
+    found = Rehearsal(tmp_path_factory.mktemp("m"), REHEARSAL_SCALE="0.01")
+    try:
+        run = found.make("rehearse", "TARGET=compute_engine")
+        assert run.status == 0, run.output
+        yield Site(found)
+    finally:
+        found.make("rehearse-clean")
+        assert found.containers() == []
+
+
+def test_it_is_served_over_tls_at_its_own_name_alone(site: Site) -> None:
+    page = site.get("/")
+    assert page.status_code == 200
+    assert "Have a say. Have a look." in page.text
+    login = site.get("/admin/")
+    assert "csrfmiddlewaretoken" in login.text
+    assert "Secure" in login.headers["Set-Cookie"]
+    with site.rehearsal.session() as session:
+        session.proxies["http"] = session.proxies["https"]
+        plain = session.get(f"http://{site.host}/polls/", allow_redirects=False, timeout=60)
+        assert (plain.status_code, plain.headers["Location"]) == (301, f"https://{site.host}/polls/")
+        # Another name is no site of this machine.
+        other = session.get(f"http://{site.address}/", headers={"Host": "shop.example.com"}, timeout=60)
+        assert (other.status_code, "closed the connection without a response" in other.text) == (504, True)
+        with pytest.raises(requests.exceptions.SSLError):
+            session.get(f"https://{site.address}/", timeout=60)
+
+
+def test_nothing_but_the_site_and_ssh_by_identity_aware_proxy_is_open(site: Site) -> None:
+    rules = site.rehearsal.api(f"{COMPUTE}/global/firewalls")["items"]
+    found = {rule["name"]: (rule["sourceRanges"], rule["allowed"][0]["ports"]) for rule in rules}
+    assert found == {
+        "polls-web": (["0.0.0.0/0"], ["80", "443"]),
+        "polls-ssh": (["35.235.240.0/20"], ["22"]),
+    }
+    instance = site.rehearsal.api(f"{COMPUTE}/zones/{ZONE}/instances/polls")
+    assert [one["email"] for one in instance["serviceAccounts"]] == [
+        f"polls-web@{PROJECT}.iam.gserviceaccount.com"
+    ]
+    assert instance["shieldedInstanceConfig"]["enableSecureBoot"]
+
+
+def test_secrets_are_read_by_root_and_by_the_site_alone(site: Site) -> None:
+    held = site.on_machine("find", "/etc/djangogcp", "-type", "f", "-printf", "%m %u %f\n").stdout.split("\n")
+    assert {line.rpartition(".")[0] for line in held if "polls-" in line} == {
+        "600 root polls-secret-key",
+        "600 root polls-web-database-url",
+    }
+    # What changes the schema is there while a command runs.
+    assert site.on_machine("test", "-e", "/run/djangogcp-polls").returncode == 1
+    values = [value.strip() for value in site.rehearsal.secret_values()]
+    readable = site.on_machine("runuser", "-u", "polls", "--", "cat", "/etc/djangogcp/polls/release.json")
+    assert readable.returncode != 0
+    for told in (
+        site.on_machine("cat", "/etc/djangogcp/polls/release.json").stdout,
+        site.on_machine("systemctl", "show", "gunicorn-polls@*.service").stdout,
+        site.on_machine("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ").stdout,
+        site.on_machine("journalctl", "--no-pager").stdout,
+    ):
+        assert told
+        assert [value for value in values if value in told] == []
+
+
+def test_a_second_run_changes_nothing(site: Site) -> None:
+    for options in ((), ("--check", "--diff")):
+        run = site.play("deploy.yml", *options)
+        assert run.status == 0, run.output
+        assert run.changed_tasks() == []
+
+
+def test_visitors_notice_neither_a_release_nor_a_rollback(site: Site) -> None:
+    first = site.serving()
+    with Visitors(site) as visitors:
+        released = site.play("deploy.yml", "-e", '{"djangogcp_environment": {"FEATURE": "on"}}')
+        assert released.status == 0, released.output
+        second = site.serving()
+        assert second not in ("", first)
+        back = site.play("playbooks/rollback.yml")
+        assert back.status == 0, back.output
+        assert site.serving() == first
+    assert visitors.asked > 20
+    assert visitors.failures == []
+    # A deploy does not bring back what was taken out.
+    refused = site.play("deploy.yml", "-e", '{"djangogcp_environment": {"FEATURE": "on"}}')
+    assert refused.status != 0
+    assert "a rollback, or a canary that was bad, has taken out what this would deploy" in refused.output
+
+
+def test_a_release_that_fails_its_try_out_gets_no_visitors(site: Site) -> None:
+    first = site.serving()
+    broken = (
+        "-e",
+        '{"djangogcp_environment": {"FEATURE": "off"}, "djangogcp_smoke_paths": ["/not-there/"], "release_smoke_timeout_seconds": 5}',
+    )
+    for _ in range(2):
+        run = site.play("deploy.yml", *broken)
+        assert run.status != 0
+        assert "/not-there/ answered 404" in run.output
+        assert f"{first} has all the traffic and answers 200 at /-/live." in run.output
+    assert site.serving() == first
+    assert site.get("/polls/").status_code == 200
+
+
+def test_a_person_runs_a_command(site: Site) -> None:
+    ran = site.play("playbooks/manage.yml", "-e", "manage_command='showmigrations --list polls'")
+    assert ran.status == 0, ran.output
+    assert "[X] 0001_initial" in ran.output
+    failed = site.play("playbooks/manage.yml", "-e", "manage_command=nonsense")
+    assert failed.status != 0
+    assert "Unknown command: 'nonsense'" in failed.output
+    assert "manage.py nonsense ended with exit code 1." in failed.output
+
+
+def test_who_looks_is_told(site: Site) -> None:
+    status = site.play("playbooks/status.yml")
+    assert status.status == 0, status.output
+    assert f"https://{site.host}" in status.output, status.output
+    assert re.search(r'not_as_declared"?: \[\]', status.output), status.output
+    doctor = site.play("playbooks/doctor.yml")
+    assert "ok: traffic: " in doctor.output, doctor.output
+
+
+def test_a_machine_that_was_stopped_is_told(site: Site) -> None:
+    instance = f"{COMPUTE}/zones/{ZONE}/instances/polls"
+    site.rehearsal.api(f"{instance}/stop", method="POST")
+    until("stopped", lambda: site.rehearsal.api(instance)["status"] == "TERMINATED")
+    try:
+        refused = site.play("deploy.yml")
+    finally:
+        site.rehearsal.api(f"{instance}/start", method="POST")
+    assert refused.status != 0
+    assert "The machine polls does not run (TERMINATED)." in refused.output
+    assert refused.changed_tasks() == ["org.djangogcp.site : record | Write the record of the release"]
+
+
+def test_it_survives_a_reboot(site: Site) -> None:
+    def began() -> str:
+        (container,) = site.rehearsal.containers()
+        return str(container["State"]["StartedAt"])
+
+    until("served", lambda: serves(site))
+    before = began()
+    site.rehearsal.api(f"{COMPUTE}/zones/{ZONE}/instances/polls/reset", method="POST")
+    until("started again", lambda: began() != before)
+    until("served again", lambda: serves(site))
+
+
+def test_nothing_is_left_of_it(site: Site) -> None:
+    gone = site.play("playbooks/destroy.yml", "-e", "destroy_confirm=polls", "-e", "destroy_data=true")
+    assert gone.status == 0, gone.output
+    left = {
+        kind: site.rehearsal.api(f"{COMPUTE}/{path}").get("items", [])
+        for kind, path in {
+            "networks": "global/networks",
+            "firewalls": "global/firewalls",
+            "addresses": f"regions/{REGION}/addresses",
+            "instances": f"zones/{ZONE}/instances",
+            "disks": f"zones/{ZONE}/disks",
+        }.items()
+    }
+    # The network that every project has from the start is none of the site's.
+    assert (
+        json.dumps([one["name"] for kind, items in left.items() for one in items if kind != "networks"])
+        == "[]"
+    )
+    assert [one["name"] for one in left["networks"]] == ["default"]
+    assert site.rehearsal.containers() == []
