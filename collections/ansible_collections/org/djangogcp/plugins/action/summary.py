@@ -49,10 +49,15 @@ class ActionModule(ActionBase):
 
 
 def _commands(preview: t.Any) -> dict[str, str]:
-    """What to type for other playbooks, in the way in which this one was started, of the same preview if there is one."""
+    """What to type for other playbooks, in the way in which this one was started, of the same preview if there is one.
+
+    Files of variables are said again. A variable that was typed may be of this run alone, or for few.
+    """
     (started, *_others) = context.CLIARGS.get("args") or ("org.djangogcp.deploy",)
     sources = context.CLIARGS.get("inventory") or ()
     options = "".join(f" -i {shlex.quote(_as_typed(source))}" for source in sources)
+    files = (one[1:] for one in context.CLIARGS.get("extra_vars") or () if one.startswith("@"))
+    options += "".join(f" -e {shlex.quote('@' + _as_typed(file))}" for file in files)
     options += f" -e preview={shlex.quote(str(preview))}" if preview not in (None, "") else ""
     return {
         name: f"ansible-playbook {shlex.quote(_beside(started, name))}{options}"
