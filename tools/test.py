@@ -106,6 +106,8 @@ NEEDS = (
     "tests/e2e/test_6_own_project.py",
 )
 MACHINES = ("tests/e2e/test_9_machine.py",)
+#: Each in a command of its own: the longest have visitors.
+SERVERS = sorted(path.parent.name for path in COLLECTION.glob("extensions/servers/*/molecule.yml"))
 #: In the order in which they begin: what tells most for its time first, then what is cut short where there is no time for all of it, the long ones before
 #: the short.
 LAYERS = (
@@ -149,7 +151,10 @@ LAYERS = (
     # Roles that configure a server: in containers in which systemd runs. They are in a folder of their own, where `molecule test --all` does not look.
     Layer(
         "servers",
-        (("molecule", "--base-config", "extensions/servers/config.yml", "test", "--all"),),
+        tuple(
+            ("molecule", "--base-config", "extensions/servers/config.yml", "test", "--scenario-name", name)
+            for name in SERVERS
+        ),
         folder=COLLECTION,
         environment={"MOLECULE_GLOB": "extensions/servers/*/molecule.yml"},
         engine=True,
