@@ -625,3 +625,16 @@ def test_what_django_says_of_a_page_that_fails_is_told_where_the_log_is_silent(t
     variables["djangogcp_out_log"] = ["Traceback (most recent call last):"]
     message, question = templated(asked, tmp_path, **variables)
     assert (question["paths"], "What Django says" in message) == ([], False)
+
+
+def test_a_site_whose_certificate_is_by_acme_brings_none_and_goes_on(tmp_path: Path) -> None:
+    """Of a certificate that is not brought there is no result to ask."""
+    tasks = load(COLLECTION / "roles/compute_engine/tasks/candidate.yml")
+    block = next(task for task in tasks if "block" in task)
+    when = next(
+        task["when"]
+        for task in block["block"]
+        if (task.get("vars") or {}).get("compute_engine_steps") == "reload"
+    )
+    assert templated(f"({when})", tmp_path) is False
+    assert templated(f"({when})", tmp_path, __compute_engine_certificate_result={"changed": True}) is True
