@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import base64
 import sys
+from pathlib import Path
 
-import google.auth
-import google.auth.exceptions
-import requests
-from google.auth.transport.requests import AuthorizedSession
+# Run as a program, this finds what is beside it only.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from tools import google_api
 
 
 def main(project: str, secret: str) -> int:
-    """Reads it with Application Default Credentials; returns the exit status."""
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    """Reads it; returns the exit status."""
     url = (
         f"https://secretmanager.googleapis.com/v1/projects/{project}/secrets/{secret}/versions/latest:access"
     )
     try:
-        response = AuthorizedSession(credentials).get(url, timeout=30)
-    except (google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:
+        found = google_api.read(url)
+    except google_api.ReadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if response.status_code != 200:
-        print(f"error: {response.json()['error']['message']}", file=sys.stderr)
-        return 1
-    print(base64.b64decode(response.json()["payload"]["data"]).decode())
+    print(base64.b64decode(found["payload"]["data"]).decode())
     return 0
 
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from pathlib import Path
 
-import google.auth
-import google.auth.exceptions
-import requests
-from google.auth.transport.requests import AuthorizedSession
+# Run as a program, this finds what is beside it only.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from tools import google_api
 
 
 def main(project: str, region: str, site: str) -> int:
-    """Reads the address with Application Default Credentials; returns the exit status."""
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    url = f"https://compute.googleapis.com/compute/v1/projects/{project}/regions/{region}/addresses/{site}"
+    """Reads the address; returns the exit status."""
     try:
-        response = AuthorizedSession(credentials).get(url, timeout=30)
-    except (google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:
+        found = google_api.read(
+            f"https://compute.googleapis.com/compute/v1/projects/{project}/regions/{region}/addresses/{site}"
+        )
+    except google_api.ReadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if response.status_code != 200:
-        print(f"error: {response.json()['error']['message']}", file=sys.stderr)
-        return 1
-    print(name_of(response.json()["address"]))
+    print(name_of(found["address"]))
     return 0
 
 

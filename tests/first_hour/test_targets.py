@@ -14,6 +14,7 @@ import pytest
 import yaml
 from gcp_emulator.front import ca
 
+from emulator.tests import handshakes
 from tests.first_hour.test_verbs import complaint, home, make
 from tools import engine, grant_roles, machine_certificate, machine_host, made, rehearse, sites, targets
 
@@ -127,22 +128,10 @@ def test_the_certificate_is_made_when_a_playbook_reads_its_path(variables: Path,
 
 
 def shake_hands(certificate: Path, trusted: Path, host: str) -> None:
-    """A handshake of a client with a server that has this certificate. SSLCertVerificationError."""
+    """Of a client with a server that has this certificate. SSLCertVerificationError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    trusting = ssl.create_default_context(cafile=str(trusted))
-    trusting.verify_flags |= ssl.VERIFY_X509_STRICT
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trusting.wrap_bio(to_client, to_server, server_hostname=host)
-    server = context.wrap_bio(to_server, to_client, server_side=True)
-    ended: set[ssl.SSLObject] = set()
-    while len(ended) < 2:
-        for side in (client, server):
-            try:
-                side.do_handshake()
-                ended.add(side)
-            except ssl.SSLWantReadError:
-                continue
+    handshakes.shake_hands(context, trusted, host)
 
 
 def certify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:

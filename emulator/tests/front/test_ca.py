@@ -11,24 +11,14 @@ from cryptography import x509
 from gcp_emulator.front import ca
 from gcp_emulator.front.ca import CertificateAuthority
 
+from emulator.tests import handshakes
+
 NOW = datetime.datetime.now(datetime.UTC)
 
 
 def shake_hands(authority: CertificateAuthority, host: str) -> None:
-    """A TLS handshake of a client that trusts the authority's root alone. SSLCertVerificationError when it does not trust the server."""
-    trusting = ssl.create_default_context(cafile=str(authority.certificate_path))
-    trusting.verify_flags |= ssl.VERIFY_X509_STRICT
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trusting.wrap_bio(to_client, to_server, server_hostname=host)
-    server = authority.context(host).wrap_bio(to_server, to_client, server_side=True)
-    ended: set[ssl.SSLObject] = set()
-    while len(ended) < 2:
-        for side in (client, server):
-            try:
-                side.do_handshake()
-                ended.add(side)
-            except ssl.SSLWantReadError:
-                continue
+    """Of a client that trusts the authority's root alone with a server of the authority's."""
+    handshakes.shake_hands(authority.context(host), authority.certificate_path, host)
 
 
 def root_of(authority: CertificateAuthority) -> x509.Certificate:
