@@ -77,12 +77,24 @@ _told: set[str] = set()
 if HAS_REQUESTS:
     with contextlib.suppress(DjangoGcpError):
         tls_context()
-# What an interrupted run holds is given back when it ends: the processes of its tasks are ended before, and not by an exception.
-atexit.register(_locks.leave, os.getpid(), display.display)
+
+def _leave(run: int) -> None:
+    """Give back what an interrupted run holds. The processes of its tasks are ended before, and not by an exception.
+
+    Whoever is in a hurry and interrupts once more would leave it held: this has a limit of time of its own.
+    """
+    if os.getpid() == run:
+        for number in _INTERRUPTIONS:
+            signal.signal(number, signal.SIG_IGN)
+    _locks.leave(run, display.display)
 
 
 def _interrupt_at(run: int) -> t.Callable[[int, t.Any], None]:
-    """What the signal does that ends a program, which runs nothing of its `atexit`: the same as Ctrl-C. AWX cancels a job so.
+    """What the signals do that end a run: end its tasks, and raise what Ctrl-C raises.
+
+    A program ended by SIGTERM, as AWX cancels a job, runs nothing of its `atexit`. After the first SIGINT Ansible lets a second one end
+    the program like that, too (`TaskQueueManager._signal_handler`), and one who waits presses twice. Python drops an exception that
+    is raised while it destroys an object: the second one is heard then.
 
     Args:
         run: the process number of the run. What is forked of it ends as ever.
@@ -99,9 +111,14 @@ def _interrupt_at(run: int) -> t.Callable[[int, t.Any], None]:
     return interrupt
 
 
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 # In a program of Ansible's, and not where its plugins are read for something else.
 if context.CLIARGS.get("args") and threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, _interrupt_at(os.getpid()))
+    for _number in _INTERRUPTIONS:
+        # Who starts a run in the background of a shell has it ignore Ctrl-C.
+        if signal.getsignal(_number) is not signal.SIG_IGN:
+            signal.signal(_number, _interrupt_at(os.getpid()))
+    atexit.register(_leave, os.getpid())
 # Loads Ansible's filters and tests, which otherwise the first template of each task does.
 Templar(loader=None, variables={}).template(trust_as_template("{{ [] | default([]) is mapping }}"))
 
