@@ -466,6 +466,9 @@ class Executions:
         self._location = location
         self._job = job
         self._url = JOB.url({"project": project, "location": location, "name": job})
+        self._read: Json | None = None
+        #: The names of the newest executions when they were looked at.
+        self._before: set[str] | None = None
 
     def newest_as_is(self, job: Json | None = None) -> Json | None:
         """The job's newest execution when it runs, or ran without failing, what the job was asked to do; else None.
@@ -477,7 +480,7 @@ class Executions:
             job: the job, if it has just been read. Then executions that were read ahead will do, too.
         """
         ahead = job is not None
-        job = job or self._job_now()
+        job = job or self._read_job()
         label = asked_label(job)
         if not label:
             return None
@@ -490,23 +493,28 @@ class Executions:
 
     def account_and_databases(self) -> tuple[str, list[str]]:
         """As which service account the job runs, "" for the project's default one, and which databases it has a socket of."""
-        task = get_path(self._job_now(), "template.template") or {}
+        task = get_path(self._read_job(), "template.template") or {}
         volumes = [volume.get("cloudSqlInstance", {}) for volume in task.get("volumes") or []]
         connections = [name for volume in volumes for name in volume.get("instances") or []]
         return str(task.get("serviceAccount", "")), connections
 
-    def _job_now(self) -> Json:
-        return self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
+    def _read_job(self) -> Json:
+        """The job, read once: what it is asked to do does not change by running it."""
+        if self._read is None:
+            self._read = self._client.get(self._url, Call(f"read job {self._job}", "run.jobs.get"))
+        return self._read
 
     def _all_of(self, job: Json, ahead: bool) -> t.Iterator[Json]:
         """All executions, the newest first, also one that the job knows already and the list does not yet."""
         executions = self.newest_first(ahead=ahead)
         page = [*itertools.islice(executions, _PAGE)]
+        self._before = {execution["name"] for execution in page}
         newest = _short((job.get("latestCreatedExecution") or {}).get("name", ""))
         if newest and newest not in {_short(execution["name"]) for execution in page}:
             call = Call(f"read execution {newest}", "run.executions.get")
             unlisted = self._client.find(f"{self._url}/executions/{newest}", call)
             if unlisted is not None:
+                self._before.add(unlisted["name"])
                 yield unlisted
         yield from page
         yield from executions
@@ -546,9 +554,13 @@ class Executions:
         return t.cast(Json, operation.get("metadata") or operation.get("response") or {})
 
     def _is_new(self) -> t.Callable[[Json], bool]:
-        """What tells an execution that runs what the job says now, and is not there yet."""
-        job = self._job_now()
-        label, before = asked_label(job), {execution["name"] for execution in self._page()}
+        """What tells an execution that runs what the job says, and was not there when its executions were looked at.
+
+        One that somebody else has started in between would do: it runs the same.
+        """
+        job = self._read_job()
+        label = asked_label(job)
+        before = {execution["name"] for execution in self._page()} if self._before is None else self._before
         return lambda execution: (
             execution["name"] not in before
             and _label(execution) == label

@@ -240,10 +240,14 @@ def work(task: Task) -> Json:
             "policies": {},
             "policies_problem": error.message,
         }
-    result["policies"], result["policies_problem"] = effective_policies(
-        task.client, found["project_id"], task.params["constraints"]
+    project = found["project_id"]
+    (result["policies"], result["policies_problem"]), lacking = for_each(
+        [
+            lambda: effective_policies(task.client, project, task.params["constraints"]),
+            lambda: missing(task.client, project, task.params["permissions"]),
+        ],
+        lambda read: read(),
     )
-    lacking = missing(task.client, found["project_id"], task.params["permissions"])
     if task.params["buckets"] and not lacking:
         result["taken_buckets"] = taken_buckets(task.client, task.project, task.params["buckets"])
     return {**result, "project": found, "permissions_tested": True, "missing_permissions": lacking}

@@ -78,6 +78,7 @@ if HAS_REQUESTS:
     with contextlib.suppress(DjangoGcpError):
         tls_context()
 
+
 def _leave(run: int) -> None:
     """Give back what an interrupted run holds. The processes of its tasks are ended before, and not by an exception.
 

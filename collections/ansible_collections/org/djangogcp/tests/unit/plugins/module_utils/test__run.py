@@ -648,6 +648,20 @@ def test_once_is_found_by_its_label_among_what_was_not_there_before(google, clie
     assert len(google.bodies("POST")) == 1
 
 
+def test_what_was_looked_at_before_a_start_is_not_looked_at_again(google, client):
+    old, unlisted = execution("m-1", label="h0", **SUCCEEDED), execution("m-2", **FAILED)
+    google.answer("GET", JOB_URL, {**job(), "latestCreatedExecution": {"name": "m-2"}})
+    new = execution("m-3")
+    google.answer("GET", EXECUTIONS, {"executions": [old]}, {"executions": [new, unlisted, old]})
+    google.answer("GET", f"{EXECUTIONS}/m-2", unlisted)
+    google.answer("POST", f"{JOB_URL}:run", LOST)
+    executions = of_job(client)
+    assert executions.newest_as_is() is None
+    looked = len(google.calls)
+    assert executions.start(Overrides(), once=True) == new
+    assert google.calls[looked:] == ["POST migrate:run", "GET executions"]
+
+
 @pytest.mark.parametrize(("once", "end"), [(True, "not run again."), (False, "did not run, run again.")])
 def test_a_start_that_is_not_found_is_not_repeated(google, client, fake_clock, once, end):
     google.answer("GET", JOB_URL, job())
