@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import deploy, emulator, site, table
+from tests.bench import deploy, emulator, first, site, table
 
 _GROUPS: dict[str, Callable[[Path], list[table.Row]]] = {
     "emulator": emulator.measure,
     "site": site.measure,
     "deploy": deploy.measure,
+    "first": first.measure,
 }
 
 
