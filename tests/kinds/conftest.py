@@ -31,14 +31,14 @@ class Sites:
     made: dict[str, dict[Path, bytes]]
     run: Run
 
-    def deploy(self, names: list[str]) -> Run:
-        """Deploys some of them again."""
-        return _deploy(self.rehearsal, self.inventory, "--limit", ",".join(names))
+    def deploy(self) -> Run:
+        """Deploys them again."""
+        return _deploy(self.rehearsal, self.inventory)
 
 
-def _deploy(rehearsal: Rehearsal, inventory: Path, *options: str) -> Run:
+def _deploy(rehearsal: Rehearsal, inventory: Path) -> Run:
     # The machine has two CPUs: more at a time are not sooner there.
-    return rehearsal.playbook("deploy.yml", "--forks", "3", *options, inventory=inventory)
+    return rehearsal.playbook("deploy.yml", "--forks", "3", inventory=inventory)
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -95,14 +95,13 @@ def site(sites: Sites, name: str) -> Sites:
 
 @pytest.fixture(scope="session")
 def changed(sites: Sites) -> Run:
-    """A line of some projects is changed, and these are deployed again."""
-    names = [name for name in sites.sources if KINDS[name].change]
-    for name in names:
-        path, old, new = KINDS[name].change or ("", "", "")
+    """A line of each project is changed, and they are deployed again."""
+    for name in sites.sources:
+        path, old, new = KINDS[name].change
         text = (sites.sources[name] / path).read_text("utf-8")
         assert text.count(old) == 1, f"{name}: {path} has {old!r} {text.count(old)} times"
         (sites.sources[name] / path).write_text(text.replace(old, new), "utf-8")
-    return sites.deploy(names)
+    return sites.deploy()
 
 
 @pytest.fixture(scope="session")

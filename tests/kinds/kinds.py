@@ -21,8 +21,7 @@ class Kind:
         begun: what a person types to begin one, as the table has it.
         make: writes one into an empty folder, with its tools, and no line that the tools' own pages do not ask for.
         page: the page that a visitor sees first, and a text on it.
-        change: a file, what is replaced in it, and by what; its first page then says "Changed". None where the second deploy, which does what
-            that of the others does, is not tried.
+        change: a file, what is replaced in it, and by what; its first page, or the log-in of its admin, then says "Changed".
         variables: what its inventory has beside the four variables that every site has. Each is a line of the table.
         lock: its lock file, "" if it has none.
         remark: what its owner should know, for the table.
@@ -33,7 +32,7 @@ class Kind:
     begun: str
     make: Callable[[Path], None]
     page: tuple[str, str]
-    change: tuple[str, str, str] | None = None
+    change: tuple[str, str, str]
     variables: Mapping[str, object] = field(default_factory=dict)
     lock: str = ""
     remark: str = ""
@@ -137,6 +136,7 @@ KINDS = {
         "`django-admin startproject`, and a `requirements.txt` that says `django`",
         _plain,
         _STOCK_PAGE,
+        _STOCK_CHANGE,
     ),
     "uv": Kind(
         "uv",
@@ -151,6 +151,7 @@ KINDS = {
         "`poetry new`, `poetry add django`, `django-admin startproject`",
         _poetry,
         _STOCK_PAGE,
+        _STOCK_CHANGE,
         lock="poetry.lock",
     ),
     "hatch": Kind(
@@ -158,6 +159,7 @@ KINDS = {
         "`hatch new`, `django` among the dependencies, `django-admin startproject`",
         _hatch,
         _STOCK_PAGE,
+        _STOCK_CHANGE,
         remark="Hatch locks nothing: pip chooses the versions in each build",
     ),
     "pdm": Kind(
@@ -165,6 +167,7 @@ KINDS = {
         "`pdm init`, `pdm add django`, `django-admin startproject`",
         _pdm,
         _STOCK_PAGE,
+        _STOCK_CHANGE,
         lock="pdm.lock",
     ),
     "pipenv": Kind(
@@ -172,6 +175,7 @@ KINDS = {
         "`pipenv upgrade django`, `django-admin startproject`",
         _pipenv,
         _STOCK_PAGE,
+        _STOCK_CHANGE,
         lock="Pipfile.lock",
     ),
     "wagtail": Kind(
@@ -194,6 +198,8 @@ KINDS = {
         _djangocms,
         # As long as there is no page, it asks who is going to write the first.
         ("/", "Django administration"),
+        _STOCK_CHANGE,
+        remark="what is uploaded to django-filer is in the private bucket",
     ),
     "channels": Kind(
         "Channels",

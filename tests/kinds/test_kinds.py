@@ -102,26 +102,47 @@ def _installed(site: Sites, name: str) -> list[dict[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["wagtail"])
+def _upload_to_wagtail(page: Page, site: Sites) -> str:
+    page.goto("/admin/images/")
+    log_in(page, site, "wagtail")
+    page.get_by_role("link", name="Add an image").click()
+    page.locator("input[type=file]").set_input_files(picture("red.jpg", "red"))
+    expect(page.get_by_text("Upload successful. Please update")).to_be_visible()
+    page.goto("/admin/images/")
+    return "main img"
+
+
+def _upload_to_filer(page: Page, site: Sites) -> str:
+    page.goto("/admin/filer/folder/")
+    log_in(page, site, "djangocms")
+    page.get_by_role("link", name="Unsorted Uploads").first.click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("link", name="Upload Files").click()
+    chooser.value.set_files(picture("red.jpg", "red"))
+    expect(page.get_by_role("link", name="red.jpg").first).to_be_visible()
+    return "img[src*='/filer/file/icon/']"
+
+
+#: By kind that has something of its own to upload to: uploads a picture, and tells how the images are found that the page then shows.
+UPLOADS = {"djangocms": _upload_to_filer, "wagtail": _upload_to_wagtail}
+
+
+@pytest.mark.parametrize("name", UPLOADS)
 def test_an_uploaded_image_is_in_the_private_bucket_and_shown(
     chromium: Browser, site: Sites, name: str
 ) -> None:
     with visitor(chromium, site, name) as context:
         page = context.new_page()
-        page.goto("/admin/images/")
-        log_in(page, site, name)
-        page.get_by_role("link", name="Add an image").click()
-        page.locator("input[type=file]").set_input_files(picture("red.jpg", "red"))
-        expect(page.get_by_text("Upload successful. Please update")).to_be_visible()
-        page.goto("/admin/images/")
+        shown = UPLOADS[name](page, site)
         page.wait_for_function(
-            "[...document.querySelectorAll('main img')].some(i => i.complete && i.naturalWidth > 0)"
+            "shown => [...document.querySelectorAll(shown)].some(i => i.complete && i.naturalWidth > 0)",
+            arg=shown,
         )
-        address = page.locator("main img").first.get_attribute("src") or ""
-    _host, bucket, place = address.partition(f"{PROJECT}-{name}-media/")
-    assert bucket, address
-    stored = f"https://storage.googleapis.com/{bucket}{place.partition('?')[0]}"
-    assert site.rehearsal.session().get(stored, timeout=30).status_code == 403
+    bucket = f"{PROJECT}-{name}-media"
+    objects = site.rehearsal.api(f"storage.googleapis.com/storage/v1/b/{bucket}/o")["items"]
+    [stored] = [one["name"] for one in objects if one["name"].endswith("/red.jpg")]
+    address = f"https://storage.googleapis.com/{bucket}/{stored}"
+    assert site.rehearsal.session().get(address, timeout=30).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["channels"])
@@ -155,23 +176,56 @@ def test_a_page_of_another_site_does_not_get_a_websocket(chromium: Browser, site
     assert said == "refused"
 
 
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.change])
+@every_kind
 def test_a_changed_line_is_deployed(site: Sites, changed: Run, name: str) -> None:
     assert _recap(changed, name)["changed"] > 0
-    assert "Changed" in site.rehearsal.get(name, KINDS[name].page[0]).text
+    pages = (KINDS[name].page[0], admin_path(name) + "login/")
+    assert any("Changed" in site.rehearsal.get(name, page).text for page in pages)
 
 
-def test_one_is_destroyed_and_the_others_go_on(sites: Sites, changed: Run) -> None:
+def _destroy(sites: Sites, name: str) -> None:
     run = sites.rehearsal.playbook(
         "playbooks/destroy.yml",
-        *("--limit", DESTROYED, "-e", f"destroy_confirm={DESTROYED}", "-e", "destroy_data=true"),
+        *("--limit", name, "-e", f"destroy_confirm={name}", "-e", "destroy_data=true"),
         inventory=sites.inventory,
     )
     assert run.status == 0, run.output
+
+
+def test_one_is_destroyed_and_the_others_go_on(sites: Sites, changed: Run) -> None:
+    _destroy(sites, DESTROYED)
     assert sites.rehearsal.get(DESTROYED, "/admin/login/").status_code == 404
     left = [name for name in sites.sources if name != DESTROYED]
     answers = {name: sites.rehearsal.get(name, KINDS[name].page[0]) for name in left}
     assert {name: answer.text for name, answer in answers.items() if answer.status_code != 200} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != DESTROYED])
+def test_nothing_of_it_is_left_when_it_is_destroyed(site: Sites, changed: Run, name: str) -> None:
+    assert _owned(site, name)
+    _destroy(site, name)
+    assert _owned(site, name) == []
+
+
+def _owned(sites: Sites, name: str) -> list[str]:
+    """What there is of a site: its name is the first word of all names of its own."""
+    project = f"projects/{PROJECT}"
+    regional = f"{project}/locations/{REGION}"
+    lists = {
+        f"run.googleapis.com/v2/{regional}/services": "services",
+        f"run.googleapis.com/v2/{regional}/jobs": "jobs",
+        f"secretmanager.googleapis.com/v1/{project}/secrets": "secrets",
+        f"storage.googleapis.com/storage/v1/b?project={PROJECT}&prefix={PROJECT}-{name}-": "items",
+        f"iam.googleapis.com/v1/{project}/serviceAccounts": "accounts",
+        f"artifactregistry.googleapis.com/v1/{regional}/repositories": "repositories",
+        f"sqladmin.googleapis.com/v1/{project}/instances/djangogcp/databases": "items",
+    }
+    found = [
+        one["name"].rpartition("/")[2].removeprefix(f"{PROJECT}-")
+        for url, items in lists.items()
+        for one in sites.rehearsal.api(url).get(items, [])
+    ]
+    return [own for own in found if re.match(rf"{name}\b", own)]
 
 
 def test_no_call_was_left_unanswered(sites: Sites) -> None:
