@@ -201,6 +201,33 @@ def test_visitors_notice_neither_a_release_nor_a_rollback(site: Site) -> None:
     assert "a rollback, or a canary that was bad, has taken out what this would deploy" in refused.output
 
 
+def test_an_asgi_application_is_served_and_gone_back_from(site: Site) -> None:
+    first = site.serving()
+    released = site.play("deploy.yml", "-e", "djangogcp_wsgi_module=config.asgi:application")
+    assert released.status == 0, released.output
+    assert site.serving() not in ("", first)
+    assert "uvicorn_worker.UvicornWorker" in workers(site)
+    assert site.get("/polls/").status_code == 200
+    again = site.play("deploy.yml", "-e", "djangogcp_wsgi_module=config.asgi:application")
+    assert again.changed_tasks() == []
+    back = site.play("playbooks/rollback.yml")
+    assert back.status == 0, back.output
+    assert site.serving() == first
+    assert "gthread" in workers(site)
+    assert site.get("/polls/").status_code == 200
+
+
+def workers(site: Site) -> str:
+    """The class of the workers that serve, as gunicorn told when it started."""
+    colour = (
+        "blue"
+        if "-blue.sock" in site.on_machine("cat", "/etc/gunicorn/polls/upstream.conf").stdout
+        else "green"
+    )
+    journal = ("journalctl", f"--unit=gunicorn-polls@{colour}.service", "--output=cat", "--no-pager")
+    return [line for line in site.on_machine(*journal).stdout.splitlines() if "Using worker" in line][-1]
+
+
 def test_a_release_that_fails_its_try_out_gets_no_visitors(site: Site) -> None:
     first = site.serving()
     broken = (

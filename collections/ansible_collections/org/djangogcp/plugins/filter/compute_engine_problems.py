@@ -179,11 +179,6 @@ def _source_problems(source: t.Mapping[str, t.Any]) -> list[str]:
             f"The project's Procfile starts {rules.shown(source['procfile_web'])}: expected none, because a machine serves {source.get('wsgi_module', '')}"
             " by gunicorn. Leave web out of it, or deploy to cloud_run."
         ]
-    if source.get("asgi"):
-        return [
-            f"The project is served by ASGI ({source.get('wsgi_module', '')}): expected a WSGI application, because this target serves no other. Set"
-            " djangogcp_wsgi_module to one, or deploy to cloud_run."
-        ]
     return []
 
 

@@ -157,6 +157,10 @@ _list:
       description: What is installed as well, because the platform needs it and the project does not list it.
       type: list
       elements: str
+    installs_for_gunicorn:
+      description: What is installed as well where gunicorn serves an ASGI application, as on a machine. Nothing if O(ignore:wsgi_module) is none.
+      type: list
+      elements: str
     python_needs:
       description: The versions of Python that the project can have, as PEP 440 has it, each with the reason.
       type: dict
@@ -326,6 +330,8 @@ SERVERS = {
     # With WebSockets, which Channels needs.
     "uvicorn": ("uvicorn==0.54.0", "websockets==17.4"),
 }
+#: By which gunicorn serves an ASGI application as uvicorn does (https://www.uvicorn.org/deployment/#gunicorn).
+GUNICORN_WORKERS = {"uvicorn-worker": ("uvicorn-worker==0.4.0",)}
 #: What a release does by itself.
 OWN_STEP = re.compile(r"\s*(?:python3?\s+)?(?:\./)?manage\.py\s+(?:migrate|collectstatic)(?:\s+-[\w=-]+)*\s*")
 #: How settings are called that are for a developer's machine, and for what serves.
@@ -491,6 +497,7 @@ def describe(
         "requirements_known": dependencies.are_known,
         "installs": installs,
         "installs_beside": beside,
+        "installs_for_gunicorn": _for_gunicorn([*dependencies.names, *beside]) if is_asgi else [],
         "dockerfile": has_dockerfile,
         "procfile_web": web,
         "start_command": _started(web, below, processes_dir),
@@ -665,6 +672,13 @@ def _lacking(
     return missing + [
         (name, (one,)) for name, one in _dependencies.OVERLAY_NEEDS.items() if overlay and name not in names
     ]
+
+
+def _for_gunicorn(installed: list[str]) -> list[str]:
+    """What gunicorn needs to serve an ASGI application, beside what is installed in any case."""
+    names = {one.partition("==")[0] for one in installed}
+    needs = {**SERVERS, **GUNICORN_WORKERS}
+    return [one for name, brought in needs.items() if name not in names for one in brought]
 
 
 def _started(web: str, below: str, processes_dir: str) -> str:

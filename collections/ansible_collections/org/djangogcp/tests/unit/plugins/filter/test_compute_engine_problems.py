@@ -87,7 +87,6 @@ def test_a_machine_that_cannot_be(machine: dict[str, t.Any], begins: str) -> Non
     ("source", "begins"),
     [
         ({"procfile_web": "honcho start"}, "The project's Procfile starts 'honcho start': expected none"),
-        ({"asgi": True}, "The project is served by ASGI (shop.wsgi:application): expected a WSGI"),
     ],
 )
 def test_a_project_that_a_machine_does_not_serve(source: dict[str, t.Any], begins: str) -> None:

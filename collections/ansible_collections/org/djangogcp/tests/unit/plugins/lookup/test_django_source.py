@@ -92,6 +92,10 @@ def test_an_application_that_routes_further_protocols_is_taken_before_wsgi(proje
     ) in found["notes"]
     assert any(one.startswith("uvicorn==") for one in found["installs_beside"])
     assert any(one.startswith("websockets==") for one in found["installs_beside"])
+    assert [one.partition("==")[0] for one in found["installs_for_gunicorn"]] == [
+        "gunicorn",
+        "uvicorn-worker",
+    ]
     assert describe(str(project), "shop.wsgi:application")["asgi"] is False
     write(project, Procfile="web: gunicorn shop.wsgi\n")
     assert describe(str(project))["wsgi_module"] == "shop.wsgi:application"
