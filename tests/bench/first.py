@@ -11,10 +11,10 @@ from pathlib import Path
 import requests
 
 from tests.bench.table import Row
+from tests.e2e import projects
 from tests.e2e.rehearsal import BIN, ROOT
 
 _TARGET_SECONDS = 300.0
-_DJANGO = "django==5.2.19"
 #: What a person in a new folder types. Where this repository is, is the only thing that is not said as in the README.
 _COMMANDS = (
     "git clone --quiet {shop}",
@@ -65,9 +65,7 @@ def measure(folder: Path) -> list[Row]:
 
 def _stranger(folder: Path) -> Path:
     """A repository of Git with what `django-admin startproject` writes, and one line of requirements."""
-    folder.mkdir(parents=True)
-    subprocess.run([BIN / "django-admin", "startproject", "mysite", folder], check=True)
-    (folder / "requirements.txt").write_text(f"{_DJANGO}\n", "utf-8")
+    projects.unedited(folder)
     who = ("-c", "user.name=stranger", "-c", "user.email=stranger@example.com")
     for words in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message", "Begin")):
         subprocess.run(["git", *words], cwd=folder, check=True)

@@ -45,10 +45,17 @@ def pinned(*names: str) -> str:
     return "".join(f"{name}=={importlib.metadata.version(name.partition('[')[0])}\n" for name in names)
 
 
-def startproject(folder: Path) -> Path:
-    """``django-admin startproject mysite`` with what the handbook adds."""
+def unedited(folder: Path) -> Path:
+    """As Django writes it, with one line of requirements."""
     folder.mkdir(parents=True)
     subprocess.run([BIN / "django-admin", "startproject", "mysite", folder], check=True)
+    (folder / "requirements.txt").write_text(pinned("django"), "utf-8")
+    return folder
+
+
+def startproject(folder: Path) -> Path:
+    """``django-admin startproject mysite`` with what the handbook adds."""
+    unedited(folder)
     _append_settings(folder / "mysite" / "settings.py")
     (folder / "requirements.txt").write_text(pinned("django", *recipe("requirements").splitlines()), "utf-8")
     return folder

@@ -11,7 +11,6 @@ from gcp_emulator.databases.mysql.binaries import find_binaries
 
 from tests.e2e import projects
 from tests.e2e.rehearsal import Rehearsal, engine_answers
-from tests.e2e.test_8_mysql import startproject
 
 SITE = "compiled"
 #: What PyPI has as source distributions only, in versions for Python 3.11 to 3.13.
@@ -27,7 +26,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     if not engine_answers():
         pytest.skip("no container engine answers")
     folder = tmp_path_factory.mktemp("compiled")
-    source = startproject(folder / "project")
+    source = projects.unedited(folder / "project")
     with (source / "requirements.txt").open("a", encoding="utf-8") as requirements:
         requirements.write("\n".join((*SOURCES, "")))
     inventory = projects.inventory(

@@ -70,7 +70,10 @@ def what_runs(rehearsal: Rehearsal, site: str) -> dict[str, list[str]]:
         for binding in policy.get("bindings", []):
             held = [member for member in binding["members"] if re.search(rf":{site}-\w+@", member)]
             granted += [f"{url}: {binding['role']} to {member}" for member in held]
-    accounts = rehearsal.api(f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts")["accounts"]
+    # A page has twenty if nobody says how many.
+    accounts = rehearsal.api(f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts?pageSize=100")[
+        "accounts"
+    ]
     mine = (f"{site}-",)
     return {
         "services": [name for name in names(rehearsal, f"{RUN}/services", "services") if name == site],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from gcp_emulator.databases.mysql.binaries import find_binaries
 
 from tests.e2e import projects
-from tests.e2e.rehearsal import BIN, PROJECT, ROOT, Rehearsal, Run
+from tests.e2e.rehearsal import PROJECT, ROOT, Rehearsal, Run
 
 if not find_binaries():
     pytest.skip("no MySQL server program is here: make mysql brings one", allow_module_level=True)
@@ -40,14 +39,6 @@ class Shops:
         return self.rehearsal.playbook(playbook, *options, inventory=self.inventory)
 
 
-def startproject(folder: Path) -> Path:
-    """As Django writes it, with one line of requirements."""
-    folder.mkdir(parents=True)
-    subprocess.run([BIN / "django-admin", "startproject", "mysite", folder], check=True)
-    (folder / "requirements.txt").write_text(projects.pinned("django"), "utf-8")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     """In a project with a network that somebody has prepared, and no organisation that forbids anything."""
@@ -55,7 +46,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     seed = yaml.safe_load((ROOT / "rehearsal" / "strict.yaml").read_text("utf-8"))
     del seed["organizations"][0]["org_policies"]
     (folder / "seed.yaml").write_text(yaml.safe_dump(seed), "utf-8")
-    source = startproject(folder / "project")
+    source = projects.unedited(folder / "project")
     common = {"djangogcp_source_dir": str(source), "djangogcp_database_deletion_protection": False}
     inventory = projects.inventory(
         folder / "hosts.yml",

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.rehearsal import PROJECT, REGION, Run
 from tests.e2e.test_4_browser import picture
+from tests.e2e.test_7_destroy import NO_DATA, NOTHING_RUNS, data, what_runs
 from tests.kinds.browser import LOGIN_WIDTH, STYLED_WIDTH, visitor
 from tests.kinds.conftest import Sites, files
 from tests.kinds.kinds import KINDS
@@ -133,16 +134,19 @@ def test_an_uploaded_image_is_in_the_private_bucket_and_shown(
 ) -> None:
     with visitor(chromium, site, name) as context:
         page = context.new_page()
+        fetched: list[str] = []
+        page.on("response", lambda response: fetched.append(response.url))
         shown = UPLOADS[name](page, site)
         page.wait_for_function(
             "shown => [...document.querySelectorAll(shown)].some(i => i.complete && i.naturalWidth > 0)",
             arg=shown,
         )
     bucket = f"{PROJECT}-{name}-media"
-    objects = site.rehearsal.api(f"storage.googleapis.com/storage/v1/b/{bucket}/o")["items"]
-    [stored] = [one["name"] for one in objects if one["name"].endswith("/red.jpg")]
-    address = f"https://storage.googleapis.com/{bucket}/{stored}"
-    assert site.rehearsal.session().get(address, timeout=30).status_code == 403
+    stored = {address.partition("?")[0].partition(f"{bucket}/")[2] for address in fetched} - {""}
+    assert stored, fetched
+    for place in stored:
+        address = f"https://storage.googleapis.com/{bucket}/{place}"
+        assert site.rehearsal.session().get(address, timeout=30).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["channels"])
@@ -202,30 +206,11 @@ def test_one_is_destroyed_and_the_others_go_on(sites: Sites, changed: Run) -> No
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != DESTROYED])
 def test_nothing_of_it_is_left_when_it_is_destroyed(site: Sites, changed: Run, name: str) -> None:
-    assert _owned(site, name)
+    rehearsal = site.rehearsal
+    assert [] not in (what_runs(rehearsal, name) | data(rehearsal, name)).values()
     _destroy(site, name)
-    assert _owned(site, name) == []
-
-
-def _owned(sites: Sites, name: str) -> list[str]:
-    """What there is of a site: its name is the first word of all names of its own."""
-    project = f"projects/{PROJECT}"
-    regional = f"{project}/locations/{REGION}"
-    lists = {
-        f"run.googleapis.com/v2/{regional}/services": "services",
-        f"run.googleapis.com/v2/{regional}/jobs": "jobs",
-        f"secretmanager.googleapis.com/v1/{project}/secrets": "secrets",
-        f"storage.googleapis.com/storage/v1/b?project={PROJECT}&prefix={PROJECT}-{name}-": "items",
-        f"iam.googleapis.com/v1/{project}/serviceAccounts": "accounts",
-        f"artifactregistry.googleapis.com/v1/{regional}/repositories": "repositories",
-        f"sqladmin.googleapis.com/v1/{project}/instances/djangogcp/databases": "items",
-    }
-    found = [
-        one["name"].rpartition("/")[2].removeprefix(f"{PROJECT}-")
-        for url, items in lists.items()
-        for one in sites.rehearsal.api(url).get(items, [])
-    ]
-    return [own for own in found if re.match(rf"{name}\b", own)]
+    assert what_runs(rehearsal, name) == NOTHING_RUNS
+    assert data(rehearsal, name) == NO_DATA
 
 
 def test_no_call_was_left_unanswered(sites: Sites) -> None:
