@@ -9,6 +9,7 @@ import argparse
 import atexit
 import concurrent.futures
 import functools
+import itertools
 import os
 import re
 import shlex
@@ -73,6 +74,10 @@ _MEMORY_NEEDED = 12 * 2**30
 #: How much of what failed is told in the table.
 _SHOWN_FAILURES = 5
 _SHOWN_WIDTH = 160
+#: What pytest writes before a line of an output that an assertion tells.
+_TOLD_BY_PYTEST = re.compile(r"^E {3,9}")
+#: How many lines of a message of Ansible's are told in the table.
+_SHOWN_LINES = 12
 #: No command of a layer takes as long. One that hangs fails by itself, and does not take the others with it.
 _COMMAND_SECONDS = 2400
 _INTERRUPTED_SECONDS = 60
@@ -337,7 +342,7 @@ def run(layer: Layer, deadline: float, *, required: bool, alone: bool) -> Outcom
             start = printed.tell()
             if _status(command, layer.folder, environment, output) != 0:
                 printed.seek(start)
-                failed.append((command, _failures(printed)))
+                failed.append((command, failures(printed)))
             printed.seek(0, os.SEEK_END)
         printed.seek(0)
         with _PRINT_LOCK:
@@ -363,13 +368,26 @@ def _status(command: Command, folder: Path, environment: dict[str, str], output:
     return 1
 
 
-def _failures(printed: Iterable[str]) -> list[str]:
-    """The first lines in which pytest names a failed test, or ansible-test what it found, and why."""
-    named = [
-        line.strip()[:_SHOWN_WIDTH] for line in printed if line.startswith(("FAILED ", "ERROR ", "ERROR: "))
-    ]
+def failures(printed: Iterable[str]) -> list[str]:
+    """The first lines in which pytest names a failed test, or ansible-test what it found, and why; then where Ansible failed in them."""
+    lines = [line.rstrip() for line in printed]
+    named = [line[:_SHOWN_WIDTH] for line in lines if line.startswith(("FAILED ", "ERROR ", "ERROR: "))]
     left_out = [f"... and {len(named) - _SHOWN_FAILURES} more"] if len(named) > _SHOWN_FAILURES else []
-    return named[:_SHOWN_FAILURES] + left_out
+    return named[:_SHOWN_FAILURES] + left_out + _failed_tasks(lines)
+
+
+def _failed_tasks(lines: list[str]) -> list[str]:
+    """The first tasks of playbooks that failed, each with its message: an assertion tells the whole output of a run, of which only the start may be kept."""
+    told = [_TOLD_BY_PYTEST.sub("", line) for line in lines]
+    found: list[list[str]] = []
+    task = ""
+    for at, line in enumerate(told):
+        if line.startswith("TASK ["):
+            task = line.rstrip(" *")
+        elif line.startswith("fatal: ["):
+            message = itertools.takewhile(lambda one: one.startswith("  "), told[at + 1 :])
+            found.append([f"{task}: {line}", *itertools.islice(message, _SHOWN_LINES)])
+    return [line[:_SHOWN_WIDTH] for one in found[:_SHOWN_FAILURES] for line in one]
 
 
 def report(outcomes: list[Outcome]) -> None:
