@@ -260,6 +260,50 @@ def test_who_looks_is_told(site: Site) -> None:
     assert "ok: traffic: " in doctor.output, doctor.output
 
 
+def test_it_moves_to_cloud_run_and_back_with_its_data(site: Site) -> None:
+    first = site.serving()
+    machine = f"https://{site.host}"
+    assert votes_after_one_more(site, machine) == 1
+    moved = site.play("deploy.yml", "-e", "djangogcp_target=cloud_run")
+    assert moved.status == 0, moved.output
+    service = site.rehearsal.url("polls")
+    assert service != machine
+    assert votes_after_one_more(site, service) == 2
+    # Nobody has taken what was there away: visitors move when their name does.
+    assert votes_after_one_more(site, machine) == 3
+    back = site.play("deploy.yml")
+    assert back.status == 0, back.output
+    assert site.serving() == first
+    assert votes_after_one_more(site, machine) == 4
+    again = site.play("deploy.yml")
+    assert again.status == 0, again.output
+    assert again.changed_tasks() == []
+
+
+def votes_after_one_more(site: Site, url: str) -> int:
+    """How many votes the first question has in all, after that of somebody who has not been there before."""
+    with site.rehearsal.session() as session:
+        asked = session.get(f"{url}/polls/", timeout=60)
+        path = re.search(r'href="(/polls/\d+/)"', asked.text)
+        assert path, asked.text
+        form = session.get(f"{url}{path[1]}", timeout=60).text
+        action = re.search(r'action="(/polls/\d+/vote/)"', form)
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
+        choice = re.search(r'name="choice"[^>]* value="(\d+)"', form)
+        assert action, form
+        assert token, form
+        assert choice, form
+        voted = session.post(
+            f"{url}{action[1]}",
+            data={"csrfmiddlewaretoken": token[1], "choice": choice[1]},
+            headers={"Referer": f"{url}{path[1]}"},
+            timeout=60,
+        )
+        found = re.search(r"(\d+) votes? in all\.", voted.text)
+        assert found, voted.text
+        return int(found[1])
+
+
 def test_a_machine_that_was_stopped_is_told(site: Site) -> None:
     instance = f"{COMPUTE}/zones/{ZONE}/instances/polls"
     site.rehearsal.api(f"{instance}/stop", method="POST")
