@@ -19,6 +19,7 @@ from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run, engine_answers
 ZONE = f"{REGION}-b"
 COMPUTE = f"compute.googleapis.com/compute/v1/projects/{PROJECT}"
 WITHIN_SECONDS = 180
+PULSE = "python-worker-polls.pulse@1.service"
 
 
 class Site:
@@ -239,6 +240,40 @@ def test_a_release_that_fails_its_try_out_gets_no_visitors(site: Site) -> None:
         assert f"{first} has all the traffic and answers 200 at /-/live." in run.output
     assert site.serving() == first
     assert site.get("/polls/").status_code == 200
+
+
+def test_what_works_in_the_background_follows_the_release(site: Site) -> None:
+    command = "import time; from polls.models import Question; print(Question.objects.count(), 'questions', flush=True); time.sleep(100000)"
+    asked = {"pulse": {"command": f'python manage.py shell --no-imports -c "{command}"', "memory": "256Mi"}}
+    first = site.serving()
+    started = site.play("deploy.yml", "-e", json.dumps({"djangogcp_background_workers": asked}))
+    assert started.status == 0, started.output
+    assert site.serving() == first, "what serves has not changed"
+    assert background(site) == ["active"]
+    assert "1 questions" in site.on_machine("journalctl", f"--unit={PULSE}", "--no-pager").stdout
+    status = site.play("playbooks/status.yml", "-e", json.dumps({"djangogcp_background_workers": asked}))
+    assert re.search(r'not_as_declared"?: \[\]', status.output), status.output
+    shown = r'"deployed": "(\S+)",\s+"instances": 1,\s+"name": "pulse",\s+"serving": "\1"'
+    assert re.search(shown, status.output), status.output
+    broken = {
+        "djangogcp_background_workers": {"pulse": "python manage.py no_such_command"},
+        "djangogcp_environment": {"FEATURE": "with a worker"},
+    }
+    refused = site.play("deploy.yml", "-e", json.dumps(broken))
+    assert refused.status != 0
+    assert "Unknown command: 'no_such_command'" in refused.output
+    assert "What ran before was started again." in refused.output
+    assert f"{first} has all the traffic" in refused.output
+    assert (site.serving(), background(site)) == (first, ["active"])
+    none = site.play("deploy.yml")
+    assert none.status == 0, none.output
+    assert background(site) == ["inactive"]
+    assert site.on_machine("systemctl", "cat", PULSE).returncode != 0
+
+
+def background(site: Site) -> list[str]:
+    """The state of what works in the background."""
+    return site.on_machine("systemctl", "show", "--property=ActiveState", "--value", PULSE).stdout.split()
 
 
 def test_a_person_runs_a_command(site: Site) -> None:

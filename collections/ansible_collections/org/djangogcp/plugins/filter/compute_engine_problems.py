@@ -125,11 +125,6 @@ def _site_problems(values: t.Mapping[str, t.Any]) -> list[str]:
                 f"true. Who may reach a machine is said by {_PREFIX}source_ranges",
             )
         )
-    if values.get("djangogcp_background_workers"):
-        found.append(
-            f"djangogcp_background_workers is {rules.shown(values['djangogcp_background_workers'])}: expected none, because this target does not"
-            " run them yet. Set it to {}, or deploy to cloud_run."
-        )
     if values.get("djangogcp_network"):
         found.append(
             problem(

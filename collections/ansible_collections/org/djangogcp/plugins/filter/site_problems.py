@@ -404,6 +404,7 @@ RULES: dict[str, Rule] = {
     "compute_engine_ip_range": rules.NETWORK_RANGE,
     "compute_engine_machine_type": rules.INSTANCE_MACHINE_TYPE,
     "compute_engine_ssh_key": rules.FILE,
+    "compute_engine_worker_settle_seconds": rules.SETTLE_SECONDS,
     "compute_engine_zone": rules.ZONE,
     "database_backup_start_time": rules.TIME_OF_DAY,
     "database_retained_backups": rules.RETAINED_BACKUPS,
