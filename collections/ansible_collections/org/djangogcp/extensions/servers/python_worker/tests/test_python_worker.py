@@ -33,7 +33,7 @@ def shown(host: Host, process: str, instance: int = 1) -> tuple[str, int]:
 
 def written(host: Host, process: str, instance: int = 1) -> dict[str, Any]:
     """What an instance has found, as it wrote it down."""
-    _, pid = shown(host, process, instance)
+    _state, pid = shown(host, process, instance)
     return json.loads(host.file(f"{RUN}/{process}-{pid}").content_string)
 
 
@@ -68,7 +68,7 @@ def test_it_works_with_its_environment_and_its_secret(host: Host) -> None:
 
 
 def test_nobody_sees_its_secret(host: Host) -> None:
-    _, pid = shown(host, "queue")
+    _state, pid = shown(host, "queue")
     seen = [
         host.check_output(f"systemctl show {unit('queue')}"),
         host.check_output(f"systemctl cat {unit('queue')}"),
@@ -88,7 +88,7 @@ def test_the_sandbox_is_as_tight_as_stated(host: Host) -> None:
 
 
 def test_one_that_is_killed_is_started_again(host: Host) -> None:
-    _, pid = shown(host, "queue")
+    _state, pid = shown(host, "queue")
     host.check_output(f"kill -KILL {pid}")
     wait = f"until systemctl show --property=MainPID,ActiveState {unit('queue')} | sort | tr '\\n' ' ' | grep -qv 'active MainPID={pid} \\|MainPID=0'"
     host.check_output(f'timeout 60 sh -c "{wait}; do sleep 0.2; done"')
@@ -113,7 +113,7 @@ def test_another_release_replaces_what_worked_after_what_it_was_at(hosts: dict[s
 def test_one_that_does_not_stay_is_told_and_what_was_there_works_again(hosts: dict[str, Host], play) -> None:
     beats = {name: shown(host, "beat")[1] for name, host in hosts.items()}
     broken = [{"name": "queue", "command": ["python", "work.py", "queue", "fail"]}]
-    for _ in range(2):
+    for _attempt in range(2):
         done = play("work.yml", python_worker_processes=broken, **release("2"))
         assert done.returncode != 0
         assert done.stdout.count("What ran before was started again. Its last lines:") >= len(hosts)
