@@ -27,6 +27,10 @@ SAID_BY_OTHERS = {
         "workers | Stop before the new revision gets traffic",
     ): "a-container-does-not-listen",
     (
+        "compute_engine/tasks/background.yml",
+        "background | Stop before the new release gets visitors",
+    ): "a-container-does-not-listen",
+    (
         "compute_engine/tasks/candidate.yml",
         "candidate | Stop before the new release gets visitors",
     ): "a-container-does-not-listen",
