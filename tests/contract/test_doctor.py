@@ -137,6 +137,21 @@ def test_what_a_role_fails_with_has_a_heading(file: str, task: str, message: str
     assert found[0].page in headings()
 
 
+@pytest.mark.parametrize(
+    ("said_there", "page"),
+    [
+        ("Failed to make release 4f9a of shop: fill | Install the requirements: it ended with status 1", "a-build-has-failed"),
+        ("Failed to run python manage.py migrate of release 4f9a of shop: it ended with status 1", "a-command-has-failed"),
+        ("Failed to serve /srv/shop/releases/4f9a/source as shop: it did not answer 200 at /", "a-container-does-not-listen"),
+        ("Failed to start queue of shop: Unable to start service", "a-container-does-not-listen"),
+    ],
+)  # fmt: skip
+def test_what_roles_of_servers_say_of_a_machine_has_its_heading(said_there: str, page: str) -> None:
+    found = symptom_of(said_there)
+    assert found is not None
+    assert found[0].page == page
+
+
 def test_nothing_is_left_of_a_task_that_is_gone() -> None:
     assert set(SAID_BY_OTHERS) <= {(file, task) for file, task, _message in FAILURES}
 

@@ -178,6 +178,12 @@ PRINTED: tuple[Symptom, ...] = (
     ),
     _row(
         "a-container-does-not-listen",
+        r"Failed to (?:serve|start) \S+ (?:as|of) ",
+        "What was started on the machine has ended, or does not answer.",
+        "What it printed last says why: mend that, and deploy again.",
+    ),
+    _row(
+        "a-container-does-not-listen",
         r"failed to start and listen on the port|[Cc]ontainer failed to start|its container ended within",
         "The container ended, or does not listen on the port that PORT says.",
         "What it printed last says why; if it only listens elsewhere, set djangogcp_port, and deploy again.",
@@ -325,8 +331,8 @@ SAID: tuple[Symptom, ...] = (
     ),
     _row(
         "a-build-has-failed",
-        r"Failed to build|build \S+ ended with|It ended with (?:FAILURE|TIMEOUT|INTERNAL_ERROR|CANCELLED|EXPIRED)|the name of an image",
-        "The image could not be built.",
+        r"Failed to build|Failed to make release|build \S+ ended with|It ended with (?:FAILURE|TIMEOUT|INTERNAL_ERROR|CANCELLED|EXPIRED)|the name of an image",
+        "The image could not be built, or the release not be installed.",
         "The end of the log says why; fix the source and deploy again.",
     ),
     _row(
@@ -363,7 +369,7 @@ SAID: tuple[Symptom, ...] = (
     ),
     _row(
         "a-command-has-failed",
-        r"ended with exit code|exited with an error|Failed to run job|non-zero exit|The container exited",
+        r"ended with exit code|exited with an error|Failed to run job|Failed to run .+ of release|non-zero exit|The container exited",
         "A command ended with an error.",
         "The end of its output says why; fix it and deploy again.",
     ),
