@@ -23,12 +23,20 @@ SECONDS = 15
 
 
 def some(site: Site) -> str:
-    """A kill, the deploy after it, and a migration that fails."""
+    """A kill, the deploy after it, and a migration that fails, while everything is asked: of a hundred requests one is an upload, so a short time may have none."""
     children, built = site.draw.random() < 0.5, site.draw.random() < 0.5
     kill_once(site, site.draw.uniform(0.5, SECONDS), with_children=children, is_built=built)
     next_deploy(site)
     [failing] = [one for one in SCENARIOS if one.name == "failing"]
-    return failing.run(site)
+    ended = failing.run(site)
+    until("asked", lambda: is_all_asked(site.logs / "some.jsonl"))
+    return ended
+
+
+def is_all_asked(log: Path) -> bool:
+    """Whether each kind of request was made more than once, by the log of a load."""
+    told = log.read_text("utf-8")
+    return all(told.count(f'"{kind}') > 1 for kind in KINDS)
 
 
 def test_visitors_notice_no_killed_deploy_and_none_after_it_and_no_failing_migration(site: Site) -> None:
@@ -110,7 +118,7 @@ def visited(port: int, log: Path) -> Iterator[Load]:
     plan = Plan(f"http://127.0.0.1:{port}", "", "", [(EMAIL, PASSWORD)], 200, 1, str(log))
     with Load(plan) as load:
         yield load
-        until("asked", lambda: all(log.read_text("utf-8").count(f'"{kind}') > 1 for kind in KINDS))
+        until("asked", lambda: is_all_asked(log))
 
 
 def test_a_load_has_its_rate_and_its_mix_and_nothing_fails(fake: int, tmp_path: Path) -> None:
