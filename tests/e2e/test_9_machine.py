@@ -242,6 +242,35 @@ def test_a_release_that_fails_its_try_out_gets_no_visitors(site: Site) -> None:
     assert site.get("/polls/").status_code == 200
 
 
+def test_in_maintenance_visitors_are_told_and_who_tests_is_answered(site: Site) -> None:
+    first = site.serving()
+    on = site.play(
+        "playbooks/maintenance.yml", "-e", "maintenance=on", "-e", "maintenance_retry_after_seconds=120"
+    )
+    assert on.status == 0, on.output
+    release = site.serving()
+    assert release not in ("", first)
+    assert f"Who tests sends the header X-Release-Candidate: {release}." in " ".join(on.output.split())
+    page = site.get("/polls/")
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "120")
+    assert site.get("/-/live").status_code == 200
+    assert site.get("/polls/", headers={"X-Release-Candidate": release}).status_code == 200
+    assert site.get("/polls/", headers={"X-Release-Candidate": "another"}).status_code == 503
+    # The next release is tried out all the same, and leaves it as it is.
+    other = site.play("deploy.yml", "-e", '{"djangogcp_environment": {"FEATURE": "late"}}')
+    assert other.status == 0, other.output
+    assert "polls is in maintenance: visitors get 503." in " ".join(other.output.split())
+    assert site.serving() not in (release, first)
+    assert site.get("/polls/").status_code == 503
+    assert site.get("/polls/", headers={"X-Release-Candidate": site.serving()}).status_code == 200
+    assert '"maintenance": "on"' in site.play("playbooks/status.yml").output
+    off = site.play("playbooks/maintenance.yml", "-e", "maintenance=off")
+    assert off.status == 0, off.output
+    assert site.get("/polls/").status_code == 200
+    assert site.play("deploy.yml").status == 0
+    assert site.serving() == first
+
+
 def test_what_works_in_the_background_follows_the_release(site: Site) -> None:
     command = "import time; from polls.models import Question; print(Question.objects.count(), 'questions', flush=True); time.sleep(100000)"
     asked = {"pulse": {"command": f'python manage.py shell --no-imports -c "{command}"', "memory": "256Mi"}}

@@ -1,7 +1,8 @@
 """Asks an application in its own process: ask.py MODULE PATH ...
 
 Prints what the application prints, and last one line of JSON: of each path the status, the headers and the text. A path may begin with
-the host and the protocol by which Google's front end was asked: `http://other.example.com/`.
+the host and the protocol by which Google's front end was asked, and before the host with a release that is asked for by its name:
+`http://release@other.example.com/`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,16 @@ from urllib.parse import urlsplit
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
+def headers_of(url: Any) -> dict[str, str]:
+    """What the front end sends."""
+    return {
+        "host": url.netloc.rpartition("@")[2],
+        "x-forwarded-proto": url.scheme,
+        "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
+        **({"x-release-candidate": url.username} if url.username else {}),
+    }
+
+
 def wsgi(application: Any, url: Any) -> list[Any]:
     """As gunicorn asks it."""
     said: list[Any] = []
@@ -25,12 +36,10 @@ def wsgi(application: Any, url: Any) -> list[Any]:
         "REQUEST_METHOD": "GET",
         "PATH_INFO": url.path,
         "QUERY_STRING": url.query,
-        "HTTP_HOST": url.netloc,
         "SERVER_NAME": "10.0.0.1",
         "SERVER_PORT": "8080",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_X_FORWARDED_PROTO": url.scheme,
-        "HTTP_TRACEPARENT": f"00-{TRACE}-00f067aa0ba902b7-01",
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers_of(url).items()},
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
@@ -46,11 +55,6 @@ async def asgi(application: Any, url: Any) -> list[Any]:
     sent: list[Any] = []
     done = asyncio.Event()
     asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
-    headers = {
-        "host": url.netloc,
-        "x-forwarded-proto": url.scheme,
-        "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
-    }
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -61,7 +65,7 @@ async def asgi(application: Any, url: Any) -> list[Any]:
         "raw_path": url.path.encode(),
         "query_string": url.query.encode(),
         "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "headers": [(name.encode(), value.encode()) for name, value in headers_of(url).items()],
         "client": ("10.0.0.2", 1),
         "server": ("10.0.0.1", 8080),
     }

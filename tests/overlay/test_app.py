@@ -255,6 +255,7 @@ def test_in_maintenance_visitors_are_told_and_probes_and_who_tests_are_answered(
         "MAINTENANCE_MESSAGE": "Back <soon>",
         "MAINTENANCE_EXCEPT_HOSTS": "candidate.example.org,polls.example.org",
         "MAINTENANCE_EXCEPT_PATHS": "/health/",
+        "MAINTENANCE_EXCEPT_RELEASE": "v2",
     }
     # Not even the database is asked for it.
     asked = (
@@ -262,9 +263,11 @@ def test_in_maintenance_visitors_are_told_and_probes_and_who_tests_are_answered(
         "http://10.0.0.7:8080/-/live",
         "https://polls.example.org/accounts/login/",
         "/health/",
+        "https://v2@shop.example.com/accounts/login/",
+        "https://v1@shop.example.com/accounts/login/",
     )
     answers, logged = ask(image, *asked, **said)
-    assert [status for status, _headers, _text in answers] == [503, 200, 200, 404]
+    assert [status for status, _headers, _text in answers] == [503, 200, 200, 404, 200, 503]
     _status, headers, page = answers[0]
     assert (headers["Retry-After"], headers["Cache-Control"]) == ("120", "no-store")
     assert "<p>Back &lt;soon&gt;</p>" in page

@@ -70,7 +70,6 @@ def test_another_debian_has_another_python() -> None:
 @pytest.mark.parametrize(
     ("machine", "begins"),
     [
-        ({"maintenance": True}, "maintenance is on: expected off"),
         ({"certificate_key": False}, "compute_engine_certificate_key is not set: expected a file"),
         ({"acme": True}, "compute_engine_acme is true: expected false"),
         ({"acme": True, "certificate": False, "certificate_key": False}, "djangogcp_domains is empty: expected"),

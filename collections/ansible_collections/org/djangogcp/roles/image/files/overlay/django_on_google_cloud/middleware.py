@@ -124,11 +124,13 @@ class _Maintenance:
         self._page = _PAGE.format(message=html.escape(message))
         self._hosts = os.environ.get("MAINTENANCE_EXCEPT_HOSTS", "").lower().split(",")
         self._paths = os.environ.get("MAINTENANCE_EXCEPT_PATHS", "").split(",")
+        self._release = os.environ.get("MAINTENANCE_EXCEPT_RELEASE", "")
 
     def is_for(self, request: HttpRequest) -> bool:
-        """Whether a request is a visitor's. Who tests asks another host; probes ask their own paths."""
+        """Whether a request is a visitor's. Who tests asks another host, or names the release; probes ask their own paths."""
         host = request.META.get("HTTP_HOST", "").partition(":")[0].lower()
-        return request.path not in self._paths and host not in self._hosts
+        is_tested = self._release != "" and request.META.get("HTTP_X_RELEASE_CANDIDATE") == self._release
+        return request.path not in self._paths and host not in self._hosts and not is_tested
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """503, and when to come back."""
