@@ -46,6 +46,7 @@ _value:
 """
 
 import re
+import shlex
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -56,6 +57,16 @@ from ansible_collections.org.djangogcp.plugins.module_utils._rules import proble
 PYTHON_OF = {"debian-12": "3.11", "debian-13": "3.13"}
 _FAMILY = re.compile(r"projects/debian-cloud/global/images/family/(debian-1[23])")
 _PREFIX = "compute_engine_"
+#: How a Procfile starts gunicorn.
+_GUNICORN = re.compile(r"(exec )?((uv|poetry|pdm|pipenv|hatch) run )?((python3? -m )?gunicorn)(?= )")
+#: What a machine says to gunicorn itself (https://gunicorn.org/reference/settings/), where it listens and logs,
+#: and what variables of the site say.
+_SAID_BY_A_MACHINE = frozenset({
+    "-b", "--bind", "--log-file", "--error-logfile", "--access-logfile", "--log-level",
+    "-w", "--workers", "--threads", "-t", "--timeout", "-k", "--worker-class",
+})  # fmt: skip
+#: Workers that serve what those of a machine serve.
+_WORKERS = frozenset({"sync", "gthread", "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"})
 
 
 def compute_engine_problems(
@@ -164,12 +175,37 @@ def _python_problems(values: t.Mapping[str, t.Any], machine: t.Mapping[str, t.An
 
 
 def _source_problems(source: t.Mapping[str, t.Any]) -> list[str]:
-    if source.get("procfile_web"):
-        return [
-            f"The project's Procfile starts {rules.shown(source['procfile_web'])}: expected none, because a machine serves {source.get('wsgi_module', '')}"
-            " by gunicorn. Leave web out of it, or deploy to cloud_run."
-        ]
-    return []
+    web, module = source.get("procfile_web"), source.get("wsgi_module", "")
+    if not web or _served_by_a_machine(web) == _whole(module):
+        return []
+    return [
+        f"The project's Procfile starts {rules.shown(web)}: expected gunicorn {module} and no options but those that a machine says itself (where it"
+        " listens and logs, its workers, threads and timeout). Leave web out of the Procfile, or deploy to cloud_run."
+    ]
+
+
+def _whole(application: str) -> str:
+    """The name of an application as gunicorn completes it."""
+    return application if ":" in application else f"{application}:application"
+
+
+def _served_by_a_machine(web: str) -> str:
+    """The application that a command line of a Procfile has gunicorn serve, if a machine serves it in the same way; otherwise nothing."""
+    begun = _GUNICORN.match(web)
+    try:
+        words = shlex.split(web[begun.end() :]) if begun else []
+    except ValueError:
+        return ""
+    applications = []
+    while words:
+        option, is_joined, value = words.pop(0).partition("=")
+        if option in _SAID_BY_A_MACHINE and (is_joined or words):
+            value = value if is_joined else words.pop(0)
+            if option in ("-k", "--worker-class") and value not in _WORKERS:
+                return ""
+        else:
+            applications.append(option)
+    return _whole(applications[0]) if len(applications) == 1 else ""
 
 
 class FilterModule:

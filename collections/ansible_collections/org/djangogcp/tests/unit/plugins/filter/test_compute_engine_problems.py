@@ -82,14 +82,42 @@ def test_a_machine_that_cannot_be(machine: dict[str, t.Any], begins: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("source", "begins"),
+    "web",
     [
-        ({"procfile_web": "honcho start"}, "The project's Procfile starts 'honcho start': expected none"),
+        "gunicorn shop.wsgi",
+        "gunicorn shop.wsgi:application",
+        "exec gunicorn --bind 0.0.0.0:$PORT --workers=3 --threads 2 --log-file - shop.wsgi",
+        "python -m gunicorn -b :8000 -k gthread shop.wsgi",
+        "uv run gunicorn shop.wsgi --timeout 60 --access-logfile -",
+        "",
     ],
 )
-def test_a_project_that_a_machine_does_not_serve(source: dict[str, t.Any], begins: str) -> None:
-    [problem] = problems(source=source)
-    assert problem.startswith(begins)
+def test_a_project_that_a_machine_serves_as_its_procfile_does(web: str) -> None:
+    assert problems(source={"procfile_web": web, "wsgi_module": "shop.wsgi:application"}) == []
+
+
+@pytest.mark.parametrize(
+    "web",
+    [
+        "honcho start",
+        "gunicorn",
+        "gunicorn other.wsgi",
+        "gunicorn shop.wsgi:other",
+        "gunicorn shop.wsgi other.wsgi",
+        "gunicorn shop.wsgi -c gunicorn.py",
+        "gunicorn shop.wsgi --preload",
+        "gunicorn shop.wsgi -k gevent",
+        "gunicorn shop.wsgi --workers",
+        "gunicorn shop.wsgi --log-file '",
+        "python manage.py migrate && gunicorn shop.wsgi",
+        "gunicorn shop.wsgi && true",
+        "gunicorn-django shop.wsgi",
+    ],
+)
+def test_a_project_that_a_machine_would_serve_in_another_way(web: str) -> None:
+    [problem] = problems(source={"procfile_web": web, "wsgi_module": "shop.wsgi:application"})
+    assert problem.startswith("The project's Procfile starts ")
+    assert "expected gunicorn shop.wsgi:application and no options but" in problem
 
 
 def test_what_is_of_a_wrong_type_is_left_to_others() -> None:
