@@ -110,7 +110,7 @@ NEEDS = (
     "tests/e2e/test_8_strict.py",
     "tests/e2e/test_6_own_project.py",
 )
-MACHINES = ("tests/e2e/test_9_machine.py",)
+MACHINES = ("tests/e2e/test_9_machine.py", "tests/e2e/test_9_machine_mysql.py")
 #: Each in a command of its own: the longest have visitors.
 SERVERS = sorted(path.parent.name for path in COLLECTION.glob("extensions/servers/*/molecule.yml"))
 #: In the order in which they begin: what tells most for its time first, then what is cut short where there is no time for all of it, the long ones before

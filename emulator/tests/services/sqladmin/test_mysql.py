@@ -13,7 +13,9 @@ from typing import Any
 import mysql.connector
 import pymysql
 import pytest
+from gcp_emulator.databases.mysql import login
 from gcp_emulator.databases.mysql.binaries import nearest
+from gcp_emulator.databases.pipe import pipe
 from gcp_emulator.engine.identity import identity_of
 from gcp_emulator.services.sqladmin.api import SqlAdmin
 
@@ -76,6 +78,31 @@ def by_socket(
             seen = await asyncio.to_thread(client, path)
             server.close()
             return seen, [await asyncio.wait_for(one, 5) for one in told]
+
+    return sql.running.run(work())
+
+
+def by_proxy(sql: Sql, instance: str, client: Callable[[str], Any], message: bytes) -> Any:
+    """What a client returned that was given the path of a proxy's socket; the proxy says ``message`` before the first packet of its client."""
+    server = sql.running.emulator.service(SqlAdmin).servers[f"{PROJECT}/{instance}"]
+
+    async def instance_serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await login.serve(reader, writer, ("127.0.0.1", server.port), HOST, is_connector=True)
+
+    async def work() -> Any:
+        port = await asyncio.start_server(instance_serves, "127.0.0.1")
+
+        async def proxy_serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there = await asyncio.open_connection(*port.sockets[0].getsockname())
+            there[1].write((b"CSQLMDEX" + len(message).to_bytes(4, "big") + message) if message else b"")
+            await pipe(reader, writer, *there)
+
+        with tempfile.TemporaryDirectory(prefix="s-") as sockets:
+            proxy = await asyncio.start_unix_server(proxy_serves, f"{sockets}/proxy")
+            seen = await asyncio.to_thread(client, f"{sockets}/proxy")
+            proxy.close()
+            port.close()
+            return seen
 
     return sql.running.run(work())
 
@@ -157,6 +184,23 @@ def test_an_unseen_password_of_8_4_is_refused_at_the_socket_as_in_cloud_run(sql:
     assert by_socket(sql, "new", log_in())[0] == "app@%"
     sql.do("POST", "instances/new/restart")
     assert by_socket(sql, "new", log_in())[0] == refused
+
+
+def test_an_unseen_password_of_8_4_is_taken_from_a_proxy_that_tells_of_its_socket(sql: Sql) -> None:
+    """Its change log: "2.19.0: Add MySQL caching_sha2_password support for the proxy clients using unix sockets"."""
+    refused = (1045, f"Access denied for user 'app'@'{HOST}' (using password: YES)")
+    sql.do("POST", "instances/new/restart")
+    for message in (b"", b"\x10\x01", b"\x0a\x03abc"):
+        assert by_proxy(sql, "new", log_in(), message) == refused, "at a port, or nothing is said"
+    assert by_proxy(sql, "new", log_in(password="wrong"), b"\x10\x03") == refused
+    assert by_proxy(sql, "new", log_in(), b"\x0a\x03abc\x10\x03") == "app@%"
+    for message in (b"\x10", b"\x11\x01"):
+        assert by_proxy(sql, "new", log_in(), message)[0] == 2013, "nobody understands it"
+    assert by_proxy(sql, "old", log_in(), b"\x10\x03") == "app@%"
+
+
+def test_connectors_are_told_to_say_how_they_are_asked(sql: Sql) -> None:
+    assert sql("GET", "instances/new/connectSettings")["mdxProtocolSupport"] == ["CLIENT_PROTOCOL_TYPE"]
 
 
 def test_users_have_hosts(sql: Sql) -> None:

@@ -152,7 +152,7 @@ class Connect:
         name = record["connectionName"] if record else key
         try:
             server = self._reachable(name, identity_of(client.email))
-            await self._let_in(key, client.token, server, reader, writer)
+            await self._let_in(key, client.token, server, reader, writer, is_connector=True)
         except (ApiError, OSError) as error:
             log.warning("%s may not connect to %s: %s", client.email, name, _text(error))
 
@@ -167,6 +167,12 @@ class Connect:
             "serverCaCert": self.server_ca(key),
             "serverCaMode": "GOOGLE_MANAGED_INTERNAL_CA",
             "pscEnabled": False,
+            # Assumed of which instances: the field is the discovery document's, and what a connector sends then is in databases/mysql/login.py.
+            **(
+                {"mdxProtocolSupport": ["CLIENT_PROTOCOL_TYPE"]}
+                if engine_of(record["databaseVersion"]).is_mysql
+                else {}
+            ),
         }
 
     @handles("sql.instances.listServerCas")
@@ -293,11 +299,14 @@ class Connect:
         server: tuple[str, int],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        *,
+        is_connector: bool = False,
     ) -> None:
         """Serves one client of an instance's server in its protocol; ``token`` is what its certificate carries."""
         record = self._records.get(key)
         if record is not None and engine_of(record["databaseVersion"]).is_mysql:
-            await mysql_login.serve(reader, writer, server, f"cloudsqlproxy~{server[0]}")
+            client = f"cloudsqlproxy~{server[0]}"
+            await mysql_login.serve(reader, writer, server, client, is_connector=is_connector)
         else:
             await login.serve(reader, writer, server, partial(self._authenticate, key, token))
 

@@ -39,6 +39,7 @@ import posixpath
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
+from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import Rule, problem
 from ansible_collections.org.djangogcp.plugins.plugin_utils import _workers
 
@@ -135,6 +136,16 @@ def _is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
+def network_problems(version: t.Any, network: t.Any) -> list[str]:
+    """A message if the database is not reached over the socket of Cloud Run, and no *network* leads to it."""
+    if network or engine_of(version).has_socket:
+        return []
+    return [
+        f"djangogcp_network is not set: expected the network that the database is reached in, because users of {version} log in by"
+        " caching_sha2_password, which is not known to work over the socket of Cloud Run. Set it, or take MYSQL_8_0."
+    ]
+
+
 def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
     """What Cloud Run does not take. See DOCUMENTATION."""
     simple = {name: values[name] for name in RULES if isinstance(values.get(name), str | int)}
@@ -145,6 +156,7 @@ def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
         problems += worker_size_problems(
             values.get("djangogcp_background_workers"), str(simple["djangogcp_memory"])
         )
+    problems += network_problems(values.get("djangogcp_database_version"), values.get("djangogcp_network"))
     secrets = values.get("djangogcp_secrets")
     return problems + (file_problems(secrets) if isinstance(secrets, t.Mapping) else [])
 

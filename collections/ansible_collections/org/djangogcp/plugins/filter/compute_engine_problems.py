@@ -50,7 +50,6 @@ import shlex
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
-from ansible_collections.org.djangogcp.plugins.module_utils._database_engines import engine_of
 from ansible_collections.org.djangogcp.plugins.module_utils._rules import problem
 
 #: The Python of Debian's releases (https://packages.debian.org/python3), by the family of their images.
@@ -137,16 +136,6 @@ def _site_problems(values: t.Mapping[str, t.Any]) -> list[str]:
                 "djangogcp_network",
                 values["djangogcp_network"],
                 "none, because a machine has a network of its own",
-            )
-        )
-    version = values.get("djangogcp_database_version")
-    if isinstance(version, str) and version.startswith("MYSQL") and not engine_of(version).has_socket:
-        found.append(
-            problem(
-                "djangogcp_database_version",
-                version,
-                "a version of PostgreSQL, because the network of a machine does not lead to a private address",
-                "POSTGRES_17",
             )
         )
     secrets = values.get("djangogcp_secrets")

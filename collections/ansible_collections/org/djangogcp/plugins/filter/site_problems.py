@@ -711,11 +711,6 @@ def engine_problems(values: Values) -> list[str]:
                 "djangogcp_database_extensions", extensions, f"none, because {engine.name} has no extensions"
             )
         )
-    if not engine.has_socket and not values.get("djangogcp_network"):
-        problems.append(
-            f"djangogcp_network is not set: expected the network that the database is reached in, because users of {version} log in by"
-            " caching_sha2_password, which is not known to work over the socket of Cloud Run. Set it, or take MYSQL_8_0."
-        )
     return problems
 
 

@@ -24,7 +24,7 @@ class Engine:
         socket_option: the option of such an address that holds the folder or the file of its socket.
         address_options: further options of such an address.
         tls_options: those that make a driver encrypt, where the socket does not do it.
-        has_socket: whether sites log in over the socket that Cloud Run has; otherwise over the private address.
+        has_socket: whether sites log in over the socket that Cloud Run has; otherwise over the private address, unless the target has another socket.
         port: where the server listens.
         drivers: the distributions that Django's backend takes, of which one will do.
         driver: what is installed where a project lists none of them.

@@ -159,24 +159,32 @@ def templated(expression: str, tmp_path: Path, **variables: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("version", "rights", "expected"),
+    ("version", "rights", "needs", "expected"),
     [
-        ("POSTGRES_17", "rows", ["postgres", "/shop?host=/cloudsql/p:r:sql", ""]),
+        ("POSTGRES_17", "rows", {}, ["postgres", "/shop?host=/cloudsql/p:r:sql", ""]),
         (
             "POSTGRES_17",
             "schema",
+            {},
             ["postgres", "/shop?host=/cloudsql/p:r:sql", "&options=-c%20role%3Dshop_migrator"],
         ),
-        ("MYSQL_8_0", "schema", ["mysql", "/shop?unix_socket=/cloudsql/p:r:sql&charset=utf8mb4", ""]),
-        ("MYSQL_8_4", "rows", ["mysql", "10.1.2.3:3306/shop?charset=utf8mb4&ssl_mode=REQUIRED", ""]),
+        ("MYSQL_8_0", "schema", {}, ["mysql", "/shop?unix_socket=/cloudsql/p:r:sql&charset=utf8mb4", ""]),
+        ("MYSQL_8_4", "rows", {}, ["mysql", "10.1.2.3:3306/shop?charset=utf8mb4&ssl_mode=REQUIRED", ""]),
+        (
+            "MYSQL_8_4",
+            "rows",
+            {"database_socket": True},
+            ["mysql", "/shop?unix_socket=/cloudsql/p:r:sql&charset=utf8mb4", ""],
+        ),
     ],
 )
 def test_the_address_is_that_of_the_version(
-    version: str, rights: str, expected: list[str], tmp_path: Path
+    version: str, rights: str, needs: dict[str, bool], expected: list[str], tmp_path: Path
 ) -> None:
     found = templated(
         "[__secrets_engine.scheme, __secrets_address, __secrets_role]",
         tmp_path,
+        djangogcp_out_needs=needs,
         djangogcp_project="p",
         djangogcp_region="r",
         djangogcp_database_instance="sql",

@@ -142,13 +142,14 @@ def test_what_cannot_work_is_refused_at_once(hosts: dict[str, Host], play: Play)
         "converge.yml",
         "--limit=debian12",
         cloud_sql_proxy_instances=instances,
+        cloud_sql_proxy_version="2.18.1",
         cloud_sql_proxy_sha256="",
         cloud_sql_proxy_settings={"token": "secret"},
     )
     said = printed(done)
     assert done.returncode == 2
     for words in (
-        "trial:europe-west1:shop is MYSQL_8_4, whose login does not work over a socket of the proxy: give it a port",
+        "trial:europe-west1:shop is MYSQL_8_4, whose login does not work over a socket of the proxy 2.18.1: give it a port",
         "characters, and 107 are possible: give it a port",
         "expected PROJECT:REGION:INSTANCE",
         "has port 9801, expected one of its own",

@@ -46,7 +46,6 @@ def test_a_site_as_it_should_be() -> None:
         ({"djangogcp_strategy": "canary"}, "djangogcp_strategy is 'canary': expected direct"),
         ({"djangogcp_public": False}, "djangogcp_public is false: expected true. Who may reach a machine"),
         ({"djangogcp_network": "sites"}, "djangogcp_network is 'sites': expected none"),
-        ({"djangogcp_database_version": "MYSQL_8_4"}, "djangogcp_database_version is 'MYSQL_8_4': expected a version of PostgreSQL"),
         (
             {"djangogcp_secrets": {"TOKEN": {"name": "token", "path": "/run/secrets/token"}}},
             "djangogcp_secrets.TOKEN.path is '/run/secrets/token': expected no path",

@@ -107,11 +107,6 @@ def test_a_site_with_mysql_is_right() -> None:
             "djangogcp_database_flags.cloudsql_iam_authentication is set: expected no such entry, because it has to be on for the deploy to log"
             " in.",
         ),
-        (
-            {"djangogcp_database_version": "MYSQL_8_4", "djangogcp_network": ""},
-            "djangogcp_network is not set: expected the network that the database is reached in, because users of MYSQL_8_4 log in by"
-            " caching_sha2_password, which is not known to work over the socket of Cloud Run. Set it, or take MYSQL_8_0.",
-        ),
     ],
 )
 def test_what_does_not_go_with_mysql_is_refused(changed: dict[str, object], message: str) -> None:
