@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import re
@@ -53,6 +54,21 @@ def test_an_entry_point_is_three_lines_that_import_the_collections_playbook(play
     # AWX does not know the full name, and would not offer the playbook.
     assert [set(play) for play in plays] == [{"name", "import_playbook"}]
     assert plays[0]["import_playbook"] == f"org.djangogcp.{playbook.stem}"
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    """pytest leaves out folders by their names, and says nothing."""
+    passed_over = pytestconfig.getini("norecursedirs")
+    found = [
+        path for folder in pytestconfig.getini("testpaths") for path in (ROOT / folder).rglob("test_*.py")
+    ]
+    assert len(found) > 100
+    assert [
+        path
+        for path in found
+        for name in path.relative_to(ROOT).parts[:-1]
+        if any(fnmatch.fnmatch(name, pattern) for pattern in passed_over)
+    ] == []
 
 
 def test_every_playbook_of_the_collection_has_an_entry_point() -> None:

@@ -304,16 +304,6 @@ def test_a_failed_command_gives_its_step_exit_code_and_output(workshop: Workshop
     assert workshop.lines[-1] == "oops"
 
 
-@pytest.mark.parametrize(
-    ("command", "manager"),
-    [
-        ("apt-get update && apt-get install -y --no-install-recommends binutils", "apt-get"),
-        ("set -eux; DEBIAN_FRONTEND=noninteractive apt install -y libmagic1", "apt"),
-        ('["apk", "--no-cache", "add", "libpq"]', "apk"),
-        ("if true; then /usr/bin/dpkg -i /tmp/x.deb; fi", "dpkg"),
-        ("--mount=type=cache,target=/var/cache/dnf dnf -y install gcc", "dnf"),
-    ],
-)
 def test_a_machine_that_forbids_sandboxes_is_the_cause_and_not_the_source(
     workshop: Workshop, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +319,16 @@ def test_a_machine_that_forbids_sandboxes_is_the_cause_and_not_the_source(
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "manager"),
+    [
+        ("apt-get update && apt-get install -y --no-install-recommends binutils", "apt-get"),
+        ("set -eux; DEBIAN_FRONTEND=noninteractive apt install -y libmagic1", "apt"),
+        ('["apk", "--no-cache", "add", "libpq"]', "apk"),
+        ("if true; then /usr/bin/dpkg -i /tmp/x.deb; fi", "dpkg"),
+        ("--mount=type=cache,target=/var/cache/dnf dnf -y install gcc", "dnf"),
+    ],
+)
 def test_what_installs_system_packages_is_refused_before_anything_is_done(
     workshop: Workshop, context: Path, command: str, manager: str
 ) -> None:
@@ -519,6 +519,29 @@ def _running(argument: str) -> bool:
         except OSError:
             continue
     return False
+
+
+def test_cancelling_kills_a_sandbox_that_is_still_being_made(
+    workshop: Workshop, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bubblewrap's child asks to die with it; killed before that it would leave the child, which holds the output."""
+    workshop.build(context, BASE)
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\nsleep 4141 &\necho begun\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (context / "Dockerfile").write_text(BASE + "RUN true\n")
+
+    async def cancel() -> None:
+        build = asyncio.create_task(workshop.start(context))
+        while "begun" not in workshop.lines:
+            await asyncio.wait([build], timeout=0.05)
+            assert not build.done()
+        build.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(build, 20)
+
+    asyncio.run(cancel())
 
 
 def test_the_nearest_interpreter_is_taken_and_said(tmp_path: Path) -> None:

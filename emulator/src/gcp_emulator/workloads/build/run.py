@@ -25,6 +25,7 @@ from gcp_emulator.workloads.build.copy import OWN_USR_FOLDERS, resolve_inside
 from gcp_emulator.workloads.build.overlay import Overlay
 from gcp_emulator.workloads.images import Interpreter
 from gcp_emulator.workloads.sandbox.bubblewrap import check_available, refusal
+from gcp_emulator.workloads.sandbox.process import kill_group
 from gcp_emulator.workloads.sandbox.system import FOLDERS, LIBRARY_CACHE, System
 
 Log = Callable[[str], None]
@@ -179,6 +180,7 @@ async def execute(
         process = await asyncio.create_subprocess_exec(
             *prefix, program, *arguments, cwd=tree.parent, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT, env={**host.env, **command.env}, pass_fds=descriptors, umask=0o022,
+            process_group=0,
         )  # fmt: skip
     said: list[str] = []
 
@@ -199,10 +201,8 @@ async def execute(
             await in_thread(view.commit)
         return code
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        kill_group(process)
+        await process.wait()
         if view:
             await in_thread(view.remove)
 

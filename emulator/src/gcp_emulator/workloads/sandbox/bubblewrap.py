@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -33,6 +32,7 @@ from gcp_emulator.workloads.sandbox.process import (
     SandboxError,
     SandboxSpec,
     SandboxUnavailable,
+    kill_group,
     memory_file,
     said,
 )
@@ -80,7 +80,7 @@ class BubblewrapSandbox(Sandbox):
             self._process = await asyncio.create_subprocess_exec(
                 *prefix, program, *arguments, self._rootfs.python, "-I", "-S", "/run/shim.py", str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(), *fds), env={"PATH": os.defpath}, limit=LINE_LIMIT,
+                pass_fds=(theirs.fileno(), *fds), env={"PATH": os.defpath}, limit=LINE_LIMIT, process_group=0,
             )  # fmt: skip
         assert self._process.stdout
         assert self._process.stderr
@@ -101,10 +101,7 @@ class BubblewrapSandbox(Sandbox):
     async def _end(self) -> None:
         if self._process is None:
             return
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                # Popen.kill() would collect the status asyncio waits for.
-                os.kill(self._process.pid, signal.SIGKILL)
+        kill_group(self._process)
         await self._process.wait()
 
     def _explain(self, complaints: list[str]) -> RuntimeError:

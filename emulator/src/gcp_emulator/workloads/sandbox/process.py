@@ -413,3 +413,14 @@ def memory_file(content: bytes, opened: contextlib.ExitStack) -> int:
 def said(complaints: list[str]) -> str:
     """The last of what was printed, in one line."""
     return " ".join(line.strip() for line in complaints[-3:]) or "nothing was printed"
+
+
+def kill_group(process: asyncio.subprocess.Process) -> None:
+    """Kills what was started with ``process_group=0``, if it runs, and those of its children that have no group of their own.
+
+    What asks to die with its parent, as bubblewrap's child does, and has not come to that yet, would go on with its output open.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            # Process.kill() would collect the status asyncio waits for.
+            os.killpg(process.pid, signal.SIGKILL)
