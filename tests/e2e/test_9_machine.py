@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import subprocess
@@ -20,6 +22,12 @@ ZONE = f"{REGION}-b"
 COMPUTE = f"compute.googleapis.com/compute/v1/projects/{PROJECT}"
 WITHIN_SECONDS = 180
 PULSE = "python-worker-polls.pulse@1.service"
+SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+FILE = "/run/secrets/payments/key.pem"
+WITH_A_FILE = {
+    "djangogcp_secrets": {"PAYMENTS_KEY_FILE": {"name": "payments-key", "path": FILE}},
+    "djangogcp_background_workers": {"pulse": "exec sleep 100000"},
+}
 
 
 class Site:
@@ -218,13 +226,14 @@ def test_an_asgi_application_is_served_and_gone_back_from(site: Site) -> None:
 
 def workers(site: Site) -> str:
     """The class of the workers that serve, as gunicorn told when it started."""
-    colour = (
-        "blue"
-        if "-blue.sock" in site.on_machine("cat", "/etc/gunicorn/polls/upstream.conf").stdout
-        else "green"
-    )
-    journal = ("journalctl", f"--unit=gunicorn-polls@{colour}.service", "--output=cat", "--no-pager")
+    journal = ("journalctl", f"--unit=gunicorn-polls@{colour(site)}.service", "--output=cat", "--no-pager")
     return [line for line in site.on_machine(*journal).stdout.splitlines() if "Using worker" in line][-1]
+
+
+def colour(site: Site) -> str:
+    """The colour that has the visitors."""
+    told = site.on_machine("cat", "/etc/gunicorn/polls/upstream.conf").stdout
+    return "blue" if "-blue.sock" in told else "green"
 
 
 def test_a_release_that_fails_its_try_out_gets_no_visitors(site: Site) -> None:
@@ -303,6 +312,80 @@ def test_what_works_in_the_background_follows_the_release(site: Site) -> None:
 def background(site: Site) -> list[str]:
     """The state of what works in the background."""
     return site.on_machine("systemctl", "show", "--property=ActiveState", "--value", PULSE).stdout.split()
+
+
+def test_a_secret_is_a_file_for_all_that_the_site_runs(site: Site) -> None:
+    site.rehearsal.api(
+        f"{SECRETS}?secretId=payments-key", method="POST", body={"replication": {"automatic": {}}}
+    )
+    add_version(site, "the-first-key")
+    released = site.play("deploy.yml", "-e", json.dumps(WITH_A_FILE))
+    assert released.status == 0, released.output
+    assert seen(site) == ["the-first-key", "the-first-key"]
+    code = "import hashlib, os; print(hashlib.sha256(open(os.environ['PAYMENTS_KEY_FILE'], 'rb').read()).hexdigest())"
+    ran = site.play(
+        "playbooks/manage.yml",
+        "-e",
+        json.dumps({**WITH_A_FILE, "manage_command": f'shell --no-imports -c "{code}"'}),
+    )
+    assert hashlib.sha256(b"the-first-key").hexdigest() in ran.output, ran.output
+    assert site.on_machine("runuser", "-u", "polls", "--", "cat", FILE).stdout == ""
+    for told in (
+        site.on_machine("systemctl", "show", "gunicorn-polls@*.service", PULSE).stdout,
+        site.on_machine("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ").stdout,
+        site.on_machine("journalctl", "--no-pager").stdout,
+        released.output + ran.output,
+    ):
+        assert "polls" in told
+        assert "the-first-key" not in told
+
+
+def test_a_rollback_has_its_own_version_of_a_file(site: Site) -> None:
+    first = site.serving()
+    add_version(site, "the-second-key")
+    released = site.play("deploy.yml", "-e", json.dumps(WITH_A_FILE))
+    assert released.status == 0, released.output
+    assert site.serving() != first
+    assert seen(site) == ["the-second-key", "the-second-key"]
+    again = site.play("deploy.yml", "-e", json.dumps(WITH_A_FILE))
+    assert again.status == 0, again.output
+    assert again.changed_tasks() == []
+    back = site.play("playbooks/rollback.yml", "-e", json.dumps(WITH_A_FILE))
+    assert back.status == 0, back.output
+    assert site.serving() == first
+    assert seen(site) == ["the-first-key", "the-first-key"]
+
+
+def test_secrets_that_no_release_needs_any_more_go(site: Site) -> None:
+    assert len(held(site, "payments-key")) == 2
+    without = site.play("deploy.yml")
+    assert without.status == 0, without.output
+    pruned = site.play(
+        "playbooks/prune.yml", "-e", "djangogcp_keep_days=0", "-e", "djangogcp_keep_releases=1"
+    )
+    assert pruned.status == 0, pruned.output
+    assert held(site, "payments-key") == []
+    assert len(held(site, "polls-secret-key")) == 1
+
+
+def add_version(site: Site, value: str) -> None:
+    """The value of the secret that is a file, from now on."""
+    data = base64.b64encode(value.encode()).decode()
+    site.rehearsal.api(f"{SECRETS}/payments-key:addVersion", method="POST", body={"payload": {"data": data}})
+
+
+def seen(site: Site) -> list[str]:
+    """What what serves and what works in the background find at the path. Only their own user may look into their folders."""
+    found = []
+    for unit in (f"gunicorn-polls@{colour(site)}.service", PULSE):
+        pid = site.on_machine("systemctl", "show", "--property=MainPID", "--value", unit).stdout.strip()
+        found.append(site.on_machine("runuser", "-u", "polls", "--", "cat", f"/proc/{pid}/root{FILE}").stdout)
+    return found
+
+
+def held(site: Site, secret: str) -> list[str]:
+    """The files of a secret, one for each version."""
+    return site.on_machine("find", "/etc/djangogcp/polls/secrets", "-name", f"{secret}.*").stdout.split()
 
 
 def test_a_person_runs_a_command(site: Site) -> None:

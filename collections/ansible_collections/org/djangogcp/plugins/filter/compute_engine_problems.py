@@ -66,6 +66,8 @@ _SAID_BY_A_MACHINE = frozenset({
 })  # fmt: skip
 #: Workers that serve what those of a machine serve.
 _WORKERS = frozenset({"sync", "gthread", "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"})
+#: Where a unit has nothing of the machine's, or no file can be made (systemd.exec, ProtectHome=); /cloudsql has the database's sockets.
+_NO_PLACES = ("/cloudsql", "/dev", "/home", "/proc", "/root", "/run/user", "/sys")
 
 
 def compute_engine_problems(
@@ -76,6 +78,7 @@ def compute_engine_problems(
         *_machine_problems(machine, values.get("djangogcp_region")),
         *_certificate_problems(values, machine),
         *_site_problems(values),
+        *_file_problems(values),
         *_python_problems(values, machine),
         *_source_problems(source),
     ]
@@ -138,16 +141,29 @@ def _site_problems(values: t.Mapping[str, t.Any]) -> list[str]:
                 "none, because a machine has a network of its own",
             )
         )
+    return found
+
+
+def _file_problems(values: t.Mapping[str, t.Any]) -> list[str]:
+    """A message for each file with a secret that systemd cannot have there for the site."""
     secrets = values.get("djangogcp_secrets")
-    for variable, entry in (secrets if isinstance(secrets, t.Mapping) else {}).items():
-        if isinstance(entry, t.Mapping) and rules.is_site_secret(entry):
-            found.append(
-                problem(
-                    f"djangogcp_secrets.{variable}.path",
-                    entry["path"],
-                    "no path, because this target gives secrets as variables alone",
-                )
+    paths = {
+        variable: entry["path"]
+        for variable, entry in (secrets if isinstance(secrets, t.Mapping) else {}).items()
+        if isinstance(entry, t.Mapping) and rules.is_site_secret(entry)
+    }
+    own = (*_NO_PLACES, f"/srv/{values.get('djangogcp_site')}")
+    found = []
+    for variable, path in paths.items():
+        folder = next((one for one in (*own, *paths.values()) if path.startswith(f"{one}/")), None)
+        if folder:
+            why = (
+                "is another secret"
+                if folder in paths.values()
+                else "has something of the machine's or the site's own"
             )
+            expected = f"a file in another folder, such as /run/secrets/{variable.lower()}/value, because {folder} {why}"
+            found.append(problem(f"djangogcp_secrets.{variable}.path", path, expected))
     return found
 
 

@@ -10,11 +10,11 @@ author: The djangogcp contributors (@djangogcp)
 version_added: 0.9.0
 short_description: Name the files in which a machine holds secrets
 description:
-  - Tells for each variable that is a secret which version it is of, and the file on a machine that holds it. Another version is another file, so
+  - Tells for each secret of a site which version it is of, and the file on a machine that holds it. Another version is another file, so
     that an earlier release keeps its own.
 options:
   _input:
-    description: By variable the name of a secret, or C(NAME:NUMBER) for another version than the pinned one.
+    description: By variable, or by the path at which the site finds it, the name of a secret, or C(NAME:NUMBER) for another version than the pinned one.
     type: dict
     required: true
   versions:
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The files, by the names of the variables.
+  description: The files, by the names of the variables and the paths.
   type: list
   elements: dict
   sample:

@@ -18,8 +18,15 @@ import pytest
 from testinfra.host import Host
 
 SECRET = "not-a-secret-but-kept-as-one"
+FILE_SECRET = "nor-is-this-but-it-is-a-file"
+FILE = "/run/secrets/payments/key.pem"
 OTHER = {"blue": "green", "green": "blue"}
 AS_NOBODY = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+
+
+def version(number: str) -> dict[str, str]:
+    """What the application tells of the file that is a secret, in that version."""
+    return {"digest": hashlib.sha256(f"{FILE_SECRET}-{number}\n".encode()).hexdigest()}
 
 
 def active(host: Host) -> str:
@@ -161,6 +168,26 @@ def test_the_application_finds_its_secret_and_nobody_else_does(host: Host) -> No
     assert host.run(f"{AS_NOBODY} cat /etc/shop/secret_key /run/credentials/{unit}/SECRET_KEY").stdout == ""
 
 
+def test_a_secret_is_a_file_for_the_application_alone(host: Host) -> None:
+    assert get(host, f"/read/?path={FILE}") == version("1")
+    assert get(host, f"/write/?path={FILE}") == {"error": "EROFS"}
+    holding = host.run(
+        f"grep --recursive --files-with-matches --fixed-strings {FILE_SECRET} /etc /run/secrets /run/systemd /srv /var/log"
+    )
+    assert sorted(holding.stdout.split()) == ["/etc/shop/payments_key.1", "/etc/shop/payments_key.2"]
+    unit = f"gunicorn-shop@{active(host)}.service"
+    told = host.check_output(
+        f"systemctl show {unit}; systemctl cat {unit}; journalctl --no-pager --unit={unit}; cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    )
+    assert FILE in told
+    assert FILE_SECRET not in told
+    # Neither others nor another service of the same user's: what is left at the path is empty.
+    as_user = "systemd-run --quiet --wait --pipe --uid=shop --property=ProtectSystem=strict"
+    for who in ("", AS_NOBODY, as_user):
+        assert host.run(f"{who} cat {FILE}").stdout == ""
+    assert host.run(f"{AS_NOBODY} cat /run/credentials/{unit}/file-1").rc == 1
+
+
 def test_nobody_but_the_web_server_may_connect(host: Host) -> None:
     asked = f"curl --silent --unix-socket /run/gunicorn-shop-{active(host)}.sock --header 'Host: shop.example' http://localhost/"
     assert host.run(f"{AS_NOBODY} {asked}").rc == 7
@@ -191,7 +218,31 @@ def test_nobody_but_the_web_server_may_connect(host: Host) -> None:
         ),
         (
             {"gunicorn_credentials": {"SECRET_KEY": "/etc/passwd"}},
-            "/etc/passwd, a file of gunicorn_credentials, can be read by others than root.",
+            "/etc/passwd, a file of gunicorn_credentials or gunicorn_credentials_as_files, can be read by others than root.",
+        ),
+        (
+            {"gunicorn_credentials_as_files": {FILE: "/etc/passwd"}},
+            "/etc/passwd, a file of gunicorn_credentials or gunicorn_credentials_as_files, can be read by others than root.",
+        ),
+        *(
+            (
+                {
+                    "gunicorn_credentials_as_files": {
+                        "/run/secrets/a": "/etc/shop/payments_key.1",
+                        path: "/etc/shop/payments_key.2",
+                    }
+                },
+                f"{path} of gunicorn_credentials_as_files is to be a path from the root",
+            )
+            for path in (
+                "secrets/key",
+                "/run/../key",
+                "/run/a:b",
+                "/home/key",
+                "/run/secrets/a/b",
+                "/srv/shop/releases/1/source/key",
+                "/srv/shop/media/key",
+            )
         ),
     ],
 )
@@ -236,6 +287,26 @@ def test_a_release_and_the_way_back_lose_no_request(hosts: dict[str, Host], visi
         for name, host in hosts.items():
             assert active(host) != before[name]
             assert get(host, "/") == {"release": release}
+
+
+def test_a_new_version_of_a_file_is_seen_by_its_release_alone(hosts: dict[str, Host], visited, play) -> None:
+    before = {name: active(host) for name, host in hosts.items()}
+    second = {
+        "gunicorn_release": "second-file",
+        "gunicorn_credentials_as_files": {FILE: "/etc/shop/payments_key.2"},
+    }
+    assert play("candidate.yml", **second).returncode == 0
+    for name, host in hosts.items():
+        assert active(host) == before[name]
+        assert get(host, f"/read/?path={FILE}") == version("1")
+        assert get(host, f"/read/?path={FILE}", OTHER[before[name]]) == version("2")
+    for arguments in ((), ("--check",)):
+        assert play("candidate.yml", *arguments, **second).stdout.count("changed=0") == len(hosts)
+    # What goes on serving goes on with its own.
+    assert play("serve.yml").returncode == 0
+    for name, host in hosts.items():
+        assert pids(host).keys() == {before[name]}
+        assert get(host, f"/read/?path={FILE}") == version("1")
 
 
 def test_a_candidate_waits_beside_what_serves(hosts: dict[str, Host], visited, play) -> None:

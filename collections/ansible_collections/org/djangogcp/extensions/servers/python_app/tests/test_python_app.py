@@ -15,6 +15,8 @@ from testinfra.host import Host
 
 ROOT = "/srv/shop"
 SECRET = "not-a-secret-but-kept-as-one"
+FILE_SECRET = "nor-is-this-but-it-is-a-file"
+FILE = "/run/secrets/payments/key.pem"
 AS_USER = "setpriv --reuid=shop --regid=shop --clear-groups"
 
 
@@ -61,6 +63,41 @@ def test_a_command_finds_its_secret_and_nobody_sees_it(hosts: dict[str, Host], p
     assert done.stdout.count(f"msg: {hashlib.sha256(SECRET.encode()).hexdigest()}") == len(hosts)
     assert done.stdout.count("msg: status 0, and 0 characters of what went wrong") == len(hosts)
     assert SECRET not in done.stdout
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_a_secret_is_a_file_for_the_command_alone(number: str, hosts: dict[str, Host], play) -> None:
+    code = (
+        f"import hashlib; print(hashlib.sha256(open('{FILE}', 'rb').read()).hexdigest()); open('{FILE}', 'w')"
+    )
+    done = play(
+        "command.yml",
+        "-vvv",
+        python_app_release="1",
+        python_app_command=["python", "-c", code],
+        python_app_credentials_as_files={FILE: f"/etc/shop/payments_key.{number}"},
+    )
+    digest = hashlib.sha256(f"{FILE_SECRET}-{number}\n".encode()).hexdigest()
+    assert done.stdout.count(f"msg: {digest}") == len(hosts), done.stdout
+    assert f"OSError: [Errno 30] Read-only file system: '{FILE}'" in done.stdout
+    assert FILE_SECRET not in done.stdout
+    for host in hosts.values():
+        assert host.file(FILE).content == b""
+        assert FILE_SECRET not in host.check_output("journalctl --no-pager")
+        assert host.check_output("ls /run/credentials | grep python-app || true") == ""
+
+
+@pytest.mark.parametrize("path", ["secrets/key", "/srv/shop/run/key", "/root/key", "/run//key"])
+def test_a_secret_is_no_file_where_none_can_be(path: str, play) -> None:
+    done = play(
+        "command.yml",
+        "--limit=debian13",
+        python_app_release="1",
+        python_app_command=["python", "-V"],
+        python_app_credentials_as_files={path: "/etc/shop/payments_key.1"},
+    )
+    assert f"{path} of python_app_credentials_as_files is to be a path from the root" in done.stdout
+    assert "Nothing was run." in done.stdout
 
 
 def test_a_command_may_not_write_elsewhere_and_what_failed_is_told(hosts: dict[str, Host], play) -> None:

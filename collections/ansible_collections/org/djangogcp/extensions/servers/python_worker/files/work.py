@@ -18,6 +18,7 @@ found = {
     "python": sys.prefix,
     "greeting": os.environ.get("GREETING"),
     "secret": hashlib.sha256(os.environ["SECRET_KEY"].encode()).hexdigest(),
+    "file": hashlib.sha256(Path("/run/secrets/payments/key.pem").read_bytes()).hexdigest(),
     "held": sorted(path.name for path in Path(os.environ["CREDENTIALS_DIRECTORY"]).iterdir()),
 }
 try:

@@ -16,6 +16,8 @@ import pytest
 from testinfra.host import Host
 
 SECRET = "not-a-secret-but-kept-as-one"
+FILE_SECRET = "nor-is-this-but-it-is-a-file"
+FILE = "/run/secrets/payments/key.pem"
 GREETING = "a \"b\" $HOME %i 'c' \\ d"
 RUN = "/srv/shop/run"
 
@@ -61,7 +63,8 @@ def test_it_works_with_its_environment_and_its_secret(host: Host) -> None:
         "python": "/srv/shop/releases/1/virtualenv",
         "greeting": GREETING,
         "secret": hashlib.sha256(SECRET.encode()).hexdigest(),
-        "held": ["SECRET_KEY"],
+        "file": version("1"),
+        "held": ["SECRET_KEY", "file-1"],
         "own folder": "Read-only file system",
     }
     assert written(host, "beat")["greeting"] == "of its own"
@@ -77,7 +80,10 @@ def test_nobody_sees_its_secret(host: Host) -> None:
         host.check_output("journalctl --no-pager"),
     ]
     assert all(seen)
-    assert [told for told in seen if SECRET in told] == []
+    assert [told for told in seen if SECRET in told or FILE_SECRET in told] == []
+    # Another service of the same user's, too: what is left at the path is empty.
+    for who in ("", "setpriv --reuid=daemon --clear-groups", "systemd-run --quiet --wait --pipe --uid=shop"):
+        assert host.run(f"{who} cat {FILE}").stdout == ""
     assert host.run(f"setpriv --reuid=daemon --clear-groups cat /proc/{pid}/environ").rc != 0
     assert host.run("setpriv --reuid=daemon --clear-groups cat /etc/python_worker/shop/queue.json").rc != 0
 
@@ -144,7 +150,11 @@ def test_one_that_does_not_stay_is_told_and_what_was_there_works_again(hosts: di
         ({"python_worker_folder": "/srv/%i"}, "/srv/%i is to be a path from the root"),
         (
             {"python_worker_credentials": {"SECRET_KEY": "/etc/hostname"}},
-            "/etc/hostname, a file of python_worker_credentials, can be read by others than root.",
+            "/etc/hostname, a file of python_worker_credentials or python_worker_credentials_as_files, can be read by others than root.",
+        ),
+        (
+            {"python_worker_credentials_as_files": {"/srv/shop/run/key": "/etc/shop/payments_key.1"}},
+            "/srv/shop/run/key of python_worker_credentials_as_files is to be a path from the root",
         ),
     ],
 )
@@ -155,6 +165,17 @@ def test_what_cannot_be_is_refused_before_anything_changes(
     assert told in done.stdout
     assert "Nothing was changed." in done.stdout
     assert "changed=0" in done.stdout
+
+
+def test_a_new_version_of_a_file_is_given_by_a_start(hosts: dict[str, Host], play) -> None:
+    second = {FILE: "/etc/shop/payments_key.2"}
+    done = play("work.yml", python_worker_credentials_as_files=second, **release("2"))
+    assert changed(done) == {key: ["queue", "beat"] for key in hosts}, done.stdout
+    assert all(written(host, "queue")["file"] == version("2") for host in hosts.values())
+    again = play("work.yml", python_worker_credentials_as_files=second, **release("2"))
+    assert again.stdout.count("changed=0") == len(hosts)
+    assert play("work.yml", **release("2")).returncode == 0
+    assert all(written(host, "queue")["file"] == version("1") for host in hosts.values())
 
 
 def test_more_of_one_fewer_and_none(hosts: dict[str, Host], play) -> None:
@@ -190,6 +211,11 @@ def test_it_works_after_a_reboot(hosts: dict[str, Host]) -> None:
         )
         assert [shown(host, "queue", one)[0] for one in (1, 2)] == ["active", "active"]
         assert written(host, "queue")["folder"] == "/srv/shop/releases/2/source"
+
+
+def version(number: str) -> str:
+    """The digest of the file that is a secret, in that version."""
+    return hashlib.sha256(f"{FILE_SECRET}-{number}\n".encode()).hexdigest()
 
 
 def release(number: str) -> dict[str, str]:

@@ -36,6 +36,13 @@ def test_a_site_as_it_should_be() -> None:
     assert problems() == []
     with_names = {"djangogcp_domains": ["shop.example.com"]}
     assert problems(with_names, {"acme": True, "certificate": False, "certificate_key": False}) == []
+    # As variables, and as files.
+    secrets = {
+        "A": "a",
+        "B": {"name": "b", "path": "/run/secrets/b"},
+        "C": {"name": "b", "path": "/run/secrets/b"},
+    }
+    assert problems({"djangogcp_site": "shop", "djangogcp_secrets": secrets}) == []
     # What is not known is not judged.
     assert problems(machine={"image": "projects/own/global/images/family/web"}) == []
 
@@ -47,8 +54,19 @@ def test_a_site_as_it_should_be() -> None:
         ({"djangogcp_public": False}, "djangogcp_public is false: expected true. Who may reach a machine"),
         ({"djangogcp_network": "sites"}, "djangogcp_network is 'sites': expected none"),
         (
-            {"djangogcp_secrets": {"TOKEN": {"name": "token", "path": "/run/secrets/token"}}},
-            "djangogcp_secrets.TOKEN.path is '/run/secrets/token': expected no path",
+            {"djangogcp_secrets": {"TOKEN": {"name": "token", "path": "/home/shop/token"}}},
+            "djangogcp_secrets.TOKEN.path is '/home/shop/token': expected a file in another folder, such as /run/secrets/token/value, because /home has",
+        ),
+        (
+            {"djangogcp_site": "shop", "djangogcp_secrets": {"TOKEN": {"name": "token", "path": "/srv/shop/run/token"}}},
+            "djangogcp_secrets.TOKEN.path is '/srv/shop/run/token': expected a file in another folder, such as /run/secrets/token/value, because /srv/shop has",
+        ),
+        (
+            {"djangogcp_secrets": {
+                "TOKEN": {"name": "token", "path": "/run/secrets/a"}, "KEY": {"name": "key", "path": "/run/secrets/a/key"}
+            }},
+            "djangogcp_secrets.KEY.path is '/run/secrets/a/key': expected a file in another folder, such as /run/secrets/key/value, because"
+            " /run/secrets/a is another secret.",
         ),
         ({"djangogcp_python_version": "3.12"}, "djangogcp_python_version is '3.12': expected 3.13, which debian-13 has."),
         ({"djangogcp_region": "europe-west1"}, "compute_engine_zone is 'us-central1-b': expected a zone of europe-west1"),

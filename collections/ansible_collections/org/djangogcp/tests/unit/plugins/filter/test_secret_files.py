@@ -27,3 +27,8 @@ def test_each_version_has_a_file_of_its_own() -> None:
 def test_a_version_that_nobody_knows_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError, match="The version of the secret shop-key is not known"):
         secret_files({"SECRET_KEY": "shop-key"}, {}, "/etc/shop")
+
+
+def test_by_the_path_of_a_file_it_is_told_too() -> None:
+    [found] = secret_files({"/run/secrets/key": "payments-key"}, {"payments-key": "3"}, "/etc/shop")
+    assert (found["variable"], found["path"]) == ("/run/secrets/key", "/etc/shop/payments-key.3")

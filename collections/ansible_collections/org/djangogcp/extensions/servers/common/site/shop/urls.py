@@ -25,6 +25,11 @@ def write(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"error": ""})
 
 
+def read(request: HttpRequest) -> JsonResponse:
+    """Tells the digest of a file."""
+    return JsonResponse({"digest": hashlib.sha256(Path(request.GET["path"]).read_bytes()).hexdigest()})
+
+
 def secret(request: HttpRequest) -> JsonResponse:
     """Tells the digests of the secret key, in the environment and in its file."""
     found = (
@@ -48,6 +53,7 @@ urlpatterns = [
     path("", release),
     path("health/", release),
     path("write/", write),
+    path("read/", read),
     path("secret/", secret),
     path("seen/", seen),
 ]
