@@ -491,3 +491,26 @@ def test_what_serves_and_what_waits_is_there_after_a_reboot(hosts: dict[str, Hos
         # What waits beside it waits again.
         reached(host, (200, "second"), "young", "second-5e5e")
         assert ask(host, "young") == (200, "first")
+
+
+def test_zz_nothing_stays_of_it(hosts: dict[str, Host], play) -> None:
+    check = play("absent.yml", "--check", "--diff")
+    assert check.returncode == 0, check.stdout
+    assert check.stdout.count("changed=0") == 0
+    for host in hosts.values():
+        assert get(host, "/") == {"release": "asynchronous"}
+    assert play("absent.yml").returncode == 0
+    for host in hosts.values():
+        assert host.check_output("systemctl list-units --all --no-legend 'gunicorn-shop@*'") == ""
+        assert (
+            host.check_output("find /etc /run -name '*gunicorn-shop*' -o -path '/etc/gunicorn/shop*'") == ""
+        )
+        assert host.run("pgrep --full gunicorn/[s]hop").stdout == ""
+        # What is not its own.
+        assert host.file("/srv/shop/releases/1/complete").exists
+        assert host.file("/etc/shop/secret_key").exists
+        assert ask(host, "young") == (200, "first")
+    for arguments in ((), ("--check",)):
+        again = play("absent.yml", *arguments)
+        assert again.returncode == 0, again.stdout
+        assert again.stdout.count("changed=0") == len(hosts)

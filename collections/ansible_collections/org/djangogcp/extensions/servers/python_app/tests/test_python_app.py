@@ -303,3 +303,35 @@ def test_older_releases_go_but_never_the_current_one_nor_the_one_before(hosts: d
     for host in hosts.values():
         assert links(host) == ("2", "1")
         assert releases(host) == ["1", "2", "a", "c"]
+
+
+def test_zz_what_was_written_stays_and_the_rest_goes(hosts: dict[str, Host], play) -> None:
+    check = play("absent.yml", "--check", "--diff")
+    assert check.returncode == 0, check.stdout
+    assert check.stdout.count("changed=0") == 0
+    for host in hosts.values():
+        assert links(host) == ("2", "1")
+        assert host.user("shop").exists
+    for arguments, changed in (((), False), ((), True), (("--check",), True)):
+        done = play("absent.yml", *arguments)
+        assert done.returncode == 0, done.stdout
+        assert (done.stdout.count("changed=0") == len(hosts)) is changed
+    for host in hosts.values():
+        assert sorted(host.file(ROOT).listdir()) == ["media", "run"]
+        assert host.file(f"{ROOT}/run/db.sqlite3").user == "shop"
+
+
+def test_zz_without_anything_written_nothing_stays(hosts: dict[str, Host], play) -> None:
+    for host in hosts.values():
+        host.check_output(f"rm {ROOT}/run/db.sqlite3")
+    check = play("absent.yml", "--check")
+    assert check.stdout.count("changed=2") == len(hosts), check.stdout
+    assert play("absent.yml").returncode == 0
+    for host in hosts.values():
+        assert not host.file(ROOT).exists
+        assert not host.user("shop").exists
+        assert host.file("/etc/shop/secret_key").exists
+    for arguments in ((), ("--check",)):
+        again = play("absent.yml", *arguments)
+        assert again.returncode == 0, again.stdout
+        assert again.stdout.count("changed=0") == len(hosts)
