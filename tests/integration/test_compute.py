@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gcp_emulator.workloads.machines import Machine, MachineError
 
 from tests.integration.cloud import PROJECT, REGION, Cloud
 
@@ -228,11 +229,38 @@ def test_an_instance_has_the_address_and_the_account_that_it_is_asked_for(cloud:
 
 @pytest.mark.usefixtures("subnetwork")
 def test_what_an_instance_cannot_be_made_of_is_told_by_google(cloud: Cloud) -> None:
-    for change, said in (
-        ({"boot_image": "projects/debian-cloud/global/images/family/debian-1"}, "debian-1"),
-        ({"machine_type": "e9-huge"}, "e9-huge"),
-        ({"zone": f"{REGION}-z"}, f"{REGION}-z"),
+    images = "Set boot_image, which of a site is compute_engine_image, to one of those that there are: gcloud compute images list --project=debian-cloud"
+    for change, said, cure in (
+        ({"boot_image": "projects/debian-cloud/global/images/family/debian-1"}, "debian-1", images),
+        ({"boot_image": "projects/debian-cloud/global/images/debian-1-v1"}, "debian-1-v1", images),
+        ({"machine_type": "e9-huge"}, "e9-huge", ""),
+        ({"zone": f"{REGION}-z"}, f"{REGION}-z", ""),
     ):
         told = cloud.error("compute_instance", **{**MACHINE, "name": "never", **change})
         assert told.startswith("Failed to ")
         assert said in told
+        assert cure in told
+
+
+@pytest.mark.usefixtures("subnetwork")
+@pytest.mark.parametrize(
+    ("code", "message", "cure"),
+    [
+        ("ZONE_RESOURCE_POOL_EXHAUSTED", "The zone has no resources. Try a different zone, or try again later.", "compute_engine_zone"),
+        ("QUOTA_EXCEEDED", "Quota 'CPUS' exceeded.  Limit: 8.0 in region us-central1.", f"iam-admin/quotas?project={PROJECT}"),
+    ],
+)  # fmt: skip
+def test_what_is_not_to_be_had_is_told_and_had_later(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, code: str, message: str, cure: str
+) -> None:
+    async def start(_machine: Machine) -> None:
+        raise MachineError(code, message)
+
+    asked = {**MACHINE, "name": "later"}
+    with monkeypatch.context() as patched:
+        patched.setattr(cloud.running.context.machines, "start", start)
+        told = cloud.error("compute_instance", **asked)
+    assert told.startswith(f"Failed to create instance later: {message.rstrip('.')} ({code}). ")
+    assert cure in told
+    assert cloud.ok("compute_instance", **asked)["instance"]["status"] == "RUNNING"
+    cloud.ok("compute_instance", name="later", zone=ZONE, state="absent")

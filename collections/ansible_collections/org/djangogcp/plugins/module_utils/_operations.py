@@ -24,6 +24,9 @@ from ansible_collections.org.djangogcp.plugins.module_utils._retry import Deadli
 # What Google Cloud failed at, and not we. The operation may have done its work all the same, and the next run looks. The code does
 # not tell: a container that does not start is INTERNAL too.
 _PASSING = re.compile(r"internal error|unavailable|try again|aborted|deadline exceeded", re.IGNORECASE)
+#: The codes of a zone that has no machine left. Source: https://github.com/cirruslabs/cirrus-ci-docs/issues/131 (both),
+#: https://github.com/kubernetes/k8s.io/issues/9834 (the details, which name zones that have one).
+_EXHAUSTED = ("ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS")
 
 
 _A_MINUTE = 60
@@ -209,16 +212,35 @@ def compute_operation(client: Client, api: str, answer: Json, deadline: Deadline
         )
     errors = (operation.get("error") or {}).get("errors") or []
     if errors:
-        raise _failed(call, [(str(item.get("code", "")), str(item.get("message", ""))) for item in errors])
+        cure = _compute_cure(errors[0], str(operation.get("selfLink", "")))
+        raise _failed(
+            call, [(str(item.get("code", "")), str(item.get("message", ""))) for item in errors], cure
+        )
     return operation
 
 
-def _failed(call: Call, errors: list[tuple[str, str]]) -> OperationError:
+def _compute_cure(error: Json, link: str) -> str:
+    """What to do about what is not there to be had, "" for anything else."""
+    code = error.get("code")
+    if code in _EXHAUSTED:
+        infos = [detail.get("errorInfo") or {} for detail in error.get("errorDetails") or []]
+        named = ",".join(str((info.get("metadatas") or {}).get("zonesAvailable") or "") for info in infos)
+        zones = " or ".join(filter(None, named.split(",")))
+        return (
+            f"Take another zone of the region{f' ({zones})' if zones else ''}, which of a site is compute_engine_zone, or another machine type, "
+            "which is compute_engine_machine_type, or run again later."
+        )
+    if code == "QUOTA_EXCEEDED":
+        project = link.partition("/projects/")[2].partition("/")[0]
+        return f"Delete what nobody needs, or ask for more: https://console.cloud.google.com/iam-admin/quotas?project={project}"
+    return ""
+
+
+def _failed(call: Call, errors: list[tuple[str, str]], cure: str = "") -> OperationError:
     causes = "; ".join((message or code).rstrip(".") for code, message in errors)
     code = errors[0][0]
     # google.rpc.Code numbers say nothing to a reader; sqladmin's codes are words.
     words = f" ({code})" if code and not code.isdigit() and code not in causes else ""
-    cure = (
-        " Run again; if it fails again, look at its state in the console." if _PASSING.search(causes) else ""
-    )
-    return OperationError(f"Failed to {call.doing}: {causes}{words}.{cure}", code=code)
+    if not cure and _PASSING.search(causes):
+        cure = "Run again; if it fails again, look at its state in the console."
+    return OperationError(f"Failed to {call.doing}: {causes}{words}.{f' {cure}' if cure else ''}", code=code)

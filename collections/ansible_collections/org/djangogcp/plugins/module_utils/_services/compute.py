@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import typing as t
 
 from ansible_collections.org.djangogcp.plugins.module_utils import _rules as rules
@@ -467,10 +468,24 @@ def _put_instance(plan: Plan, *, allowed: str) -> Request:
     return Request("PUT", {"minimalAction": "NO_EFFECT", "mostDisruptiveAllowedAction": allowed}, body)
 
 
+#: The project of an image that is told to be missing.
+_IMAGE = re.compile(r"projects/([a-z0-9.:-]+)/global/images/\S+ (?:was not found|The referenced image)")
+
+
 def _instance_hint(error: ApiError, verb: str) -> str:
-    """Which words Google Cloud has for a change that is too disruptive is assumed."""
-    is_refused = verb == "update" and error.status == 400 and "disruptive" in error.explanation
-    return "Run again with allow_restart: true when the instance may restart." if is_refused else ""
+    """Which words Google Cloud has for a change that is too disruptive is assumed.
+
+    Source: https://github.com/googlecodelabs/feedback/issues/573 (a family that there is none of). The other words for an image are those of a disk type.
+    """
+    if verb == "update" and error.status == 400 and "disruptive" in error.explanation:
+        return "Run again with allow_restart: true when the instance may restart."
+    image = _IMAGE.search(error.explanation)
+    if verb == "create" and error.status in (400, 404) and image:
+        return (
+            f"Set boot_image, which of a site is compute_engine_image, to one of those that there are: gcloud compute images list --project={image[1]} "
+            "--no-standard-images"
+        )
+    return ""
 
 
 INSTANCE = _SPEC(

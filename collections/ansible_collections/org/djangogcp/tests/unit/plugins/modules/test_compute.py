@@ -45,15 +45,48 @@ def test_a_write_says_who_it_is_and_its_operation_is_followed(google, client):
     assert uuid.UUID(made.params["requestId"])
 
 
-def test_an_operation_that_is_done_with_an_error_has_failed(google, client):
+NO_CAPACITY = (
+    "The zone 'projects/p/zones/us-east1-b' does not have enough resources available to fulfill the request.  "
+    "Try a different zone, or try again later."
+)
+ANOTHER_ZONE = (
+    "Take another zone of the region{}, which of a site is compute_engine_zone, or another machine type, which is compute_engine_machine_type, "
+    "or run again later."
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            {"code": "QUOTA_EXCEEDED", "message": "Quota 'NETWORKS' exceeded.  Limit: 5.0 globally."},
+            "Quota 'NETWORKS' exceeded.  Limit: 5.0 globally (QUOTA_EXCEEDED). Delete what nobody needs, or ask for more: "
+            "https://console.cloud.google.com/iam-admin/quotas?project=p",
+        ),
+        (
+            {"code": "ZONE_RESOURCE_POOL_EXHAUSTED", "message": NO_CAPACITY},
+            f"{NO_CAPACITY[:-1]} (ZONE_RESOURCE_POOL_EXHAUSTED). {ANOTHER_ZONE.format('')}",
+        ),
+        (
+            {
+                "code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
+                "message": "No room.",
+                "errorDetails": [
+                    {"help": {"links": []}},
+                    {"errorInfo": {"metadatas": {"zonesAvailable": "us-east1-c,us-east1-d"}}},
+                ],
+            },
+            f"No room (ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS). {ANOTHER_ZONE.format(' (us-east1-c or us-east1-d)')}",
+        ),
+        ({"code": "CONDITION_NOT_MET", "message": "No."}, "No (CONDITION_NOT_MET)."),
+    ],
+)
+def test_an_operation_that_is_done_with_an_error_has_failed(google, client, error, told):
     google.answer("GET", f"{API}/networks/sites", MISSING)
-    error = {"code": "QUOTA_EXCEEDED", "message": "Quota 'NETWORKS' exceeded.  Limit: 5.0 globally."}
     google.answer("POST", f"{API}/networks", {**RUNNING, "status": "DONE", "error": {"errors": [error]}})
     with pytest.raises(OperationError) as caught:
         run(compute_network, client, "sites")
-    assert caught.value.message == (
-        "Failed to create network sites: Quota 'NETWORKS' exceeded.  Limit: 5.0 globally (QUOTA_EXCEEDED)."
-    )
+    assert caught.value.message == f"Failed to create network sites: {told}"
 
 
 @pytest.mark.parametrize(
