@@ -78,11 +78,12 @@ def failures() -> Iterator[tuple[tuple[str, str], str]]:
                 if module in task:
                     yield task["name"], task[module].get("msg") or task[module].get("fail_msg") or ""
 
-    for path in sorted((COLLECTION / "roles").glob("*/tasks/*.yml")):
-        if (path.parents[1] / "meta/example.md").is_file():
+    for path in sorted((COLLECTION / "roles").glob("*/tasks/**/*.yml")):
+        where = path.relative_to(COLLECTION / "roles")
+        if (COLLECTION / "roles" / where.parts[0] / "meta/example.md").is_file():
             continue
         for name, message in walk(yaml.safe_load(path.read_text("utf-8")) or []):
-            yield (str(path.relative_to(COLLECTION / "roles")), name), message
+            yield (str(where), name), message
 
 
 def words_of(node: ast.AST) -> str:
@@ -144,6 +145,14 @@ def test_what_a_role_fails_with_has_a_heading(file: str, task: str, message: str
         ("Failed to run python manage.py migrate of release 4f9a of shop: it ended with status 1", "a-command-has-failed"),
         ("Failed to serve /srv/shop/releases/4f9a/source as shop: it did not answer 200 at /", "a-container-does-not-listen"),
         ("Failed to start queue of shop: Unable to start service", "a-container-does-not-listen"),
+        ("Failed to install the packages nginx, openssl of Debian: Failed to update apt cache", "a-package-cannot-be-installed"),
+        (
+            "Failed to make release 4f9a of shop: lines | Run the commands: pip install -r requirements.txt: non-zero return code\n"
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(': Connection refused')': /simple/asgiref/\n"
+            "ERROR: No matching distribution found for asgiref==3.13.0 (100 MiB are free)",
+            "a-package-cannot-be-installed",
+        ),
+        ("nginx refuses the new configuration, nothing was changed and the sites are served as before.", "a-variable-is-refused"),
     ],
 )  # fmt: skip
 def test_what_roles_of_servers_say_of_a_machine_has_its_heading(said_there: str, page: str) -> None:
@@ -205,6 +214,8 @@ SAMPLES = (
     "This API method requires billing to be enabled.",
     "Cloud Run Admin API has not been used in project 1 before or it is disabled.",
     "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'",
+    "Quota 'CPUS' exceeded.  Limit: 8.0 in region us-east1.",
+    "The zone 'projects/p/zones/us-east1-b' does not have enough resources available to fulfill the request.  Try a different zone, or try again later.",
     "Permission 'run.services.get' denied on resource",
     "It ended with FAILURE: Build failed; check build logs for details",
     "The configured timeout was reached.",

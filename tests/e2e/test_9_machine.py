@@ -11,16 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from gcp_emulator.front import ca
 
 from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run, engine_answers
 
 ZONE = f"{REGION}-b"
 COMPUTE = f"compute.googleapis.com/compute/v1/projects/{PROJECT}"
 WITHIN_SECONDS = 180
+PAGE = Path(__file__).resolve().parents[2] / "docs/when-it-goes-wrong.md"
 PULSE = "python-worker-polls.pulse@1.service"
 SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 FILE = "/run/secrets/payments/key.pem"
@@ -474,6 +477,95 @@ def test_it_survives_a_reboot(site: Site) -> None:
     site.rehearsal.api(f"{COMPUTE}/zones/{ZONE}/instances/polls/reset", method="POST")
     until("started again", lambda: began() != before)
     until("served again", lambda: serves(site))
+
+
+def test_who_is_kept_out_is_told_why_and_gets_in_again(site: Site) -> None:
+    first = site.serving()
+    renewed = site.on_machine("sh", "-c", "rm /etc/ssh/ssh_host_* && ssh-keygen -A")
+    assert renewed.returncode == 0, renewed.stderr
+    refused = site.play("deploy.yml")
+    assert refused.status != 0
+    assert "it shows a host key that it has not published" in refused.output
+    assert refused.changed_tasks() == []
+    # As the page says.
+    (publish,) = re.findall(
+        r"^for key in /etc/ssh/.*?^done$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    published = site.on_machine("sh", "-ec", publish)
+    assert published.returncode == 0, published.stderr
+
+    site.on_machine("systemctl", "stop", "ssh.socket", "ssh.service")
+    rule = f"{COMPUTE}/global/firewalls/polls-ssh"
+    site.rehearsal.api(rule, method="DELETE")
+    refused = site.play("deploy.yml")
+    site.on_machine("systemctl", "start", "ssh.socket")
+    assert refused.status != 0
+    assert (
+        "does not let in who deploys: Failed to open a tunnel to port 22 of instance polls" in refused.output
+    )
+    assert "gcloud compute instances reset polls" in refused.output
+    assert site.rehearsal.api(rule)["sourceRanges"] == ["35.235.240.0/20"]
+    assert (site.serving(), serves(site)) == (first, True)
+
+
+def test_what_cannot_be_released_is_told_and_what_serves_goes_on(site: Site, tmp_path: Path) -> None:
+    first, releases = site.serving(), site.on_machine("ls", "/srv/polls/releases").stdout
+    for end, content in zip(
+        ("pem", "key"), ca.issue(site.rehearsal.state / "ca", "shop.example.com"), strict=True
+    ):
+        (tmp_path / f"other.{end}").write_bytes(content)
+    given = {
+        "compute_engine_certificate": f"{tmp_path}/other.pem",
+        "compute_engine_certificate_key": f"{tmp_path}/other.key",
+    }
+    refused = site.play("deploy.yml", "-e", json.dumps(given))
+    assert f"cannot serve {site.host}: it is for shop.example.com, and not for {site.host}." in refused.output
+
+    # Debian's mirror is in the way of nothing that is there; the index of Python's packages is in the way of another release.
+    site.on_machine("sh", "-c", "mkdir /var/tmp/kept && cp -a /etc/apt/sources.list.d /etc/pip.conf /var/tmp/kept")
+    site.on_machine(
+        "sh",
+        "-c",
+        "rm /etc/apt/sources.list.d/* && find /var/lib/apt /var/cache/apt -exec touch --date='3 days ago' {} +",
+    )
+    site.on_machine(
+        "sh",
+        "-c",
+        "rm /etc/pip.conf && printf '[global]\nindex-url = https://127.0.0.1:9/simple\nretries = 1\n' > /etc/pip.conf",
+    )
+    refused = site.play("deploy.yml", "-e", "djangogcp_wsgi_module=config.asgi:application")
+    site.on_machine(
+        "sh",
+        "-c",
+        "cp -a /var/tmp/kept/sources.list.d /etc/apt && rm /etc/pip.conf && cp -a /var/tmp/kept/pip.conf /etc",
+    )
+    assert "Failed to make release " in refused.output
+    assert "Failed to establish a new connection" in refused.output
+    assert site.on_machine("ls", "/srv/polls/releases").stdout == releases
+
+    refused = site.play("deploy.yml", "-e", "nginx_upload_limit=99999999999999999999g")
+    assert "nginx refuses the new configuration" in refused.output
+    assert "99999999999999999999g" in refused.output
+    assert f"{first} has all the traffic and answers 200 at /-/live." in refused.output
+
+    small = "mount -t tmpfs -o size=1M tmpfs /srv"
+    assert site.on_machine("sh", "-c", small).returncode == 0
+    refused = site.play("deploy.yml")
+    site.on_machine("umount", "/srv")
+    assert "The disk of the machine polls in us-central1-b is full: 1 MiB are free" in refused.output
+    assert (site.serving(), serves(site)) == (first, True)
+    again = site.play("deploy.yml")
+    assert again.status == 0, again.output
+    assert site.serving() == first
+
+
+def test_a_machine_that_was_deleted_is_made_again(site: Site) -> None:
+    instance, address = f"{COMPUTE}/zones/{ZONE}/instances/polls", site.address
+    site.rehearsal.api(instance, method="DELETE")
+    until("deleted", lambda: site.rehearsal.containers() == [])
+    again = site.play("deploy.yml")
+    assert again.status == 0, again.output
+    assert (site.address, serves(site)) == (address, True)
 
 
 def test_nothing_is_left_of_it(site: Site) -> None:

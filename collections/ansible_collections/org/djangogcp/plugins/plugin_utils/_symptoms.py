@@ -190,9 +190,21 @@ PRINTED: tuple[Symptom, ...] = (
     ),
     _row(
         "a-package-cannot-be-installed",
+        r"(?m)after connection broken by .*/(?P<what>[\w.-]+)/$",
+        "The index of Python's packages does not answer, which is asked for {what}.",
+        f"Run again when it does: {_DEPLOY}",
+    ),
+    _row(
+        "a-package-cannot-be-installed",
         r"No matching distribution found for (?P<what>\S+)|Could not find a version that satisfies the requirement (?P<version>\S+)|ResolutionImpossible",
         "pip finds no version of {what} for the Python of the image.",
         "Correct the requirement, or set djangogcp_python_version, and deploy again.",
+    ),
+    _row(
+        "a-package-cannot-be-installed",
+        r"Failed to install the packages (?P<what>.+?) of Debian",
+        "Debian's packages ({what}) cannot be installed on the machine: its mirror does not answer, or there is none of that name.",
+        f"See what the message says of the mirror, and run again: {_DEPLOY}",
     ),
     # What forbids it.
     _row(
@@ -215,8 +227,15 @@ PRINTED: tuple[Symptom, ...] = (
         "ansible-playbook playbooks/provision.yml --limit {host}",
     ),
     _row(
+        "a-zone-has-no-machine-left",
+        r"ZONE_RESOURCE_POOL_EXHAUSTED|does not have enough resources available",
+        "The zone has none of the machines left that it is asked for.",
+        f"Set compute_engine_zone to another zone of {{region}}, or compute_engine_machine_type to another one: {_DEPLOY}",
+    ),
+    _row(
         "a-quota-is-used-up",
-        r"[Qq]uota (?:exceeded|metric (?P<what>'[^']+'))|higher quota|RESOURCE_EXHAUSTED|RATE_LIMIT_EXCEEDED|rateLimitExceeded|quotaExceeded|HTTP 429",
+        r"[Qq]uota (?:exceeded|metric (?P<what>'[^']+')|(?P<named>'[^']+') exceeded)|higher quota|RESOURCE_EXHAUSTED|RATE_LIMIT_EXCEEDED"
+        r"|rateLimitExceeded|quotaExceeded|HTTP 429",
         "A quota of the project is used up ({what}).",
         "Wait, or ask for more: https://console.cloud.google.com/iam-admin/quotas?project={project}",
     ),
@@ -232,8 +251,20 @@ PRINTED: tuple[Symptom, ...] = (
 #: What stands in messages alone, above all in those of this collection: in a log their words would mean anything.
 SAID: tuple[Symptom, ...] = (
     _row(
+        "a-disk-is-full",
+        r"The disk of the machine (?P<what>\S+) .*is full",
+        "The disk of the machine {what} has no room for another release.",
+        "Delete there what nobody needs, or give it a larger disk as the message says, and deploy again.",
+    ),
+    _row(
+        "a-certificate-is-wrong",
+        r"The certificate (?P<what>\S+) \(compute_engine_certificate",
+        "The certificate that the machine is given cannot serve the host names of the site ({what}).",
+        f"Put there one that can, with its key: {_DEPLOY}",
+    ),
+    _row(
         "a-machine-is-not-reached",
-        r"(?:Failed to open a|Failed to go on with the|Lost the) tunnel to|has published none|The machine \S+ .*does not run",
+        r"(?:Failed to open a|Failed to go on with the|Lost the) tunnel to|has published none|The machine \S+ .*does not (?:run|let in)",
         "There is no way to a virtual machine, it does not run, or nobody knows its host keys.",
         "Do what the end of the message says, and connect again.",
     ),
@@ -389,7 +420,7 @@ SAID: tuple[Symptom, ...] = (
         "a-variable-is-refused",
         r"as (?:it is|they are) described|expected |is not set|is empty|is set:|not among|No site was matched|does not exist|no such bucket"
         r"|more than once|made of one another|Take it out|Keep one of them|Name one|Add it|keeps no log in Cloud Logging"
-        r"|needs a length|has the key|nothing else serves",
+        r"|needs a length|has the key|nothing else serves|Set boot_image|nginx refuses",
         "A variable or an option is missing, misspelt or out of range.",
         "Set it as the message says.",
     ),

@@ -174,7 +174,29 @@ def test_a_full_disk_leaves_the_release_that_serves(hosts: dict[str, Host], play
     assert len(re.findall(r"\([0-4] MiB are free in /srv/shop/releases\.\)", done.stdout)) >= len(hosts)
     for host in hosts.values():
         assert links(host) == ("1", "")
-        assert not host.file(f"{ROOT}/releases/2/complete").exists
+        assert releases(host) == ["1"]
+
+
+def test_a_mirror_that_does_not_answer_is_in_the_way_of_new_packages_alone(
+    hosts: dict[str, Host], play
+) -> None:
+    host = hosts["debian13"]
+    host.check_output(
+        "cp -r /etc/apt/sources.list.d /var/tmp/sources && sed -i 's,//[^/]*/,//127.0.0.1:9/,' /etc/apt/sources.list.d/*"
+        " && find /var/lib/apt /var/cache/apt -maxdepth 2 -exec touch --date='3 days ago' {} +"
+    )
+    try:
+        there = play("release.yml", "--limit=debian13")
+        missing = play("release.yml", "--limit=debian13", python_app_packages=["python3-venv", "hello"])
+    finally:
+        host.check_output("cp -r /var/tmp/sources/. /etc/apt/sources.list.d")
+    assert there.returncode == 0, there.stdout
+    assert missing.returncode != 0
+    assert (
+        "Failed to install the packages python3-venv, hello of Debian for shop: Failed to update apt cache"
+        in missing.stdout
+    )
+    assert links(host) == ("1", "")
 
 
 @pytest.mark.parametrize(
@@ -205,11 +227,13 @@ def test_what_cannot_be_installed_is_told_and_leaves_the_release_that_serves(
     assert re.search(told, done.stdout)
     for host in hosts.values():
         assert links(host) == ("1", "")
-        assert not host.file(f"{ROOT}/releases/2/complete").exists
+        assert releases(host) == ["1"]
         assert not host.file(f"{ROOT}/went-on").exists
 
 
-def test_a_release_that_failed_half_way_is_never_made_current(hosts: dict[str, Host], play) -> None:
+def test_a_release_that_was_ended_half_way_is_never_made_current(hosts: dict[str, Host], play) -> None:
+    for host in hosts.values():
+        host.check_output(f"mkdir --parents {ROOT}/releases/2/source && touch {ROOT}/releases/2/source/left")
     done = play("switch.yml", python_app_release="2")
     assert done.returncode != 0
     assert (
@@ -247,6 +271,7 @@ def test_it_is_made_anew_from_an_archive_on_the_server_and_by_commands(hosts: di
     )
     assert done.returncode == 0, done.stdout
     release = f"{ROOT}/releases/2"
+    assert not any(host.file(f"{release}/source/left").exists for host in hosts.values())
     environment = {
         f"VIRTUAL_ENV={release}/virtualenv",
         f"PIP_PYTHON={release}/virtualenv/bin/python",
