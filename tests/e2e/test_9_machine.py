@@ -522,7 +522,9 @@ def test_what_cannot_be_released_is_told_and_what_serves_goes_on(site: Site, tmp
     assert f"cannot serve {site.host}: it is for shop.example.com, and not for {site.host}." in refused.output
 
     # Debian's mirror is in the way of nothing that is there; the index of Python's packages is in the way of another release.
-    site.on_machine("sh", "-c", "mkdir /var/tmp/kept && cp -a /etc/apt/sources.list.d /etc/pip.conf /var/tmp/kept")
+    site.on_machine(
+        "sh", "-c", "mkdir /var/tmp/kept && cp -a /etc/apt/sources.list.d /etc/pip.conf /var/tmp/kept"
+    )
     site.on_machine(
         "sh",
         "-c",

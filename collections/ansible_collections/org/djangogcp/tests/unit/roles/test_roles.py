@@ -646,3 +646,38 @@ def test_a_site_whose_certificate_is_by_acme_brings_none_and_goes_on(tmp_path: P
     )
     assert templated(f"({when})", tmp_path) is False
     assert templated(f"({when})", tmp_path, __compute_engine_certificate_result={"changed": True}) is True
+
+
+TUNNEL = "Failed to open a tunnel to port 22 of instance shop (us-east1-b, p): "
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            f"{TUNNEL}Identity-Aware Proxy refuses it (4033 not authorized). Grant it.\nConnection closed by UNKNOWN port 65535",
+            f"{TUNNEL}Identity-Aware Proxy refuses it (4033 not authorized). Grant it.",
+        ),
+        (
+            f"{TUNNEL}Identity-Aware Proxy does not reach it (4003 failed). See that.",
+            f"{TUNNEL}Identity-Aware Proxy does not reach it (4003 failed). See that. A deploy sets the firewall rule right. If its SSH server has stopped, "
+            "restart it: gcloud compute instances reset shop --project=p --zone=us-east1-b.",
+        ),
+        (
+            "polls@shop: Permission denied (publickey).",
+            "it does not know the key. Grant who deploys roles/compute.osAdminLogin, and see that its metadata has enable-oslogin: TRUE, which a deploy sets.",
+        ),
+        ("", "it does now. Run again."),
+    ],
+    ids=["no role", "nothing listens", "no key", "nothing any more"],
+)
+def test_why_a_machine_does_not_let_in_is_told(said: str, told: str, tmp_path: Path) -> None:
+    its = load(COLLECTION / "roles/compute_engine/vars/main.yml")
+    variables = {
+        "__compute_engine_why_not": its["__compute_engine_why_not"],
+        "__compute_engine_asked_why": {"stderr": said},
+        "djangogcp_site": "shop",
+        "djangogcp_project": "p",
+        "compute_engine_zone": "us-east1-b",
+    }
+    assert templated("__compute_engine_why_not | split | join(' ')", tmp_path, **variables) == told
