@@ -186,8 +186,15 @@ def test_a_mirror_that_does_not_answer_is_in_the_way_of_new_packages_alone(
         " && find /var/lib/apt /var/cache/apt -maxdepth 2 -exec touch --date='3 days ago' {} +"
     )
     try:
-        there = play("release.yml", "--limit=debian13")
-        missing = play("release.yml", "--limit=debian13", python_app_packages=["python3-venv", "hello"])
+        there = play(
+            "release.yml", "--limit=debian13", python_app_release="1", python_app_packages=["python3-venv"]
+        )
+        missing = play(
+            "release.yml",
+            "--limit=debian13",
+            python_app_release="1",
+            python_app_packages=["python3-venv", "hello"],
+        )
     finally:
         host.check_output("cp -r /var/tmp/sources/. /etc/apt/sources.list.d")
     assert there.returncode == 0, there.stdout
