@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _unused in range(2))
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
