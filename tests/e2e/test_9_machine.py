@@ -592,3 +592,10 @@ def test_nothing_is_left_of_it(site: Site) -> None:
     )
     assert [one["name"] for one in left["networks"]] == ["default"]
     assert site.rehearsal.containers() == []
+
+
+def test_where_there_is_nothing_a_check_tells_what_would_be_made(site: Site) -> None:
+    check = site.play("deploy.yml", "--check", "--diff")
+    assert check.status == 0, check.output
+    assert check.counts("polls")["changed"] > 0
+    assert site.rehearsal.api(f"{COMPUTE}/zones/{ZONE}/instances").get("items", []) == []
