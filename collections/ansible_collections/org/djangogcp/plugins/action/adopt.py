@@ -15,6 +15,7 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.org.djangogcp.plugins.filter.cloud_run_problems import cloud_run_problems
 from ansible_collections.org.djangogcp.plugins.filter.site_problems import (
     RULES,
     engine_problems,
@@ -129,7 +130,9 @@ def _read(options: dict[str, t.Any]) -> _adopt.Project:
     source = describe(options["source_dir"], database_version=version)
     name = project.name.replace("-", engine_of(version).separator)
     asked = {"djangogcp_database_version": version, "djangogcp_database_name": name}
-    return _adopt.look(source, _problems(source) + engine_problems(asked), project.name)
+    return _adopt.look(
+        source, _problems(source) + engine_problems(asked) + cloud_run_problems(asked), project.name
+    )
 
 
 def _problems(source: dict[str, t.Any]) -> list[str]:
