@@ -585,9 +585,8 @@ def test_bases_that_are_not_there_say_what_to_do(tmp_path: Path, reference: str,
 
 
 def test_the_hosts_pip_settings_reach_the_build_and_the_emulators_proxy_does_not(tmp_path: Path) -> None:
-    wheels, certificates = tmp_path / "wheels", tmp_path / "ca.pem"
-    wheels.mkdir()
-    certificates.touch()
+    # Not in /dev, where temporary files may be and builds have their own.
+    wheels, certificates = Path(__file__).parent, Path(__file__)
     environ = {
         "PIP_FIND_LINKS": f"{wheels} https://x.test/simple",
         "SSL_CERT_FILE": str(certificates),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,9 +104,14 @@ def test_what_cannot_be_copied_says_why(
     assert str(caught.value) == message
 
 
-def test_a_link_in_the_tree_never_leads_out_of_it(context: Path, tree: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """A folder that no image may write to, and none in /dev, where temporary files may be: nothing is copied there in a tree, either."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_link_in_the_tree_never_leads_out_of_it(context: Path, tree: Path, outside: Path) -> None:
     (tree / "escape").symlink_to(outside)
     (tree / "up").symlink_to("../../../outside")
 
@@ -236,9 +243,7 @@ def test_an_archive_is_unpacked_with_its_links_and_without_devices(tmp_path: Pat
     assert (tree / "hard").read_bytes() == b"x"
 
 
-def test_an_archive_cannot_write_through_its_own_link(tmp_path: Path, tree: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
+def test_an_archive_cannot_write_through_its_own_link(tmp_path: Path, tree: Path, outside: Path) -> None:
     archive = archive_of(
         tmp_path / "a.tgz",
         link=(tarfile.SYMTYPE, b"", str(outside)),
