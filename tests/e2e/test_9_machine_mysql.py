@@ -67,9 +67,3 @@ def test_it_is_served_and_its_superuser_is_in_the_database(shop: Shop) -> None:
     )
     assert listed.status == 0, listed.output
     assert "mysql ['admin']" in listed.output
-
-
-def test_a_second_run_changes_nothing(shop: Shop) -> None:
-    again = shop.play("deploy.yml")
-    assert again.status == 0, again.output
-    assert again.counts("shop")["changed"] == 0, again.output
