@@ -541,7 +541,9 @@ def test_what_cannot_be_released_is_told_and_what_serves_goes_on(site: Site, tmp
         "-c",
         "rm /etc/pip.conf && printf '[global]\nindex-url = https://127.0.0.1:9/simple\nretries = 1\n' > /etc/pip.conf",
     )
-    refused = site.play("deploy.yml", "-e", "djangogcp_wsgi_module=config.asgi:application")
+    # Not the one that a rollback has taken out.
+    other = {"djangogcp_wsgi_module": "config.asgi:application", "djangogcp_environment": {"FEATURE": "late"}}
+    refused = site.play("deploy.yml", "-e", json.dumps(other))
     site.on_machine(
         "sh",
         "-c",
