@@ -93,17 +93,15 @@ class _Login:
         """Passes on what both say, up to the server's verdict."""
         number, greeting = await _packet(self._server_reader)
         if greeting[:1] == bytes([_ERROR]):
-            await _send(self._writer, number, greeting)
+            await _send(self._writer, number, self._refusal(greeting))
             return
         await _send(self._writer, number, _without_tls(greeting))
-        head = await self._reader.readexactly(_HEAD)
+        head, protocol = await self._reader.readexactly(_HEAD), 0
         if is_connector and _METADATA.startswith(head):
-            protocol = await self._metadata()
-            number, response = await _packet(self._reader)
-            if protocol == _UNIX_SOCKET:
-                response = await self._begin_tls(number, response)
-        else:
-            number, response = await _packet(self._reader, head)
+            head, protocol = b"", await self._metadata()
+        number, response = await _packet(self._reader, head)
+        if protocol == _UNIX_SOCKET:
+            response = await self._begin_tls(number, response)
         await _send(self._server_writer, number + self._ahead, response)
         answers = asyncio.create_task(self._pass_answers())
         try:
@@ -145,10 +143,14 @@ class _Login:
             number, payload = await _packet(self._server_reader)
             kind = payload[0] if payload else _ERROR
             if kind == _ERROR:
-                payload = payload.replace(f"'{CLIENT}'".encode(), f"'{self._client}'".encode())
+                payload = self._refusal(payload)
             await _send(self._writer, number - self._ahead, payload)
             if kind in (_ERROR, _OK):
                 return
+
+    def _refusal(self, payload: bytes) -> bytes:
+        """A refusal that tells the host of the client."""
+        return payload.replace(f"'{CLIENT}'".encode(), f"'{self._client}'".encode())
 
 
 async def _packet(reader: asyncio.StreamReader, head: bytes = b"") -> tuple[int, bytes]:
