@@ -490,19 +490,21 @@ def test_a_missing_dockerfile_is_named(workshop: Workshop, context: Path) -> Non
     )
 
 
+async def cancelled_at(line: str, workshop: Workshop, context: Path) -> None:
+    """A build that is cancelled when it has printed a line, and ends soon after."""
+    build = asyncio.create_task(workshop.start(context))
+    while line not in workshop.lines:
+        await asyncio.wait([build], timeout=0.05)
+        assert not build.done()
+    build.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(build, 20)
+
+
 def test_cancelling_kills_what_runs_and_leaves_nothing(workshop: Workshop, context: Path) -> None:
     (context / "Dockerfile").write_text(BASE + "RUN echo started; sleep 4321.5\n")
 
-    async def cancel() -> None:
-        build = asyncio.create_task(workshop.start(context))
-        while "started" not in workshop.lines:
-            await asyncio.wait([build], timeout=0.05)
-            assert not build.done()
-        build.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await build
-
-    asyncio.run(cancel())
+    asyncio.run(cancelled_at("started", workshop, context))
 
     deadline = time.monotonic() + 5
     while _running("4321.5") and time.monotonic() < deadline:
@@ -532,16 +534,7 @@ def test_cancelling_kills_a_sandbox_that_is_still_being_made(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (context / "Dockerfile").write_text(BASE + "RUN true\n")
 
-    async def cancel() -> None:
-        build = asyncio.create_task(workshop.start(context))
-        while "begun" not in workshop.lines:
-            await asyncio.wait([build], timeout=0.05)
-            assert not build.done()
-        build.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(build, 20)
-
-    asyncio.run(cancel())
+    asyncio.run(cancelled_at("begun", workshop, context))
 
 
 def test_the_nearest_interpreter_is_taken_and_said(tmp_path: Path) -> None:
