@@ -136,7 +136,7 @@ def _is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def network_problems(version: t.Any, network: t.Any) -> list[str]:
+def socket_problems(version: t.Any, network: t.Any) -> list[str]:
     """A message if the database is not reached over the socket of Cloud Run, and no *network* leads to it."""
     if network or engine_of(version).has_socket:
         return []
@@ -156,7 +156,7 @@ def cloud_run_problems(values: t.Mapping[str, t.Any]) -> list[str]:
         problems += worker_size_problems(
             values.get("djangogcp_background_workers"), str(simple["djangogcp_memory"])
         )
-    problems += network_problems(values.get("djangogcp_database_version"), values.get("djangogcp_network"))
+    problems += socket_problems(values.get("djangogcp_database_version"), values.get("djangogcp_network"))
     secrets = values.get("djangogcp_secrets")
     return problems + (file_problems(secrets) if isinstance(secrets, t.Mapping) else [])
 

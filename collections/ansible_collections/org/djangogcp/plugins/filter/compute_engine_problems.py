@@ -203,13 +203,14 @@ def _served_by_a_machine(web: str) -> str:
         return ""
     applications = []
     while words:
-        option, is_joined, value = words.pop(0).partition("=")
+        word = words.pop(0)
+        option, is_joined, value = word.partition("=")
         if option in _SAID_BY_A_MACHINE and (is_joined or words):
             value = value if is_joined else words.pop(0)
             if option in ("-k", "--worker-class") and value not in _WORKERS:
                 return ""
         else:
-            applications.append(option)
+            applications.append(word)
     return _whole(applications[0]) if len(applications) == 1 else ""
 
 

@@ -121,6 +121,7 @@ def test_a_project_that_a_machine_serves_as_its_procfile_does(web: str) -> None:
         "gunicorn other.wsgi",
         "gunicorn shop.wsgi:other",
         "gunicorn shop.wsgi other.wsgi",
+        "gunicorn shop.wsgi=other",
         "gunicorn shop.wsgi -c gunicorn.py",
         "gunicorn shop.wsgi --preload",
         "gunicorn shop.wsgi -k gevent",
