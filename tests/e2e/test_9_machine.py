@@ -18,12 +18,12 @@ import pytest
 import requests
 from gcp_emulator.front import ca
 
-from tests.e2e.rehearsal import PROJECT, REGION, Rehearsal, Run, engine_answers
+from tests.e2e.rehearsal import PROJECT, REGION, ROOT, Rehearsal, Run, engine_answers
 
 ZONE = f"{REGION}-b"
 COMPUTE = f"compute.googleapis.com/compute/v1/projects/{PROJECT}"
 WITHIN_SECONDS = 180
-PAGE = Path(__file__).resolve().parents[2] / "docs/when-it-goes-wrong.md"
+PAGE = ROOT / "docs/when-it-goes-wrong.md"
 PULSE = "python-worker-polls.pulse@1.service"
 SECRETS = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
 FILE = "/run/secrets/payments/key.pem"
